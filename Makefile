@@ -1,0 +1,66 @@
+# Each command sets up what it needs, from a fresh clone with Python >= 3.11 alone.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+UV := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
+LOCK := $(BIN)/uv pip compile -q pyproject.toml --group local --group dev --universal --generate-hashes --no-header
+export PATH := $(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export SLS_NOTIFICATIONS_MODE := off
+export SLS_TELEMETRY_DISABLED := 1
+
+AUTH ?= none
+PAGE_PORT ?= 3000
+GATEWAY_PORT ?= 3001
+ARGS ?=
+
+.PHONY: help setup up test check format lock package clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: .venv/.ready node_modules/.ready ## install everything, pinned, into .venv and node_modules
+
+up: setup ## the whole chat on this machine: page on port 3000, gateway on port 3001
+	@exec $(BIN)/groupcast up --page-port $(PAGE_PORT) --gateway-port $(GATEWAY_PORT) --auth $(AUTH) $(ARGS)
+
+test: setup ## every test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup package ## lint, types, packaged template, freshness of the lock files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cfn-lint -i W3005 -t .serverless/cloudformation-template-update-stack.json
+	@mkdir -p build && cp requirements.lock build/requirements.fresh
+	$(LOCK) -o build/requirements.fresh
+	diff requirements.lock build/requirements.fresh || { echo "requirements.lock is stale: run make lock"; exit 1; }
+	$(BIN)/npm ci --dry-run --ignore-scripts --silent
+
+package: setup build/groupcast.zip
+	$(BIN)/npx --no-install osls package
+
+format: setup ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## resolve the dependencies anew
+	$(LOCK) --upgrade -o requirements.lock
+	$(BIN)/npm install --package-lock-only --silent
+
+clean: ## remove what the commands above made
+	rm -rf .venv node_modules build .serverless .mypy_cache .ruff_cache .pytest_cache
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "groupcast needs Python 3.11 or newer; name one with make PYTHON=python3.13")'
+	@echo "setting up .venv (once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip sync -q --require-hashes --compile-bytecode requirements.lock
+	@$(BIN)/uv pip install -q --no-deps --no-build-isolation --editable .
+	@touch $@
+
+node_modules/.ready: package-lock.json .venv/.ready
+	@echo "setting up node_modules (once)"
+	@$(BIN)/npm ci --silent --no-progress
+	@touch $@

@@ -1,0 +1,88 @@
+"""The service as serverless.yml describes it, in plain values: what the rest of localcloud works from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A Lambda function. `handler` is `package.module.attribute`; `environment` is resolved."""
+
+    name: str
+    handler: str
+    timeout_s: int
+    memory_mb: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A WebSocket route. `responds` says that what the function returns goes back to the client."""
+
+    key: str
+    function: str
+    responds: bool
+    authorizer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A DynamoDB table. `definition` is CreateTable's request; `ttl_attribute` is None without TTL."""
+
+    logical_id: str
+    definition: Mapping[str, Any]
+    ttl_attribute: str | None
+
+    @property
+    def name(self) -> str:
+        return str(self.definition["TableName"])
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """An SQS queue. `attributes` is CreateQueue's map (all values strings)."""
+
+    logical_id: str
+    name: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMapping:
+    """An event source mapping from a table's stream to a function (AWS: CreateEventSourceMapping).
+
+    `max_retries` and `max_record_age_s` are -1 for unlimited; `filters` are parsed event patterns, any of
+    which lets a record through (none: all pass); `on_failure_queue` is the logical id of a queue.
+    """
+
+    function: str
+    table: str
+    batch_size: int = 100
+    window_s: int = 0
+    parallelization: int = 1
+    bisect_on_error: bool = False
+    report_item_failures: bool = False
+    max_retries: int = -1
+    max_record_age_s: int = -1
+    starting_position: str = "TRIM_HORIZON"
+    filters: tuple[Mapping[str, Any], ...] = ()
+    on_failure_queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """All of serverless.yml that localcloud runs, for one stage."""
+
+    name: str
+    stage: str
+    region: str
+    functions: Mapping[str, Function]
+    routes: Mapping[str, Route]
+    tables: Mapping[str, Table]
+    queues: Mapping[str, Queue]
+    stream_mappings: tuple[StreamMapping, ...]
