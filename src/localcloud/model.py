@@ -86,3 +86,4 @@ class Service:
     tables: Mapping[str, Table]
     queues: Mapping[str, Queue]
     stream_mappings: tuple[StreamMapping, ...]
+    route_selection_expression: str = "$request.body.action"

@@ -1,0 +1,1 @@
+"""The three tables: DynamoDB inside, plain values outside."""

@@ -1,0 +1,148 @@
+"""The rules of joining, leaving, sending and reading."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from groupcast import protocol
+from groupcast.errors import ChatError, Code
+from groupcast.model import Message, iso_ms, uuid7
+from groupcast.tables.messages import AlreadyStoredError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from groupcast.model import Head, Member
+    from groupcast.tables.connections import Connections
+    from groupcast.tables.groups import Groups
+    from groupcast.tables.messages import Messages, Page
+
+# sendMessage's timeout in serverless.yml: a number taken longer ago without a message never gets one.
+HOLE_FINAL_MS = 10_000
+DAY_S = 24 * 60 * 60
+
+Frame = dict[str, Any]
+
+
+class Chat:
+    """What a frame does, and the frame it is answered with.
+
+    `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every method raises ChatError
+    for what the client may not do.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        messages: Messages,
+        groups: Groups,
+        *,
+        retention_days: int,
+        now_ms: Callable[[], int],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._connections = connections
+        self._messages = messages
+        self._groups = groups
+        self._retention_s = retention_days * DAY_S
+        self._now_ms = now_ms
+        self._random = random
+
+    async def connect(self, connection_id: str, sender: str, connected_at_ms: int) -> None:
+        """Remember a new connection."""
+        await self._connections.add(connection_id, sender, connected_at_ms)
+
+    async def disconnect(self, connection_id: str) -> None:
+        """Forget a connection."""
+        await self._connections.remove(connection_id)
+
+    async def join(self, connection_id: str, frame: Frame) -> Frame:
+        """Put the connection into a group; with `since`, replay what it missed."""
+        wanted = protocol.parse_join(frame)
+        # In this order: a message numbered after `lastSeq` was read finds the member already there.
+        await self._connections.join(connection_id, wanted.group_id)
+        head = await self._groups.head(wanted.group_id)
+        if wanted.since is None:
+            return protocol.joined(wanted.group_id, head.last_seq, (), complete=True)
+        page = await self._messages.after(wanted.group_id, wanted.since, protocol.MAX_HISTORY)
+        complete = covers(page, wanted.since, head, self._now_ms())
+        return protocol.joined(wanted.group_id, head.last_seq, page.messages, complete=complete)
+
+    async def leave(self, connection_id: str, _frame: Frame) -> Frame:
+        """Take the connection out of its group; one in no group is answered with `groupId` null."""
+        return protocol.left(await self._connections.leave(connection_id))
+
+    async def send(self, connection_id: str, frame: Frame) -> Frame:
+        """Number and store a message in the sender's group; the stream brings it to the members."""
+        wanted = protocol.parse_send(frame)
+        member, stored = await asyncio.gather(
+            self._connections.get(connection_id), self._stored(wanted.message_id)
+        )
+        group_id, sender = _group_of(member), member.sender if member else ""
+        if stored is None:
+            stored = await self._store(wanted, group_id, sender)
+        if (stored.group_id, stored.text) != (group_id, wanted.text):
+            raise ChatError(Code.CONFLICT, "Another message has this messageId; send with a new one.")
+        return protocol.ack(stored)
+
+    async def history(self, connection_id: str, frame: Frame) -> Frame:
+        """Messages of the connection's group, oldest first."""
+        wanted = protocol.parse_history(frame)
+        group_id = _group_of(await self._connections.get(connection_id))
+        if wanted.since is None:
+            before = protocol.MAX_SEQ if wanted.before is None else wanted.before
+            page = await self._messages.before(group_id, before, wanted.limit)
+            return protocol.history(group_id, page.messages, complete=not page.more)
+        head = await self._groups.head(group_id)
+        page = await self._messages.after(group_id, wanted.since, wanted.limit)
+        complete = covers(page, wanted.since, head, self._now_ms())
+        return protocol.history(group_id, page.messages, complete=complete)
+
+    async def ping(self, connection_id: str, _frame: Frame) -> Frame:
+        """Which group the connection is in and how far that has come: a quiet client sees what it missed."""
+        member = await self._connections.get(connection_id)
+        if member is None or member.group_id is None:
+            return protocol.pong(None, None)
+        head = await self._groups.head(member.group_id)
+        return protocol.pong(member.group_id, head.last_seq)
+
+    async def _stored(self, message_id: str | None) -> Message | None:
+        # An id that we are about to make up can't be taken.
+        return None if message_id is None else await self._messages.get(message_id)
+
+    async def _store(self, wanted: protocol.Send, group_id: str, sender: str) -> Message:
+        now_ms = self._now_ms()
+        message = Message(
+            message_id=wanted.message_id or uuid7(now_ms, self._random(10)),
+            group_id=group_id,
+            seq=await self._groups.next_seq(group_id, now_ms),
+            sender=sender,
+            text=wanted.text,
+            created_at=iso_ms(now_ms),
+        )
+        expires_at_s = now_ms // 1000 + self._retention_s if self._retention_s else None
+        try:
+            await self._messages.put(message, expires_at_s)
+        except AlreadyStoredError as race:
+            # Two tries of one send ran side by side; the number taken here stays a hole, which clients skip.
+            return race.stored
+        return message
+
+
+def covers(page: Page, since: int, head: Head, now_ms: int) -> bool:
+    """Whether a page holds all after `since`.
+
+    The index behind it lags a little, so a page that ends below the group's head is only complete when
+    the head last moved too long ago for anything to be under way still.
+    """
+    if page.more:
+        return False
+    reached = page.messages[-1].seq if page.messages else since
+    return reached >= head.last_seq or now_ms - head.moved_at_ms > HOLE_FINAL_MS
+
+
+def _group_of(member: Member | None) -> str:
+    if member is None or member.group_id is None:
+        raise ChatError(Code.NOT_IN_GROUP, "Join a group first.")
+    return member.group_id

@@ -1,0 +1,27 @@
+"""$disconnect: forget the connection. AWS calls it as best it can; fan-out and TTL find the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from groupcast.handlers.routes import OK, Event, lifecycle
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import (
+        APIGatewayWebSocketEvent,
+    )
+
+    from groupcast.chat import Chat
+
+
+async def _disconnect(chat: Chat, event: APIGatewayWebSocketEvent) -> None:
+    await chat.disconnect(event.request_context.connection_id)
+
+
+_run = lifecycle(_disconnect)
+
+
+def handler(event: Event, _context: Any) -> dict[str, Any]:
+    """Remove the connection."""
+    _run(event)
+    return OK

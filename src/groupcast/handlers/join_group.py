@@ -1,0 +1,8 @@
+"""joinGroup: into a group, with what was missed."""
+
+from __future__ import annotations
+
+from groupcast.chat import Chat
+from groupcast.handlers.routes import route
+
+handler = route(Chat.join)

@@ -1,0 +1,8 @@
+"""ping: still there, and where."""
+
+from __future__ import annotations
+
+from groupcast.chat import Chat
+from groupcast.handlers.routes import route
+
+handler = route(Chat.ping)

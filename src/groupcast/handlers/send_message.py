@@ -1,0 +1,8 @@
+"""sendMessage: number it, store it, acknowledge it."""
+
+from __future__ import annotations
+
+from groupcast.chat import Chat
+from groupcast.handlers.routes import route
+
+handler = route(Chat.send)

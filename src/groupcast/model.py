@@ -1,0 +1,58 @@
+"""The values that the parts of groupcast hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A stored message. `created_at` is ISO 8601 in UTC with milliseconds."""
+
+    message_id: str
+    group_id: str
+    seq: int
+    sender: str
+    text: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What is known of a connection; `group_id` is None before its first join."""
+
+    connection_id: str
+    sender: str
+    group_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far a group's numbering has come, and when it last moved (milliseconds since 1970)."""
+
+    last_seq: int
+    moved_at_ms: int
+
+
+EMPTY_HEAD = Head(0, 0)
+
+
+def iso_ms(epoch_ms: int) -> str:
+    """`2026-11-22T17:20:00.123Z` from milliseconds since 1970."""
+    seconds, ms = divmod(epoch_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+
+
+def epoch_ms_of(iso: str) -> int:
+    """Milliseconds since 1970 from `iso_ms`'s form. ValueError for any other."""
+    return round(datetime.fromisoformat(iso).timestamp() * 1000)
+
+
+def uuid7(epoch_ms: int, random: bytes) -> str:
+    """A UUIDv7 (RFC 9562, section 5.7) from a time and 10 random bytes; sorts by time."""
+    raw = bytearray(epoch_ms.to_bytes(6, "big") + random)
+    raw[6] = 0x70 | raw[6] & 0x0F
+    raw[8] = 0x80 | raw[8] & 0x3F
+    return str(UUID(bytes=bytes(raw)))

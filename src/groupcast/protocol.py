@@ -1,0 +1,193 @@
+"""Frames and values: what clients may send, and every frame they get (DESIGN, wire contract)."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from groupcast.errors import ChatError, Code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from groupcast.model import Message
+
+MAX_GROUP_ID_CHARS = 128
+MAX_FRAME_ID_CHARS = 64
+# In JSON a control character takes six bytes: even the worst message fits a frame of 128 KB.
+MAX_MESSAGE_BYTES = 16 * 1024
+MAX_HISTORY = 200
+MAX_SEQ = 2**53 - 1
+MAX_FRAME_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """joinGroup; `since` None asks for no messages."""
+
+    group_id: str
+    since: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """sendMessage; `message_id` is a UUID in lower case, or None where the client leaves it to us."""
+
+    text: str
+    message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """history: what came after `since`, or the last before `before`; neither: the latest."""
+
+    since: int | None
+    before: int | None
+    limit: int
+
+
+def parse_frame(body: str) -> dict[str, Any]:
+    """A frame's JSON object. ChatError (BadRequest) for anything else."""
+    try:
+        frame = orjson.loads(body)
+    # A lone surrogate can't be encoded, which orjson reports as a UnicodeError's relative.
+    except (ValueError, TypeError):
+        raise ChatError(Code.BAD_REQUEST, "The frame is not valid JSON.") from None
+    if not isinstance(frame, dict):
+        raise ChatError(Code.BAD_REQUEST, "The frame must be one JSON object.")
+    return frame
+
+
+def frame_id(frame: dict[str, Any]) -> str | None:
+    """The `id` that the reply repeats. ChatError (BadRequest) where it is no short string."""
+    value = frame.get("id")
+    if value is not None and (not isinstance(value, str) or len(value) > MAX_FRAME_ID_CHARS):
+        raise ChatError(Code.BAD_REQUEST, f"id must be a string of at most {MAX_FRAME_ID_CHARS} characters.")
+    return value
+
+
+def parse_join(frame: dict[str, Any]) -> Join:
+    """Join from a frame. ChatError (BadRequest) where a field is missing or wrong."""
+    group_id = frame.get("groupId")
+    if not isinstance(group_id, str) or not 1 <= len(group_id) <= MAX_GROUP_ID_CHARS:
+        raise ChatError(
+            Code.BAD_REQUEST, f"joinGroup needs groupId, a string of 1 to {MAX_GROUP_ID_CHARS} characters."
+        )
+    if _has_control_characters(group_id):
+        raise ChatError(Code.BAD_REQUEST, "groupId must not contain control characters.")
+    return Join(group_id, _seq(frame, "since"))
+
+
+def parse_send(frame: dict[str, Any]) -> Send:
+    """Send from a frame. ChatError: BadRequest, or TooLarge for a message over MAX_MESSAGE_BYTES."""
+    text = frame.get("message")
+    if not isinstance(text, str) or not text.strip():
+        raise ChatError(Code.BAD_REQUEST, "sendMessage needs message, a string that is not blank.")
+    if len(text.encode()) > MAX_MESSAGE_BYTES:
+        raise ChatError(Code.TOO_LARGE, f"message must be at most {MAX_MESSAGE_BYTES} bytes of UTF-8.")
+    message_id = frame.get("messageId")
+    if message_id is None:
+        return Send(text, None)
+    try:
+        return Send(text, str(UUID(message_id)))
+    except (ValueError, AttributeError, TypeError):
+        raise ChatError(Code.BAD_REQUEST, "messageId must be a UUID.") from None
+
+
+def parse_history(frame: dict[str, Any]) -> History:
+    """History from a frame. ChatError (BadRequest) where a field is wrong."""
+    since, before = _seq(frame, "since"), _seq(frame, "before")
+    if since is not None and before is not None:
+        raise ChatError(Code.BAD_REQUEST, "history takes since or before, not both.")
+    limit = frame.get("limit", MAX_HISTORY)
+    if not _is_int(limit) or not 1 <= limit <= MAX_HISTORY:
+        raise ChatError(Code.BAD_REQUEST, f"limit must be a whole number from 1 to {MAX_HISTORY}.")
+    return History(since, before, limit)
+
+
+def message_value(message: Message) -> dict[str, Any]:
+    """One message as it stands in `messages` of a frame."""
+    return {
+        "messageId": message.message_id,
+        "seq": message.seq,
+        "sender": message.sender,
+        "message": message.text,
+        "createdAt": message.created_at,
+    }
+
+
+def joined(group_id: str, last_seq: int, messages: Iterable[Message], *, complete: bool) -> dict[str, Any]:
+    return {
+        "type": "joined",
+        "groupId": group_id,
+        "lastSeq": last_seq,
+        "messages": [message_value(message) for message in messages],
+        "complete": complete,
+    }
+
+
+def left(group_id: str | None) -> dict[str, Any]:
+    return {"type": "left", "groupId": group_id}
+
+
+def ack(message: Message) -> dict[str, Any]:
+    return {
+        "type": "ack",
+        "messageId": message.message_id,
+        "groupId": message.group_id,
+        "seq": message.seq,
+        "createdAt": message.created_at,
+    }
+
+
+def history(group_id: str, messages: Iterable[Message], *, complete: bool) -> dict[str, Any]:
+    return {
+        "type": "history",
+        "groupId": group_id,
+        "messages": [message_value(message) for message in messages],
+        "complete": complete,
+    }
+
+
+def pong(group_id: str | None, last_seq: int | None) -> dict[str, Any]:
+    return {"type": "pong", "groupId": group_id, "lastSeq": last_seq}
+
+
+def error(problem: ChatError, action: object, request_id: str) -> dict[str, Any]:
+    return {
+        "type": "error",
+        "code": problem.code.value,
+        "message": problem.message,
+        "action": action if isinstance(action, str) else None,
+        "requestId": request_id,
+    }
+
+
+def with_id(reply: dict[str, Any], reply_id: str | None) -> dict[str, Any]:
+    """The reply to a frame that carried an `id`, or none."""
+    return reply if reply_id is None else {**reply, "id": reply_id}
+
+
+def encode(frame: dict[str, Any]) -> str:
+    """The text of a frame."""
+    return orjson.dumps(frame).decode()
+
+
+def _seq(frame: dict[str, Any], name: str) -> int | None:
+    value = frame.get(name)
+    if value is not None and (not _is_int(value) or not 0 <= value <= MAX_SEQ):
+        raise ChatError(Code.BAD_REQUEST, f"{name} must be a whole number, 0 or more.")
+    return value
+
+
+def _is_int(value: object) -> bool:
+    # In Python True is an int; in JSON it is not a number.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _has_control_characters(text: str) -> bool:
+    return any(unicodedata.category(character) == "Cc" for character in text)

@@ -1,0 +1,80 @@
+"""The settings of a deployed function: read once, from the environment, at the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from groupcast.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AUTH_MODES = ("none",)
+# Where localcloud or an emulator serves @connections: the variable that AWS's own SDKs read.
+MANAGEMENT_OVERRIDE = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
+DYNAMODB_OVERRIDE = "AWS_ENDPOINT_URL_DYNAMODB"
+MAX_POST_WINDOW = 512
+MAX_PAGE_SIZE = 10_000
+MAX_RETENTION_DAYS = 3_650
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`retention_days` 0 keeps messages for ever; endpoints are URLs without a trailing slash."""
+
+    region: str
+    connections_table: str
+    messages_table: str
+    groups_table: str
+    management_endpoint: str
+    dynamodb_endpoint: str
+    auth: str
+    retention_days: int
+    members_page_size: int
+    post_window: int
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from environment variables; SettingsError names the first that is missing or wrong."""
+    region = _text(environ, "AWS_REGION")
+    return Settings(
+        region=region,
+        connections_table=_text(environ, "CONNECTIONS_TABLE"),
+        messages_table=_text(environ, "MESSAGES_TABLE"),
+        groups_table=_text(environ, "GROUPS_TABLE"),
+        management_endpoint=_url(environ, MANAGEMENT_OVERRIDE, _text(environ, "MANAGEMENT_ENDPOINT")),
+        dynamodb_endpoint=_url(environ, DYNAMODB_OVERRIDE, f"https://dynamodb.{region}.amazonaws.com"),
+        auth=_one_of(environ, "AUTH", AUTH_MODES),
+        retention_days=_whole(environ, "RETENTION_DAYS", 0, MAX_RETENTION_DAYS),
+        members_page_size=_whole(environ, "MEMBERS_PAGE_SIZE", 1, MAX_PAGE_SIZE),
+        post_window=_whole(environ, "POST_WINDOW", 1, MAX_POST_WINDOW),
+    )
+
+
+def _text(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise SettingsError(f"environment variable {name} is missing")
+    return value
+
+
+def _url(environ: Mapping[str, str], name: str, default: str) -> str:
+    value = environ.get(name) or default
+    if not value.startswith(("http://", "https://")):
+        raise SettingsError(f"{name} must be an http or https URL")
+    return value.rstrip("/")
+
+
+def _one_of(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    value = _text(environ, name)
+    if value not in allowed:
+        raise SettingsError(f"{name} is {value!r}; it can be {', '.join(allowed)}")
+    return value
+
+
+def _whole(environ: Mapping[str, str], name: str, low: int, high: int) -> int:
+    value = _text(environ, name)
+    if not value.isdecimal() or not low <= int(value) <= high:
+        raise SettingsError(f"{name} is {value!r}; it can be a whole number from {low} to {high}")
+    return int(value)

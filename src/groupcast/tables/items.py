@@ -1,0 +1,48 @@
+"""DynamoDB's attribute values and plain ones. groupcast stores strings and whole numbers only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from groupcast.model import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Item = dict[str, dict[str, str]]
+
+
+def encode(values: Mapping[str, str | int] | Mapping[str, str | int | None]) -> Item:
+    """An item from plain values; None leaves the attribute out."""
+    return {
+        name: {"S": value} if isinstance(value, str) else {"N": str(value)}
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def decode(item: Mapping[str, Mapping[str, Any]]) -> dict[str, str | int]:
+    """Plain values of an item. ValueError for a type that groupcast does not store."""
+    return {name: _plain(name, value) for name, value in item.items()}
+
+
+def message_of(item: Mapping[str, Mapping[str, Any]]) -> Message:
+    """The message in an item or a stream record's image. ValueError where it is malformed."""
+    try:
+        seq = int(item["seq"]["N"])
+        texts = [item[name]["S"] for name in ("messageId", "groupId", "sender", "message", "createdAt")]
+    except (KeyError, TypeError) as missing:
+        raise ValueError(f"not a message: {missing}") from None
+    if seq < 1 or not all(isinstance(text, str) for text in texts):
+        raise ValueError("not a message: an attribute has the wrong type")
+    message_id, group_id, sender, text, created_at = texts
+    return Message(message_id, group_id, seq, sender, text, created_at)
+
+
+def _plain(name: str, value: Mapping[str, Any]) -> str | int:
+    match value:
+        case {"S": str(text)}:
+            return text
+        case {"N": str(number)}:
+            return int(number)
+    raise ValueError(f"attribute {name} is neither a string nor a whole number")

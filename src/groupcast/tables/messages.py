@@ -1,0 +1,108 @@
+"""Messages: each group's numbered log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from groupcast.errors import GroupcastError
+from groupcast.protocol import message_value
+from groupcast.tables.items import encode, message_of
+
+if TYPE_CHECKING:
+    from groupcast.model import Message
+
+# What fits a reply beside its other fields: API Gateway sends at most 128 KB in one message.
+MAX_PAGE_BYTES = 120 * 1024
+
+
+class AlreadyStoredError(GroupcastError):
+    """The messageId is taken; `stored` is the message that has it."""
+
+    def __init__(self, stored: Message) -> None:
+        super().__init__(stored.message_id)
+        self.stored = stored
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages, oldest first; `more` says that the log goes on in the direction that was read."""
+
+    messages: tuple[Message, ...]
+    more: bool
+
+
+class Messages:
+    """The Messages table through an aioboto3 DynamoDB client."""
+
+    def __init__(self, dynamodb: Any, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+
+    async def get(self, message_id: str) -> Message | None:
+        """The message with this id (a consistent read), or None."""
+        answer = await self._dynamodb.get_item(
+            TableName=self._table, Key=encode({"messageId": message_id}), ConsistentRead=True
+        )
+        return message_of(answer["Item"]) if "Item" in answer else None
+
+    async def put(self, message: Message, expires_at_s: int | None) -> None:
+        """Store a message once. AlreadyStoredError where its id is taken."""
+        values: dict[str, str | int | None] = {
+            "messageId": message.message_id,
+            "groupId": message.group_id,
+            "seq": message.seq,
+            "sender": message.sender,
+            "message": message.text,
+            "createdAt": message.created_at,
+            "expiresAt": expires_at_s,
+        }
+        try:
+            await self._dynamodb.put_item(
+                TableName=self._table,
+                Item=encode(values),
+                ConditionExpression="attribute_not_exists(messageId)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as taken:
+            raise AlreadyStoredError(message_of(taken.response["Item"])) from None
+
+    async def after(self, group_id: str, seq: int, limit: int) -> Page:
+        """Up to `limit` messages above `seq`."""
+        items, more = await self._query(group_id, "seq > :seq", seq, limit, forward=True)
+        kept = _within_budget(items)
+        return Page(tuple(kept), more or len(kept) < len(items))
+
+    async def before(self, group_id: str, seq: int, limit: int) -> Page:
+        """The last `limit` messages below `seq`."""
+        items, more = await self._query(group_id, "seq < :seq", seq, limit, forward=False)
+        kept = _within_budget(items)
+        return Page(tuple(reversed(kept)), more or len(kept) < len(items))
+
+    async def _query(
+        self, group_id: str, condition: str, seq: int, limit: int, *, forward: bool
+    ) -> tuple[list[Message], bool]:
+        # Limit is one more than asked, since LastEvaluatedKey is also set where the log ends just there.
+        answer = await self._dynamodb.query(
+            TableName=self._table,
+            IndexName="GroupSeqIndex",
+            KeyConditionExpression=f"groupId = :group AND {condition}",
+            ExpressionAttributeValues=encode({":group": group_id, ":seq": seq}),
+            ScanIndexForward=forward,
+            Limit=limit + 1,
+        )
+        found = [message_of(item) for item in answer["Items"]]
+        # A page also ends at 1 MB, with fewer items than Limit.
+        return found[:limit], len(found) > limit or "LastEvaluatedKey" in answer
+
+
+def _within_budget(messages: list[Message]) -> list[Message]:
+    kept, used_bytes = 0, 0
+    for message in messages:
+        used_bytes += len(orjson.dumps(message_value(message))) + 1
+        if used_bytes > MAX_PAGE_BYTES:
+            break
+        kept += 1
+    return messages[:kept]

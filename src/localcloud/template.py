@@ -1,0 +1,159 @@
+"""serverless.yml as text to plain values: YAML with CloudFormation tags, `${…}` variables, intrinsics.
+
+Pure. Only what groupcast's file may use is understood; anything else is a ServiceError that names it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from localcloud.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ACCOUNT_ID = "123456789012"
+API_ID = "local"
+MAX_VARIABLE_DEPTH = 10
+
+_VARIABLE = re.compile(r"\$\{(self|param|opt|env|sls):([^,{}]*)(?:,\s*([^{}]*))?\}")
+_SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """What `${opt:…}`, `${param:…}` and `${env:…}` stand for."""
+
+    stage: str
+    region: str
+    params: Mapping[str, str]
+    environ: Mapping[str, str]
+
+
+def parse_yaml(text: str) -> dict[str, Any]:
+    """The document, with !Ref, !GetAtt, !Sub and !Join in their long form. ServiceError if it is no YAML."""
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except yaml.YAMLError as error:
+        raise ServiceError(f"serverless.yml is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise ServiceError("serverless.yml must be a mapping")
+    return document
+
+
+def resolve_variables(document: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """The document with every `${…}` replaced. ServiceError names one that stands for nothing."""
+    resolver = _Resolver(document, variables)
+    return {key: resolver.value(value) for key, value in document.items()}
+
+
+def resolve_intrinsics(value: Any, names: Mapping[str, str], where: str) -> Any:
+    """A value with Ref, Fn::Sub and Fn::Join replaced by what they stand for on this machine.
+
+    `names` are the values of resources and pseudo parameters; ServiceError for one that is not there.
+    """
+
+    def look_up(name: str) -> str:
+        if name not in names:
+            raise ServiceError(f"serverless.yml: {where}: {name} is not a resource that localcloud knows")
+        return names[name]
+
+    match value:
+        case {"Ref": str(name)}:
+            return look_up(name)
+        case {"Fn::Sub": str(text)}:
+            return _SUBSTITUTION.sub(lambda found: look_up(found[1]), text)
+        case {"Fn::Join": [str(separator), list(parts)]}:
+            return separator.join(str(resolve_intrinsics(part, names, where)) for part in parts)
+        case {"Fn::GetAtt": _}:
+            raise ServiceError(f"serverless.yml: {where}: localcloud does not resolve Fn::GetAtt here")
+        case dict():
+            return {key: resolve_intrinsics(inner, names, where) for key, inner in value.items()}
+        case list():
+            return [resolve_intrinsics(inner, names, where) for inner in value]
+    return value
+
+
+def attribute_owner(value: Any, attribute: str, where: str) -> str:
+    """The logical id in `!GetAtt Id.attribute`. ServiceError for anything else."""
+    match value:
+        case {"Fn::GetAtt": [str(logical_id), str(name)]} if name == attribute:
+            return logical_id
+    raise ServiceError(f"serverless.yml: {where}: must be !GetAtt <resource>.{attribute}")
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that knows CloudFormation's short tags."""
+
+
+def _tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        raise ServiceError(f"serverless.yml: !{suffix} must have a text or a list")
+    if suffix == "Ref":
+        return {"Ref": value}
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _tag)
+
+
+class _Resolver:
+    def __init__(self, document: dict[str, Any], variables: Variables) -> None:
+        self._document = document
+        self._variables = variables
+        stages = document.get("params") or {}
+        self._params = {
+            **(stages.get("default") or {}),
+            **(stages.get(variables.stage) or {}),
+            **variables.params,
+        }
+        unknown = set(variables.params) - set(stages.get("default") or {})
+        if unknown:
+            raise ServiceError(f"serverless.yml has no parameter {', '.join(sorted(unknown))}")
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        if isinstance(value, dict):
+            return {key: self.value(inner, depth) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.value(inner, depth) for inner in value]
+        if not isinstance(value, str):
+            return value
+        if depth > MAX_VARIABLE_DEPTH:
+            raise ServiceError(f"serverless.yml: {value!r} refers to itself")
+        whole = _VARIABLE.fullmatch(value)
+        if whole:
+            return self.value(self._look_up(whole), depth + 1)
+        replaced = _VARIABLE.sub(lambda found: str(self._look_up(found)), value)
+        return replaced if replaced == value else self.value(replaced, depth + 1)
+
+    def _look_up(self, found: re.Match[str]) -> Any:
+        source, name, default = found[1], found[2].strip(), found[3]
+        known: dict[str, Mapping[str, Any]] = {
+            "param": self._params,
+            "opt": {"stage": self._variables.stage, "region": self._variables.region},
+            "env": self._variables.environ,
+            "sls": {"stage": self._variables.stage},
+        }
+        result = self._self(name) if source == "self" else known[source].get(name)
+        if result is not None:
+            return result
+        if default is None:
+            raise ServiceError(f"serverless.yml: ${{{source}:{name}}} stands for nothing")
+        return default.strip().strip("'\"")
+
+    def _self(self, path: str) -> Any:
+        value: Any = self._document
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
