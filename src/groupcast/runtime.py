@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from groupcast.chat import Chat
+    from groupcast.fanout.service import Fanout
     from groupcast.settings import Settings
 
 T = TypeVar("T")
@@ -27,6 +29,8 @@ R = TypeVar("R")
 DYNAMODB_CONNECT_TIMEOUT_S = 2
 DYNAMODB_READ_TIMEOUT_S = 3
 DYNAMODB_ATTEMPTS = 3
+# Pages of several groups, and removals beside them.
+FANOUT_TABLE_CONNECTIONS = 16
 
 
 class Environment(Generic[T]):
@@ -83,6 +87,36 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
             now_ms=now_ms,
             random=os.urandom,
         )
+
+
+@asynccontextmanager
+async def open_fanout(settings: Settings) -> AsyncIterator[Fanout]:
+    """The fan-out over the real tables, connections and queue."""
+    from groupcast.aws.credentials import CredentialsProvider  # noqa: PLC0415
+    from groupcast.aws.json_api import DYNAMODB, SQS, JsonApi  # noqa: PLC0415
+    from groupcast.aws.management import ManagementClient  # noqa: PLC0415
+    from groupcast.fanout.engine import Engine  # noqa: PLC0415
+    from groupcast.fanout.pace import Limits  # noqa: PLC0415
+    from groupcast.fanout.service import Fanout  # noqa: PLC0415
+    from groupcast.tables.members import MembersTable  # noqa: PLC0415
+
+    credentials = CredentialsProvider()
+    region = settings.region
+    dynamodb = JsonApi(
+        DYNAMODB, settings.dynamodb_endpoint, region, credentials, max_connections=FANOUT_TABLE_CONNECTIONS
+    )
+    sqs = JsonApi(SQS, settings.sqs_endpoint, region, credentials, max_connections=1)
+    poster = ManagementClient(
+        settings.management_endpoint, region, credentials, max_connections=settings.post_window
+    )
+    members = MembersTable(dynamodb, settings.connections_table, settings.members_page_size)
+    engine = Engine(members, poster, Limits(window_max=settings.post_window), random.random)
+    try:
+        yield Fanout(engine, sqs, settings.failures_queue_url)
+    finally:
+        await poster.close()
+        await dynamodb.close()
+        await sqs.close()
 
 
 def now_ms() -> int:

@@ -14,6 +14,7 @@ AUTH_MODES = ("none",)
 # Where localcloud or an emulator serves @connections: the variable that AWS's own SDKs read.
 MANAGEMENT_OVERRIDE = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
 DYNAMODB_OVERRIDE = "AWS_ENDPOINT_URL_DYNAMODB"
+SQS_OVERRIDE = "AWS_ENDPOINT_URL_SQS"
 MAX_POST_WINDOW = 512
 MAX_PAGE_SIZE = 10_000
 MAX_RETENTION_DAYS = 3_650
@@ -29,6 +30,8 @@ class Settings:
     groups_table: str
     management_endpoint: str
     dynamodb_endpoint: str
+    sqs_endpoint: str
+    failures_queue_url: str
     auth: str
     retention_days: int
     members_page_size: int
@@ -45,6 +48,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         groups_table=_text(environ, "GROUPS_TABLE"),
         management_endpoint=_url(environ, MANAGEMENT_OVERRIDE, _text(environ, "MANAGEMENT_ENDPOINT")),
         dynamodb_endpoint=_url(environ, DYNAMODB_OVERRIDE, f"https://dynamodb.{region}.amazonaws.com"),
+        sqs_endpoint=_url(environ, SQS_OVERRIDE, f"https://sqs.{region}.amazonaws.com"),
+        failures_queue_url=_text(environ, "FAILURES_QUEUE_URL"),
         auth=_one_of(environ, "AUTH", AUTH_MODES),
         retention_days=_whole(environ, "RETENTION_DAYS", 0, MAX_RETENTION_DAYS),
         members_page_size=_whole(environ, "MEMBERS_PAGE_SIZE", 1, MAX_PAGE_SIZE),

@@ -26,13 +26,12 @@ DEFAULT_TIMEOUT_S = 6
 DEFAULT_MEMORY_MB = 1024
 
 TOP_KEYS = (
-    "service frameworkVersion configValidationMode params provider package functions resources plugins"
-    " custom"
+    "service frameworkVersion configValidationMode params provider package functions resources plugins custom"
 ).split()
 PROVIDER_KEYS = (
-    "name runtime architecture region stage memorySize timeout logRetentionInDays versionFunctions environment"
-    " iam websocketsApiName websocketsApiRouteSelectionExpression logs tracing tags stackTags deploymentMethod"
-    " deploymentBucket"
+    "name runtime architecture region stage memorySize timeout logRetentionInDays versionFunctions"
+    " environment iam websocketsApiName websocketsApiRouteSelectionExpression logs tracing tags stackTags"
+    " deploymentMethod deploymentBucket"
 ).split()
 FUNCTION_KEYS = (
     "handler events timeout memorySize environment description reservedConcurrency role tags tracing"
@@ -76,7 +75,11 @@ def load_service(path: Path, *, stage: str, region: str, params: Mapping[str, st
         "AWS::URLSuffix": "amazonaws.com",
         "WebsocketsApi": API_ID,
         **{logical_id: table.name for logical_id, table in tables.items()},
-        **{logical_id: queue.name for logical_id, queue in queues.items()},
+        # Ref of a queue is its URL; the endpoint that is really asked is the SDKs' AWS_ENDPOINT_URL_SQS.
+        **{
+            logical_id: f"https://sqs.{region}.amazonaws.com/{ACCOUNT_ID}/{queue.name}"
+            for logical_id, queue in queues.items()
+        },
     }
     raw_functions = document.get("functions") or {}
     return Service(

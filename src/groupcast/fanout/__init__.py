@@ -1,0 +1,1 @@
+"""The fan-out: from stream records to posts, one outcome for every connection of every message."""

@@ -1,0 +1,219 @@
+"""API Gateway's `@connections`: what is posted there reaches a WebSocket client.
+
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/
+apigateway-how-to-call-websocket-api-connections.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+import orjson
+
+from groupcast.aws.errors import HttpError
+from groupcast.aws.origin import Origin
+from groupcast.aws.pool import Pool
+from groupcast.aws.sigv4 import ConnectionSigner, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from groupcast.aws.credentials import CredentialsProvider
+    from groupcast.aws.http1 import Response
+    from groupcast.aws.pool import Timeouts
+    from groupcast.aws.sigv4 import Credentials
+
+SERVICE = "execute-api"
+# Of an error's text so much is kept.
+MAX_MESSAGE_CHARS = 500
+
+
+class Outcome(Enum):
+    """What became of a post, and with it what to do next."""
+
+    ACCEPTED = "accepted"
+    GONE = "gone"  # the client has left: forget it
+    REFUSED = "refused"  # will never be accepted: don't repeat it
+    THROTTLED = "throttled"  # too much at once, of this client or of the account: repeat it later
+    RETRYABLE = "retryable"  # no answer, or a passing one: repeat it; it may have been delivered
+
+
+class PostResult(NamedTuple):
+    """An outcome and its grounds. `status` is 0 without a response; then `error_type` names the HttpError.
+
+    A slow client and a throttled account share status and error type; only `message` tells them apart.
+    """
+
+    outcome: Outcome
+    status: int
+    error_type: str = ""
+    message: str = ""
+
+
+OnResult: TypeAlias = "Callable[[str, PostResult], None]"
+
+_ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
+_OK = 200
+_FIRST_REDIRECT = 300
+_FIRST_SERVER_ERROR = 500
+# Any other answer below 500 is REFUSED.
+_BY_STATUS = {408: Outcome.RETRYABLE, 410: Outcome.GONE, 429: Outcome.THROTTLED}
+# Other credentials or a right clock heal these.
+_CREDENTIALS_REFUSED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidSignatureException",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+# The general names of what @connections calls LimitExceededException, with another status.
+_THROTTLES = frozenset({"LimitExceededException", "ThrottlingException", "TooManyRequestsException"})
+
+
+def classify(status: int, error_type: str) -> Outcome:
+    """Return the outcome that a response stands for."""
+    if _OK <= status < _FIRST_REDIRECT:
+        return Outcome.ACCEPTED
+    if status >= _FIRST_SERVER_ERROR or error_type in _CREDENTIALS_REFUSED:
+        return Outcome.RETRYABLE
+    if error_type in _THROTTLES:
+        return Outcome.THROTTLED
+    return _BY_STATUS.get(status, Outcome.REFUSED)
+
+
+class ManagementClient:
+    """Posts to the connections of one API stage, over one pool; on one running event loop.
+
+    `endpoint_url` is `https://{host}/{stage}`. Raises ValueError if it isn't a plain http(s) URL.
+    """
+
+    def __init__(
+        self,
+        endpoint_url: str,
+        region: str,
+        credentials: CredentialsProvider,
+        *,
+        max_connections: int,
+        timeouts: Timeouts | None = None,
+        cafile: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        origin = Origin.of(endpoint_url)
+        self.pool = Pool(origin, max_connections=max_connections, timeouts=timeouts, cafile=cafile)
+        self.credentials = credentials
+        self.clock = clock
+        self._region = region
+        self._host = origin.host_header
+        self._base_path = _base_path(endpoint_url)
+
+    async def batch(self, data: bytes, *, method: str = "POST") -> PreparedBatch:
+        """Prepare the posts of `data` to any number of connections. Raises NoCredentialsError."""
+        await self.credentials.ready()
+        return PreparedBatch(self, method, data)
+
+    async def post(self, connection_id: str, data: bytes) -> PostResult:
+        """Post to one connection. Raises NoCredentialsError, PoolFullError, PoolClosedError."""
+        return await (await self.batch(data)).post(connection_id)
+
+    async def delete(self, connection_id: str) -> PostResult:
+        """Disconnect a client. Raises as `post` does."""
+        return await (await self.batch(b"", method="DELETE")).post(connection_id)
+
+    async def close(self) -> None:
+        """Close all connections; posts under way end as RETRYABLE."""
+        await self.pool.close()
+
+    def signer(self, method: str, data: bytes, credentials: Credentials, unix_s: int) -> ConnectionSigner:
+        """Return what signs one second's requests."""
+        scope = Scope(credentials, region=self._region, service=SERVICE, unix_s=unix_s)
+        return ConnectionSigner(scope, method, self._host, self._base_path, data)
+
+
+class PreparedBatch:
+    """One payload for many connections. Signed anew each second, with the credentials of the moment."""
+
+    __slots__ = ("_client", "_clock", "_credentials", "_data", "_method", "_pool", "_renew_at", "_signer")
+
+    def __init__(self, client: ManagementClient, method: str, data: bytes) -> None:
+        self._client = client
+        self._clock = client.clock
+        self._pool = client.pool
+        self._method = method
+        self._data = data
+        self._renew()
+
+    def send(self, connection_id: str, on_result: OnResult) -> None:
+        """Post to one connection; `on_result` gets its id and the result, once.
+
+        It is called later, never from inside `send`, must not raise, and may `send` again. Raises
+        PoolFullError and PoolClosedError, and then doesn't call it.
+        """
+        if self._clock() >= self._renew_at:
+            self._renew()
+        try:
+            request = self._signer.request(connection_id)
+        except ValueError as error:
+            refused = PostResult(Outcome.REFUSED, 0, "InvalidConnectionId", str(error))
+            asyncio.get_running_loop().call_soon(on_result, connection_id, refused)
+            return
+        self._pool.send(request, partial(self._done, connection_id, on_result))
+
+    async def post(self, connection_id: str) -> PostResult:
+        """`send`, awaitable."""
+        future: asyncio.Future[PostResult] = asyncio.get_running_loop().create_future()
+
+        def on_result(_: str, result: PostResult) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        self.send(connection_id, on_result)
+        return await future
+
+    def _renew(self) -> None:
+        now = int(self._clock())
+        self._renew_at = now + 1
+        self._credentials = self._client.credentials.current()
+        self._signer = self._client.signer(self._method, self._data, self._credentials, now)
+
+    def _done(self, connection_id: str, on_result: OnResult, result: Response | HttpError) -> None:
+        if isinstance(result, HttpError):
+            outcome = PostResult(Outcome.RETRYABLE, 0, type(result).__name__, str(result))
+            on_result(connection_id, outcome)
+        elif result.status == _OK:
+            on_result(connection_id, _ACCEPTED)
+        else:
+            on_result(connection_id, self._judge(result))
+
+    def _judge(self, response: Response) -> PostResult:
+        # The header may name a namespace after the type, behind a colon.
+        error_type = response.header("x-amzn-errortype").partition(":")[0]
+        if error_type in _CREDENTIALS_REFUSED:
+            self._client.credentials.refused(self._credentials)
+        outcome = classify(response.status, error_type)
+        return PostResult(outcome, response.status, error_type, _message(response.body))
+
+
+def _message(body: bytes) -> str:
+    """Return an error's text: of `{"message": …}` what it says, of anything else the beginning."""
+    try:
+        parsed: Any = orjson.loads(body)
+        text = parsed.get("message") or parsed.get("Message") or ""
+    except (orjson.JSONDecodeError, AttributeError):
+        text = body.decode("utf-8", "replace")
+    return str(text)[:MAX_MESSAGE_CHARS]
+
+
+def _base_path(endpoint_url: str) -> str:
+    parts = urlsplit(endpoint_url)
+    path = parts.path.rstrip("/")
+    if parts.query or parts.fragment or any(part in {"", ".", ".."} for part in path.split("/")[1:]):
+        raise ValueError(f"not a plain URL: {endpoint_url!r}")
+    return path

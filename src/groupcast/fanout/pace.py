@@ -1,0 +1,95 @@
+"""How many posts may be under way, and how long to wait after one was turned away. Pure.
+
+The window grows by a fixed step for each round of accepted posts and halves when the account is throttled
+(AIMD: Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance", 1989).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+# The 429 of a throttled account and that of one client that doesn't read are the same answer. An account
+# is taken to be throttled when many different connections are turned away, not one of them often.
+RECENT_RESULTS = 256
+ACCOUNT_SHARE = 0.05
+ACCOUNT_CONNECTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the window and of retries. Lambda has 1,024 file descriptors, hence at most 512."""
+
+    window_start: int = 64
+    window_min: int = 4
+    window_max: int = 256
+    window_step: int = 16
+    retry_base_s: float = 0.05
+    retry_cap_s: float = 1.0
+    # A post that fails for reasons of the network or the service is given up, and handed on, after these.
+    attempts_max: int = 8
+    # A client that turns posts away while the account does not is given up after these.
+    slow_attempts_max: int = 5
+
+
+class Pace:
+    """The window of posts under way, as results come in."""
+
+    __slots__ = ("_accepted", "_limits", "_recent", "_settle", "_throttled", "window")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.window = min(limits.window_start, limits.window_max)
+        self._accepted = 0
+        # Results that were sent before the last cut: they say nothing of the window as it is now.
+        self._settle = 0
+        self._recent: deque[str | None] = deque(maxlen=RECENT_RESULTS)
+        self._throttled: dict[str, int] = {}
+
+    def accepted(self) -> None:
+        """A post was taken."""
+        self._note(None)
+        self._accepted += 1
+        if self._accepted >= self.window:
+            self._accepted = 0
+            self.window = min(self.window + self._limits.window_step, self._limits.window_max)
+
+    def throttled(self, connection_id: str) -> None:
+        """A post was answered with 429."""
+        self._note(connection_id)
+        if self._settle == 0 and self.account_throttled:
+            self._settle = self.window
+            self._accepted = 0
+            self.window = max(self.window // 2, self._limits.window_min)
+
+    @property
+    def account_throttled(self) -> bool:
+        """Whether recent 429s are more, and spread wider, than slow clients explain."""
+        turned_away = sum(self._throttled.values())
+        return len(self._throttled) >= ACCOUNT_CONNECTIONS and turned_away > len(self._recent) * ACCOUNT_SHARE
+
+    def delay_s(self, attempt: int, random: float) -> float:
+        """Seconds before the next try after `attempt` (1, 2, …) failed; `random` is uniform in 0…1."""
+        return random * min(self._limits.retry_base_s * 2.0 ** (attempt - 1), self._limits.retry_cap_s)
+
+    def gives_up(self, attempt: int, *, throttled: bool) -> bool:
+        """Whether a post that failed `attempt` times is not tried again.
+
+        While the account is throttled a 429 says nothing of the client, so there the deadline decides.
+        """
+        if throttled:
+            return attempt >= self._limits.slow_attempts_max and not self.account_throttled
+        return attempt >= self._limits.attempts_max
+
+    def _note(self, throttled_connection: str | None) -> None:
+        if self._settle:
+            self._settle -= 1
+        if len(self._recent) == RECENT_RESULTS:
+            oldest = self._recent[0]
+            if oldest is not None:
+                self._throttled[oldest] -= 1
+                if not self._throttled[oldest]:
+                    del self._throttled[oldest]
+        self._recent.append(throttled_connection)
+        if throttled_connection is not None:
+            self._throttled[throttled_connection] = self._throttled.get(throttled_connection, 0) + 1

@@ -1,0 +1,79 @@
+"""What became of a batch: the sums that must come out, and what metrics and the log show. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from groupcast.aws.management import PostResult
+
+# CloudWatch takes at most 100 values of one metric in one record.
+MAX_DELIVERY_SAMPLES = 100
+
+
+@dataclass(slots=True)
+class GroupReport:
+    """One group. Each of `messages` to each of `members` is delivered, gone, refused or handed off.
+
+    `unread` says that members were left whom nobody asked for; `slow_closed` connections are among the gone.
+    """
+
+    group_id: str
+    messages: int
+    first_sequence_number: str
+    members: int = 0
+    pages: int = 0
+    posts: int = 0
+    delivered: int = 0
+    gone: int = 0
+    gone_connections: int = 0
+    refused: int = 0
+    handed_off: int = 0
+    throttled: int = 0
+    retried: int = 0
+    slow_closed: int = 0
+    unread: bool = False
+    error: str = ""
+    refusals: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def left_over(self) -> bool:
+        """Whether someone still has to get something."""
+        return self.unread or self.handed_off > 0
+
+    def note_refusal(self, result: PostResult) -> None:
+        reason = f"{result.status} {result.error_type}".strip()
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+
+
+@dataclass(slots=True)
+class Report:
+    """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post."""
+
+    groups: list[GroupReport] = field(default_factory=list)
+    delivery_ms: list[float] = field(default_factory=list)
+    delivery_ms_max: float = 0.0
+    window: int = 0
+    _deliveries: int = 0
+    _stride: int = 1
+
+    def note_delivery(self, delivery_ms: float) -> None:
+        """Keep every n-th; n doubles when the samples would become too many."""
+        self.delivery_ms_max = max(self.delivery_ms_max, delivery_ms)
+        if self._deliveries % self._stride == 0:
+            self.delivery_ms.append(delivery_ms)
+            if len(self.delivery_ms) == MAX_DELIVERY_SAMPLES:
+                del self.delivery_ms[1::2]
+                self._stride *= 2
+        self._deliveries += 1
+
+    def total(self, name: str) -> int:
+        """The sum of one count over all groups."""
+        return sum(getattr(group, name) for group in self.groups)
+
+    def check(self) -> None:
+        """AssertionError where a connection of a message ended in no outcome, or in two."""
+        for group in self.groups:
+            ended = group.delivered + group.gone + group.refused + group.handed_off
+            assert ended == group.members * group.messages, group

@@ -1,0 +1,105 @@
+"""Who is in a group, read and tidied at the fan-out's speed: the signed client instead of an SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+from groupcast.errors import GroupcastError
+from groupcast.tables.items import encode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from groupcast.aws.json_api import JsonApi
+
+# BatchWriteItem takes no more at a time.
+DELETE_BATCH = 25
+DELETES_AT_ONCE = 4
+DELETE_ATTEMPTS_MAX = 5
+DELETE_RETRY_BASE_S = 0.05
+
+
+class MembersTable:
+    """`GroupIdIndex` of the Connections table, and the removal of connections that are gone.
+
+    Connections that could not be removed stay; the next fan-out or TTL finds them: `unremoved` counts them.
+    """
+
+    def __init__(self, dynamodb: JsonApi, table: str, page_size: int) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._page_size = page_size
+        self._discarded: list[str] = []
+        self._removals: set[asyncio.Task[None]] = set()
+        self._at_once = asyncio.Semaphore(DELETES_AT_ONCE)
+        self.unremoved = 0
+
+    async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
+        """Connection ids of a group, a page at a time; the next page is read while one is worked on.
+
+        Raises what JsonApi.call raises.
+        """
+        reading: asyncio.Task[dict[str, Any]] | None = self._read(group_id, None)
+        try:
+            while reading is not None:
+                answer = await reading
+                last = answer.get("LastEvaluatedKey")
+                reading = None if last is None else self._read(group_id, last)
+                yield [item["connectionId"]["S"] for item in answer["Items"]]
+        finally:
+            if reading is not None:
+                reading.cancel()
+
+    def discard(self, connection_id: str) -> None:
+        """Remove a connection some time before `flush` returns."""
+        self._discarded.append(connection_id)
+        if len(self._discarded) == DELETE_BATCH:
+            self._remove_discarded()
+
+    async def flush(self) -> None:
+        """Return when all that was discarded is removed, or given up."""
+        if self._discarded:
+            self._remove_discarded()
+        if self._removals:
+            await asyncio.wait(self._removals)
+
+    def _read(self, group_id: str, start: dict[str, Any] | None) -> asyncio.Task[dict[str, Any]]:
+        query: dict[str, Any] = {
+            "TableName": self._table,
+            "IndexName": "GroupIdIndex",
+            "KeyConditionExpression": "groupId = :group",
+            "ExpressionAttributeValues": encode({":group": group_id}),
+            "ProjectionExpression": "connectionId",
+            "Limit": self._page_size,
+        }
+        if start is not None:
+            query["ExclusiveStartKey"] = start
+        return asyncio.get_running_loop().create_task(self._dynamodb.call("Query", query))
+
+    def _remove_discarded(self) -> None:
+        batch, self._discarded = self._discarded, []
+        task = asyncio.get_running_loop().create_task(self._remove(batch))
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _remove(self, connection_ids: list[str]) -> None:
+        left: list[Any] = [
+            {"DeleteRequest": {"Key": encode({"connectionId": connection_id})}}
+            for connection_id in dict.fromkeys(connection_ids)
+        ]
+        async with self._at_once:
+            for attempt in range(DELETE_ATTEMPTS_MAX):
+                try:
+                    answer = await self._dynamodb.call(
+                        "BatchWriteItem", {"RequestItems": {self._table: left}}
+                    )
+                except GroupcastError:
+                    break
+                left = answer.get("UnprocessedItems", {}).get(self._table, [])
+                if not left:
+                    return
+                delay_s = DELETE_RETRY_BASE_S * 2**attempt
+                await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
+        self.unremoved += len(left)

@@ -1,0 +1,184 @@
+"""The composition root: every part of the cloud on this machine, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from localcloud import children
+from localcloud.dynamodb import DynamoDBLocal, create_tables
+from localcloud.environments import Environments, InProcess
+from localcloud.errors import StartError
+from localcloud.gateway import Faults, Gateway, GatewayLimits
+from localcloud.pageserver import PageServer
+from localcloud.queues import Moto, Queues
+from localcloud.streams import POLL_INTERVAL_S, StreamMappings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localcloud.model import Service
+
+HOST = "127.0.0.1"
+# What signs requests on this machine. No secret: nothing here checks it, and AWS knows no such key.
+ACCESS_KEY_ID = "localcloud"
+SECRET_ACCESS_KEY = "localcloud"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class CloudOptions:
+    """How to run the service. Port 0 takes a free port; `log` gets what functions write (None: stdout)."""
+
+    root: Path
+    page_port: int = 0
+    gateway_port: int = 0
+    data: Path | None = None
+    auth: str = "none"
+    in_process: bool = False
+    log: Path | None = None
+    environments_per_function: int = 4
+    poll_interval_s: float = POLL_INTERVAL_S
+    limits: GatewayLimits = field(default_factory=GatewayLimits)
+    faults: Faults = field(default_factory=Faults)
+
+
+class LocalCloud:
+    """An async context manager: the whole service runs while it is open. StartError where a part does not."""
+
+    def __init__(self, service: Service, options: CloudOptions) -> None:
+        self._service = service
+        self._options = options
+        self._stack = AsyncExitStack()
+        self._dynamodb = DynamoDBLocal(options.root, options.data)
+        self._moto = Moto()
+        self.gateway_port = 0
+        self.page_port = 0
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def gateway_url(self) -> str:
+        return f"ws://{HOST}:{self.gateway_port}"
+
+    @property
+    def management_url(self) -> str:
+        return f"http://{HOST}:{self.gateway_port}/{self._service.stage}"
+
+    @property
+    def page_url(self) -> str:
+        return f"http://{HOST}:{self.page_port}"
+
+    @property
+    def dynamodb_url(self) -> str:
+        return self._dynamodb.endpoint
+
+    @property
+    def sqs_url(self) -> str:
+        return self._moto.endpoint
+
+    async def part_died(self) -> str:
+        """Wait until a part ends by itself, and return its name."""
+        await self._dynamodb.died()
+        return "DynamoDB Local"
+
+    async def _start(self) -> None:
+        options, service = self._options, self._service
+        # Before anything slow starts; the functions must know the gateway's port before it listens.
+        _require_free(options.page_port, "page", "--page-port")
+        _require_free(options.gateway_port, "gateway", "--gateway-port")
+        self.gateway_port = options.gateway_port or children.free_port()
+        await self._start_together(self._dynamodb, self._moto)
+        tables = await create_tables(service.tables.values(), self._aws(self._dynamodb.endpoint))
+        queues = await self._stack.enter_async_context(
+            Queues(service.queues.values(), self._aws(self._moto.endpoint))
+        )
+        environments = await self._stack.enter_async_context(self._environments())
+        await environments.warm(service.functions)
+        mappings = StreamMappings(
+            service,
+            tables,
+            environments,
+            self._aws(self._dynamodb.endpoint),
+            send=queues.send,
+            poll_interval_s=options.poll_interval_s,
+        )
+        await self._stack.enter_async_context(mappings)
+        gateway = Gateway(service, environments, options.limits, options.faults)
+        self._stack.push_async_callback(gateway.close)
+        await gateway.start(HOST, self.gateway_port)
+        page = PageServer(self.gateway_url, options.auth)
+        self._stack.push_async_callback(page.close)
+        await page.start(HOST, options.page_port)
+        self.page_port = page.port
+
+    async def _start_together(self, *parts: DynamoDBLocal | Moto) -> None:
+        """Start parts side by side; where one fails, the others are stopped all the same."""
+        starts = [asyncio.create_task(part.__aenter__()) for part in parts]
+        try:
+            outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        except asyncio.CancelledError:
+            for start in starts:
+                start.cancel()
+            outcomes = await asyncio.gather(*starts, return_exceptions=True)
+            self._keep(parts, outcomes)
+            raise
+        self._keep(parts, outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def _keep(self, parts: tuple[DynamoDBLocal | Moto, ...], outcomes: list[Any]) -> None:
+        for part, outcome in zip(parts, outcomes, strict=True):
+            if not isinstance(outcome, BaseException):
+                self._stack.push_async_exit(part)
+
+    def _environments(self) -> Environments | InProcess:
+        options, service = self._options, self._service
+        endpoints = {
+            "AWS_ENDPOINT_URL_DYNAMODB": self._dynamodb.endpoint,
+            "AWS_ENDPOINT_URL_SQS": self._moto.endpoint,
+            "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.management_url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        }
+        if options.in_process:
+            return InProcess(service.functions, region=service.region, extra_env=endpoints)
+        return Environments(
+            service.functions,
+            region=service.region,
+            extra_env=endpoints,
+            limit_per_function=options.environments_per_function,
+            log=options.log,
+        )
+
+    def _aws(self, endpoint: str) -> dict[str, Any]:
+        return {
+            "endpoint_url": endpoint,
+            "region_name": self._service.region,
+            "aws_access_key_id": ACCESS_KEY_ID,
+            "aws_secret_access_key": SECRET_ACCESS_KEY,
+        }
+
+
+def _require_free(port: int, what: str, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise StartError(
+                f"port {port} for the {what} is taken: is another `make up` running? "
+                f"Stop it, or choose another port with {option}"
+            ) from None
