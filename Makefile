@@ -33,11 +33,11 @@ check: setup package ## lint, types, packaged template, freshness of the lock fi
 	$(BIN)/mypy
 	$(BIN)/cfn-lint -i W3005 -t .serverless/cloudformation-template-update-stack.json
 	@mkdir -p build && cp requirements.lock build/requirements.fresh
-	$(LOCK) -o build/requirements.fresh
-	diff requirements.lock build/requirements.fresh || { echo "requirements.lock is stale: run make lock"; exit 1; }
-	$(BIN)/npm ci --dry-run --ignore-scripts --silent
+	@$(LOCK) -o build/requirements.fresh
+	@diff requirements.lock build/requirements.fresh || { echo "requirements.lock is stale: run make lock"; exit 1; }
+	@$(BIN)/npm ci --dry-run --ignore-scripts --silent >/dev/null || { echo "package-lock.json is stale: run make lock"; exit 1; }
 
-package: setup build/groupcast.zip
+package: build/groupcast.zip ## the deployable artifact and its CloudFormation template
 	$(BIN)/npx --no-install osls package
 
 format: setup ## rewrite the sources in the house style
@@ -51,6 +51,17 @@ lock: setup ## resolve the dependencies anew
 clean: ## remove what the commands above made
 	rm -rf .venv node_modules build .serverless .mypy_cache .ruff_cache .pytest_cache
 
+# The very versions of requirements.lock, for the runtime that serverless.yml names.
+LAMBDA := --python-version 3.13 --python-platform aarch64-manylinux_2_28
+build/groupcast.zip: requirements.lock pyproject.toml $(shell find src/groupcast -name '*.py') | setup
+	@rm -rf build/artifact && mkdir -p build/artifact
+	$(BIN)/uv pip compile -q pyproject.toml -c requirements.lock --generate-hashes $(LAMBDA) -o build/runtime.lock
+	$(BIN)/uv pip install -q --target build/artifact --no-deps --require-hashes --only-binary :all: $(LAMBDA) \
+	  -r build/runtime.lock
+	@cp -R src/groupcast build/artifact/
+	@find build/artifact -name __pycache__ -prune -exec rm -rf {} +
+	@rm -f $@ && cd build/artifact && $(BIN)/python -m zipfile -c ../groupcast.zip *
+
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "groupcast needs Python 3.11 or newer; name one with make PYTHON=python3.13")'
 	@echo "setting up .venv (once)"
@@ -60,7 +71,7 @@ clean: ## remove what the commands above made
 	@$(BIN)/uv pip install -q --no-deps --no-build-isolation --editable .
 	@touch $@
 
-node_modules/.ready: package-lock.json .venv/.ready
+node_modules/.ready: package-lock.json | .venv/.ready
 	@echo "setting up node_modules (once)"
 	@$(BIN)/npm ci --silent --no-progress
 	@touch $@

@@ -103,9 +103,9 @@ class Chat:
         """Which group the connection is in and how far that has come: a quiet client sees what it missed."""
         member = await self._connections.get(connection_id)
         if member is None or member.group_id is None:
-            return protocol.pong(None, None)
+            return protocol.pong(connection_id, None, None)
         head = await self._groups.head(member.group_id)
-        return protocol.pong(member.group_id, head.last_seq)
+        return protocol.pong(connection_id, member.group_id, head.last_seq)
 
     async def _stored(self, message_id: str | None) -> Message | None:
         # An id that we are about to make up can't be taken.

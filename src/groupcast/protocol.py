@@ -153,8 +153,8 @@ def history(group_id: str, messages: Iterable[Message], *, complete: bool) -> di
     }
 
 
-def pong(group_id: str | None, last_seq: int | None) -> dict[str, Any]:
-    return {"type": "pong", "groupId": group_id, "lastSeq": last_seq}
+def pong(connection_id: str, group_id: str | None, last_seq: int | None) -> dict[str, Any]:
+    return {"type": "pong", "groupId": group_id, "lastSeq": last_seq, "connectionId": connection_id}
 
 
 def error(problem: ChatError, action: object, request_id: str) -> dict[str, Any]:

@@ -112,7 +112,7 @@ async def open_fanout(settings: Settings) -> AsyncIterator[Fanout]:
     members = MembersTable(dynamodb, settings.connections_table, settings.members_page_size)
     engine = Engine(members, poster, Limits(window_max=settings.post_window), random.random)
     try:
-        yield Fanout(engine, sqs, settings.failures_queue_url)
+        yield Fanout(engine, sqs, settings.failures_queue_url, frame_bytes=settings.frame_bytes)
     finally:
         await poster.close()
         await dynamodb.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groupcast.errors import SettingsError
+from groupcast.protocol import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,10 @@ MAX_RETENTION_DAYS = 3_650
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`retention_days` 0 keeps messages for ever; endpoints are URLs without a trailing slash."""
+    """`retention_days` 0 keeps messages for ever; endpoints are URLs without a trailing slash.
+
+    `frame_bytes` is what messages that travel together stay within; 0 sends each by itself.
+    """
 
     region: str
     connections_table: str
@@ -36,6 +40,7 @@ class Settings:
     retention_days: int
     members_page_size: int
     post_window: int
+    frame_bytes: int
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -54,6 +59,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         retention_days=_whole(environ, "RETENTION_DAYS", 0, MAX_RETENTION_DAYS),
         members_page_size=_whole(environ, "MEMBERS_PAGE_SIZE", 1, MAX_PAGE_SIZE),
         post_window=_whole(environ, "POST_WINDOW", 1, MAX_POST_WINDOW),
+        frame_bytes=_whole(environ, "FRAME_BYTES", 0, MAX_FRAME_BYTES),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from localcloud import children
@@ -18,8 +18,10 @@ from localcloud.queues import Moto, Queues
 from localcloud.streams import POLL_INTERVAL_S, StreamMappings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from localcloud.dynamodb import OpenTable
     from localcloud.model import Service
 
 HOST = "127.0.0.1"
@@ -104,18 +106,25 @@ class LocalCloud:
         queues = await self._stack.enter_async_context(
             Queues(service.queues.values(), self._aws(self._moto.endpoint))
         )
-        environments = await self._stack.enter_async_context(self._environments())
+        environments = self._environments()
+        await self._stack.enter_async_context(environments)
         await environments.warm(service.functions)
         mappings = StreamMappings(
-            service,
-            tables,
+            _going_on(service, tables),
+            {name: table.stream_arn for name, table in tables.items()},
             environments,
             self._aws(self._dynamodb.endpoint),
             send=queues.send,
             poll_interval_s=options.poll_interval_s,
         )
         await self._stack.enter_async_context(mappings)
-        gateway = Gateway(service, environments, options.limits, options.faults)
+        gateway = Gateway(
+            service,
+            environments,
+            options.limits,
+            options.faults,
+            selection_expression=service.route_selection_expression,
+        )
         self._stack.push_async_callback(gateway.close)
         await gateway.start(HOST, self.gateway_port)
         page = PageServer(self.gateway_url, options.auth)
@@ -170,6 +179,20 @@ class LocalCloud:
             "aws_access_key_id": ACCESS_KEY_ID,
             "aws_secret_access_key": SECRET_ACCESS_KEY,
         }
+
+
+def _going_on(service: Service, tables: Mapping[str, OpenTable]) -> Service:
+    """The service with streams read from now on where a table was kept from an earlier run.
+
+    Where its mapping had got to is not kept; from the start it would push the whole log to everyone again.
+    """
+    mappings = tuple(
+        mapping
+        if tables[service.tables[mapping.table].name].is_new
+        else replace(mapping, starting_position="LATEST")
+        for mapping in service.stream_mappings
+    )
+    return replace(service, stream_mappings=mappings)
 
 
 def _require_free(port: int, what: str, option: str) -> None:

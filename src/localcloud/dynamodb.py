@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -93,30 +94,38 @@ class DynamoDBLocal:
         return self._output.read()[-_OUTPUT_TAIL_BYTES:].decode(errors="replace").strip().replace("\n", " | ")
 
 
-async def create_tables(tables: Iterable[Table], aws: Mapping[str, Any]) -> dict[str, str | None]:
-    """Create the tables that are not there yet; return the stream's ARN (or None) by table name.
+@dataclass(frozen=True, slots=True)
+class OpenTable:
+    """A table that is there now. `stream_arn` is None without a stream; `is_new` says it was just created."""
+
+    stream_arn: str | None
+    is_new: bool
+
+
+async def create_tables(tables: Iterable[Table], aws: Mapping[str, Any]) -> dict[str, OpenTable]:
+    """Create the tables that are not there yet; what is there then, by table name.
 
     `aws` are the keyword arguments of a client: endpoint_url, region_name, credentials.
     """
     async with aioboto3.Session().client("dynamodb", **aws) as dynamodb:
-        return {table.name: await _create(dynamodb, table) for table in tables}
+        return {table.name: await _open(dynamodb, table) for table in tables}
 
 
-async def _create(dynamodb: Any, table: Table) -> str | None:
+async def _open(dynamodb: Any, table: Table) -> OpenTable:
     try:
         await dynamodb.create_table(**table.definition)
-        if table.ttl_attribute:
-            await dynamodb.update_time_to_live(
-                TableName=table.name,
-                TimeToLiveSpecification={"Enabled": True, "AttributeName": table.ttl_attribute},
-            )
     except ClientError as error:
         # Kept by --data from an earlier run.
         if error.response["Error"]["Code"] != "ResourceInUseException":
             raise
+        is_new = False
+    else:
+        is_new = True
+    if is_new and table.ttl_attribute:
+        ttl = {"Enabled": True, "AttributeName": table.ttl_attribute}
+        await dynamodb.update_time_to_live(TableName=table.name, TimeToLiveSpecification=ttl)
     description = await dynamodb.describe_table(TableName=table.name)
-    arn = description["Table"].get("LatestStreamArn")
-    return None if arn is None else str(arn)
+    return OpenTable(description["Table"].get("LatestStreamArn"), is_new)
 
 
 def _java() -> str:

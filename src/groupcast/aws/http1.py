@@ -1,8 +1,9 @@
 """One HTTP/1.1 client connection: one request at a time, llhttp (httptools) reads the response.
 
-A second request is written only after the whole response to the first, so that a response can't be taken
-for another's. This also bounds what waits to be written to one request a connection: there is no need to
-heed `pause_writing`.
+A second request is written only after the whole response to the first, and bytes that nobody asked for
+close the connection, so that a response isn't taken for another's. (Unasked bytes that arrive while the
+next request is under way look like its response; HTTP/1.1 has no means against that.) This also bounds
+what waits to be written to one request a connection: there is no need to heed `pause_writing`.
 """
 
 from __future__ import annotations
@@ -40,9 +41,6 @@ OnDone: TypeAlias = "Callable[[Response | HttpError], None]"
 
 class Owner(Protocol):
     """Who hands out connections: the pool."""
-
-    def connection_made(self, connection: Connection) -> None:
-        """Take a new connection, ready for a request."""
 
     def connection_free(self, connection: Connection) -> None:
         """Take back a connection that has its whole response; `on_done` is called right after."""
@@ -121,7 +119,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._owner.connection_made(self)
 
     def data_received(self, data: bytes) -> None:
         if self._on_done is None:

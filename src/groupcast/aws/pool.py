@@ -151,13 +151,6 @@ class Pool:
 
     # What connections call.
 
-    def connection_made(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        if self._closed:
-            connection.drop()
-        else:
-            self.connection_free(connection)
-
     def connection_free(self, connection: Connection) -> None:
         if not self._waiting:
             self._idle.append(connection)
@@ -195,7 +188,7 @@ class Pool:
     async def _open(self) -> ConnectError | None:
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
-                await self._connect()
+                connection = await self._connect()
         except TimeoutError:
             return ConnectTimeoutError(
                 f"no connection to {self._origin.host} in {self._timeouts.connect_s} s"
@@ -204,13 +197,18 @@ class Pool:
             return TlsError(f"{self._origin.host}: {error}")
         except OSError as error:
             return ConnectError(f"{self._origin.host}: {error}")
+        if connection.closing:
+            return ConnectError(f"{self._origin.host}: closed as soon as it was made")
+        # Only now it counts: an attempt that is cut short before leaves no trace.
+        self._connections.add(connection)
+        self.connection_free(connection)
         return None
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> Connection:
         failure: OSError | None = None
         for address in await self._addresses.in_turn():
             try:
-                await self._loop.create_connection(
+                _, connection = await self._loop.create_connection(
                     self._new_connection,
                     address,
                     self._origin.port,
@@ -220,10 +218,9 @@ class Pool:
             except OSError as error:
                 failure = error
             else:
-                return
+                return connection
         self._addresses.forget()
-        if failure is not None:
-            raise failure
+        raise failure or OSError("the name has no address")
 
     def _new_connection(self) -> Connection:
         return Connection(self, now=self._loop.time(), max_body_bytes=self._max_body_bytes)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from groupcast.model import Message
 
-# API Gateway meters messages in units of 32 KB: a frame up to that costs as much as a small one.
-PREFERRED_FRAME_BYTES = 32 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -55,7 +52,7 @@ class Malformed:
 
 
 def read_batch(
-    records: Iterable[Mapping[str, Any]], frame_bytes: int = PREFERRED_FRAME_BYTES
+    records: Iterable[Mapping[str, Any]], frame_bytes: int
 ) -> tuple[list[GroupBatch], list[Malformed]]:
     """Group a batch of a DynamoDB stream. Only inserts count; a record that came twice is taken once.
 

@@ -26,8 +26,11 @@ STOP_MARGIN_S = 8.0
 class Fanout:
     """Delivers batches, and puts records that are no messages into the failures queue."""
 
-    def __init__(self, engine: Engine, sqs: JsonApi, failures_queue_url: str) -> None:
+    def __init__(
+        self, engine: Engine, sqs: JsonApi, failures_queue_url: str, *, frame_bytes: int
+    ) -> None:
         self._engine = engine
+        self._frame_bytes = frame_bytes
         self._sqs = sqs
         self._failures_queue_url = failures_queue_url
 
@@ -39,7 +42,7 @@ class Fanout:
         AWS retries from the lowest of them on, so there is at most one. Members who had a message already
         get it twice then; its `seq` tells them.
         """
-        groups, malformed = read_batch(records)
+        groups, malformed = read_batch(records, self._frame_bytes)
         stop_at = asyncio.get_running_loop().time() + max(remaining_s - STOP_MARGIN_S, 0.0)
         report, unsaved = await asyncio.gather(self._engine.deliver(groups, stop_at), self._save(malformed))
         again = [group.first_sequence_number for group in report.groups if group.left_over]

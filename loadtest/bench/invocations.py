@@ -1,0 +1,121 @@
+"""Rows about whole invocations: a batch of records in, the last answer out, members in DynamoDB Local."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadtest.bench import parts
+from loadtest.bench.pairs import Row, row_of
+from loadtest.peers.run import connection_ids
+
+if TYPE_CHECKING:
+    from loadtest.bench.pairs import Bench, Measured
+    from localcloud.model import Service
+
+STALE_RATIO = 0.05
+LARGE_GROUP = 10_000
+BURST_MEMBERS = 1_000
+BURST_MESSAGES = 100
+SIZES = (1_000, 50_000)
+WARM_MEMBERS = 64
+
+
+class Invocations:
+    """Measures whole invocations over filled tables. The stale are removed: who has some fills anew."""
+
+    def __init__(self, service: Service, dynamodb: str, sink_port: int) -> None:
+        self._service = service
+        self._dynamodb = dynamodb
+        self._env = {
+            **service.functions["fanoutMessage"].environment,
+            **parts.CREDENTIALS,
+            "AWS_DEFAULT_REGION": parts.REGION,
+            "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
+            "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",
+            "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://127.0.0.1:{sink_port}/dev",
+        }
+        self._filled = 0
+        self._warm_group = ""
+
+    async def fill(self, members: int) -> str:
+        """A new group with that many members; its id."""
+        self._filled += 1
+        group_id = f"group-{self._filled}"
+        ids = [f"{self._filled:03d}{one[3:]}" for one in connection_ids(members)]
+        await parts.fill(self._service, self._dynamodb, group_id, ids)
+        return group_id
+
+    async def run(self, handler: str, group_id: str, *more: str, **env: str) -> Measured:
+        """Measure one invocation for a group, in an environment that has served another group before."""
+        self._warm_group = self._warm_group or await self.fill(WARM_MEMBERS)
+        arguments = ("--handler", handler, "--group", group_id, "--warm-group", self._warm_group, *more)
+        measured = parts.measure("loadtest.bench.invocation", *arguments, env={**self._env, **env})
+        if measured["failures"]:
+            raise RuntimeError(f"the invocation left members over: {measured}")
+        return measured
+
+    def cold(self, handler: str, group_id: str) -> Measured:
+        arguments = ("--handler", handler, "--group", group_id)
+        return parts.measure("loadtest.bench.cold", *arguments, env=self._env)
+
+
+async def large_group(bench: Bench, invocations: Invocations) -> list[Row]:
+    """One message, a large group, some of it stale: time to the last delivery."""
+    ratios, details = [], []
+    for number in range(bench.pairs):
+        bench.say(f"pair {number + 1} of {bench.pairs}: {LARGE_GROUP:,} members")
+        order = ("engine", "peer") if number % 2 == 0 else ("peer", "engine")
+        measured = {one: await invocations.run(one, await invocations.fill(LARGE_GROUP)) for one in order}
+        ratios.append(measured["peer"]["wall_s"] / measured["engine"]["wall_s"])
+        details.append((measured["engine"]["wall_s"], measured["peer"]["wall_s"]))
+    mine, other = sorted(details)[len(details) // 2]
+    name = f"whole invocation, {LARGE_GROUP:,} members, 5 % stale, against aioboto3 query + gather"
+    return [row_of(name, ratios, 15, detail=f"{mine:.2f} against {other:.2f} s")]
+
+
+async def burst(bench: Bench, invocations: Invocations) -> list[Row]:
+    """Many messages in one batch: the engine against itself without coalescing."""
+    posts, cpu = [], []
+    arguments = ("--messages", str(BURST_MESSAGES))
+    group_id = await invocations.fill(BURST_MEMBERS)
+    for number in range(bench.pairs):
+        bench.say(f"pair {number + 1} of {bench.pairs}: {BURST_MESSAGES} messages, {BURST_MEMBERS:,} members")
+        together = await invocations.run("engine", group_id, *arguments)
+        apart = await invocations.run("engine", group_id, *arguments, FRAME_BYTES="0")
+        posts.append(apart["posts"] / together["posts"])
+        cpu.append(apart["cpu_s"] / together["cpu_s"])
+    name = f"burst of {BURST_MESSAGES} messages to {BURST_MEMBERS:,} members, against one post each"
+    return [row_of(f"{name}: posts", posts, 20), row_of(f"{name}: CPU", cpu, 10)]
+
+
+async def growth(bench: Bench, invocations: Invocations) -> list[Row]:
+    """Cost a member and peak memory, from a small group to a very large one."""
+    small_group, large = [await invocations.fill(size) for size in SIZES]
+    ratios, megabytes = [], []
+    for number in range(bench.pairs):
+        bench.say(f"pair {number + 1} of {bench.pairs}: {SIZES[0]:,} and {SIZES[1]:,} members")
+        small = await invocations.run("engine", small_group)
+        large_one = await invocations.run("engine", large)
+        ratios.append((large_one["cpu_s"] / SIZES[1]) / (small["cpu_s"] / SIZES[0]))
+        megabytes.append(large_one["peak_mb"] - small["peak_mb"])
+    span = f"{SIZES[0]:,} to {SIZES[1]:,} members"
+    return [
+        row_of(f"growth of CPU a member, {span}", ratios, 1.15, at_most=True),
+        row_of(f"growth of peak memory, {span}", megabytes, 30, at_most=True, unit="MB"),
+    ]
+
+
+async def cold_start(bench: Bench, invocations: Invocations) -> list[Row]:
+    """Import to first accepted post, in a new process."""
+    group_id = await invocations.fill(1)
+    pairs = list(
+        bench.alternate(
+            lambda: invocations.cold("engine", group_id), lambda: invocations.cold("peer", group_id)
+        )
+    )
+    ratios = [theirs["wall_s"] / ours["wall_s"] for ours, theirs in pairs]
+    mine, other = (
+        sorted(one["wall_s"] for one in side)[len(pairs) // 2] for side in zip(*pairs, strict=True)
+    )
+    detail = f"{mine * 1e3:.0f} against {other * 1e3:.0f} ms"
+    return [row_of("cold start to first post, against aioboto3 + powertools", ratios, 3, detail=detail)]

@@ -1,0 +1,61 @@
+"""groupcast's own engine over the same job: not a peer, but measured like one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from groupcast.aws.credentials import CredentialsProvider
+from groupcast.aws.management import ManagementClient
+from groupcast.fanout.batch import Frame, GroupBatch
+from groupcast.fanout.engine import Engine
+from groupcast.fanout.pace import Limits
+from loadtest.peers.run import REGION, Stopwatch, job_from_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+PAGE_SIZE = 1000
+STOP_AFTER_S = 300.0
+
+
+class ListedMembers:
+    """Members that are known already: this measures posting alone."""
+
+    def __init__(self, ids: list[str]) -> None:
+        self.ids = ids
+
+    async def pages(self, _group_id: str) -> AsyncGenerator[list[str], None]:
+        for start in range(0, len(self.ids), PAGE_SIZE):
+            yield self.ids[start : start + PAGE_SIZE]
+
+    def discard(self, connection_id: str) -> None:
+        pass
+
+    async def flush(self) -> None:
+        pass
+
+
+async def run() -> None:
+    job = job_from_arguments()
+    poster = ManagementClient(
+        job.endpoint, REGION, CredentialsProvider(), max_connections=job.window, cafile=job.cafile
+    )
+    limits = Limits(window_start=job.window, window_max=job.window)
+    members = ListedMembers(job.ids[: job.window])
+    engine = Engine(members, poster, limits, lambda: 0.5)
+    batch = GroupBatch("group1", (Frame(job.data, 1, 0),), 1, "1")
+    loop = asyncio.get_running_loop()
+    await engine.deliver([batch], loop.time() + STOP_AFTER_S)
+    members.ids = job.ids
+    watch = Stopwatch()
+    watch.start()
+    report = await engine.deliver([batch], loop.time() + STOP_AFTER_S)
+    watch.report(len(job.ids), report.total("delivered"))
+    await poster.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(run())

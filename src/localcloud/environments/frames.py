@@ -1,0 +1,37 @@
+"""Length-prefixed messages on a stream socket, for both of its ends."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+# Lambda's limit on a synchronous event or response (6 MB and what its own envelope takes).
+MAX_PAYLOAD_BYTES = 6_291_556
+HEADER = struct.Struct("!I")
+# What the zygote answers with: a pid, or minus errno.
+ANSWER = struct.Struct("!i")
+
+
+def frame(payload: bytes) -> bytes:
+    """The bytes on the wire: four of length, then the payload."""
+    return HEADER.pack(len(payload)) + payload
+
+
+def read_frame(sock: socket.socket) -> bytes | None:
+    """The next payload of a blocking socket, or None at the end of the stream."""
+    header = _read_exactly(sock, HEADER.size)
+    return None if header is None else _read_exactly(sock, HEADER.unpack(header)[0])
+
+
+def _read_exactly(sock: socket.socket, size: int) -> bytes | None:
+    data = bytearray(size)
+    view, filled = memoryview(data), 0
+    while filled < size:
+        received = sock.recv_into(view[filled:])
+        if not received:
+            return None
+        filled += received
+    return bytes(data)

@@ -1,0 +1,121 @@
+"""From an upgrade request to a connection."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from localcloud.gateway.connection import Connection
+from localcloud.gateway.events import Client, ConnectRequest
+from localcloud.gateway.ids import new_id
+from localcloud.gateway.lifecycle import RefusedError, forwarded_headers
+from localcloud.gateway.responses import closing, message_body, response
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from localcloud.gateway.background import Background
+    from localcloud.gateway.lifecycle import Admission, Lifecycle
+    from localcloud.gateway.limits import GatewayLimits
+    from localcloud.gateway.management import Management
+
+# websockets reports every connection that opens and closes; the gateway says itself what matters.
+_frames_log = logging.getLogger("localcloud.gateway.frames")
+_frames_log.setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the TCP connections of one gateway have in common."""
+
+    stage: str
+    port: int
+    limits: GatewayLimits
+    lifecycle: Lifecycle
+    management: Management
+    background: Background
+    connections: dict[str, Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRequest:
+    """The HTTP request that asks for a WebSocket."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+
+
+async def shake_hands(
+    shared: Shared, transport: asyncio.Transport, request: UpgradeRequest
+) -> Connection | None:
+    """Let the functions decide, answer the request and return the connection, None where it was refused.
+
+    The answer waits for the functions, as it does on AWS; until then nobody can post to the connection.
+    """
+    # Open from the start: httptools has parsed the request, so only frames are left to be parsed.
+    limits = shared.limits
+    frames = ServerProtocol(
+        state=State.OPEN, max_size=(limits.message_bytes, limits.frame_bytes), logger=_frames_log
+    )
+    answer = frames.accept(Request(request.target, Headers(request.headers), request.method))
+    path, _, query = request.target.partition("?")
+    client = _client(transport, request)
+    if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        transport.write(answer.serialize())
+        return None
+    if path.rstrip("/") not in {"", f"/{shared.stage}"}:
+        _refuse(transport, HTTPStatus.FORBIDDEN, message_body("Forbidden"))
+        return None
+    headers = request.headers + forwarded_headers(client.source_ip, shared.port)
+    try:
+        admission = await shared.lifecycle.admit(client, ConnectRequest(headers, query))
+    except RefusedError as refusal:
+        _refuse(transport, refusal.status, refusal.body)
+        return None
+    if admission.subprotocol is not None:
+        answer.headers["Sec-WebSocket-Protocol"] = admission.subprotocol
+    if not transport.is_closing():
+        transport.write(answer.serialize())
+    session = _Session(shared, client, admission)
+    connection = Connection(client, session, frames, transport, shared.background, limits)
+    shared.connections[client.connection_id] = connection
+    return connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    shared: Shared
+    client: Client
+    admission: Admission
+
+    async def answer(self, body: str) -> bytes | None:
+        return await self.shared.lifecycle.answer(self.client, self.admission.authorizer, body)
+
+    def ended(self, code: int, reason: str) -> None:
+        del self.shared.connections[self.client.connection_id]
+        leave = self.shared.lifecycle.leave(self.client, self.admission.authorizer, code, reason)
+        self.shared.background.spawn(leave)
+
+
+def _client(transport: asyncio.Transport, request: UpgradeRequest) -> Client:
+    agents = [value for name, value in request.headers if name.lower() == "user-agent"]
+    return Client(
+        connection_id=new_id(),
+        connected_at_ms=time.time_ns() // 1_000_000,
+        source_ip=transport.get_extra_info("peername")[0],
+        user_agent=agents[-1] if agents else None,
+    )
+
+
+def _refuse(transport: asyncio.Transport, status: int, body: bytes) -> None:
+    if not transport.is_closing():
+        transport.write(closing(response(status, new_id().encode(), body=body)))

@@ -1,0 +1,20 @@
+"""Identifiers as API Gateway writes them."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+
+_ID_RANDOM_BYTES = 11
+_ID = re.compile(r"[A-Za-z0-9_+/-]{15}=")
+
+
+def new_id() -> str:
+    """Return a fresh connection, message or request id, such as `BFaT_fALIAMCKug=`."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(_ID_RANDOM_BYTES)).decode()
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a connection could have this id: base64 of 11 bytes, in either alphabet."""
+    return _ID.fullmatch(text) is not None

@@ -1,0 +1,133 @@
+"""`@connections`: posting to, looking at and closing connections over HTTP.
+
+Contract: the API Gateway Management API (`PostToConnection`, `GetConnection`, `DeleteConnection`). No
+sockets here: a request's parts come in, a response's bytes go out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import secrets
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import orjson
+from websockets.frames import CloseCode
+
+from localcloud.gateway.connection import text_frame
+from localcloud.gateway.faults import Fault
+from localcloud.gateway.ids import is_id
+from localcloud.gateway.responses import message_body, ok, response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from localcloud.gateway.connection import Connection
+    from localcloud.gateway.faults import Faults
+
+_METHODS = frozenset({b"POST", b"GET", b"DELETE"})
+# The same exception as for throttling: AWS tells the two apart by nothing but this text.
+_BUFFER_FULL = "WebSocket client side buffer is full"
+
+
+class Management:
+    """Answers `@connections` requests for the open `connections`, by connection id."""
+
+    def __init__(self, connections: Mapping[str, Connection], stage: str, faults: Faults) -> None:
+        self._connections = connections
+        roots, names = ("", f"/{stage}"), ("@connections", "%40connections")
+        self._prefixes = frozenset(f"{root}/{name}".encode() for root in roots for name in names)
+        self._faults = faults if faults.enabled else None
+        self._draws = random.Random(faults.seed)  # noqa: S311 -- a repeatable sequence of faults, no secret
+        # A UUID's first four groups, then a number: unique without asking the system for each request.
+        self._request_prefix = f"{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-".encode()
+        self._request_number = itertools.count(1)
+        self._last_body: bytes | None = None
+        self._last_frame = b""
+
+    def answer(self, method: bytes, target: bytes, *, authorized: bool, body: bytes | None) -> bytes | None:
+        """Return the response to a request; None means a reset connection instead.
+
+        `target` is the path and query as sent, `authorized` says that there is a signature, and `body`
+        is None where it was over the limit.
+        """
+        request_id = self._request_prefix + b"%012x" % next(self._request_number)
+        head, _, last = target.partition(b"?")[0].rpartition(b"/")
+        if head not in self._prefixes or not last or method not in _METHODS:
+            return response(HTTPStatus.NOT_FOUND, request_id, body=message_body("Not Found"))
+        if not authorized:
+            error_type, message = "MissingAuthenticationTokenException", "Missing Authentication Token"
+            return _error(request_id, HTTPStatus.FORBIDDEN, error_type, message)
+        connection_id = unquote(last.decode("latin-1"))
+        connection = self._connections.get(connection_id)
+        if connection is None:
+            return _absent(request_id, connection_id)
+        if method == b"POST":
+            return self._post(request_id, connection, body)
+        if method == b"GET":
+            return response(HTTPStatus.OK, request_id, body=_description(connection))
+        connection.close(CloseCode.NORMAL_CLOSURE)
+        return response(HTTPStatus.NO_CONTENT, request_id)
+
+    def _post(self, request_id: bytes, connection: Connection, body: bytes | None) -> bytes | None:
+        if body is None:
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return _error(request_id, status, "PayloadTooLargeException", "Message too long")
+        if self._faults is not None:
+            fault = self._faults.decide(self._draws.random())
+            if fault is not None:
+                return _faulty(request_id, fault)
+        # A fan-out posts one body to thousands of connections in a row: checked and framed once.
+        if body != self._last_body:
+            try:
+                body.decode()
+            except UnicodeDecodeError:
+                return _error(
+                    request_id, HTTPStatus.BAD_REQUEST, "BadRequestException", "Data is not UTF-8 text"
+                )
+            self._last_body, self._last_frame = body, text_frame(body)
+        if connection.post(self._last_frame):
+            return ok(request_id)
+        return _error(request_id, HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException", _BUFFER_FULL)
+
+
+def _absent(request_id: bytes, connection_id: str) -> bytes:
+    if is_id(connection_id):
+        return response(HTTPStatus.GONE, request_id, error_type="GoneException")
+    return _bad_request(request_id, f"Invalid connectionId: {connection_id}")
+
+
+def _faulty(request_id: bytes, fault: Fault) -> bytes | None:
+    if fault is Fault.RESET:
+        return None
+    if fault is Fault.THROTTLE:
+        return _error(request_id, HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException", "Rate exceeded")
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return _error(request_id, status, "InternalServerErrorException", "Internal server error")
+
+
+def _bad_request(request_id: bytes, message: str) -> bytes:
+    return _error(request_id, HTTPStatus.BAD_REQUEST, "BadRequestException", message)
+
+
+def _error(request_id: bytes, status: int, error_type: str, message: str) -> bytes:
+    return response(status, request_id, error_type=error_type, body=message_body(message))
+
+
+def _description(connection: Connection) -> bytes:
+    client = connection.client
+    return orjson.dumps(
+        {
+            "connectedAt": _iso(client.connected_at_ms),
+            "identity": {"sourceIp": client.source_ip, "userAgent": client.user_agent or ""},
+            "lastActiveAt": _iso(connection.last_active_ms),
+        }
+    )
+
+
+def _iso(at_ms: int) -> str:
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

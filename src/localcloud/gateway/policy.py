@@ -1,0 +1,79 @@
+"""What a Lambda authorizer's answer means. Pure.
+
+Shape: API Gateway developer guide, "Output from an API Gateway Lambda authorizer".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from localcloud.gateway.answers import MalformedError
+
+_ACTION = "execute-api:Invoke"
+_STATEMENT_KEYS = frozenset({"Sid", "Effect", "Action", "Resource"})
+
+
+def evaluate_policy(answer: Any, method_arn: str) -> dict[str, str] | None:
+    """Return `requestContext.authorizer` where the answer's policy allows `method_arn`, None where not.
+
+    Values of the authorizer's context become strings, as API Gateway hands them on. Raises MalformedError
+    for an answer that API Gateway would not take.
+    """
+    if not isinstance(answer, dict) or not isinstance(answer.get("principalId"), str):
+        raise MalformedError("the authorizer's answer has no principalId")
+    policy = answer.get("policyDocument")
+    if not isinstance(policy, dict):
+        raise MalformedError("the authorizer's answer has no policyDocument")
+    context = _context(answer.get("context"))
+    statements = _statements(policy.get("Statement"))
+    effects = {statement["Effect"] for statement in statements if _fits(statement, method_arn)}
+    if effects != {"Allow"}:
+        return None
+    return {**context, "principalId": answer["principalId"]}
+
+
+def _statements(statements: Any) -> list[dict[str, Any]]:
+    listed = statements if isinstance(statements, list) else [statements]
+    for statement in listed:
+        if not isinstance(statement, dict) or statement.get("Effect") not in ("Allow", "Deny"):
+            raise MalformedError("a policy statement has no Effect of Allow or Deny")
+        if unknown := statement.keys() - _STATEMENT_KEYS:
+            # Refused rather than ignored: an Allow with a Condition that nobody checks allows too much.
+            raise MalformedError(f"policy statements with {', '.join(sorted(unknown))} are not supported")
+    return listed
+
+
+def _fits(statement: dict[str, Any], method_arn: str) -> bool:
+    # IAM compares actions without case and resources with it.
+    return any(
+        _matches(pattern.lower(), _ACTION.lower()) for pattern in _texts(statement.get("Action"))
+    ) and any(_matches(pattern, method_arn) for pattern in _texts(statement.get("Resource")))
+
+
+def _texts(value: Any) -> list[str]:
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise MalformedError("a policy statement's Action and Resource are strings or lists of them")
+    return texts
+
+
+def _matches(pattern: str, text: str) -> bool:
+    expression = "".join({"*": ".*", "?": "."}.get(char) or re.escape(char) for char in pattern)
+    return re.fullmatch(expression, text, re.DOTALL) is not None
+
+
+def _context(context: Any) -> dict[str, str]:
+    if context is None:
+        return {}
+    if not isinstance(context, dict):
+        raise MalformedError("the authorizer's context is not an object")
+    return {str(name): _context_value(name, value) for name, value in context.items()}
+
+
+def _context_value(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise MalformedError(f"the authorizer's context value {name!r} is no string, number or boolean")

@@ -1,0 +1,222 @@
+"""One TCP connection: HTTP until its client asks for a WebSocket, that WebSocket from then on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+import httptools
+from websockets.frames import CloseCode
+
+from localcloud.gateway.handshake import UpgradeRequest, shake_hands
+from localcloud.gateway.ids import new_id
+from localcloud.gateway.responses import closing, message_body, response
+
+if TYPE_CHECKING:
+    from localcloud.gateway.connection import Connection
+    from localcloud.gateway.handshake import Shared
+
+_SIGNATURE = b"AWS4-HMAC-SHA256 "
+# Zero seconds of lingering turn a close into a reset.
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class GatewayProtocol(asyncio.Protocol):
+    """Answers HTTP requests in order, as they are parsed; hands the bytes over after an upgrade."""
+
+    def __init__(self, shared: Shared, peers: set[GatewayProtocol]) -> None:
+        # Done when the connection is lost.
+        self.gone = asyncio.get_running_loop().create_future()
+        self._shared = shared
+        self._peers = peers
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport = cast("asyncio.Transport", None)
+        self._connection: Connection | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._early = b""
+        self._heard = True
+        self._done = False
+        self._responses: list[bytes] = []
+        self.on_message_begin()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # A cast, because uvloop's transports are no asyncio.Transport to isinstance().
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._shared.limits.write_buffer_bytes)
+        self._peers.add(self)
+        self._watch_silence()
+
+    def go_away(self) -> None:
+        """Start to end the connection, at once where nothing is under way."""
+        if self._connection is not None:
+            self._connection.close(CloseCode.GOING_AWAY)
+        elif self._handshake is not None:
+            self._handshake.cancel()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._connection is not None:
+            self._connection.receive(data)
+            return
+        self._heard = True
+        self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            raise
+        except httptools.HttpParserError as error:
+            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+        else:
+            if self._in_head and self._head_bytes > self._shared.limits.header_bytes:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Request headers are too long")
+        self._write_responses()
+
+    def eof_received(self) -> None:
+        if self._connection is not None:
+            self._connection.receive_eof()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._peers.discard(self)
+        self.gone.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._connection is not None:
+            self._connection.lost()
+
+    def pause_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.congest(True)
+        else:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.congest(False)
+        elif self._handshake is None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # Called by httptools.
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._authorized = False
+        self._websocket = False
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        if len(self._target) > self._shared.limits.url_bytes:
+            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "URL is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+        lowered = name.lower()
+        if lowered == b"authorization":
+            self._authorized = value.startswith(_SIGNATURE)
+        elif lowered == b"upgrade":
+            self._websocket = value.lower() == b"websocket"
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes <= self._shared.limits.message_bytes:
+            self._body.append(body)
+        elif self._body_bytes > self._shared.limits.discarded_bytes:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Message too long")
+
+    def on_message_complete(self) -> None:
+        if self._done or (self._websocket and self._parser.should_upgrade()):
+            return
+        answer = self._shared.management.answer(
+            self._parser.get_method(),
+            self._target,
+            authorized=self._authorized,
+            body=b"".join(self._body) if self._body_bytes <= self._shared.limits.message_bytes else None,
+        )
+        if answer is None:
+            self._reset()
+        elif self._parser.should_keep_alive():
+            self._responses.append(answer)
+        else:
+            self._responses.append(closing(answer))
+            self._done = True
+
+    # The rest of HTTP.
+
+    def _write_responses(self) -> None:
+        if self._responses:
+            self._transport.write(b"".join(self._responses))
+            self._responses.clear()
+        if self._done:
+            self._transport.close()
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        if not self._done:
+            self._done = True
+            self._responses.append(closing(response(status, new_id().encode(), body=message_body(message))))
+
+    def _reset(self) -> None:
+        self._done = True
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._transport.abort()
+
+    def _watch_silence(self) -> None:
+        if not self._heard:
+            self._transport.abort()
+            return
+        self._heard = False
+        timeout_s = self._shared.limits.http_idle_timeout_s
+        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._watch_silence)
+
+    # The way to a WebSocket.
+
+    def _upgrade(self, early: bytes) -> None:
+        if not self._websocket:
+            # To another protocol: that request was answered as if it had not asked.
+            self._done = True
+        if self._done:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        # Frames that come before the answer wait in the socket.
+        self._transport.pause_reading()
+        self._early = early
+        self._handshake = self._shared.background.spawn(self._shake_hands())
+
+    async def _shake_hands(self) -> None:
+        request = UpgradeRequest(
+            self._parser.get_method().decode(),
+            self._target.decode("latin-1"),
+            tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers),
+        )
+        try:
+            self._connection = await shake_hands(self._shared, self._transport, request)
+        except BaseException:
+            # Cancelled, or a defect: either way the client must not wait for an answer.
+            self._transport.abort()
+            raise
+        if self._connection is None:
+            self._transport.close()
+        elif self._transport.is_closing():
+            # Lost while its functions ran: they are told by $disconnect.
+            self._connection.lost()
+        else:
+            self._transport.resume_reading()
+            if self._early:
+                self._connection.receive(self._early)

@@ -1,0 +1,44 @@
+"""HTTP/1.1 responses as bytes. Pure."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import orjson
+
+# Spelled out once: a fan-out gets this answer tens of thousands of times a second.
+_OK_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 0\r\nx-amzn-requestid: "
+_END = b"\r\n\r\n"
+
+
+def ok(request_id: bytes) -> bytes:
+    """Return a 200 with an empty body."""
+    return _OK_HEAD + request_id + _END
+
+
+def response(status: int, request_id: bytes, *, error_type: str = "", body: bytes = b"") -> bytes:
+    """Return a JSON response; `error_type` goes where AWS clients look for an exception's name."""
+    lines = [f"HTTP/1.1 {status} {_phrase(status)}", "content-type: application/json"]
+    # RFC 9110, 8.6: a 204 has no Content-Length.
+    if status != HTTPStatus.NO_CONTENT:
+        lines.append(f"content-length: {len(body)}")
+    if error_type:
+        lines.append(f"x-amzn-errortype: {error_type}")
+    return "\r\n".join([*lines, "x-amzn-requestid: "]).encode() + request_id + _END + body
+
+
+def message_body(message: str) -> bytes:
+    """Return the JSON that AWS puts an error's text into."""
+    return orjson.dumps({"message": message})
+
+
+def closing(answer: bytes) -> bytes:
+    """Return the response with the header that says it is the connection's last."""
+    return answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Refused"

@@ -1,0 +1,96 @@
+"""The local stack that tests talk to: the very command that a user runs, started once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from localcloud.dynamodb import create_tables
+from localcloud.service import load_service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from localcloud.model import Service
+
+ROOT = Path(__file__).parent.parent
+GROUPCAST = str(Path(sys.executable).parent / "groupcast")
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running `groupcast up`, by its addresses."""
+
+    process: subprocess.Popen[str]
+    page_url: str
+    gateway_url: str
+    management_url: str
+    dynamodb_url: str
+    sqs_url: str
+    log: Path
+
+    def aws(self, url: str) -> dict[str, Any]:
+        """Keyword arguments of a boto client for one of the stack's endpoints."""
+        return {
+            "endpoint_url": url,
+            "region_name": REGION,
+            "aws_access_key_id": "localcloud",
+            "aws_secret_access_key": "localcloud",
+        }
+
+
+@contextmanager
+def running_stack(log: Path, *arguments: str) -> Iterator[Stack]:
+    """`groupcast up` on free ports; stopped by Ctrl-C's signal at the end, which must end it with 0."""
+    command = [GROUPCAST, "up", "--json", "--page-port", "0", "--gateway-port", "0", "--log", str(log)]
+    with subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, f"groupcast up ended with {process.wait(START_TIMEOUT_S)}"
+            urls = json.loads(line)
+            yield Stack(
+                process,
+                urls["pageUrl"],
+                urls["gatewayUrl"],
+                urls["managementUrl"],
+                urls["dynamodbUrl"],
+                urls["sqsUrl"],
+                log,
+            )
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(STOP_TIMEOUT_S) == 0
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack as `make up` starts it, but for its ports."""
+    with running_stack(tmp_path_factory.mktemp("stack") / "functions.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def unit_service() -> Service:
+    """serverless.yml for a stage of its own, so that its tables are nobody else's."""
+    return load_service(ROOT / "serverless.yml", stage="unit", region=REGION, params={})
+
+
+@pytest.fixture(scope="session")
+def unit_tables(stack: Stack, unit_service: Service) -> dict[str, str]:
+    """Real tables by logical id, on the stack's DynamoDB, which no function listens to."""
+    asyncio.run(create_tables(unit_service.tables.values(), stack.aws(stack.dynamodb_url)))
+    return {logical_id: table.name for logical_id, table in unit_service.tables.items()}

@@ -1,0 +1,80 @@
+"""A bare WebSocket client: nothing between the test and the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as ws_connect
+
+REPLY_TIMEOUT_S = 20
+# Long enough for a push that should not come to have come.
+QUIET_S = 1.0
+
+
+class Peer:
+    """One connection. Frames that a call does not look for are kept for the next."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self._kept: list[dict[str, Any]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, url: str, **options: Any) -> AsyncIterator[Peer]:
+        async with ws_connect(url, proxy=None, **options) as socket:
+            yield cls(socket)
+
+    async def send(self, frame: Any) -> None:
+        """Send a value as JSON, or a text as it is."""
+        await self.socket.send(frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False))
+
+    async def expect(self, kind: str) -> dict[str, Any]:
+        """The next frame of a type."""
+        for index, frame in enumerate(self._kept):
+            if frame.get("type") == kind:
+                return self._kept.pop(index)
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            while True:
+                frame = json.loads(await self.socket.recv())
+                if frame.get("type") == kind:
+                    return dict(frame)
+                self._kept.append(frame)
+
+    async def ask(self, frame: Any, kind: str) -> dict[str, Any]:
+        """Send and return the next frame of a type."""
+        await self.send(frame)
+        return await self.expect(kind)
+
+    async def join(self, group_id: str, **fields: Any) -> dict[str, Any]:
+        return await self.ask({"action": "joinGroup", "groupId": group_id, **fields}, "joined")
+
+    async def say(self, message: str, **fields: Any) -> dict[str, Any]:
+        return await self.ask({"action": "sendMessage", "message": message, **fields}, "ack")
+
+    async def messages(self, count: int) -> list[dict[str, Any]]:
+        """The next pushed messages, `count` of them, in the order of arrival."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            found += (await self.expect("messages"))["messages"]
+        return found
+
+    async def is_quiet(self) -> bool:
+        """Whether nothing more comes."""
+        try:
+            async with asyncio.timeout(QUIET_S):
+                self._kept.append(json.loads(await self.socket.recv()))
+        except TimeoutError:
+            pass
+        return not self._kept
+
+    async def closed_with(self) -> int:
+        """The close code that the other side ends the connection with."""
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            await self.socket.wait_closed()
+        assert self.socket.close_code is not None
+        return self.socket.close_code

@@ -1,0 +1,179 @@
+"""The chat as its users meet it (DESIGN, wire contract)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import Target
+from tests.contract.peer import Peer
+
+pytestmark = pytest.mark.stack
+Connect = Callable[..., Any]
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+@pytest.fixture
+def group() -> str:
+    return f"group-{uuid.uuid4()}"
+
+
+async def test_two_people_chat(connect: Connect, group: str) -> None:
+    """What one says, both get: in the shape of the contract, Korean text unharmed."""
+    ann, bob = await connect("ann"), await connect("bob")
+    joined = await ann.join(group)
+    assert joined == {"type": "joined", "groupId": group, "lastSeq": 0, "messages": [], "complete": True}
+    await bob.join(group)
+    ack = await ann.say("안녕하세요!")
+    assert set(ack) == {"type", "messageId", "groupId", "seq", "createdAt"}
+    assert (ack["groupId"], ack["seq"]) == (group, 1)
+    assert ISO.fullmatch(ack["createdAt"])
+    for peer in (ann, bob):
+        push = await peer.expect("messages")
+        assert push == {
+            "type": "messages",
+            "groupId": group,
+            "messages": [
+                {
+                    "messageId": ack["messageId"],
+                    "seq": 1,
+                    "sender": "ann",
+                    "message": "안녕하세요!",
+                    "createdAt": ack["createdAt"],
+                }
+            ],
+        }
+
+
+async def test_the_frames_of_the_readme_work_as_written(connect: Connect) -> None:
+    """The very lines that people paste."""
+    ann = await connect()
+    assert (await ann.ask('{"action":"joinGroup","groupId":"group1"}', "joined"))["groupId"] == "group1"
+    ack = await ann.ask('{"action":"sendMessage","message":"안녕하세요!"}', "ack")
+    texts = {message["seq"]: message["message"] for message in await ann.messages(1)}
+    assert texts[ack["seq"]] == "안녕하세요!"
+
+
+async def test_other_groups_hear_nothing(connect: Connect, group: str) -> None:
+    """A message stays in its group; one who has moved on gets none of the old group's."""
+    ann, bob, eve = await connect("ann"), await connect("bob"), await connect("eve")
+    await ann.join(group)
+    await bob.join(f"{group}-other")
+    await eve.join(group)
+    await eve.join(f"{group}-elsewhere")
+    await ann.say("for us")
+    await ann.messages(1)
+    assert await bob.is_quiet()
+    assert await eve.is_quiet()
+
+
+async def test_leaving_ends_it(connect: Connect, group: str) -> None:
+    """After leaveGroup nothing comes, and sending is refused."""
+    ann, bob = await connect("ann"), await connect("bob")
+    await ann.join(group)
+    await bob.join(group)
+    assert await bob.ask({"action": "leaveGroup"}, "left") == {"type": "left", "groupId": group}
+    await ann.say("bye")
+    await ann.messages(1)
+    assert await bob.is_quiet()
+    error = await bob.ask({"action": "sendMessage", "message": "me?"}, "error")
+    assert error["code"] == "NotInGroup"
+
+
+async def test_the_name_comes_from_the_connection_not_from_the_frame(connect: Connect, group: str) -> None:
+    """A sender in a frame is ignored; a nameless guest has a name made up."""
+    ann, guest = await connect("Ann%20Lee"), await connect()
+    await ann.join(group)
+    await guest.join(group)
+    await ann.say("hi", sender="root")
+    await guest.say("hello")
+    senders = {message["message"]: message["sender"] for message in await ann.messages(2)}
+    assert senders["hi"] == "Ann Lee"
+    assert re.fullmatch(r"guest-.{6}", senders["hello"])
+
+
+async def test_every_reply_repeats_the_id(connect: Connect, group: str) -> None:
+    """id ties a reply to its frame, for each action, errors too."""
+    ann = await connect("ann")
+    frames = [
+        ({"action": "joinGroup", "groupId": group}, "joined"),
+        ({"action": "sendMessage", "message": "hi"}, "ack"),
+        ({"action": "history"}, "history"),
+        ({"action": "ping"}, "pong"),
+        ({"action": "leaveGroup"}, "left"),
+        ({"action": "history"}, "error"),
+        ({"action": "dance"}, "error"),
+    ]
+    for number, (frame, kind) in enumerate(frames):
+        reply = await ann.ask({**frame, "id": f"call-{number}"}, kind)
+        assert reply["id"] == f"call-{number}"
+
+
+async def test_a_retry_is_one_message(connect: Connect, group: str) -> None:
+    """The same messageId, from this connection or a new one, gets the same ack; members hear it once."""
+    ann, bob = await connect("ann"), await connect("bob")
+    await bob.join(group)
+    await ann.join(group)
+    message_id = str(uuid.uuid4())
+    ack = await ann.say("once", messageId=message_id)
+    again = await connect("ann")
+    await again.join(group)
+    assert await again.say("once", messageId=message_id) == ack
+    assert (await bob.messages(1))[0]["messageId"] == message_id
+    assert await bob.is_quiet()
+    error = await ann.ask({"action": "sendMessage", "message": "two", "messageId": message_id}, "error")
+    assert error["code"] == "Conflict"
+
+
+async def test_what_was_missed_is_replayed(connect: Connect, group: str) -> None:
+    """A client that comes back names the last seq it has, and gets the rest, oldest first."""
+    ann = await connect("ann")
+    await ann.join(group)
+    for number in range(6):
+        await ann.say(f"m{number}")
+    late = await connect("late")
+    joined = await late.join(group, since=2)
+    assert [message["seq"] for message in joined["messages"]] == [3, 4, 5, 6]
+    assert (joined["lastSeq"], joined["complete"]) == (6, True)
+    page = await late.ask({"action": "history", "before": 3}, "history")
+    assert [message["message"] for message in page["messages"]] == ["m0", "m1"]
+    assert page["complete"] is True
+
+
+async def test_ping_tells_where_one_is(connect: Connect, group: str) -> None:
+    """null where the connection is in no group; else the group and how far it has come."""
+    ann = await connect("ann")
+    assert (await ann.ask({"action": "ping"}, "pong"))["groupId"] is None
+    await ann.join(group)
+    await ann.say("hi")
+    pong = await ann.ask({"action": "ping"}, "pong")
+    assert (pong["groupId"], pong["lastSeq"]) == (group, 1)
+
+
+async def test_someone_who_left_without_a_word_harms_nobody(
+    connect: Connect, target: Target, group: str
+) -> None:
+    """A TCP connection that just breaks does not keep the others from their messages."""
+    ann = await connect("ann")
+    await ann.join(group)
+    async with Peer.connect(f"{target.url}?name=broken") as broken:
+        await broken.join(group)
+        broken.socket.transport.abort()
+    await ann.say("still here")
+    assert (await ann.messages(1))[0]["message"] == "still here"
+
+
+async def test_many_at_once(connect: Connect, group: str) -> None:
+    """Twenty people who speak at the same time: numbers are dense, and everybody hears everybody."""
+    peers: list[Peer] = [await connect(f"p{number}") for number in range(20)]
+    await asyncio.gather(*(peer.join(group) for peer in peers))
+    acks = await asyncio.gather(*(peer.say(f"from {number}") for number, peer in enumerate(peers)))
+    assert sorted(ack["seq"] for ack in acks) == list(range(1, 21))
+    for peer in peers:
+        heard = await peer.messages(20)
+        assert sorted(message["seq"] for message in heard) == list(range(1, 21))

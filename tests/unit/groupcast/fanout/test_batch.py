@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groupcast.fanout.batch import lowest, pack, read_batch
+from groupcast.model import Message, iso_ms
+
+NOW_MS = 1_795_368_000_000
+FRAME_BYTES = 32 * 1024
+
+
+def record(group: str, seq: int, number: int, /, text: str = "hi", **changes: Any) -> dict[str, Any]:
+    image = {
+        "messageId": {"S": f"{group}-{seq}"},
+        "groupId": {"S": group},
+        "seq": {"N": str(seq)},
+        "sender": {"S": "ann"},
+        "message": {"S": text},
+        "createdAt": {"S": iso_ms(NOW_MS + seq)},
+        **changes,
+    }
+    return {"eventName": "INSERT", "dynamodb": {"NewImage": image, "SequenceNumber": str(number)}}
+
+
+def message(seq: int, text: str) -> Message:
+    return Message(f"m{seq}", "group1", seq, "ann", text, iso_ms(NOW_MS + seq))
+
+
+def test_records_are_grouped_and_ordered_by_seq() -> None:
+    """The stream gives no order within a group; the frames do, and each group knows its first record."""
+    groups, malformed = read_batch(
+        [record("a", 2, 102), record("b", 1, 101), record("a", 1, 103), record("a", 3, 99)], FRAME_BYTES
+    )
+    assert malformed == []
+    assert [(group.group_id, group.messages, group.first_sequence_number) for group in groups] == [
+        ("a", 3, "99"),
+        ("b", 1, "101"),
+    ]
+    frame = orjson.loads(groups[0].frames[0].data)
+    assert (frame["type"], frame["groupId"]) == ("messages", "a")
+    assert [value["seq"] for value in frame["messages"]] == [1, 2, 3]
+    assert groups[0].frames[0].oldest_ms == NOW_MS + 1
+
+
+def test_a_record_that_came_twice_is_taken_once() -> None:
+    """The stream delivers at least once; one batch never sends the same message twice."""
+    groups, _ = read_batch([record("a", 1, 1), record("a", 1, 1), record("a", 2, 2)], FRAME_BYTES)
+    assert groups[0].messages == 2
+
+
+def test_only_inserts_are_messages() -> None:
+    """An expiry or a correction by hand is nothing to deliver."""
+    removed = {**record("a", 1, 1), "eventName": "REMOVE"}
+    assert read_batch([removed], FRAME_BYTES) == ([], [])
+
+
+def test_malformed_records_stand_apart() -> None:
+    """A record nobody can read does not keep the others from their members, and says what is wrong."""
+    bad = [
+        record("a", 1, 1, seq={"N": "one"}),
+        record("a", 2, 2, message={"N": "5"}),
+        record("a", 3, 3, createdAt={"S": "yesterday"}),
+        record("a", 4, 4, text="x" * 200_000),
+        record("a", 0, 5),
+        {"eventName": "INSERT", "dynamodb": {"SequenceNumber": "6"}},
+    ]
+    groups, malformed = read_batch([*bad, record("a", 7, 7)], FRAME_BYTES)
+    assert [item.sequence_number for item in malformed] == ["1", "2", "3", "4", "5", "6"]
+    assert all(item.reason for item in malformed)
+    assert groups[0].messages == 1
+
+
+def test_sequence_numbers_compare_as_numbers() -> None:
+    """They are longer than a machine word and not padded."""
+    assert lowest(["1000000000000000000000", "999"]) == "999"
+    assert lowest([]) is None
+
+
+@given(
+    st.lists(st.text(max_size=300), min_size=1, max_size=60),
+    st.integers(min_value=0, max_value=4000),
+)
+def test_packing_keeps_order_content_and_limit(texts: list[str], frame_bytes: int) -> None:
+    """All messages, in order, in frames within the limit, except where a single one is longer."""
+    messages = [message(seq, text) for seq, text in enumerate(texts, 1)]
+    frames = pack("group1", messages, frame_bytes)
+    values = [value for frame in frames for value in orjson.loads(frame.data)["messages"]]
+    assert [(value["seq"], value["message"]) for value in values] == list(enumerate(texts, 1))
+    assert all(len(frame.data) <= frame_bytes or frame.messages == 1 for frame in frames)
+    assert sum(frame.messages for frame in frames) == len(texts)
+
+
+def test_packing_fills_frames() -> None:
+    """No frame is closed while the next message would still have fitted."""
+    frames = pack("group1", [message(seq, "x" * 100) for seq in range(1, 400)], 32_768)
+    assert all(len(frame.data) > 32_768 - 400 for frame in frames[:-1])

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groupcast.auth import chosen_subprotocol, guest_name
+from groupcast.model import epoch_ms_of, iso_ms, uuid7
+from groupcast.slots import SLOTS, slot_of
+
+
+@given(st.integers(min_value=0, max_value=4_000_000_000_000))
+def test_times_survive_the_way_there_and_back(epoch_ms: int) -> None:
+    """No millisecond is lost between a number and its ISO form."""
+    assert epoch_ms_of(iso_ms(epoch_ms)) == epoch_ms
+
+
+def test_iso_form() -> None:
+    """UTC with milliseconds and Z, always."""
+    assert iso_ms(0) == "1970-01-01T00:00:00.000Z"
+    assert iso_ms(1_795_368_000_007) == "2026-11-22T17:20:00.007Z"
+
+
+@given(st.integers(min_value=0, max_value=2**48 - 1), st.binary(min_size=10, max_size=10))
+def test_uuid7_has_version_variant_and_time(epoch_ms: int, random: bytes) -> None:
+    """The layout of RFC 9562, section 5.7."""
+    made = uuid.UUID(uuid7(epoch_ms, random))
+    assert made.version == 7
+    assert made.variant == uuid.RFC_4122
+    assert made.int >> 80 == epoch_ms
+
+
+def test_uuid7_sorts_by_time() -> None:
+    """A later message has a greater id, whatever its random bytes."""
+    assert uuid7(1000, b"\xff" * 10) < uuid7(1001, b"\0" * 10)
+
+
+def test_slots_are_uniform() -> None:
+    """Each sixteenth of the range holds about a sixteenth of the connections (chi-squared, 15 degrees)."""
+    counts = [0] * 16
+    for number in range(16_000):
+        counts[slot_of(f"connection-{number}=") * 16 // SLOTS] += 1
+    chi_squared = sum((count - 1000) ** 2 / 1000 for count in counts)
+    assert chi_squared < 45
+
+
+def test_guests_are_called_what_they_ask_for() -> None:
+    """A name is tidied and cut; without one the connection's id gives it."""
+    assert guest_name("  Ann \n Lee ", "L0SM9cOFvHcCIhw=") == "Ann Lee"
+    assert guest_name("김\u202e민수", "L0SM9cOFvHcCIhw=") == "김민수"
+    assert guest_name("x" * 100, "L0SM9cOFvHcCIhw=") == "x" * 64
+    assert guest_name(None, "L0SM9cOFvHcCIhw=") == "guest-L0SM9c"
+    assert guest_name(" \x00 ", "L0SM9cOFvHcCIhw=") == "guest-L0SM9c"
+
+
+def test_only_our_subprotocol_is_chosen() -> None:
+    """A handshake that offers others gets none; bearer tokens are never echoed."""
+    assert chosen_subprotocol("groupcast.v1, bearer.abc") == "groupcast.v1"
+    assert chosen_subprotocol("bearer.abc") is None
+    assert chosen_subprotocol(None) is None

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groupcast import protocol
+from groupcast.errors import ChatError, Code
+from groupcast.model import Message
+
+MESSAGE_ID = "0192f0c1-2345-7abc-8def-0123456789ab"
+
+
+def refusal(call: Any, *arguments: Any) -> Code:
+    with pytest.raises(ChatError) as caught:
+        call(*arguments)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "hello", "[]", "1", "null", '"text"', '{"a":', '{"a":"\\ud800"}', "{'a':1}", "[" * 5000, "NaN"],
+)
+def test_a_body_that_is_no_json_object_is_a_bad_request(body: str) -> None:
+    """Whatever is not one JSON object gets BadRequest, not an exception of the parser's."""
+    assert refusal(protocol.parse_frame, body) is Code.BAD_REQUEST
+
+
+def test_a_lone_surrogate_in_the_text_itself_is_a_bad_request() -> None:
+    """A str that can't be UTF-8 is refused like other broken JSON."""
+    assert refusal(protocol.parse_frame, '{"a":"\ud800"}') is Code.BAD_REQUEST
+
+
+@given(st.text(max_size=300))
+def test_any_text_parses_or_is_refused(body: str) -> None:
+    """Nothing but ChatError leaves parse_frame."""
+    with suppress(ChatError):
+        assert isinstance(protocol.parse_frame(body), dict)
+
+
+@pytest.mark.parametrize("value", [1, True, [], {}, "x" * 65])
+def test_an_id_must_be_a_short_string(value: Any) -> None:
+    """Only a string of at most 64 characters is repeated in replies."""
+    assert refusal(protocol.frame_id, {"id": value}) is Code.BAD_REQUEST
+
+
+def test_an_id_of_64_characters_and_none_at_all_are_fine() -> None:
+    """64 is the limit, and id is optional."""
+    assert protocol.frame_id({"id": "x" * 64}) == "x" * 64
+    assert protocol.frame_id({}) is None
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {},
+        {"groupId": None},
+        {"groupId": ""},
+        {"groupId": 7},
+        {"groupId": ["group1"]},
+        {"groupId": "x" * 129},
+        {"groupId": "a\nb"},
+        {"groupId": "a\x7fb"},
+        {"groupId": "g", "since": "1"},
+        {"groupId": "g", "since": -1},
+        {"groupId": "g", "since": 1.5},
+        {"groupId": "g", "since": True},
+        {"groupId": "g", "since": 2**53},
+    ],
+)
+def test_a_wrong_join_is_a_bad_request(frame: dict[str, Any]) -> None:
+    """Each missing, over-long or wrongly typed field of joinGroup is refused."""
+    assert refusal(protocol.parse_join, frame) is Code.BAD_REQUEST
+
+
+def test_a_join_with_the_longest_group_and_since() -> None:
+    """128 characters of any script are a group, and since may be 0."""
+    assert protocol.parse_join({"groupId": "한" * 128, "since": 0}) == protocol.Join("한" * 128, 0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ({}, Code.BAD_REQUEST),
+        ({"message": ""}, Code.BAD_REQUEST),
+        ({"message": " \n\t"}, Code.BAD_REQUEST),
+        ({"message": 5}, Code.BAD_REQUEST),
+        ({"message": {"a": 1}}, Code.BAD_REQUEST),
+        ({"message": "hi", "messageId": "not-a-uuid"}, Code.BAD_REQUEST),
+        ({"message": "hi", "messageId": 5}, Code.BAD_REQUEST),
+        ({"message": "한" * 5462}, Code.TOO_LARGE),
+    ],
+)
+def test_a_wrong_send_is_refused(frame: dict[str, Any], code: Code) -> None:
+    """Empty, wrongly typed and over-long messages are told apart."""
+    assert refusal(protocol.parse_send, frame) is code
+
+
+def test_a_message_of_the_longest_length_is_taken() -> None:
+    """The limit counts bytes of UTF-8 and is itself allowed."""
+    text = "x" * protocol.MAX_MESSAGE_BYTES
+    assert protocol.parse_send({"message": text}).text == text
+
+
+def test_a_message_id_is_kept_in_lower_case() -> None:
+    """One UUID has one spelling, so that a retry spelt otherwise is still a retry."""
+    sent = protocol.parse_send({"message": "hi", "messageId": MESSAGE_ID.upper()})
+    assert sent.message_id == MESSAGE_ID
+
+
+@pytest.mark.parametrize(
+    "frame", [{"since": 1, "before": 2}, {"limit": 0}, {"limit": 201}, {"limit": True}, {"before": "9"}]
+)
+def test_a_wrong_history_is_a_bad_request(frame: dict[str, Any]) -> None:
+    """since and before exclude each other, and limit has bounds."""
+    assert refusal(protocol.parse_history, frame) is Code.BAD_REQUEST
+
+
+@given(text=st.text(alphabet=st.characters(max_codepoint=0x1F), min_size=1, max_size=200))
+def test_the_worst_message_fits_a_frame(text: str) -> None:
+    """JSON may make a character six bytes; the longest message still fits API Gateway's 128 KB."""
+    per_character = (len(orjson.dumps(text)) - len(b'""')) / len(text.encode())
+    assert per_character * protocol.MAX_MESSAGE_BYTES < protocol.MAX_FRAME_BYTES * 0.9
+
+
+def test_frames_have_the_shapes_of_the_contract() -> None:
+    """Every reply has exactly the fields that clients rely on."""
+    message = Message(MESSAGE_ID, "group1", 7, "ann", "안녕하세요!", "2026-11-22T17:20:00.123Z")
+    value = {
+        "messageId": MESSAGE_ID,
+        "seq": 7,
+        "sender": "ann",
+        "message": "안녕하세요!",
+        "createdAt": "2026-11-22T17:20:00.123Z",
+    }
+    assert protocol.joined("group1", 7, [message], complete=True) == {
+        "type": "joined",
+        "groupId": "group1",
+        "lastSeq": 7,
+        "messages": [value],
+        "complete": True,
+    }
+    assert protocol.history("group1", [message], complete=False) == {
+        "type": "history",
+        "groupId": "group1",
+        "messages": [value],
+        "complete": False,
+    }
+    assert protocol.ack(message) == {
+        "type": "ack",
+        "messageId": MESSAGE_ID,
+        "groupId": "group1",
+        "seq": 7,
+        "createdAt": "2026-11-22T17:20:00.123Z",
+    }
+    assert protocol.left("group1") == {"type": "left", "groupId": "group1"}
+    assert protocol.pong("L0SM9cOFvHcCIhw=", None, None) == {
+        "type": "pong",
+        "groupId": None,
+        "lastSeq": None,
+        "connectionId": "L0SM9cOFvHcCIhw=",
+    }
+    refused = protocol.error(ChatError(Code.BAD_REQUEST, "No."), ["x"], "request-1")
+    assert protocol.with_id(refused, "a1") == {
+        "type": "error",
+        "code": "BadRequest",
+        "message": "No.",
+        "action": None,
+        "requestId": "request-1",
+        "id": "a1",
+    }

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from groupcast.errors import SettingsError
+from groupcast.settings import read_settings
+from localcloud.model import Service
+
+
+@pytest.fixture
+def environ(unit_service: Service) -> dict[str, str]:
+    return {**unit_service.functions["fanoutMessage"].environment, "AWS_REGION": "eu-west-1"}
+
+
+def test_the_environment_of_serverless_yml_is_complete(environ: dict[str, str]) -> None:
+    """What serverless.yml gives a function is what settings need, and endpoints default to AWS's."""
+    settings = read_settings(environ)
+    assert settings.connections_table == "groupcast-unit-connections"
+    assert settings.management_endpoint.startswith("https://")
+    assert settings.dynamodb_endpoint == "https://dynamodb.eu-west-1.amazonaws.com"
+
+
+def test_sdk_variables_override_endpoints(environ: dict[str, str]) -> None:
+    """The variables that AWS's SDKs read move groupcast's own clients, too."""
+    environ["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"] = "http://127.0.0.1:3001/dev/"
+    assert read_settings(environ).management_endpoint == "http://127.0.0.1:3001/dev"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONNECTIONS_TABLE", ""),
+        ("AUTH", "maybe"),
+        ("RETENTION_DAYS", "-1"),
+        ("RETENTION_DAYS", "1.5"),
+        ("POST_WINDOW", "0"),
+        ("POST_WINDOW", "513"),
+        ("MEMBERS_PAGE_SIZE", "many"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "dynamodb.local"),
+    ],
+)
+def test_a_wrong_setting_is_named(environ: dict[str, str], name: str, value: str) -> None:
+    """The error says which variable is wrong."""
+    with pytest.raises(SettingsError, match=name):
+        read_settings({**environ, name: value})

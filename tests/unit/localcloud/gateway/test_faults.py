@@ -1,0 +1,32 @@
+"""Fault decisions, as pure values."""
+
+from __future__ import annotations
+
+import pytest
+
+from localcloud.gateway.faults import Fault, Faults
+
+
+def test_ratios_divide_the_draws() -> None:
+    """Each fault takes its share of the draws, and the rest is left alone."""
+    faults = Faults(throttle_ratio=0.2, error_ratio=0.3, reset_ratio=0.1)
+    decisions = [faults.decide(number / 1000) for number in range(1000)]
+    assert [decisions.count(fault) for fault in (Fault.THROTTLE, Fault.ERROR, Fault.RESET, None)] == [
+        200,
+        300,
+        100,
+        400,
+    ]
+
+
+def test_none_by_default() -> None:
+    """Without ratios there are no faults, and nothing has to be drawn."""
+    assert not Faults().enabled
+    assert Faults().decide(0.0) is None
+
+
+@pytest.mark.parametrize("ratios", [{"reset_ratio": -0.1}, {"throttle_ratio": 0.6, "error_ratio": 0.6}])
+def test_impossible_ratios_are_refused(ratios: dict[str, float]) -> None:
+    """Ratios below nothing, or above all together, are an error where they are written."""
+    with pytest.raises(ValueError, match="ratios"):
+        Faults(**ratios)  # type: ignore[arg-type] # mypy takes `seed` to be among them

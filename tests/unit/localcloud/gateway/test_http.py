@@ -1,0 +1,122 @@
+"""HTTP on the gateway's port: kept alive, pipelined, and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from localcloud.gateway import GatewayLimits
+from tests.unit.localcloud.gateway.support import Functions, at, http, joined, serving
+
+SIGNATURE = "Authorization: AWS4-HMAC-SHA256 x\r\n"
+
+
+async def test_requests_may_come_byte_by_byte() -> None:
+    """However TCP cuts a request up, it is the same request."""
+    functions = Functions()
+    async with (
+        serving(functions) as gateway,
+        joined(gateway, functions) as (client, id_),
+        http(gateway) as sender,
+    ):
+        request = f"POST {at(id_)} HTTP/1.1\r\nHost: h\r\n{SIGNATURE}Content-Length: 2\r\n\r\nhi"
+        for byte in request.encode():
+            sender.writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await sender.receive()).status == 200
+        assert await client.recv() == "hi"
+
+
+@pytest.mark.parametrize(("version", "header"), [("1.1", "Connection: close\r\n"), ("1.0", "")])
+async def test_the_last_request_ends_the_connection(version: str, header: str) -> None:
+    """After `Connection: close`, and after HTTP/1.0, the answer says so and the connection ends."""
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        sender.writer.write(f"GET / HTTP/{version}\r\nHost: h\r\n{header}\r\nGET / HTTP/1.1\r\n\r\n".encode())
+        response = await sender.receive()
+        assert (response.status, response.headers["connection"]) == (404, "close")
+        assert await sender.reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"]
+)
+async def test_what_is_not_http_is_a_bad_request(garbage: bytes) -> None:
+    """Garbage, and TLS on the plain port, is answered 400 and the connection ends."""
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        sender.writer.write(garbage)
+        assert (await sender.receive()).status == 400
+        assert await sender.reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 10_000_000, 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 1_000_000, 431),
+    ],
+    ids=["URL", "one header", "many headers"],
+)
+async def test_heads_are_bounded(request_: bytes, status: int) -> None:
+    """A URL or headers beyond their limit are refused before they fill the memory."""
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        sender.writer.write(request_)
+        assert (await sender.receive()).status == status
+
+
+async def test_a_body_without_end_is_cut_off() -> None:
+    """Beyond what is read and dropped for a 413, the connection is closed instead."""
+    functions = Functions()
+    limits = GatewayLimits(discarded_bytes=300_000)
+    async with (
+        serving(functions, limits=limits) as gateway,
+        joined(gateway, functions) as (_, id_),
+        http(gateway) as sender,
+    ):
+        sender.writer.write(
+            f"POST {at(id_)} HTTP/1.1\r\nHost: h\r\n{SIGNATURE}Content-Length: 9999999\r\n\r\n".encode()
+        )
+        sender.writer.write(b"x" * 300_001)
+        assert (await sender.receive()).error == (413, None, "Message too long")
+        assert await sender.reader.read() == b""
+
+
+async def test_silent_connections_are_closed() -> None:
+    """An HTTP connection that says nothing for the idle time is closed; one that speaks is kept."""
+    functions = Functions()
+    limits = GatewayLimits(http_idle_timeout_s=0.3)
+    async with (
+        serving(functions, limits=limits) as gateway,
+        http(gateway) as silent,
+        http(gateway) as speaking,
+    ):
+        ending = asyncio.ensure_future(silent.reader.read())
+        while not ending.done():
+            assert (await speaking.request("GET", "/")).status == 404
+            await asyncio.wait([ending], timeout=0.02)
+        assert await ending == b""
+        assert (await speaking.request("GET", "/")).status == 404
+
+
+async def test_a_sender_that_does_not_read_is_not_read() -> None:
+    """Answers that nobody takes do not pile up: the gateway stops taking requests, and goes on later."""
+    total = 10_000
+    # Requests and answers of 3 KB, the id being repeated: 30 MB each way do not fit into the sockets.
+    path = "/dev/@connections/" + "x" * 3000
+    limits = GatewayLimits(write_buffer_bytes=100_000)
+    async with serving(Functions(), limits=limits) as gateway, http(gateway) as sender:
+        sender.writer.transport.pause_reading()  # type: ignore[attr-defined] # typed as a WriteTransport
+
+        async def flood() -> None:
+            for _ in range(total):
+                sender.send("POST", path)
+                await sender.writer.drain()
+
+        flooding = asyncio.ensure_future(flood())
+        await asyncio.wait([flooding], timeout=0.5)
+        assert not flooding.done()
+        sender.writer.transport.resume_reading()  # type: ignore[attr-defined] # typed as a WriteTransport
+        for _ in range(total):
+            assert (await sender.receive()).status == 400
+        await flooding
