@@ -175,8 +175,8 @@ groupcast is up. Nobody signs in here: a connection is called what ?name= says.
 
 Open the page in two windows, or use two more terminals:
 
-  .venv/bin/npx wscat -c '{cloud.gateway_url}?name=ann'
-  .venv/bin/npx wscat -c '{cloud.gateway_url}?name=bob'
+  .venv/bin/node node_modules/.bin/wscat -c '{cloud.gateway_url}?name=ann'
+  .venv/bin/node node_modules/.bin/wscat -c '{cloud.gateway_url}?name=bob'
 
 and type there, in both the first line, then in one of them the second:
 

@@ -1,0 +1,105 @@
+"""Many people: everyone gets everything of their group once, in order, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aioboto3
+import pytest
+
+from groupcast_client import Client
+from tests.conftest import Stack, running_stack
+from tests.contract.peer import Peer
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+PAGE_SIZE = 40
+
+
+@pytest.fixture(scope="module")
+def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that reads members in small pages."""
+    log = tmp_path_factory.mktemp("paged") / "functions.log"
+    with running_stack(log, "--param", f"membersPageSize={PAGE_SIZE}") as running:
+        yield running
+
+
+async def test_200_clients_in_5_groups(stack: Stack) -> None:
+    """20 messages from each of 200 clients: each member sees its group's 800 once, in seq order."""
+    clients_per_group, sends = 40, 20
+    groups = [f"group-{uuid.uuid4()}" for _ in range(5)]
+    received: dict[Client, list[Any]] = defaultdict(list)
+
+    async def listen(client: Client) -> None:
+        async for message in client.messages():
+            received[client].append(message)
+            if len(received[client]) == clients_per_group * sends:
+                return
+
+    async def speak(client: Client, name: str) -> None:
+        for turn in range(sends):
+            await client.send(f"{name} {turn}")
+
+    async with AsyncExitStack() as opened:
+        members: dict[str, list[Client]] = {group: [] for group in groups}
+        for group in groups:
+            for number in range(clients_per_group):
+                client = await opened.enter_async_context(Client(stack.gateway_url, name=f"c{number}"))
+                await client.join(group)
+                members[group].append(client)
+        everyone = [client for clients in members.values() for client in clients]
+        listening = [asyncio.create_task(listen(client)) for client in everyone]
+        await asyncio.gather(
+            *(speak(client, f"c{n}") for clients in members.values() for n, client in enumerate(clients))
+        )
+        async with asyncio.timeout(60):
+            await asyncio.gather(*listening)
+    for group, clients in members.items():
+        said = {f"c{n} {turn}" for n in range(clients_per_group) for turn in range(sends)}
+        for client in clients:
+            got = received[client]
+            assert [message.seq for message in got] == list(range(1, clients_per_group * sends + 1))
+            assert {message.text for message in got} == said
+            assert {message.group_id for message in got} == {group}
+
+
+async def test_members_over_several_pages_and_the_stale_among_them(paged: Stack) -> None:
+    """330 items over nine pages: all 300 live connections are served, all 30 stale ids leave the table."""
+    group = f"group-{uuid.uuid4()}"
+    stale = [f"{number:02d}SM9cOFvHcCIhw=" for number in range(30)]
+    table = "groupcast-dev-connections"
+    async with AsyncExitStack() as opened:
+        peers = [
+            await opened.enter_async_context(Peer.connect(f"{paged.gateway_url}?name=p{number}"))
+            for number in range(300)
+        ]
+        await asyncio.gather(*(peer.join(group) for peer in peers))
+        dynamodb = await opened.enter_async_context(
+            aioboto3.Session().client("dynamodb", **paged.aws(paged.dynamodb_url))
+        )
+        for number, connection_id in enumerate(stale):
+            item = {
+                "connectionId": {"S": connection_id},
+                "groupId": {"S": group},
+                "slot": {"N": str(number * 2000)},
+                "sender": {"S": "stale"},
+            }
+            await dynamodb.put_item(TableName=table, Item=item)
+        await peers[0].say("hello, all 300")
+        heard = await asyncio.gather(*(peer.messages(1) for peer in peers))
+        assert {messages[0]["message"] for messages in heard} == {"hello, all 300"}
+        await peers[0].say("again")
+        await asyncio.gather(*(peer.messages(1) for peer in peers))
+        answer = await dynamodb.query(
+            TableName=table,
+            IndexName="GroupIdIndex",
+            KeyConditionExpression="groupId = :group",
+            ExpressionAttributeValues={":group": {"S": group}},
+        )
+        left = {item["connectionId"]["S"] for item in answer["Items"]}
+        assert len(left) == 300
+        assert not left & set(stale)

