@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._received_bytes = 0
         self._headers.clear()
         self._parts.clear()
-        if self._reusable and not self.closing:
+        if self._reusable:
             # Free before the callback: what it sends next can go out at once, on this connection.
             self._owner.connection_free(self)
         else:

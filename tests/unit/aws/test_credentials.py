@@ -1,0 +1,194 @@
+"""Where credentials come from, and when they are replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from groupcast.aws.credentials import (
+    REFRESH_INTERVAL_S,
+    REFRESH_MARGIN_S,
+    CredentialsProvider,
+    from_botocore,
+    from_environment,
+)
+from groupcast.aws.errors import NoCredentialsError
+from groupcast.aws.sigv4 import Credentials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LAMBDA = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S", "AWS_SESSION_TOKEN": "T"}
+LIFE_S = 3600.0
+
+
+class Source:
+    """Counts what it is asked; each time the credentials are others."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.asked = 0
+        self.fails = False
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    def load(self) -> Credentials:
+        self.goes_on.wait()
+        self.asked += 1
+        if self.fails:
+            raise NoCredentialsError("none today")
+        return Credentials(f"key{self.asked}", "S", "T", self.now + LIFE_S)
+
+    def provider(self) -> CredentialsProvider:
+        return CredentialsProvider({}, self.load, lambda: self.now)
+
+
+async def _settle(provider: CredentialsProvider) -> None:
+    if provider._refreshing is not None:
+        await asyncio.wait([provider._refreshing])
+    await asyncio.sleep(0)
+
+
+async def test_lambda_needs_no_botocore() -> None:
+    """In Lambda the variables are read each time, and nothing else is asked."""
+    environ = dict(LAMBDA)
+    provider = CredentialsProvider(environ, Source().load)
+    await provider.ready()
+    assert provider.current() == Credentials("A", "S", "T")
+    environ["AWS_SESSION_TOKEN"] = "U"
+    assert provider.current() == Credentials("A", "S", "U")
+
+
+@pytest.mark.parametrize("missing", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_half_an_environment_is_none(missing: str) -> None:
+    """Both keys make credentials; a token is optional."""
+    assert from_environment({**LAMBDA, missing: ""}) is None
+    assert from_environment({**LAMBDA, "AWS_SESSION_TOKEN": ""}) == Credentials("A", "S", None)
+
+
+async def test_one_load_for_many() -> None:
+    """However many need credentials at once, they are loaded once."""
+    source = Source()
+    provider = source.provider()
+    with pytest.raises(NoCredentialsError):
+        provider.current()
+    await asyncio.gather(*(provider.ready() for _ in range(10)))
+    assert provider.current().access_key == "key1"
+    assert source.asked == 1
+
+
+async def test_replaced_before_they_expire() -> None:
+    """Within the margin one refresh runs in the background, and the old ones serve meanwhile."""
+    source = Source()
+    provider = source.provider()
+    await provider.ready()
+    source.now += LIFE_S - REFRESH_MARGIN_S
+    assert provider.current().access_key == "key1"
+    assert provider._refreshing is None
+    source.now += 1
+    source.goes_on.clear()
+    assert provider.current().access_key == "key1"
+    assert provider.current().access_key == "key1"
+    source.goes_on.set()
+    await _settle(provider)
+    assert provider.current().access_key == "key2"
+    assert source.asked == 2
+
+
+async def test_expired_ones_are_waited_for() -> None:
+    """After a long freeze `ready` waits for new credentials."""
+    source = Source()
+    provider = source.provider()
+    await provider.ready()
+    source.now += LIFE_S
+    await provider.ready()
+    assert provider.current().access_key == "key2"
+
+
+async def test_refused_ones_are_replaced_once() -> None:
+    """Many refusals of the same credentials lead to one refresh, and never to many in a short time."""
+    source = Source()
+    provider = source.provider()
+    await provider.ready()
+    old = provider.current()
+    source.now += REFRESH_INTERVAL_S
+    for _ in range(3):
+        provider.refused(old)
+    await _settle(provider)
+    assert provider.current().access_key == "key2"
+    provider.refused(old)
+    provider.refused(provider.current())
+    await _settle(provider)
+    assert source.asked == 2
+
+
+async def test_a_failed_refresh_keeps_the_old_ones(caplog: pytest.LogCaptureFixture) -> None:
+    """A source that fails is logged and asked again later; what still works is used on."""
+    source = Source()
+    provider = source.provider()
+    await provider.ready()
+    source.now += LIFE_S - REFRESH_MARGIN_S + 1
+    source.fails = True
+    provider.current()
+    await _settle(provider)
+    assert provider.current().access_key == "key1"
+    assert "none today" in caplog.text
+    source.fails = False
+    source.now += REFRESH_INTERVAL_S
+    provider.current()
+    await _settle(provider)
+    assert provider.current().access_key == "key3"
+
+
+async def test_none_at_all() -> None:
+    """Without any credentials `ready` says so, each time."""
+    source = Source()
+    source.fails = True
+    provider = source.provider()
+    for _ in range(2):
+        with pytest.raises(NoCredentialsError, match="none today"):
+            await provider.ready()
+
+
+def test_botocores_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Elsewhere the chain is botocore's: here a shared credentials file, then nothing."""
+    shared = tmp_path / "credentials"
+    shared.write_text("[default]\naws_access_key_id = F\naws_secret_access_key = S\n")
+    for name in LAMBDA:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert from_botocore() == Credentials("F", "S")
+    shared.unlink()
+    with pytest.raises(NoCredentialsError, match="AWS_ACCESS_KEY_ID"):
+        from_botocore()
+
+
+def test_expiry_is_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Credentials that botocore would refresh carry the time at which they expire."""
+    helper = tmp_path / "helper.py"
+    helper.write_text(
+        'print(\'{"Version": 1, "AccessKeyId": "P", "SecretAccessKey": "S", "SessionToken": "T",'
+        ' "Expiration": "2100-01-01T00:00:00Z"}\')'
+    )
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = {sys.executable} {helper}\n")
+    for name in LAMBDA:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    assert from_botocore() == Credentials("P", "S", "T", 4102444800.0)
+
+
+def test_importing_costs_no_botocore() -> None:
+    """The modules of the hot path don't import botocore."""
+    check = (
+        "import sys, groupcast.aws.management, groupcast.aws.credentials; sys.exit('botocore' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False, timeout=30).returncode == 0

@@ -1,0 +1,207 @@
+"""One connection, its bytes fed by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from groupcast.aws.errors import HttpError, ProtocolError, ResetError, TooLargeError, TruncatedError
+from groupcast.aws.http1 import MAX_HEAD_BYTES, Connection, Response
+
+MAX_BODY_BYTES = 1000
+PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: 7\r\n\r\nok"
+PLAIN_RESPONSE = Response(200, {b"Content-Length": b"2", b"X-Id": b"7"}, b"ok")
+CHUNKED = b"HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\nX-Id: 8\r\n\r\n"
+CHUNKED_RESPONSE = Response(410, {b"Transfer-Encoding": b"chunked", b"X-Id": b"8"}, b"ok")
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\n" + PLAIN
+
+
+class FakeTransport:
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class FakeOwner:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def connection_free(self, _: Connection) -> None:
+        self.calls.append("free")
+
+    def connection_lost(self, _: Connection) -> None:
+        self.calls.append("lost")
+
+
+class Wire:
+    """A connection, what was written to it, and what came of it."""
+
+    def __init__(self) -> None:
+        self.owner = FakeOwner()
+        self.transport = FakeTransport()
+        self.results: list[Response | HttpError] = []
+        self.connection = Connection(self.owner, now=0.0, max_body_bytes=MAX_BODY_BYTES)
+        self.connection.connection_made(cast("asyncio.Transport", self.transport))
+
+    def ask(self) -> None:
+        self.connection.send(b"request", self.results.append, 1.0, 2.0)
+
+    def outcome(self) -> type:
+        [result] = self.results
+        assert not self.connection.busy
+        assert self.transport.aborted
+        assert "free" not in self.owner.calls
+        return type(result)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    made = Wire()
+    made.ask()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("data", "response"), [(PLAIN, PLAIN_RESPONSE), (CHUNKED, CHUNKED_RESPONSE), (INTERIM, PLAIN_RESPONSE)]
+)
+def test_a_response_may_be_split_anywhere(data: bytes, response: Response) -> None:
+    """In two at every place, or byte by byte, and a second time over the same connection."""
+    splits = [[data[:at], data[at:]] for at in range(1, len(data))]
+    for pieces in [*splits, [data[at : at + 1] for at in range(len(data))]]:
+        wire = Wire()
+        for count in (1, 2):
+            wire.ask()
+            for piece in pieces:
+                assert len(wire.results) == count - 1
+                wire.connection.data_received(piece)
+            assert wire.results == [response] * count
+        assert wire.owner.calls == ["free", "free"]
+        assert not wire.transport.aborted
+
+
+def test_free_before_the_callback(wire: Wire) -> None:
+    """The callback finds the connection free, so that its next request can use it."""
+    seen: list[list[str]] = []
+    wire.connection.data_received(PLAIN)
+    wire.connection.send(b"next", lambda _: seen.append(list(wire.owner.calls)), 1.0, 2.0)
+    wire.connection.data_received(PLAIN)
+    assert seen == [["free", "free"]]
+    assert wire.transport.written == [b"request", b"next"]
+
+
+@pytest.mark.parametrize(
+    "surplus", [PLAIN, b"HTTP/1.1 5", b"x", b"HTTP/1.1 410 Gone\r\nX-Amzn-ErrorType: GoneException\r\n"]
+)
+def test_surplus_ends_the_connection_only(wire: Wire, surplus: bytes) -> None:
+    """What follows the response in one piece touches neither it nor another request."""
+    wire.connection.data_received(PLAIN + surplus)
+    assert wire.results == [PLAIN_RESPONSE]
+    assert wire.transport.aborted
+    assert "free" not in wire.owner.calls
+
+
+def test_unasked_bytes_end_the_connection(wire: Wire) -> None:
+    """What comes while nothing is asked is not kept for the next request."""
+    wire.connection.data_received(PLAIN)
+    wire.connection.data_received(PLAIN)
+    assert wire.transport.aborted
+    assert wire.connection.closing
+    assert wire.results == [PLAIN_RESPONSE]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"],
+)
+def test_connection_close_is_heeded(wire: Wire, head: bytes) -> None:
+    """A connection that the server won't keep isn't used again."""
+    wire.connection.data_received(head + b"Content-Length: 0\r\n\r\n")
+    [result] = wire.results
+    assert isinstance(result, Response)
+    assert wire.transport.aborted
+    assert "free" not in wire.owner.calls
+
+
+def test_the_end_of_the_connection_may_end_the_body(wire: Wire) -> None:
+    """Without length and chunks the body is all there is until the end (RFC 9112, 6.3)."""
+    wire.connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nall there")
+    wire.connection.data_received(b" is")
+    assert not wire.results
+    wire.connection.eof_received()
+    wire.connection.connection_lost(None)
+    assert wire.results == [Response(200, {}, b"all there is")]
+
+
+@pytest.mark.parametrize("eof", [True, False])
+@pytest.mark.parametrize(
+    ("received", "error"),
+    [
+        (b"", ResetError),
+        (b"H", TruncatedError),
+        (PLAIN[:-1], TruncatedError),
+        (CHUNKED[:-1], TruncatedError),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", TruncatedError),
+    ],
+)
+def test_a_lost_connection(wire: Wire, received: bytes, error: type, eof: bool) -> None:
+    """Before the first byte of the response it is a ResetError, after it a TruncatedError."""
+    if received:
+        wire.connection.data_received(received)
+    if eof:
+        wire.connection.eof_received()
+    wire.connection.connection_lost(None if eof else ConnectionResetError("reset by peer"))
+    assert wire.outcome() is error
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00",
+        b"HTTP/2 200 OK\r\n",
+        b"HTTP/1.1 abc\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    ],
+)
+def test_what_is_not_http(wire: Wire, data: bytes) -> None:
+    """Anything llhttp doesn't take for a response is a ProtocolError."""
+    wire.connection.data_received(data)
+    assert wire.outcome() is ProtocolError
+
+
+def test_a_head_has_a_limit(wire: Wire) -> None:
+    """A head that doesn't end is cut off soon after MAX_HEAD_BYTES."""
+    wire.connection.data_received(b"HTTP/1.1 200 OK\r\n" + b"X-More: x\r\n" * (MAX_HEAD_BYTES // 11))
+    assert wire.outcome() is TooLargeError
+
+
+def test_a_body_has_a_limit(wire: Wire) -> None:
+    """A response over the limits is cut off even if it comes in one piece."""
+    size = MAX_HEAD_BYTES + MAX_BODY_BYTES
+    wire.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+    assert wire.outcome() is TooLargeError
+
+
+def test_limits_are_for_one_response(wire: Wire) -> None:
+    """A connection that lives long isn't cut off for what it received in sum."""
+    for _ in range((MAX_HEAD_BYTES + MAX_BODY_BYTES) // len(PLAIN) + 2):
+        wire.connection.data_received(PLAIN)
+        wire.ask()
+    assert not wire.transport.aborted
+
+
+def test_header_names_have_no_case() -> None:
+    """Headers are found by any spelling; a missing one is empty."""
+    response = Response(410, {b"x-amzn-ErrorType": b"GoneException"}, b"")
+    assert response.header("X-Amzn-Errortype") == "GoneException"
+    assert response.header("Retry-After") == ""

@@ -1,0 +1,252 @@
+"""Posting to `@connections`: what is sent, and what each answer means."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from groupcast.aws.credentials import CredentialsProvider
+from groupcast.aws.management import MAX_MESSAGE_CHARS, ManagementClient, Outcome, PostResult, classify
+from groupcast.aws.sigv4 import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ID = "L0SM9cOFvHcCIhw="
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class Api:
+    """Keeps the requests it gets (head, body) and answers each with `answer`."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, bytes]] = []
+        self.answer = OK
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = int(head.partition("Content-Length: ")[2].partition("\r\n")[0])
+                self.requests.append((head, await reader.readexactly(length)))
+                writer.write(self.answer)
+        except (asyncio.IncompleteReadError, OSError):
+            writer.close()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Provider(CredentialsProvider):
+    """Credentials that the test changes, and the ones that were refused."""
+
+    def __init__(self) -> None:
+        self.credentials = Credentials("A", "S", "T")
+        self.were_refused: list[Credentials] = []
+
+    async def ready(self) -> None:
+        pass
+
+    def current(self) -> Credentials:
+        return self.credentials
+
+    def refused(self, credentials: Credentials) -> None:
+        self.were_refused.append(credentials)
+
+
+class Stage:
+    """A served API and its client."""
+
+    def __init__(self, api: Api, client: ManagementClient, provider: Provider, clock: Clock) -> None:
+        self.api, self.client, self.provider, self.clock = api, client, provider, clock
+
+
+@asynccontextmanager
+async def _stage() -> AsyncIterator[Stage]:
+    api, clock, provider = Api(), Clock(), Provider()
+    server = await asyncio.start_server(api.serve, "127.0.0.1", 0)
+    api.port = server.sockets[0].getsockname()[1]
+    client = ManagementClient(
+        f"http://127.0.0.1:{api.port}/dev", "us-east-1", provider, max_connections=4, clock=clock
+    )
+    try:
+        yield Stage(api, client, provider, clock)
+    finally:
+        await client.close()
+        server.close()
+        await server.wait_closed()
+
+
+def _answer(status: str, *, error_type: str = "", body: str = "") -> bytes:
+    return (
+        f"HTTP/1.1 {status}\r\nx-amzn-ErrorType: {error_type}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+async def test_post_and_delete() -> None:
+    """A post carries its body to the connection's path; a delete has none."""
+    async with _stage() as stage:
+        posted = await stage.client.post(ID, b"hello")
+        deleted = await stage.client.delete(ID)
+        assert posted == deleted == PostResult(Outcome.ACCEPTED, 200)
+        (post, body), (delete, nothing) = stage.api.requests
+        assert post.startswith("POST /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n")
+        assert f"Host: 127.0.0.1:{stage.api.port}\r\n" in post
+        assert delete.startswith("DELETE /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n")
+        assert (body, nothing) == (b"hello", b"")
+
+
+async def test_a_batch_goes_to_many() -> None:
+    """One prepared payload reaches each connection once, by callbacks that name it."""
+    async with _stage() as stage:
+        batch = await stage.client.batch(b"hello")
+        results: list[tuple[str, PostResult]] = []
+        finished = asyncio.Event()
+
+        def on_result(connection_id: str, result: PostResult) -> None:
+            results.append((connection_id, result))
+            if len(results) == 20:
+                finished.set()
+
+        for number in range(20):
+            batch.send(f"id{number}=", on_result)
+        assert results == []
+        await finished.wait()
+        assert dict(results) == {f"id{n}=": PostResult(Outcome.ACCEPTED, 200) for n in range(20)}
+        assert len(stage.api.requests) == 20
+
+
+async def test_a_batch_follows_time_and_credentials() -> None:
+    """The next second's posts are signed with its time and with whatever credentials hold then."""
+    async with _stage() as stage:
+        batch = await stage.client.batch(b"hello")
+        await batch.post(ID)
+        stage.provider.credentials = Credentials("B", "S2", "U")
+        stage.clock.now += 0.5
+        await batch.post(ID)
+        stage.clock.now += 0.5
+        await batch.post(ID)
+        heads = [head for head, _ in stage.api.requests]
+        assert ["Credential=A/" in head for head in heads] == [True, True, False]
+        assert ["X-Amz-Security-Token: T" in head for head in heads] == [True, True, False]
+        assert ["X-Amz-Date: 20270115T080000Z" in head for head in heads] == [True, True, False]
+        assert "Credential=B/" in heads[2]
+        assert "X-Amz-Date: 20270115T080001Z" in heads[2]
+
+
+async def test_a_malformed_id_is_refused() -> None:
+    """An id that can't be sent is an outcome like others, not an exception in the middle of a batch."""
+    async with _stage() as stage:
+        result = await stage.client.post("..", b"hello")
+        assert (result.outcome, result.error_type) == (Outcome.REFUSED, "InvalidConnectionId")
+        assert stage.api.requests == []
+
+
+async def test_errors_keep_their_grounds() -> None:
+    """Type and text of an error are kept: the text tells a slow client from a throttled account."""
+    async with _stage() as stage:
+        for text in ("client side buffer is full", "Too Many Requests"):
+            body = f'{{"message": "{text}"}}'
+            stage.api.answer = _answer("429 X", error_type="LimitExceededException:http://x/", body=body)
+            assert await stage.client.post(ID, b"") == PostResult(
+                Outcome.THROTTLED, 429, "LimitExceededException", text
+            )
+        stage.api.answer = _answer("410 Gone", error_type="GoneException")
+        assert await stage.client.post(ID, b"") == PostResult(Outcome.GONE, 410, "GoneException", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"Message": "big M"}', "big M"),
+        ('{"message": null, "connectionId": "x"}', ""),
+        ("[1]", "[1]"),
+        ("<html>oops", "<html>oops"),
+        ("x" * 2000, "x" * MAX_MESSAGE_CHARS),
+    ],
+)
+async def test_any_body_gives_a_message(body: str, message: str) -> None:
+    """Whatever the body of an error is, its beginning is kept and nothing breaks."""
+    async with _stage() as stage:
+        stage.api.answer = _answer("500 X", body=body)
+        assert await stage.client.post(ID, b"") == PostResult(Outcome.RETRYABLE, 500, "", message)
+
+
+@pytest.mark.parametrize("error_type", ["ExpiredTokenException", "InvalidSignatureException"])
+async def test_refused_credentials_are_reported(error_type: str) -> None:
+    """An expired token is retryable, and the provider learns which credentials were refused."""
+    async with _stage() as stage:
+        stage.api.answer = _answer("403 Forbidden", error_type=error_type)
+        result = await stage.client.post(ID, b"")
+        assert result.outcome is Outcome.RETRYABLE
+        assert stage.provider.were_refused == [stage.provider.credentials]
+
+
+async def test_no_response_is_retryable() -> None:
+    """Where no server listens, the outcome is RETRYABLE and names the error."""
+    async with _stage() as stage:
+        port = stage.api.port
+    client = ManagementClient(f"http://127.0.0.1:{port}", "us-east-1", Provider(), max_connections=1)
+    result = await client.post(ID, b"")
+    await client.close()
+    assert (result.outcome, result.status, result.error_type) == (Outcome.RETRYABLE, 0, "ConnectError")
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type", "outcome"),
+    [
+        (200, "", Outcome.ACCEPTED),
+        (204, "", Outcome.ACCEPTED),
+        (302, "", Outcome.REFUSED),
+        (400, "BadRequestException", Outcome.REFUSED),
+        (400, "ThrottlingException", Outcome.THROTTLED),
+        (403, "ForbiddenException", Outcome.REFUSED),
+        (403, "AccessDeniedException", Outcome.REFUSED),
+        (403, "ExpiredTokenException", Outcome.RETRYABLE),
+        (403, "InvalidSignatureException", Outcome.RETRYABLE),
+        (403, "RequestExpired", Outcome.RETRYABLE),
+        (404, "", Outcome.REFUSED),
+        (408, "", Outcome.RETRYABLE),
+        (410, "GoneException", Outcome.GONE),
+        (413, "PayloadTooLargeException", Outcome.REFUSED),
+        (429, "LimitExceededException", Outcome.THROTTLED),
+        (429, "", Outcome.THROTTLED),
+        (500, "", Outcome.RETRYABLE),
+        (503, "", Outcome.RETRYABLE),
+    ],
+)
+def test_what_each_answer_means(status: int, error_type: str, outcome: Outcome) -> None:
+    """The table of section 8 of the design, and what else AWS answers."""
+    assert classify(status, error_type) is outcome
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path"),
+    [("", "/@connections/x"), ("/", "/@connections/x"), ("/dev/", "/dev/@connections/x")],
+)
+async def test_slashes_at_the_end(endpoint: str, path: str) -> None:
+    """The endpoint may end with a slash or have no stage."""
+    async with _stage() as stage:
+        url = f"http://127.0.0.1:{stage.api.port}{endpoint}"
+        client = ManagementClient(url, "us-east-1", Provider(), max_connections=1)
+        await client.post("x", b"")
+        await client.close()
+        assert stage.api.requests[0][0].split()[1] == path
+
+
+@pytest.mark.parametrize(
+    "url", ["ws://h/dev", "http://h/a//b", "http://h/../b", "http://h/a?b", "http://h/a#b"]
+)
+async def test_endpoints_must_be_plain(url: str) -> None:
+    """A URL that can't be an endpoint is refused where the client is made."""
+    with pytest.raises(ValueError, match="URL"):
+        ManagementClient(url, "us-east-1", Provider(), max_connections=1)
