@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
 from groupcast.aws.management import Outcome
-from groupcast.fanout.pace import Limits, Pace
+from groupcast.fanout.pace import UNLIKELY, Limits, Pace
 from groupcast.fanout.report import GroupReport, Report
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Engine:
 class _Delivery:
     """One connection and the frames it is still to get, in order."""
 
-    __slots__ = ("_run", "attempts", "connection_id", "index", "target")
+    __slots__ = ("_run", "attempts", "connection_id", "index", "odds", "target")
 
     def __init__(self, run: _Run, target: _Target, connection_id: str) -> None:
         self._run = run
@@ -91,6 +91,8 @@ class _Delivery:
         self.connection_id = connection_id
         self.index = 0
         self.attempts = 0
+        # Of all the 429s that its frame has met, if the client were like the others.
+        self.odds = 1.0
 
     def send(self) -> None:
         self.target.posts[self.index].send(self.connection_id, self.on_result)
@@ -218,7 +220,7 @@ class _Run:
                 self._next_frame(delivery)
             case Outcome.THROTTLED:
                 report.throttled += 1
-                self._pace.throttled(delivery.connection_id)
+                delivery.odds *= self._pace.throttled(delivery.connection_id)
                 self._again(delivery, throttled=True)
             case Outcome.RETRYABLE:
                 report.retried += 1
@@ -235,6 +237,7 @@ class _Run:
     def _next_frame(self, delivery: _Delivery) -> None:
         delivery.index += 1
         delivery.attempts = 0
+        delivery.odds = 1.0
         if delivery.index == len(delivery.target.frames):
             self._close(delivery)
         elif self._stopped:
@@ -246,15 +249,15 @@ class _Run:
         delivery.attempts += 1
         if self._stopped:
             self._hand_off(delivery)
-        elif not self._pace.gives_up(delivery.attempts, throttled=throttled):
+        elif delivery.odds < UNLIKELY:
+            self._give_up_slow(delivery)
+        elif not throttled and self._pace.gives_up(delivery.attempts):
+            self._hand_off(delivery)
+        else:
             due = self._loop.time() + self._pace.delay_s(delivery.attempts, self._random())
             self._delays += 1
             heapq.heappush(self._delayed, (due, self._delays, delivery))
             self._set_alarm()
-        elif throttled:
-            self._give_up_slow(delivery)
-        else:
-            self._hand_off(delivery)
 
     def _give_up_slow(self, delivery: _Delivery) -> None:
         # A client that reads nothing would hold the batch, and all the group with it. Closed, it connects

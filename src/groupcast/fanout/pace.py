@@ -14,22 +14,31 @@ from dataclasses import dataclass
 RECENT_RESULTS = 256
 ACCOUNT_SHARE = 0.05
 ACCOUNT_CONNECTIONS = 3
+# A client is taken to be slow when the 429s that all others get would explain its own, one after the other,
+# less often than once in a million posts.
+UNLIKELY = 1e-6
+# The share of 429s never counts for less: so four in a row are enough where nobody else is turned away.
+SHARE_FLOOR = 0.03
+# With fewer results of others than this, they are no evidence of a throttled account.
+EVIDENCE_RESULTS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the window and of retries. Lambda has 1,024 file descriptors, hence at most 512."""
+    """Bounds of the window and of retries. Lambda has 1,024 file descriptors, hence at most 512.
+
+    The retries of a slow client are short on purpose: the batch, and with it the group's next messages, waits
+    for them.
+    """
 
     window_start: int = 64
     window_min: int = 4
     window_max: int = 256
     window_step: int = 16
-    retry_base_s: float = 0.05
-    retry_cap_s: float = 1.0
+    retry_base_s: float = 0.025
+    retry_cap_s: float = 0.25
     # A post that fails for reasons of the network or the service is given up, and handed on, after these.
-    attempts_max: int = 8
-    # A client that turns posts away while the account does not is given up after these.
-    slow_attempts_max: int = 5
+    attempts_max: int = 10
 
 
 class Pace:
@@ -54,13 +63,16 @@ class Pace:
             self._accepted = 0
             self.window = min(self.window + self._limits.window_step, self._limits.window_max)
 
-    def throttled(self, connection_id: str) -> None:
-        """A post was answered with 429."""
+    def throttled(self, connection_id: str) -> float:
+        """A post was answered with 429; how likely that was, judged by what the others got."""
         self._note(connection_id)
         if self._settle == 0 and self.account_throttled:
             self._settle = self.window
             self._accepted = 0
             self.window = max(self.window // 2, self._limits.window_min)
+        own = self._throttled[connection_id]
+        others = sum(self._throttled.values()) - own
+        return max(others / max(len(self._recent) - own, EVIDENCE_RESULTS), SHARE_FLOOR)
 
     @property
     def account_throttled(self) -> bool:
@@ -72,13 +84,8 @@ class Pace:
         """Seconds before the next try after `attempt` (1, 2, …) failed; `random` is uniform in 0…1."""
         return random * min(self._limits.retry_base_s * 2.0 ** (attempt - 1), self._limits.retry_cap_s)
 
-    def gives_up(self, attempt: int, *, throttled: bool) -> bool:
-        """Whether a post that failed `attempt` times is not tried again.
-
-        While the account is throttled a 429 says nothing of the client, so there the deadline decides.
-        """
-        if throttled:
-            return attempt >= self._limits.slow_attempts_max and not self.account_throttled
+    def gives_up(self, attempt: int) -> bool:
+        """Whether a post that failed `attempt` times, other than by a 429, is not tried again."""
         return attempt >= self._limits.attempts_max
 
     def _note(self, throttled_connection: str | None) -> None:

@@ -26,9 +26,7 @@ STOP_MARGIN_S = 8.0
 class Fanout:
     """Delivers batches, and puts records that are no messages into the failures queue."""
 
-    def __init__(
-        self, engine: Engine, sqs: JsonApi, failures_queue_url: str, *, frame_bytes: int
-    ) -> None:
+    def __init__(self, engine: Engine, sqs: JsonApi, failures_queue_url: str, *, frame_bytes: int) -> None:
         self._engine = engine
         self._frame_bytes = frame_bytes
         self._sqs = sqs

@@ -45,7 +45,7 @@ class Connection:
     """An established WebSocket over `transport`.
 
     Messages run at the same time, up to `pending_messages`; while that many run, or the client leaves
-    too much unread, the socket is not read.
+    too much unread, the socket is not read. What waits is at most what one read of the socket brought.
     """
 
     def __init__(
@@ -124,7 +124,9 @@ class Connection:
             return self._fail(CloseCode.UNSUPPORTED_DATA, "binary messages are not supported")
         if frame.opcode is not Opcode.TEXT and frame.opcode is not Opcode.CONT:
             return True
-        self._parts.append(bytes(frame.data))
+        # Empty ones are not kept: no limit would ever end a message of nothing but them.
+        if frame.data:
+            self._parts.append(bytes(frame.data))
         if frame.fin:
             message, self._parts = b"".join(self._parts), []
             try:
@@ -147,12 +149,19 @@ class Connection:
             if data:
                 self._transport.write(data)
             else:
-                # Only half a close: what the client still sends is read and dropped, for a socket closed
-                # with unread data resets, and the client would never see why.
-                self._transport.write_eof()
+                self._half_close()
         if self._frames.state is not State.OPEN and not self._ended:
             self._end()
         self._pump()
+
+    def _half_close(self) -> None:
+        # Only half: what the client still sends is read and dropped, for a socket closed with unread data
+        # resets, and the client would never see why.
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # Reset by the client a moment ago; asyncio lets that through.
+            self._transport.abort()
 
     def _end(self) -> None:
         self._ended = True
@@ -179,6 +188,10 @@ class Connection:
             if reply is not None and not self._ended:
                 self._active_s = self._loop.time()
                 self._transport.write(text_frame(reply))
+        except asyncio.CancelledError:
+            # The gateway is out of time: what waits is not started any more.
+            self._waiting.clear()
+            raise
         finally:
             self._pending -= 1
             self._pump()

@@ -70,7 +70,7 @@ async def shake_hands(
     path, _, query = request.target.partition("?")
     client = _client(transport, request)
     if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-        transport.write(answer.serialize())
+        _send(transport, answer.serialize())
         return None
     if path.rstrip("/") not in {"", f"/{shared.stage}"}:
         _refuse(transport, HTTPStatus.FORBIDDEN, message_body("Forbidden"))
@@ -83,8 +83,7 @@ async def shake_hands(
         return None
     if admission.subprotocol is not None:
         answer.headers["Sec-WebSocket-Protocol"] = admission.subprotocol
-    if not transport.is_closing():
-        transport.write(answer.serialize())
+    _send(transport, answer.serialize())
     session = _Session(shared, client, admission)
     connection = Connection(client, session, frames, transport, shared.background, limits)
     shared.connections[client.connection_id] = connection
@@ -117,5 +116,10 @@ def _client(transport: asyncio.Transport, request: UpgradeRequest) -> Client:
 
 
 def _refuse(transport: asyncio.Transport, status: int, body: bytes) -> None:
+    _send(transport, closing(response(status, new_id().encode(), body=body)))
+
+
+def _send(transport: asyncio.Transport, answer: bytes) -> None:
+    # The client may have gone while functions ran.
     if not transport.is_closing():
-        transport.write(closing(response(status, new_id().encode(), body=body)))
+        transport.write(answer)

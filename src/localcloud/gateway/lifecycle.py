@@ -26,6 +26,7 @@ from localcloud.gateway.events import (
 )
 from localcloud.gateway.ids import new_id
 from localcloud.gateway.policy import evaluate_policy
+from localcloud.gateway.responses import reason_phrase
 from localcloud.gateway.routing import CONNECT, DISCONNECT, select_route
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Lifecycle:
             log.warning("$connect failed: %s returned no statusCode", route.function)
             raise _refused(HTTPStatus.BAD_GATEWAY, _INTERNAL_ERROR, client, stamp)
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise _refused(answer.status, _phrase(answer.status), client, stamp)
+            raise _refused(answer.status, reason_phrase(answer.status), client, stamp)
         return Admission(answer.subprotocol, authorizer)
 
     async def answer(self, client: Client, authorizer: Mapping[str, str] | None, body: str) -> bytes | None:
@@ -191,10 +192,3 @@ def _complaint(message: str, client: Client, stamp: Stamp) -> bytes:
     return orjson.dumps(
         {"message": message, "connectionId": client.connection_id, "requestId": stamp.request_id}
     )
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Refused"

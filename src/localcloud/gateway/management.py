@@ -57,7 +57,9 @@ class Management:
         request_id = self._request_prefix + b"%012x" % next(self._request_number)
         head, _, last = target.partition(b"?")[0].rpartition(b"/")
         if head not in self._prefixes or not last or method not in _METHODS:
-            return response(HTTPStatus.NOT_FOUND, request_id, body=message_body("Not Found"))
+            # An answer to HEAD has no body, or the next answer would be taken for it.
+            body = b"" if method == b"HEAD" else message_body("Not Found")
+            return response(HTTPStatus.NOT_FOUND, request_id, body=body)
         if not authorized:
             error_type, message = "MissingAuthenticationTokenException", "Missing Authentication Token"
             return _error(request_id, HTTPStatus.FORBIDDEN, error_type, message)
@@ -85,9 +87,7 @@ class Management:
             try:
                 body.decode()
             except UnicodeDecodeError:
-                return _error(
-                    request_id, HTTPStatus.BAD_REQUEST, "BadRequestException", "Data is not UTF-8 text"
-                )
+                return _bad_request(request_id, "Data is not UTF-8 text")
             self._last_body, self._last_frame = body, text_frame(body)
         if connection.post(self._last_frame):
             return ok(request_id)

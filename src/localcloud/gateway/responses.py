@@ -18,7 +18,7 @@ def ok(request_id: bytes) -> bytes:
 
 def response(status: int, request_id: bytes, *, error_type: str = "", body: bytes = b"") -> bytes:
     """Return a JSON response; `error_type` goes where AWS clients look for an exception's name."""
-    lines = [f"HTTP/1.1 {status} {_phrase(status)}", "content-type: application/json"]
+    lines = [f"HTTP/1.1 {status} {reason_phrase(status)}", "content-type: application/json"]
     # RFC 9110, 8.6: a 204 has no Content-Length.
     if status != HTTPStatus.NO_CONTENT:
         lines.append(f"content-length: {len(body)}")
@@ -37,7 +37,8 @@ def closing(answer: bytes) -> bytes:
     return answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
 
 
-def _phrase(status: int) -> str:
+def reason_phrase(status: int) -> str:
+    """Return the status's usual name, also for numbers that a function made up."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

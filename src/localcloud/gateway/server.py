@@ -65,8 +65,8 @@ class Gateway:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one. Raises StartError, where the port is taken for one."""
-        if not ipaddress.ip_address(host).is_loopback:
-            raise StartError(f"gateway: {host} is not a loopback address")
+        if not _is_loopback(host):
+            raise StartError(f"gateway: {host} is no loopback address such as 127.0.0.1")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -129,3 +129,11 @@ class Gateway:
                 await asyncio.wait([peer.gone for peer in self._peers], timeout=timeout_s)
             for peer in self._peers:
                 peer.abort()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # A name: what it stands for is up to the machine.
+        return False

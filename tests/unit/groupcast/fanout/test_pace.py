@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupcast.fanout.pace import RECENT_RESULTS, Limits, Pace
+from groupcast.fanout.pace import RECENT_RESULTS, UNLIKELY, Limits, Pace
 
 LIMITS = Limits(window_start=64, window_max=256)
 
@@ -24,7 +24,7 @@ def test_one_slow_client_does_not_shrink_the_window() -> None:
         pace.throttled("slow=")
     assert not pace.account_throttled
     assert pace.window == LIMITS.window_max
-    assert pace.gives_up(LIMITS.slow_attempts_max, throttled=True)
+    assert pace.throttled("slow=") ** 4 < UNLIKELY < pace.throttled("slow=") ** 3
 
 
 def test_many_turned_away_halve_the_window_once_a_round() -> None:
@@ -39,13 +39,39 @@ def test_many_turned_away_halve_the_window_once_a_round() -> None:
     assert pace.window == 16
 
 
-def test_a_throttled_account_does_not_make_clients_slow() -> None:
-    """While the account is throttled, nobody is given up for a 429."""
+def test_a_throttled_account_makes_nobody_slow() -> None:
+    """While everyone is turned away, one more 429 is what was to be expected."""
     pace = Pace(LIMITS)
     for number in range(64):
         pace.throttled(f"connection-{number}=")
-    assert not pace.gives_up(LIMITS.slow_attempts_max * 10, throttled=True)
-    assert pace.gives_up(LIMITS.attempts_max, throttled=False)
+    assert pace.throttled("connection-1=") > 0.9
+
+
+def test_a_slow_client_is_told_apart_on_a_throttled_account() -> None:
+    """Where others are turned away three times in ten, a streak is bad luck up to eleven, not to thirteen."""
+    pace = Pace(LIMITS)
+    for number in range(1000):
+        if number % 10 < 3:
+            pace.throttled(f"connection-{number}=")
+        else:
+            pace.accepted()
+    likely = pace.throttled("slow=")
+    assert likely**13 < UNLIKELY < likely**10
+
+
+def test_a_client_that_is_alone_can_be_slow() -> None:
+    """A group of one has no others to compare with."""
+    pace = Pace(LIMITS)
+    odds = 1.0
+    for _ in range(4):
+        odds *= pace.throttled("slow=")
+    assert odds < UNLIKELY
+
+
+def test_failures_are_given_up_after_named_attempts() -> None:
+    """Other than a 429, a failure says that something is broken: somebody else shall try later."""
+    assert not Pace(LIMITS).gives_up(LIMITS.attempts_max - 1)
+    assert Pace(LIMITS).gives_up(LIMITS.attempts_max)
 
 
 def test_an_account_recovers() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from localcloud.gateway import GatewayLimits
+from localcloud.gateway.background import Background
+from localcloud.gateway.connection import Connection
+from localcloud.gateway.events import Client
 from tests.unit.localcloud.gateway.support import (
     Functions,
     at,
@@ -172,6 +178,7 @@ async def test_utf8_may_be_cut_between_frames() -> None:
     async with serving(functions) as gateway, dial(gateway) as client:
         client.transport.write(
             Frame(Opcode.TEXT, first, fin=False).serialize(mask=True)
+            + Frame(Opcode.CONT, b"", fin=False).serialize(mask=True)
             + Frame(Opcode.PING, b"p").serialize(mask=True)
             + Frame(Opcode.CONT, second).serialize(mask=True)
         )
@@ -261,3 +268,52 @@ async def test_failures_of_disconnect_are_only_logged(caplog: pytest.LogCaptureF
             pass
         await functions.called("disconnect")
     assert "table is gone" in caplog.text
+
+
+class ResetTransport:
+    """A transport whose client has reset the connection, which only half-closing it finds out."""
+
+    def __init__(self) -> None:
+        self.aborted = False
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Recorder:
+    """A session that remembers its end."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[int, str]] = []
+
+    async def answer(self, body: str) -> bytes | None:
+        raise AssertionError(body)
+
+    def ended(self, code: int, reason: str) -> None:
+        self.ends.append((code, reason))
+
+
+async def test_a_reset_found_while_closing_ends_the_connection_once() -> None:
+    """Where the client resets just as the gateway closes, the end is told once and nothing is raised."""
+    transport, session = ResetTransport(), Recorder()
+    connection = Connection(
+        Client("id", 0, "127.0.0.1", None),
+        session,
+        ServerProtocol(state=State.OPEN),
+        cast("asyncio.Transport", transport),
+        Background(),
+        GatewayLimits(),
+    )
+    connection.receive(Frame(Opcode.BINARY, b"x").serialize(mask=True))
+    assert transport.aborted
+    connection.lost()
+    assert session.ends == [(1003, "binary messages are not supported")]

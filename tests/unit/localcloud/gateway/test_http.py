@@ -82,6 +82,13 @@ async def test_a_body_without_end_is_cut_off() -> None:
         assert await sender.reader.read() == b""
 
 
+async def test_head_has_no_body() -> None:
+    """An answer to HEAD ends with its headers, so that the next answer is not taken for its body."""
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        assert (await sender.request("HEAD", "/")).body == b""
+        assert (await sender.request("GET", "/")).error == (404, None, "Not Found")
+
+
 async def test_silent_connections_are_closed() -> None:
     """An HTTP connection that says nothing for the idle time is closed; one that speaks is kept."""
     functions = Functions()

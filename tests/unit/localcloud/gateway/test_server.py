@@ -35,7 +35,7 @@ async def test_a_taken_port_is_one_clear_line() -> None:
         await second.close()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 -- refusing it is the point
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "localhost"])  # noqa: S104 -- refusing it is the point
 async def test_only_loopback_is_listened_on(host: str) -> None:
     """The gateway checks no signatures, so it is not to be reached from other machines."""
     with pytest.raises(StartError, match="loopback"):
@@ -140,6 +140,22 @@ async def test_replies_under_way_are_awaited() -> None:
         await functions.called("send")
         await gateway.close()
     assert finished.is_set()
+
+
+async def test_close_leaves_no_message_behind() -> None:
+    """Messages that still wait for their turn when the time is up are not started any more."""
+    functions = Functions(default=lambda _event: asyncio.sleep(3600))
+    limits = GatewayLimits(pending_messages=2, shutdown_timeout_s=0.05, integration_timeout_s=3600)
+    gateway = Gateway(service(*ROUTES), functions, limits)
+    await gateway.start()
+    async with dial(gateway) as client:
+        for _ in range(20):
+            await client.send("x")
+        await functions.called("default", 2)
+        before = asyncio.all_tasks()
+        await gateway.close()
+        assert asyncio.all_tasks() <= before
+    assert len(functions.events("default")) == 2
 
 
 async def test_closing_twice_or_unstarted_is_nothing() -> None:
