@@ -1,0 +1,28 @@
+"""An asyncio client of the chat that reconnects, resumes, orders and de-duplicates.
+
+async with Client("ws://127.0.0.1:3001", name="ann") as client:
+    await client.join("group1")
+    await client.send("hello")
+    async for message in client.messages():
+        print(message.seq, message.sender, message.text)
+"""
+
+from groupcast_client.backoff import Backoff
+from groupcast_client.client import Client
+from groupcast_client.errors import ConnectionLost, GroupcastError, Refused, ServerError
+from groupcast_client.model import Ack, HistoryPage, Limits, Message
+from groupcast_client.ordering import GroupLog
+
+__all__ = [
+    "Ack",
+    "Backoff",
+    "Client",
+    "ConnectionLost",
+    "GroupLog",
+    "GroupcastError",
+    "HistoryPage",
+    "Limits",
+    "Message",
+    "Refused",
+    "ServerError",
+]

@@ -62,8 +62,15 @@ class Page:
     async def command(self, method: str, **params: Any) -> dict[str, Any]:
         return await self.browser.command(method, self.session_id, **params)
 
+    async def go_to(self, url: str) -> None:
+        """Load `url` in this window, with its scripts."""
+        # The command returns when the new document has taken the place of the old one.
+        answer = await self.command("Page.navigate", url=url)
+        assert "errorText" not in answer, f"{url}: {answer['errorText']}"
+        await self.wait_for("document.readyState === 'complete'")
+
     async def evaluate(self, expression: str) -> Any:
-        """Return the JSON value of an expression; a promise is awaited. Raises AssertionError if it throws."""
+        """Return the JSON value of an expression, awaiting a promise. Raises AssertionError if it throws."""
         result = await self.command(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
         )
@@ -71,10 +78,11 @@ class Page:
         return result["result"].get("value")
 
     async def wait_for(self, condition: str) -> None:
-        """Return once the condition holds. Raises AssertionError, with what the page shows, if it never does."""
+        """Return once the condition holds. Raises AssertionError, with the page's text, if it never does."""
         try:
             async with asyncio.timeout(WAIT_TIMEOUT_S):
-                while not await self.evaluate(f"Boolean({condition})"):
+                # What is waited for happens in another process.
+                while not await self.evaluate(f"Boolean({condition})"):  # noqa: ASYNC110
                     await asyncio.sleep(POLL_INTERVAL_S)
         except TimeoutError:
             shown = await self.evaluate("document.body.innerText")
@@ -85,7 +93,9 @@ class Page:
 
     async def fill(self, selector: str, text: str) -> None:
         """Type `text` into a field in place of what it holds."""
-        await self.evaluate(f"(field => {{ field.focus(); field.select() }})(document.querySelector({_js(selector)}))")
+        await self.evaluate(
+            f"(field => {{ field.focus(); field.select() }})(document.querySelector({_js(selector)}))"
+        )
         await self.command("Input.insertText", text=text)
 
     async def press_enter(self) -> None:
@@ -158,16 +168,16 @@ class Chromium:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await page.command("Emulation.setEmulatedMedia", features=[scheme])
-        await page.command("Page.navigate", url=url)
-        await page.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
+        await page.go_to(url)
         return page
 
     async def command(self, method: str, session_id: str | None = None, **params: Any) -> dict[str, Any]:
         """Send a command and return its result. Raises AssertionError where the browser refuses it."""
-        message = {"id": next(self._ids), "method": method, "params": params}
+        message_id = next(self._ids)
+        message = {"id": message_id, "method": method, "params": params}
         if session_id is not None:
             message["sessionId"] = session_id
-        reply = self._replies[message["id"]] = asyncio.get_running_loop().create_future()
+        reply = self._replies[message_id] = asyncio.get_running_loop().create_future()
         await self._socket.send(orjson.dumps(message).decode())
         async with asyncio.timeout(REPLY_TIMEOUT_S):
             answer = await reply

@@ -1,0 +1,90 @@
+"""The values a client works with: what the service says, where it is, and the limits kept while talking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+SUBPROTOCOL = "groupcast.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a group's log; `seq` counts 1, 2, 3 … within the group."""
+
+    message_id: str
+    group_id: str
+    seq: int
+    sender: str
+    text: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The service has stored the message; the same `message_id` again gives the same ack."""
+
+    message_id: str
+    group_id: str
+    seq: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Part of a group's log, oldest first; `complete` says that nothing lies beyond it."""
+
+    group_id: str
+    messages: tuple[Message, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every bound the client keeps. The defaults suit a service behind API Gateway."""
+
+    # The handshake and each request; no answer in this time means that the connection is dead.
+    reply_timeout_s: float = 15.0
+    # One call of `Client`, with all the reconnecting it takes.
+    call_timeout_s: float = 60.0
+    # API Gateway closes after ten idle minutes.
+    ping_interval_s: float = 240.0
+    # The stream is polled four times a second and shard, so messages change places within about a second.
+    # Each log waits between one and two times this long, so that a crowd does not ask all at once.
+    gap_wait_s: float = 1.0
+    # sendMessage's ten seconds, and two for the index: what is missing by then was never written.
+    hole_timeout_s: float = 12.0
+    # Messages waiting for `Client.messages()`; above it, reading from the socket pauses.
+    incoming: int = 10_000
+    # Messages held back behind a gap; above it they are dropped, and asked for again.
+    pending: int = 10_000
+    # Calls waiting for their reply; above it, calls queue.
+    unanswered: int = 1_000
+    # The contract's upper bound.
+    history_page: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect, and as whom: `name` counts where sign-in is off, `token` (a JWT) where it is on."""
+
+    url: str
+    name: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def connect_url(self) -> str:
+        if self.name is None:
+            return self.url
+        parts = urlsplit(self.url)
+        query = f"{parts.query}&" if parts.query else ""
+        return urlunsplit(parts._replace(query=f"{query}name={quote(self.name, safe='')}"))
+
+    @property
+    def subprotocols(self) -> list[str] | None:
+        """A browser cannot set headers on a WebSocket, so the token travels as a subprotocol, here too."""
+        return None if self.token is None else [SUBPROTOCOL, f"bearer.{self.token}"]

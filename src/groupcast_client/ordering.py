@@ -1,0 +1,228 @@
+"""What makes order out of pushes and replies that come late, twice or not at all. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from groupcast_client.model import Message
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What was known when history (or joinGroup with `since`) was asked."""
+
+    since: int
+    at: float
+    last_seq: int
+    newest_at: datetime
+
+
+class GroupLog:
+    """One group's log as one member gets it: fed in any order, it gives each message once, by `seq`.
+
+    `now` is in seconds, of any clock that does not run back. What is fed returns what may be delivered.
+    Whenever `wake_at` has come, the owner calls `ask`; a number it returns is the `since` to send `history`
+    with, and the answer goes to `replied`, or to `failed`.
+
+    A gap waits `gap_wait_s` for its message, then history is asked, again and again with doubling waits.
+    A number that history, asked `hole_timeout_s` after it was first missed, still lacks is a hole: its
+    sender died before writing. It is skipped. So is, without the wait, a number whose successor was written
+    that much earlier than the newest message.
+    """
+
+    def __init__(
+        self,
+        group_id: str,
+        *,
+        since: int | None = None,
+        backlog: int = 0,
+        gap_wait_s: float,
+        hole_timeout_s: float,
+        pending_limit: int,
+    ) -> None:
+        """Start after `since`; without it, `backlog` messages before the last one at the time of joining."""
+        self.group_id = group_id
+        # How many numbers were skipped as holes.
+        self.skipped = 0
+        self._backlog = backlog
+        self._gap_wait_s = gap_wait_s
+        self._hole_timeout_s = hole_timeout_s
+        self._pending_limit = pending_limit
+        self._next = None if since is None else since + 1
+        self._restart()
+
+    def _restart(self) -> None:
+        self._last_seq = 0
+        self._newest_at = datetime.min.replace(tzinfo=UTC)
+        # What lies beyond a gap, with its time of arrival. The dict keeps the order of arrival.
+        self._pending: dict[int, tuple[Message, float]] = {}
+        # The lowest number that found `_pending` full since the last request.
+        self._dropped_from: int | None = None
+        # The gap in front: its first number, since when it is in front, and how long to wait for it.
+        self._hole: int | None = None
+        self._hole_at = 0.0
+        self._wait_s = self._gap_wait_s
+        # When to ask: about a gap, and once more after joining.
+        self._ask_at: float | None = None
+        self._settle_at: float | None = None
+        # Where an incomplete reply goes on.
+        self._cursor: int | None = None
+        self._request: _Request | None = None
+
+    @property
+    def since(self) -> int | None:
+        """The number to join with: all up to it was delivered. None before the first join."""
+        return None if self._next is None else self._next - 1
+
+    @property
+    def last_seq(self) -> int:
+        """The highest number known to be given out."""
+        return self._last_seq
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `ask` has something to say, if nothing is fed before."""
+        if self._next is None or self._request is not None:
+            return None
+        return min((at for at in (self._ask_at, self._settle_at) if at is not None), default=None)
+
+    def joined(
+        self, last_seq: int, messages: Sequence[Message], *, complete: bool, now: float
+    ) -> list[Message]:
+        """Feed the reply to joinGroup, which was sent with `since` unless that is None."""
+        if self._next is not None and last_seq >= self._next - 1:
+            self._last_seq = max(self._last_seq, last_seq)
+            self._start_request(self._next - 1, now)
+            delivered = self.replied(messages, complete=complete, now=now)
+        else:
+            delivered = self._begin(last_seq, messages, now)
+        # The index that fan-out reads is eventually consistent: a message sent just after joining can miss
+        # the new member, and if it was the last one, no gap ever shows. Looking once more finds it.
+        self._settle_at = now + self._gap_wait_s
+        return delivered
+
+    def pushed(self, messages: Iterable[Message], now: float) -> list[Message]:
+        """Feed a push; what comes before the reply to joinGroup is kept for it."""
+        self._take(messages, now)
+        return self._drain(now)
+
+    def heard(self, last_seq: int, now: float) -> None:
+        """Feed the group's last number, as a pong tells it: what is missing up to it is a gap."""
+        self._last_seq = max(self._last_seq, last_seq)
+        self._drain(now)
+
+    def ask(self, now: float) -> int | None:
+        """Return the `since` to send history with, if it is time to; `replied` or `failed` must follow."""
+        wake_at = self.wake_at
+        if self._next is None or wake_at is None or wake_at > now:
+            return None
+        return self._start_request(self._next - 1 if self._cursor is None else self._cursor, now)
+
+    def replied(self, messages: Sequence[Message], *, complete: bool, now: float) -> list[Message]:
+        """Feed the reply to what `ask` wanted."""
+        request, self._request = self._request, None
+        hole = self._hole
+        self._take(messages, now)
+        delivered = self._drain(now)
+        if request is None:
+            return delivered
+        last = max((message.seq for message in messages), default=request.since)
+        # An incomplete page without messages would be asked for again without end.
+        is_partial = not complete and last > request.since
+        shown_to = last if is_partial else request.last_seq
+        if self._dropped_from is not None:
+            shown_to = min(shown_to, self._dropped_from - 1)
+        newest_at = max((message.created_at for message in messages), default=request.newest_at)
+        while self._is_final(request, shown_to, max(newest_at, request.newest_at)):
+            delivered += self._skip(shown_to, now)
+        if is_partial and self._dropped_from is None:
+            self._cursor = last
+            self._ask_at = now
+        elif hole is not None and self._hole == hole:
+            self._ask_later(now)
+        return delivered
+
+    def failed(self, now: float) -> None:
+        """Say that what `ask` wanted was answered with an error: it is asked again later."""
+        self._request = None
+        self._ask_later(now)
+
+    def _begin(self, last_seq: int, messages: Sequence[Message], now: float) -> list[Message]:
+        if self._next is None:
+            self._next = max(1, last_seq - self._backlog + 1)
+        else:
+            # The log is shorter than what was read of it: it began anew (a local table was thrown away).
+            self._next = 1
+            self._restart()
+        self._last_seq = max(self._last_seq, last_seq)
+        self._pending = {seq: entry for seq, entry in self._pending.items() if seq >= self._next}
+        delivered = self.pushed(messages, now)
+        if self._hole is not None:
+            self._ask_at = now
+        return delivered
+
+    def _start_request(self, since: int, now: float) -> int:
+        self._request = _Request(since, now, self._last_seq, self._newest_at)
+        self._ask_at = self._settle_at = self._cursor = self._dropped_from = None
+        return since
+
+    def _ask_later(self, now: float) -> None:
+        self._wait_s = min(self._wait_s * 2, self._hole_timeout_s)
+        self._ask_at = now + self._wait_s
+        # The request that may call it a hole is not put off.
+        old_at = self._missed_at() + self._hole_timeout_s
+        if now < old_at < self._ask_at:
+            self._ask_at = old_at
+
+    def _take(self, messages: Iterable[Message], now: float) -> None:
+        for message in messages:
+            seq = message.seq
+            self._last_seq = max(self._last_seq, seq)
+            self._newest_at = max(self._newest_at, message.created_at)
+            if seq in self._pending or (self._next is not None and seq < self._next):
+                continue
+            if len(self._pending) < self._pending_limit or seq == self._next:
+                self._pending[seq] = (message, now)
+            else:
+                self._dropped_from = min(seq, self._dropped_from or seq)
+
+    def _drain(self, now: float) -> list[Message]:
+        delivered: list[Message] = []
+        if self._next is None:
+            return delivered
+        while (entry := self._pending.pop(self._next, None)) is not None:
+            delivered.append(entry[0])
+            self._next += 1
+        if self._next <= self._last_seq and self._hole != self._next:
+            self._hole, self._hole_at = self._next, now
+            self._wait_s = self._gap_wait_s
+            self._ask_at = now + self._wait_s
+        elif self._next > self._last_seq and self._hole is not None:
+            self._hole = self._ask_at = self._cursor = None
+        return delivered
+
+    def _missed_at(self) -> float:
+        # The number in front is missed since the first arrival of one beyond it.
+        return next((arrived_at for _, arrived_at in self._pending.values()), self._hole_at)
+
+    def _is_final(self, request: _Request, shown_to: int, newest_at: datetime) -> bool:
+        if self._hole is None or not request.since < self._hole <= shown_to:
+            return False
+        if request.at >= self._missed_at() + self._hole_timeout_s:
+            return True
+        if not self._pending:
+            return False
+        successor, _ = self._pending[min(self._pending)]
+        return newest_at - successor.created_at >= timedelta(seconds=self._hole_timeout_s)
+
+    def _skip(self, shown_to: int, now: float) -> list[Message]:
+        # Only to the end of what history has shown.
+        after = min(min(self._pending, default=shown_to + 1), shown_to + 1)
+        self.skipped += after - (self._next or after)
+        self._next = after
+        return self._drain(now)

@@ -1,0 +1,221 @@
+// What makes order out of pushes and replies that come late, twice or not at all. Pure: no clock, no I/O.
+// The same rules as groupcast_client/ordering.py; times are in milliseconds.
+
+/**
+ * One group's log as one member gets it: fed in any order, it gives each message once, by `seq`.
+ *
+ * What is fed returns what may be delivered. Whenever `wakeAt` has come, the owner calls `ask`; a number it
+ * returns is the `since` to send `history` with, and the answer goes to `replied`, or to `failed`.
+ *
+ * A gap waits `gapWaitMs` for its message, then history is asked, again and again with doubling waits.
+ * A number that history, asked `holeTimeoutMs` after it was first missed, still lacks is a hole: its sender
+ * died before writing. It is skipped. So is, without the wait, a number whose successor was written that
+ * much earlier than the newest message.
+ */
+export class GroupLog {
+  #limits;
+  #next = null;
+  #lastSeq;
+  #newestAt;
+  // What lies beyond a gap: seq → { message, arrivedAt }. A Map keeps the order of arrival.
+  #pending;
+  // The lowest number that found `#pending` full since the last request.
+  #droppedFrom;
+  // The gap in front: its first number, since when it is in front, and how long to wait for it.
+  #hole;
+  #holeAt;
+  #waitMs;
+  // When to ask: about a gap, and once more after joining.
+  #askAt;
+  #settleAt;
+  // Where an incomplete reply goes on.
+  #cursor;
+  // What was known when history was asked: { since, at, lastSeq, newestAt }.
+  #request;
+
+  /** `limits`: backlog, gapWaitMs, holeTimeoutMs, pendingMessages. */
+  constructor(limits) {
+    this.#limits = limits;
+    this.#restart();
+  }
+
+  #restart() {
+    this.#lastSeq = 0;
+    this.#newestAt = -Infinity;
+    this.#pending = new Map();
+    this.#droppedFrom = null;
+    this.#hole = null;
+    this.#holeAt = 0;
+    this.#waitMs = this.#limits.gapWaitMs;
+    this.#askAt = null;
+    this.#settleAt = null;
+    this.#cursor = null;
+    this.#request = null;
+  }
+
+  /** The number to join with: all up to it was delivered. Null before the first join. */
+  get since() {
+    return this.#next === null ? null : this.#next - 1;
+  }
+
+  /** When `ask` has something to say, if nothing is fed before; null: not at all. */
+  get wakeAt() {
+    if (this.#next === null || this.#request !== null) return null;
+    const times = [this.#askAt, this.#settleAt].filter((at) => at !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  /** Whether `joined` with this last number would start over: the log is shorter than what was read of it. */
+  isAnew(lastSeq) {
+    return this.#next !== null && lastSeq < this.#next - 1;
+  }
+
+  /** Feed the reply to joinGroup, which was sent with `since` unless that is null. */
+  joined(lastSeq, messages, complete, now) {
+    let delivered;
+    if (this.#next !== null && !this.isAnew(lastSeq)) {
+      this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
+      this.#startRequest(this.#next - 1, now);
+      delivered = this.replied(messages, complete, now);
+    } else {
+      delivered = this.#begin(lastSeq, messages, now);
+    }
+    // The index that fan-out reads is eventually consistent: a message sent just after joining can miss
+    // the new member, and if it was the last one, no gap ever shows. Looking once more finds it.
+    this.#settleAt = now + this.#limits.gapWaitMs;
+    return delivered;
+  }
+
+  /** Feed a push; what comes before the reply to joinGroup is kept for it. */
+  pushed(messages, now) {
+    this.#take(messages, now);
+    return this.#drain(now);
+  }
+
+  /** Feed the group's last number, as a pong tells it: what is missing up to it is a gap. */
+  heard(lastSeq, now) {
+    this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
+    this.#drain(now);
+  }
+
+  /** The `since` to send history with, if it is time to, else null; `replied` or `failed` must follow. */
+  ask(now) {
+    const wakeAt = this.wakeAt;
+    if (wakeAt === null || wakeAt > now) return null;
+    return this.#startRequest(this.#cursor ?? this.#next - 1, now);
+  }
+
+  /** Feed the reply to what `ask` wanted. */
+  replied(messages, complete, now) {
+    const request = this.#request;
+    const hole = this.#hole;
+    this.#request = null;
+    this.#take(messages, now);
+    const delivered = this.#drain(now);
+    if (request === null) return delivered;
+    const last = Math.max(request.since, ...messages.map((message) => message.seq));
+    // An incomplete page without messages would be asked for again without end.
+    const isPartial = !complete && last > request.since;
+    let shownTo = isPartial ? last : request.lastSeq;
+    if (this.#droppedFrom !== null) shownTo = Math.min(shownTo, this.#droppedFrom - 1);
+    const newestAt = Math.max(request.newestAt, ...messages.map(createdMs));
+    while (this.#isFinal(request, shownTo, newestAt)) delivered.push(...this.#skip(shownTo, now));
+    if (isPartial && this.#droppedFrom === null) {
+      this.#cursor = last;
+      this.#askAt = now;
+    } else if (hole !== null && this.#hole === hole) {
+      this.#askLater(now);
+    }
+    return delivered;
+  }
+
+  /** Say that what `ask` wanted was answered with an error: it is asked again later. */
+  failed(now) {
+    this.#request = null;
+    this.#askLater(now);
+  }
+
+  #begin(lastSeq, messages, now) {
+    if (this.#next === null) {
+      this.#next = Math.max(1, lastSeq - this.#limits.backlog + 1);
+    } else {
+      this.#next = 1;
+      this.#restart();
+    }
+    this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
+    for (const seq of this.#pending.keys()) if (seq < this.#next) this.#pending.delete(seq);
+    const delivered = this.pushed(messages, now);
+    if (this.#hole !== null) this.#askAt = now;
+    return delivered;
+  }
+
+  #startRequest(since, now) {
+    this.#request = { since, at: now, lastSeq: this.#lastSeq, newestAt: this.#newestAt };
+    this.#askAt = this.#settleAt = this.#cursor = this.#droppedFrom = null;
+    return since;
+  }
+
+  #askLater(now) {
+    this.#waitMs = Math.min(this.#waitMs * 2, this.#limits.holeTimeoutMs);
+    this.#askAt = now + this.#waitMs;
+    // The request that may call it a hole is not put off.
+    const oldAt = this.#missedAt() + this.#limits.holeTimeoutMs;
+    if (now < oldAt && oldAt < this.#askAt) this.#askAt = oldAt;
+  }
+
+  #take(messages, now) {
+    for (const message of messages) {
+      const { seq } = message;
+      this.#lastSeq = Math.max(this.#lastSeq, seq);
+      this.#newestAt = Math.max(this.#newestAt, createdMs(message));
+      if (this.#pending.has(seq) || (this.#next !== null && seq < this.#next)) continue;
+      if (this.#pending.size < this.#limits.pendingMessages || seq === this.#next) {
+        this.#pending.set(seq, { message, arrivedAt: now });
+      } else {
+        this.#droppedFrom = Math.min(seq, this.#droppedFrom ?? seq);
+      }
+    }
+  }
+
+  #drain(now) {
+    const delivered = [];
+    if (this.#next === null) return delivered;
+    for (let entry; (entry = this.#pending.get(this.#next)) !== undefined; this.#next += 1) {
+      this.#pending.delete(this.#next);
+      delivered.push(entry.message);
+    }
+    if (this.#next <= this.#lastSeq && this.#hole !== this.#next) {
+      this.#hole = this.#next;
+      this.#holeAt = now;
+      this.#waitMs = this.#limits.gapWaitMs;
+      this.#askAt = now + this.#waitMs;
+    } else if (this.#next > this.#lastSeq && this.#hole !== null) {
+      this.#hole = this.#askAt = this.#cursor = null;
+    }
+    return delivered;
+  }
+
+  // The number in front is missed since the first arrival of one beyond it.
+  #missedAt() {
+    for (const { arrivedAt } of this.#pending.values()) return arrivedAt;
+    return this.#holeAt;
+  }
+
+  #isFinal(request, shownTo, newestAt) {
+    if (this.#hole === null || this.#hole <= request.since || this.#hole > shownTo) return false;
+    if (request.at >= this.#missedAt() + this.#limits.holeTimeoutMs) return true;
+    if (this.#pending.size === 0) return false;
+    const successor = this.#pending.get(Math.min(...this.#pending.keys())).message;
+    return newestAt - createdMs(successor) >= this.#limits.holeTimeoutMs;
+  }
+
+  #skip(shownTo, now) {
+    // Only to the end of what history has shown.
+    this.#next = Math.min(shownTo + 1, ...this.#pending.keys());
+    return this.#drain(now);
+  }
+}
+
+function createdMs(message) {
+  return Date.parse(message.createdAt);
+}

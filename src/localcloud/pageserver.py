@@ -1,0 +1,95 @@
+"""The chat page: static files, and the one thing they must be told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from localcloud.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PAGE_DIR = Path(__file__).parent / "page"
+# What is served is decided here, not by the machine's MIME tables.
+CONTENT_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+# Browsers keep connections open; a stop does not wait for them.
+SHUTDOWN_TIMEOUT_S = 1.0
+# All of the page is its own: nothing inline, nothing from elsewhere, and a socket to any gateway.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; connect-src 'self' ws: wss:; object-src 'none'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # A page that was changed is seen at the next reload.
+    "Cache-Control": "no-cache",
+}
+
+
+class PageServer:
+    """Serves the page, and `/config.json` with the gateway and the way of signing in (`none`, `cognito`)."""
+
+    def __init__(self, gateway_url: str, auth: str = "none") -> None:
+        self.port = 0
+        self._config = {"gatewayUrl": gateway_url, "auth": auth}
+        self._files: Mapping[str, tuple[bytes, str]] = {}
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; `port` 0 takes a free one, told by `self.port`. Raises StartError where it is taken."""
+        self._files = await asyncio.to_thread(_read_files)
+        app = web.Application()
+        app.router.add_get("/config.json", self._get_config)
+        app.router.add_get("/{path:.*}", self._get_file)
+        app.on_response_prepare.append(_add_security_headers)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self.close()
+            # asyncio puts the address into the error's text, uvloop does not.
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise StartError(f"the page cannot listen on {host}:{port}: {reason}") from error
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop listening and close every connection. Closing twice, or before the start, does nothing."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _get_config(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._config)
+
+    async def _get_file(self, request: web.Request) -> web.Response:
+        found = self._files.get(request.match_info["path"] or "index.html")
+        if found is None:
+            raise web.HTTPNotFound
+        body, content_type = found
+        return web.Response(body=body, content_type=content_type, charset="utf-8")
+
+
+async def _add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(SECURITY_HEADERS)
+
+
+def _read_files() -> Mapping[str, tuple[bytes, str]]:
+    # A few small files: held in memory, there is no path for a request to wander along.
+    return {
+        path.name: (path.read_bytes(), CONTENT_TYPES[path.suffix])
+        for path in PAGE_DIR.iterdir()
+        if path.suffix in CONTENT_TYPES
+    }

@@ -1,0 +1,178 @@
+"""A small service on a loopback port that follows the wire contract, and misbehaves where a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from websockets.asyncio.server import ServerConnection, serve
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request, Response
+
+Answer = Callable[["Service", ServerConnection, dict[str, Any]], Awaitable[dict[str, Any] | None]]
+
+
+@dataclass
+class Service:
+    """One group's log and its connections. `answers` overrules what an action is answered with."""
+
+    port: int = 0
+    log: list[dict[str, Any]] = field(default_factory=list)
+    sockets: list[ServerConnection] = field(default_factory=list)
+    members: set[ServerConnection] = field(default_factory=set)
+    # Every frame that came in, and the paths and subprotocols of every handshake.
+    received: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    subprotocols: list[list[str]] = field(default_factory=list)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    # Statuses for the next handshakes, in order; after them, all are welcome.
+    refuse: list[int] = field(default_factory=list)
+    pushing: bool = True
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def write(self, text: str, message_id: str) -> dict[str, Any]:
+        """Store a message, or return what is stored under its id."""
+        for item in self.log:
+            if item["messageId"] == message_id:
+                return item
+        item = {
+            "messageId": message_id,
+            "seq": len(self.log) + 1,
+            "sender": "ann",
+            "message": text,
+            "createdAt": "2025-01-01T00:00:00.000Z",
+        }
+        self.log.append(item)
+        return item
+
+    def grow(self, count: int) -> None:
+        """Let somebody else write `count` messages, without any push."""
+        for _ in range(count):
+            self.write(f"text {len(self.log) + 1}", f"other-{len(self.log) + 1}")
+
+    async def push(self, numbers: Iterable[int]) -> None:
+        """Push a frame with these numbers of the log, in this order."""
+        items = [self.log[number - 1] for number in numbers]
+        frame = {"type": "messages", "groupId": "g", "messages": items}
+        for socket in list(self.members):
+            await socket.send(orjson.dumps(frame).decode())
+
+    async def drop(self) -> None:
+        """Cut every connection without a closing handshake."""
+        for socket in self.sockets:
+            socket.transport.abort()
+
+    def asked(self, action: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.received if frame["action"] == action]
+
+    async def reply(self, socket: ServerConnection, frame: dict[str, Any]) -> dict[str, Any] | None:
+        """Answer as the contract has it."""
+        match frame["action"]:
+            case "joinGroup":
+                self.members.add(socket)
+                messages, complete = self._page(frame) if "since" in frame else ([], True)
+                return {
+                    "type": "joined",
+                    "groupId": frame["groupId"],
+                    "lastSeq": len(self.log),
+                    "messages": messages,
+                    "complete": complete,
+                }
+            case "leaveGroup":
+                self.members.discard(socket)
+                return {"type": "left", "groupId": "g"}
+            case "sendMessage":
+                item = self.write(frame["message"], frame["messageId"])
+                if self.pushing:
+                    await self.push([item["seq"]])
+                return {"type": "ack", "groupId": "g", **item}
+            case "history":
+                messages, complete = self._page(frame)
+                return {"type": "history", "groupId": "g", "messages": messages, "complete": complete}
+            case "ping":
+                group = ("g", len(self.log)) if socket in self.members else (None, None)
+                return {"type": "pong", "groupId": group[0], "lastSeq": group[1]}
+        return error("UnknownAction")
+
+    def _page(self, frame: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        limit = frame.get("limit", 200)
+        if "before" in frame:
+            found = [item for item in self.log if item["seq"] < frame["before"]]
+            return found[-limit:], len(found) <= limit
+        found = [item for item in self.log if item["seq"] > frame["since"]]
+        return found[:limit], len(found) <= limit
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        self.sockets.append(socket)
+        try:
+            async for raw in socket:
+                frame = orjson.loads(raw)
+                self.received.append(frame)
+                answer = self.answers.get(frame["action"])
+                reply = await (answer(self, socket, frame) if answer else self.reply(socket, frame))
+                if reply is not None:
+                    await socket.send(orjson.dumps({**reply, "id": frame["id"]}).decode())
+        finally:
+            self.sockets.remove(socket)
+            self.members.discard(socket)
+
+    def _welcome(self, socket: ServerConnection, request: Request) -> Response | None:
+        self.paths.append(request.path)
+        self.subprotocols.append(request.headers.get("Sec-WebSocket-Protocol", "").split(", "))
+        if self.refuse:
+            return socket.respond(HTTPStatus(self.refuse.pop(0)), "no\n")
+        return None
+
+
+def error(code: str) -> dict[str, Any]:
+    return {"type": "error", "code": code, "message": f"said {code}", "requestId": "r-1"}
+
+
+async def never(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
+    """Answer nothing."""
+
+
+def failing(code: str, times: int = 1) -> Answer:
+    """Answer with an error so many times, then as the contract has it."""
+    left = times
+
+    async def answer(
+        service: Service, socket: ServerConnection, frame: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        nonlocal left
+        if left == 0:
+            return await service.reply(socket, frame)
+        left -= 1
+        return error(code)
+
+    return answer
+
+
+@asynccontextmanager
+async def scripted_service() -> AsyncIterator[Service]:
+    service = Service()
+    async with serve(
+        service._serve,
+        "127.0.0.1",
+        0,
+        process_request=service._welcome,
+        select_subprotocol=lambda _, offered: offered[0] if offered else None,
+    ) as server:
+        service.port = next(iter(server.sockets)).getsockname()[1]
+        yield service
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until `holds`; the test's own timeout is the bound."""
+    # There is no event to wait for: what is watched is a list another task grows.
+    while not holds():  # noqa: ASYNC110
+        await asyncio.sleep(0.005)

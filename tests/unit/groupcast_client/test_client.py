@@ -1,0 +1,395 @@
+"""Client against a real server on a loopback port that drops, doubles, reorders, refuses and keeps silent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+import uvloop
+
+from groupcast_client import (
+    Backoff,
+    Client,
+    ConnectionLost,
+    GroupcastError,
+    Limits,
+    Message,
+    Refused,
+    ServerError,
+)
+from tests.unit.groupcast_client.scripted import Service, eventually, failing, never, scripted_service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from websockets.asyncio.server import ServerConnection
+
+# Short where a test waits for it on purpose, long where waiting would be a failure.
+LIMITS = Limits(gap_wait_s=0.01, hole_timeout_s=0.1, reply_timeout_s=10, call_timeout_s=20)
+SOON = Backoff(base_s=0.01, max_s=0.05)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with scripted_service() as service:
+        yield service
+
+
+def new_client(service: Service, *, limits: Limits = LIMITS, **settings: Any) -> Client:
+    # A seed makes the run repeatable.
+    return Client(service.url, limits=limits, backoff=SOON, rng=random.Random(1), **settings)
+
+
+async def take(client: Client, count: int) -> list[Message]:
+    """Read `count` messages; more of them would be read by the next call."""
+    taken: list[Message] = []
+    if count:
+        async for message in client.messages():
+            taken.append(message)
+            if len(taken) == count:
+                break
+    return taken
+
+
+async def numbers(client: Client, count: int) -> list[int]:
+    return [message.seq for message in await take(client, count)]
+
+
+async def test_a_message_is_acknowledged_and_comes_back(service: Service) -> None:
+    """A sender gets the ack and, as every member, the push, with the same id and number."""
+    async with new_client(service, name="ann") as client:
+        assert await client.join("g") == 0
+        ack = await client.send("안녕하세요")
+        (message,) = await take(client, 1)
+    assert (message.message_id, message.seq, message.text) == (ack.message_id, ack.seq, "안녕하세요")
+    assert message.created_at == ack.created_at
+    assert service.paths == ["/?name=ann"]
+
+
+async def test_order_and_number_are_restored(service: Service) -> None:
+    """Pushes that come doubled and in disorder are given once and by number."""
+    service.grow(6)
+    async with new_client(service) as client:
+        await client.join("g", since=6)
+        service.grow(4)
+        await service.push([8, 9])
+        await service.push([7, 8])
+        await service.push([10])
+        await service.push([10, 7])
+        service.grow(1)
+        await service.push([11])
+        assert await numbers(client, 5) == [7, 8, 9, 10, 11]
+
+
+async def test_a_lost_push_is_fetched(service: Service) -> None:
+    """What no push brought is asked from history, page by page."""
+    async with new_client(service, limits=Limits(gap_wait_s=0.01, history_page=2)) as client:
+        await client.join("g")
+        service.grow(6)
+        await service.push([6])
+        assert await numbers(client, 6) == [1, 2, 3, 4, 5, 6]
+    assert {frame["limit"] for frame in service.asked("history")} == {2}
+
+
+async def test_the_first_message_after_joining_is_found_without_its_push(service: Service) -> None:
+    """A push that missed the new member leaves no gap behind, and is found all the same."""
+    async with new_client(service) as client:
+        await client.join("g")
+        service.grow(1)
+        assert await numbers(client, 1) == [1]
+
+
+async def test_a_failing_history_is_asked_again(service: Service) -> None:
+    """An error frame does not end the search."""
+    service.answers["history"] = failing("RateLimited", times=2)
+    async with new_client(service) as client:
+        await client.join("g")
+        service.grow(2)
+        await service.push([2])
+        assert await numbers(client, 2) == [1, 2]
+
+
+async def test_a_backlog_comes_first(service: Service) -> None:
+    """A newcomer that asks for the last messages gets them before the new ones."""
+    service.grow(10)
+    async with new_client(service) as client:
+        assert await client.join("g", backlog=3) == 10
+        service.grow(1)
+        await service.push([11])
+        assert await numbers(client, 4) == [8, 9, 10, 11]
+
+
+async def test_a_dropped_connection_is_resumed(service: Service) -> None:
+    """Messages from while the client was away arrive between those before and after."""
+    async with new_client(service) as client:
+        await client.join("g")
+        service.grow(2)
+        await service.push([1, 2])
+        assert await numbers(client, 2) == [1, 2]
+        await service.drop()
+        service.grow(3)
+        assert await numbers(client, 3) == [3, 4, 5]
+    assert [frame.get("since") for frame in service.asked("joinGroup")] == [None, 2]
+
+
+async def test_a_send_is_repeated_after_a_drop_and_stored_once(service: Service) -> None:
+    """A connection that dies between storing and the ack costs nothing: the id is the same."""
+
+    async def store_and_drop(
+        service: Service, socket: ServerConnection, frame: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        service.write(frame["message"], frame["messageId"])
+        del service.answers["sendMessage"]
+        await service.drop()
+        return None
+
+    service.answers["sendMessage"] = store_and_drop
+    async with new_client(service) as client:
+        await client.join("g")
+        ack = await client.send("once")
+        assert [message.text for message in await take(client, 1)] == ["once"]
+    assert len(service.log) == 1
+    assert [frame["messageId"] for frame in service.asked("sendMessage")] == [ack.message_id] * 2
+
+
+async def test_silence_is_a_dead_connection(service: Service) -> None:
+    """A request without any answer is repeated on a new connection."""
+
+    async def silent_once(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
+        del service.answers["sendMessage"]
+
+    service.answers["sendMessage"] = silent_once
+    async with new_client(service, limits=Limits(reply_timeout_s=0.5)) as client:
+        await client.join("g")
+        assert (await client.send("hello")).seq == 1
+    assert len(service.paths) > 1
+
+
+async def test_a_call_gives_up_in_the_end(service: Service) -> None:
+    """A service that never acks makes the call fail in its time, and no later than that."""
+    service.answers["sendMessage"] = never
+    async with new_client(service, limits=Limits(reply_timeout_s=0.4, call_timeout_s=1.2)) as client:
+        await client.join("g")
+        with pytest.raises(ConnectionLost, match=r"1\.2 s"):
+            await client.send("hello")
+    assert len({frame["messageId"] for frame in service.asked("sendMessage")}) == 1
+
+
+async def test_an_error_frame_is_raised(service: Service) -> None:
+    """The code, the sentence and the request id reach the caller, and the next call works."""
+    service.answers["sendMessage"] = failing("RateLimited")
+    async with new_client(service) as client:
+        await client.join("g")
+        with pytest.raises(ServerError) as caught:
+            await client.send("hello")
+        assert (caught.value.code, caught.value.message) == ("RateLimited", "said RateLimited")
+        assert caught.value.request_id == "r-1"
+        assert (await client.send("hello")).seq == 1
+
+
+async def test_an_error_without_id_fails_the_only_request(service: Service) -> None:
+    """What API Gateway says when a function crashes carries no id, and is understood all the same."""
+
+    async def crash(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
+        await socket.send('{"message":"Internal server error","connectionId":"c=","requestId":"r"}')
+
+    async with new_client(service, limits=Limits(gap_wait_s=100)) as client:
+        await client.join("g")
+        service.answers["sendMessage"] = crash
+        with pytest.raises(ServerError, match="InternalError"):
+            await client.send("hello")
+
+
+async def test_a_forgotten_membership_is_renewed_by_a_send(service: Service) -> None:
+    """NotInGroup makes the client join again from where it was, and the send succeeds."""
+    async with new_client(service) as client:
+        await client.join("g")
+        await client.send("one")
+        assert await numbers(client, 1) == [1]
+        service.members.clear()
+        service.answers["sendMessage"] = failing("NotInGroup")
+        assert (await client.send("two")).seq == 2
+    assert [frame.get("since") for frame in service.asked("joinGroup")] == [None, 1]
+
+
+async def test_a_forgotten_membership_is_renewed_by_a_ping(service: Service) -> None:
+    """A pong that names no group makes the client join again."""
+    async with new_client(service, limits=Limits(ping_interval_s=0.02)) as client:
+        await client.join("g")
+        service.members.clear()
+        await eventually(lambda: len(service.asked("joinGroup")) == 2)
+        service.grow(1)
+        await eventually(lambda: bool(service.members))
+        await service.push([1])
+        assert await numbers(client, 1) == [1]
+
+
+async def test_a_quiet_client_hears_from_a_ping_what_it_missed(service: Service) -> None:
+    """A push that got lost with nothing after it is found through the pong's last number."""
+    async with new_client(service, limits=Limits(gap_wait_s=0.01, ping_interval_s=0.3)) as client:
+        await client.join("g")
+        await eventually(lambda: len(service.asked("history")) == 1)
+        service.grow(1)
+        assert await numbers(client, 1) == [1]
+    assert service.asked("ping")
+
+
+async def test_a_full_buffer_stops_the_reading(service: Service) -> None:
+    """With nobody reading `messages()`, what waits stays near the limit; nothing is lost."""
+    limits = Limits(incoming=5, gap_wait_s=100)
+    async with new_client(service, limits=limits) as client:
+        await client.join("g")
+        service.grow(50)
+        for number in range(1, 51):
+            await service.push([number])
+        await eventually(lambda: len(client._inbox) == 5)
+        # Long enough for more to come in, if anything let it.
+        await asyncio.sleep(0.05)
+        assert len(client._inbox) == 5
+        assert await numbers(client, 50) == list(range(1, 51))
+
+
+async def test_history_is_paged(service: Service) -> None:
+    """A caller may read the log itself, forwards or backwards."""
+    service.grow(10)
+    async with new_client(service) as client:
+        await client.join("g")
+        page = await client.history(before=8, limit=3)
+        assert ([message.seq for message in page.messages], page.complete) == ([5, 6, 7], False)
+        page = await client.history(since=8)
+        assert ([message.seq for message in page.messages], page.complete) == ([9, 10], True)
+
+
+async def test_leaving_ends_the_pushes(service: Service) -> None:
+    """After leaving, nothing comes, and sending says what is missing."""
+    async with new_client(service) as client:
+        await client.join("g")
+        await client.leave()
+        with pytest.raises(GroupcastError, match="join a group first"):
+            await client.send("hello")
+        await service.drop()
+        await eventually(lambda: len(service.paths) == 2)
+    assert len(service.asked("joinGroup")) == 1
+
+
+async def test_a_move_with_an_unanswered_send_is_refused(service: Service) -> None:
+    """A frame names no group, so a repeated send could land in the wrong one."""
+    service.answers["sendMessage"] = never
+    async with new_client(service) as client:
+        await client.join("g")
+        sending = asyncio.create_task(client.send("hello"))
+        await eventually(lambda: bool(service.asked("sendMessage")))
+        with pytest.raises(GroupcastError, match="1 calls"):
+            await client.join("other")
+        sending.cancel()
+        await asyncio.wait([sending])
+        assert await client.join("other") == 0
+
+
+@pytest.mark.parametrize("status", [401, 403, 502])
+async def test_a_refused_handshake_is_raised_on_entry(service: Service, status: int) -> None:
+    """The first connection is not retried: the caller learns the status."""
+    service.refuse = [status]
+    with pytest.raises(Refused) as caught:
+        async with new_client(service):
+            pass
+    assert caught.value.status == status
+
+
+async def test_nobody_listening_is_raised_on_entry() -> None:
+    """A port without a server is ConnectionLost, in one line."""
+    async with scripted_service() as gone:
+        pass
+    with pytest.raises(ConnectionLost, match="cannot connect"):
+        async with new_client(gone):
+            pass
+
+
+async def test_a_passing_refusal_is_retried_later(service: Service) -> None:
+    """A gateway in trouble is tried again with backoff, and the group joined as before."""
+    async with new_client(service) as client:
+        await client.join("g")
+        service.refuse = [502, 503]
+        await service.drop()
+        assert (await client.send("hello")).seq == 1
+    assert len(service.paths) == 4
+
+
+async def test_a_final_refusal_ends_the_client(service: Service) -> None:
+    """A token that is no longer good cannot get better: readers and callers are told the status."""
+    async with new_client(service, token="jwt") as client:
+        await client.join("g")
+        service.refuse = [401]
+        await service.drop()
+        with pytest.raises(Refused, match="401"):
+            await take(client, 1)
+        with pytest.raises(Refused, match="401"):
+            await client.send("hello")
+    assert service.subprotocols[0] == ["groupcast.v1", "bearer.jwt"]
+
+
+async def test_closing_ends_readers_and_callers(service: Service) -> None:
+    """Whoever waits for the client when it closes is let go."""
+    service.answers["sendMessage"] = never
+    async with new_client(service) as client:
+        await client.join("g")
+        reading = asyncio.create_task(take(client, 1))
+        sending = asyncio.create_task(client.send("hello"))
+        await eventually(lambda: bool(service.asked("sendMessage")))
+    assert await reading == []
+    with pytest.raises(GroupcastError, match="closed"):
+        await sending
+
+
+async def test_the_message_id_may_be_the_callers(service: Service) -> None:
+    """A caller that gave up may send again under the same id, and nothing is doubled."""
+    message_id = UUID("0190f5c4-7e1c-7000-8000-000000000001")
+    async with new_client(service) as client:
+        await client.join("g")
+        first = await client.send("hello", message_id=message_id)
+        assert await client.send("hello", message_id=message_id) == first
+        assert await numbers(client, 1) == [1]
+    assert len(service.log) == 1
+
+
+async def test_many_sends_while_the_connection_keeps_dropping(service: Service) -> None:
+    """Under repeated cuts every send is acknowledged, stored once, and read once, in order."""
+    total = 60
+
+    async def cut_at_each_sixth(
+        service: Service, socket: ServerConnection, frame: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        stored = len(service.log)
+        reply = await service.reply(socket, frame)
+        if len(service.log) > stored and len(service.log) % 6 == 0:
+            await service.drop()
+            return None
+        return reply
+
+    service.answers["sendMessage"] = cut_at_each_sixth
+    async with new_client(service) as client:
+        await client.join("g")
+        acks = await asyncio.gather(*[client.send(f"text {number}") for number in range(total)])
+        got = await numbers(client, total)
+    assert len(service.paths) == 1 + total / 6
+    assert got == list(range(1, total + 1))
+    assert len(service.log) == total
+    assert sorted(ack.seq for ack in acks) == got
+
+
+def test_it_runs_on_uvloop() -> None:
+    """Nothing in the client depends on the loop of the standard library."""
+
+    async def chat() -> list[int]:
+        async with scripted_service() as service, new_client(service) as client:
+            await client.join("g")
+            await client.send("hello")
+            await service.drop()
+            await client.send("again")
+            return await numbers(client, 2)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(chat()) == [1, 2]

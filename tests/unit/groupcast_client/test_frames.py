@@ -1,0 +1,77 @@
+"""Frames: the wire contract, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from groupcast_client import Ack, Message, ServerError, frames
+from groupcast_client.model import Endpoint
+
+
+def test_a_push_becomes_messages_of_its_group() -> None:
+    """The group of the frame goes into each message, and the date keeps its zone and milliseconds."""
+    item = {
+        "messageId": "m1",
+        "seq": 3,
+        "sender": "앤",
+        "message": "안녕하세요",
+        "createdAt": "2025-03-01T10:00:00.123Z",
+    }
+    frame = frames.decode(orjson.dumps({"type": "messages", "groupId": "g", "messages": [item]}))
+    created_at = datetime(2025, 3, 1, 10, 0, 0, 123_000, UTC)
+    assert frame == frames.Frame(
+        frames.Push("g", (Message("m1", "g", 3, "앤", "안녕하세요", created_at),)), None
+    )
+
+
+def test_a_reply_keeps_its_id() -> None:
+    """The id is what finds the request."""
+    raw = (
+        b'{"type":"ack","messageId":"m","groupId":"g","seq":1,"createdAt":"2025-01-01T00:00:00.0Z","id":"7"}'
+    )
+    assert frames.decode(raw) == frames.Frame(Ack("m", "g", 1, datetime(2025, 1, 1, tzinfo=UTC)), "7")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("Forbidden", "Forbidden"), ("Internal server error", "InternalError")]
+)
+def test_api_gateways_own_errors_have_no_type(text: str, code: str) -> None:
+    """What the gateway says by itself is told as the contract's codes."""
+    frame = frames.decode(orjson.dumps({"message": text, "connectionId": "c=", "requestId": "r"}))
+    assert frame is not None
+    assert isinstance(frame.body, ServerError)
+    assert (frame.body.code, frame.body.message, frame.body.request_id) == (code, text, "r")
+
+
+def test_an_unknown_type_is_left_alone() -> None:
+    """A newer service may send what this client has not heard of."""
+    assert frames.decode(b'{"type":"typing","groupId":"g"}') is None
+
+
+@pytest.mark.parametrize("raw", [b"", b"nonsense", b"[]", b"1", b"{}", b'{"type":"ack"}', b'{"type":["a"]}'])
+def test_what_breaks_the_contract_is_a_value_error(raw: bytes) -> None:
+    """No frame of the service can raise anything else."""
+    with pytest.raises(ValueError, match=r"contract|line 1"):
+        frames.decode(raw)
+
+
+def test_absent_fields_are_left_out() -> None:
+    """A None never reaches the wire."""
+    raw = frames.encode("history", "1", since=0, before=None)
+    assert orjson.loads(raw) == {"action": "history", "id": "1", "since": 0}
+
+
+def test_the_name_is_escaped_and_joins_what_the_url_has() -> None:
+    """A name may hold anything; a stage or a query of the URL stays."""
+    endpoint = Endpoint("ws://h:1/dev?a=b", name="앤 & co")
+    assert endpoint.connect_url == "ws://h:1/dev?a=b&name=%EC%95%A4%20%26%20co"
+
+
+def test_a_token_is_never_shown() -> None:
+    """The token travels as a subprotocol and stays out of every repr."""
+    endpoint = Endpoint("ws://h", token="jwt")
+    assert endpoint.subprotocols == ["groupcast.v1", "bearer.jwt"]
+    assert "jwt" not in repr(endpoint)

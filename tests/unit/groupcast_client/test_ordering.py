@@ -1,0 +1,253 @@
+"""GroupLog: whatever happens between the service and a member, the log comes out whole, once and in order."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groupcast_client import GroupLog, Message
+
+GAP_WAIT_S = 1.0
+HOLE_TIMEOUT_S = 10.0
+EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def message(seq: int, created_s: float = 0.0) -> Message:
+    return Message(f"id-{seq}", "g", seq, "ann", f"text {seq}", EPOCH + timedelta(seconds=created_s))
+
+
+def new_log(*, since: int | None = None, backlog: int = 0, pending_limit: int = 100) -> GroupLog:
+    return GroupLog(
+        "g",
+        since=since,
+        backlog=backlog,
+        gap_wait_s=GAP_WAIT_S,
+        hole_timeout_s=HOLE_TIMEOUT_S,
+        pending_limit=pending_limit,
+    )
+
+
+def seqs(messages: list[Message]) -> list[int]:
+    return [one.seq for one in messages]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One number of the service's log. `pushes_s` are arrivals; a hole is never visible nor pushed."""
+
+    taken_at: float
+    visible_at: float
+    pushes_s: tuple[float, ...]
+    is_hole: bool
+
+
+@st.composite
+def services(draw: st.DrawFn) -> list[Sent]:
+    """A service whose messages are in history within half the hole timeout, pushed 0 to 3 times, anyhow."""
+    now = 0.0
+    log = []
+    for _ in range(draw(st.integers(0, 20))):
+        now += draw(st.sampled_from([0.0, 0.1, 1.0, 5.0]))
+        visible_at = now + draw(st.floats(0, HOLE_TIMEOUT_S / 2))
+        pushes_s = draw(st.lists(st.floats(0, 15), max_size=3))
+        is_hole = draw(st.integers(0, 5)) == 0
+        log.append(Sent(now, visible_at, () if is_hole else tuple(now + at for at in pushes_s), is_hole))
+    return log
+
+
+@dataclass
+class World:
+    """Runs a log against a service on a clock of its own, as a client would."""
+
+    service: list[Sent]
+    log: GroupLog
+    rng: random.Random
+    page: int
+    delivered: list[int] = field(default_factory=list)
+    first_seq: int | None = None
+    requests: int = 0
+
+    def visible(self, since: int, now: float) -> tuple[list[Message], bool]:
+        found = [
+            message(seq, sent.taken_at)
+            for seq, sent in enumerate(self.service, 1)
+            if seq > since and not sent.is_hole and sent.visible_at <= now
+        ]
+        return found[: self.page], len(found) <= self.page
+
+    def join(self, now: float) -> None:
+        last_seq = sum(sent.taken_at <= now for sent in self.service)
+        since = self.log.since
+        found, complete = ([], True) if since is None else self.visible(since, now)
+        self.deliver(self.log.joined(last_seq, found, complete=complete, now=now))
+        if self.first_seq is None:
+            self.first_seq = last_seq + 1
+
+    def push(self, seq: int, now: float) -> None:
+        self.deliver(self.log.pushed([message(seq, self.service[seq - 1].taken_at)], now))
+
+    def answer(self, now: float) -> None:
+        since = self.log.ask(now)
+        if since is None:
+            return
+        self.requests += 1
+        assert self.requests < 1_000, "it asks without end"
+        if self.rng.random() < 0.2:
+            self.log.failed(now)
+            return
+        found, complete = self.visible(since, now)
+        self.deliver(self.log.replied(found, complete=complete, now=now))
+
+    def deliver(self, messages: list[Message]) -> None:
+        self.delivered += seqs(messages)
+
+    def run(self, joins_s: list[float]) -> None:
+        """Let everything happen at its time, join once more at the end, and go on until nothing is left."""
+        events = [(at, 0, 0) for at in joins_s]
+        events += [(at, 1, seq) for seq, sent in enumerate(self.service, 1) for at in sent.pushes_s]
+        end = max([at for at, _, _ in events] + [sent.visible_at for sent in self.service], default=0.0)
+        heapq.heappush(events, (end, 2, 0))
+        heapq.heapify(events)
+        now = 0.0
+        while True:
+            wake_at = self.log.wake_at
+            if events and (wake_at is None or events[0][0] <= wake_at):
+                now, kind, seq = heapq.heappop(events)
+                if kind == 1:
+                    self.push(seq, now)
+                else:
+                    self.join(now)
+            elif wake_at is None:
+                return
+            else:
+                now = max(now, wake_at)
+                self.answer(now)
+
+
+# A busy machine is no failure.
+@settings(deadline=None)
+@given(
+    service=services(),
+    joins_s=st.lists(st.floats(0, 60), max_size=4),
+    since=st.none() | st.just(0),
+    page=st.integers(1, 7),
+    pending_limit=st.sampled_from([1, 2, 5, 100]),
+    seed=st.integers(0, 2**32),
+)
+def test_each_message_comes_once_and_in_order(
+    service: list[Sent],
+    joins_s: list[float],
+    since: int | None,
+    page: int,
+    pending_limit: int,
+    seed: int,
+) -> None:
+    """Lost, doubled and late pushes, failing and partial history, rejoins, holes, tiny buffers: no matter."""
+    log = new_log(since=since, pending_limit=pending_limit)
+    # A seed makes the failure repeatable.
+    rng = random.Random(seed)
+    world = World(service, log, rng, page, first_seq=None if since is None else since + 1)
+    world.run(joins_s)
+    assert world.first_seq is not None
+    expected = [seq for seq, sent in enumerate(service, 1) if seq >= world.first_seq and not sent.is_hole]
+    assert world.delivered == expected
+    assert world.log.skipped == len(service) + 1 - world.first_seq - len(expected)
+
+
+def test_a_push_in_order_is_delivered_at_once_and_asks_nothing() -> None:
+    """The usual case costs no request but the one look after joining."""
+    log = new_log()
+    log.joined(4, [], complete=True, now=0.0)
+    assert seqs(log.pushed([message(5), message(6)], 0.5)) == [5, 6]
+    assert log.wake_at == GAP_WAIT_S
+    assert log.ask(GAP_WAIT_S) == 6
+    assert log.replied([], complete=True, now=1.1) == []
+    assert log.wake_at is None
+
+
+def test_a_gap_waits_before_it_asks() -> None:
+    """Messages that merely change places within the wait cost no request."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    log.ask(GAP_WAIT_S)
+    log.replied([], complete=True, now=GAP_WAIT_S)
+    assert log.pushed([message(2)], 5.0) == []
+    assert log.ask(5.9) is None
+    assert seqs(log.pushed([message(1)], 5.9)) == [1, 2]
+    assert log.ask(100.0) is None
+
+
+def test_a_backlog_is_fetched_without_waiting() -> None:
+    """A newcomer that wants the last messages asks for them as soon as it knows the last number."""
+    log = new_log(backlog=3)
+    log.joined(10, [], complete=True, now=0.0)
+    assert log.ask(0.0) == 7
+    assert seqs(log.replied([message(8), message(9), message(10)], complete=True, now=0.0)) == [8, 9, 10]
+
+
+def test_an_old_hole_holds_nothing_back() -> None:
+    """A hole in yesterday's messages is seen from their dates, and skipped with the first reply."""
+    log = new_log(since=0)
+    page = [message(1, 0), message(3, 20), message(4, 20 + HOLE_TIMEOUT_S)]
+    assert seqs(log.joined(4, page, complete=True, now=0.0)) == [1, 3, 4]
+    assert log.skipped == 1
+
+
+def test_a_young_hole_is_given_its_time() -> None:
+    """A number is skipped only when history, asked after the timeout, still lacks it."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    log.pushed([message(2)], 0.0)
+    asked_at = []
+    delivered: list[Message] = []
+    while not delivered:
+        now = log.wake_at
+        assert now is not None
+        asked_at.append(now)
+        assert log.ask(now) == 0
+        delivered = log.replied([message(2)], complete=True, now=now)
+    assert seqs(delivered) == [2]
+    assert asked_at == [1.0, 3.0, 7.0, HOLE_TIMEOUT_S]
+
+
+def test_pushes_before_the_reply_to_join_are_kept() -> None:
+    """Pushes may overtake the reply; they count from the number the reply tells."""
+    log = new_log()
+    assert log.pushed([message(7), message(9)], 0.0) == []
+    assert seqs(log.joined(6, [], complete=True, now=0.1)) == [7]
+    assert log.since == 7
+
+
+def test_a_log_that_began_anew_is_read_from_its_start() -> None:
+    """A last number below what was read means another log (local tables do not survive a restart)."""
+    log = new_log(since=50)
+    log.joined(50, [], complete=True, now=0.0)
+    log.joined(2, [], complete=True, now=1.0)
+    assert log.ask(1.0) == 0
+    assert seqs(log.replied([message(1), message(2)], complete=True, now=1.0)) == [1, 2]
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_empty_reply_is_not_asked_again_at_once(*, complete: bool) -> None:
+    """A reply that brings nothing, whatever it claims, cannot start a loop."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    log.pushed([message(2)], 0.0)
+    log.ask(1.0)
+    log.replied([], complete=complete, now=1.0)
+    assert log.wake_at == 3.0
+
+
+def test_an_incomplete_reply_goes_on_where_it_ended() -> None:
+    """Catching up reads each page once, even with a hole in front of them all."""
+    log = new_log(since=0)
+    assert log.joined(5, [message(2), message(3)], complete=False, now=0.0) == []
+    assert log.ask(0.0) == 3
+    assert log.replied([message(4), message(5)], complete=True, now=0.0) == []
+    assert seqs(log.pushed([message(1)], 0.5)) == [1, 2, 3, 4, 5]
