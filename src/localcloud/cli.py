@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--stage", default="dev", help="of serverless.yml")
     up.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", type=_pair, help="of it")
     up.add_argument("--log", type=Path, default=DEFAULT_LOG, help="gets what functions write")
+    up.add_argument("--timeline", type=Path, metavar="FILE", help="gets when each message passed which point")
     up.add_argument("--in-process", action="store_true", help="functions in this process, for a debugger")
     up.add_argument("--environments", type=_positive, default=4, help="a function runs in, at most")
     up.add_argument("--poll-interval-s", type=_seconds, default=POLL_INTERVAL_S, help="of the stream")
@@ -137,6 +138,7 @@ async def _serve(options: argparse.Namespace, ready: asyncio.Event) -> int:
         auth=options.auth,
         in_process=options.in_process,
         log=None if options.in_process else options.log,
+        timeline=options.timeline,
         environments_per_function=options.environments,
         poll_interval_s=options.poll_interval_s,
         limits=GatewayLimits(idle_timeout_s=options.idle_timeout_s, lifetime_s=options.lifetime_s),

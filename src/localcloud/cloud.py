@@ -16,12 +16,14 @@ from localcloud.gateway import Faults, Gateway, GatewayLimits
 from localcloud.pageserver import PageServer
 from localcloud.queues import Moto, Queues
 from localcloud.streams import POLL_INTERVAL_S, StreamMappings
+from localcloud.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from localcloud.dynamodb import OpenTable
+    from localcloud.invoking import Invoker
     from localcloud.model import Service
 
 HOST = "127.0.0.1"
@@ -32,7 +34,10 @@ SECRET_ACCESS_KEY = "localcloud"  # noqa: S105
 
 @dataclass(frozen=True, slots=True)
 class CloudOptions:
-    """How to run the service. Port 0 takes a free port; `log` gets what functions write (None: stdout)."""
+    """How to run the service. Port 0 takes a free port; `log` gets what functions write (None: stdout).
+
+    `timeline` gets when each message passed which point (see Timeline).
+    """
 
     root: Path
     page_port: int = 0
@@ -41,6 +46,7 @@ class CloudOptions:
     auth: str = "none"
     in_process: bool = False
     log: Path | None = None
+    timeline: Path | None = None
     environments_per_function: int = 4
     poll_interval_s: float = POLL_INTERVAL_S
     limits: GatewayLimits = field(default_factory=GatewayLimits)
@@ -109,18 +115,21 @@ class LocalCloud:
         environments = self._environments()
         await self._stack.enter_async_context(environments)
         await environments.warm(service.functions)
+        timeline = self._timeline(environments)
+        invoker = timeline or environments
         mappings = StreamMappings(
             _going_on(service, tables),
             {name: table.stream_arn for name, table in tables.items()},
-            environments,
+            invoker,
             self._aws(self._dynamodb.endpoint),
             send=queues.send,
             poll_interval_s=options.poll_interval_s,
+            observer=timeline.observe if timeline else None,
         )
         await self._stack.enter_async_context(mappings)
         gateway = Gateway(
             service,
-            environments,
+            invoker,
             options.limits,
             options.faults,
             selection_expression=service.route_selection_expression,
@@ -171,6 +180,14 @@ class LocalCloud:
             limit_per_function=options.environments_per_function,
             log=options.log,
         )
+
+    def _timeline(self, invoker: Invoker) -> Timeline | None:
+        if self._options.timeline is None:
+            return None
+        fanout = {mapping.function for mapping in self._service.stream_mappings}
+        timeline = Timeline(invoker, fanout, self._options.timeline)
+        self._stack.callback(timeline.close)
+        return timeline
 
     def _aws(self, endpoint: str) -> dict[str, Any]:
         return {

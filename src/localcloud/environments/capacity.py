@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from localcloud.errors import LocalCloudError
+from localcloud.errors import FunctionError
 
 if TYPE_CHECKING:
     import asyncio
@@ -51,13 +51,13 @@ class Pool:
     def size(self) -> int:
         return len(self.idle) + len(self.busy) + self.starting
 
-    def answer_next(self, answer: Environment | LocalCloudError) -> bool:
+    def answer_next(self, answer: Environment | FunctionError) -> bool:
         """Give who has waited longest an environment or an error; False where nobody waits."""
         while self.waiting:
             waiter = self.waiting.popleft()
             if waiter.done():
                 continue
-            if isinstance(answer, LocalCloudError):
+            if isinstance(answer, FunctionError):
                 waiter.set_exception(answer)
             else:
                 self.busy.add(answer)

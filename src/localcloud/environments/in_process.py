@@ -50,6 +50,7 @@ class InProcess:
         self._queue_limit = queue_limit
         self._environ_before: dict[str, str] = {}
         self._threads: dict[str, _Thread] = {}
+        self._running: set[asyncio.Future[bytes]] = set()
 
     async def __aenter__(self) -> Self:
         """StartError where two functions want different values of one variable."""
@@ -65,12 +66,10 @@ class InProcess:
 
     async def __aexit__(self, *_: object) -> None:
         threads, self._threads = self._threads, {}
-        stops = [
-            asyncio.create_task(asyncio.to_thread(thread.executor.shutdown, cancel_futures=True))
-            for thread in threads.values()
-        ]
-        if stops:
-            await asyncio.wait(stops, timeout=CLOSE_TIMEOUT_S)
+        for thread in threads.values():
+            thread.executor.shutdown(wait=False, cancel_futures=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT_S)
         os.environ.clear()
         os.environ.update(self._environ_before)
         time.tzset()
@@ -83,12 +82,14 @@ class InProcess:
         if thread.calls >= self._queue_limit:
             raise FunctionError(function, "TooManyRequestsException", f"Rate Exceeded: {thread.calls} wait")
         payload = handling.encode_event(function, event)
+        call = asyncio.get_running_loop().run_in_executor(thread.executor, thread.call, payload)
+        self._running.add(call)
+        call.add_done_callback(self._running.discard)
         thread.calls += 1
         try:
-            reply = await asyncio.get_running_loop().run_in_executor(thread.executor, thread.call, payload)
+            return handling.result_of(function, await call)
         finally:
             thread.calls -= 1
-        return handling.result_of(function, reply)
 
     async def warm(self, names: Iterable[str]) -> None:
         """Import the functions' modules; FunctionError where one does not load."""

@@ -15,7 +15,7 @@ from localcloud.environments.capacity import Limits, Pool, PoolStatus
 from localcloud.environments.description import describe
 from localcloud.environments.environment import Environment, EnvironmentLost
 from localcloud.environments.forker import Forker
-from localcloud.errors import FunctionError, LocalCloudError
+from localcloud.errors import FunctionError, StartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,8 +61,12 @@ class Environments:
         self._runs: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
+        """StartError where functions cannot be run."""
         if self._log_path is not None:
-            self._log = self._log_path.open("ab", buffering=0)
+            try:
+                self._log = self._log_path.open("ab", buffering=0)
+            except OSError as error:
+                raise StartError(f"cannot write the functions' log: {error}") from error
         forker = Forker(self._log)
         try:
             await forker.start()
@@ -181,7 +185,7 @@ class Environments:
     async def _start_one(self, pool: Pool) -> None:
         try:
             environment = await self._cold_start(pool.function)
-        except LocalCloudError as error:
+        except FunctionError as error:
             pool.starting -= 1
             # Who has waited longest hears of it; the others get starts of their own.
             pool.answer_next(error)
@@ -199,7 +203,10 @@ class Environments:
         if self._forker is None:
             raise _stopped(function.name)
         description = describe(function, region=self._region, extra_env=self._extra_env)
-        sock, pid = await self._forker.fork(description)
+        try:
+            sock, pid = await self._forker.fork(description)
+        except StartError as error:
+            raise FunctionError(function.name, "ServiceException", str(error)) from error
         environment = await Environment.connect(sock, pid, self._lost)
         try:
             async with asyncio.timeout(INIT_TIMEOUT_S):

@@ -70,6 +70,9 @@ class _Zygote:
                 break
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
+        # Whoever waits for this process waits for all of them.
+        for pid in self._children:
+            os.waitpid(pid, 0)
 
     def _obey(self) -> bool:
         with contextlib.suppress(ConnectionError):
