@@ -1,4 +1,4 @@
-"""Starting and stopping, also when it goes wrong half-way: one clear line, exit code 1, nothing left behind."""
+"""Starting and stopping, also half-way: one clear line, exit code 1, nothing left behind."""
 
 from __future__ import annotations
 
@@ -82,12 +82,14 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nothing_survives_a_kill(tmp_path: Path) -> None:
     """Also when groupcast itself is killed without notice, its children end."""
-    children: set[int] = set()
-    with pytest.raises(AssertionError), running_stack(tmp_path / "functions.log") as running:
-        children = descendants(running.process.pid)
-        running.process.send_signal(signal.SIGKILL)
-        running.process.wait(STOP_TIMEOUT_S)
-    assert children
+    command = [GROUPCAST, "up", "--json", "--page-port", "0", "--gateway-port", "0"]
+    command += ["--log", str(tmp_path / "functions.log")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        children = descendants(process.pid)
+        process.send_signal(signal.SIGKILL)
+    assert len(children) >= 3
     assert eventually_none(children)
 
 
