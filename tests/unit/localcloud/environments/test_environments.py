@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
 
-from localcloud.errors import FunctionError
+from localcloud.errors import FunctionError, StartError
 from tests.unit.localcloud.environments.support import (
     FUNCTIONS,
     environments,
@@ -22,8 +23,6 @@ from tests.unit.localcloud.environments.support import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from localcloud.environments import Environments
 
 JSON_VALUES = {"text": 'é\u2028"', "list": [1, 2.5, None, True], "nested": {"a": {"b": []}}}
@@ -186,6 +185,21 @@ async def test_a_caller_that_stops_waiting_is_not_served(tmp_path: Path) -> None
         assert not (tmp_path / "never").exists()
 
 
+async def test_an_environment_given_to_who_left_is_not_lost() -> None:
+    """A caller cancelled in the moment it is served passes its environment on."""
+    async with environments(limit_per_function=1) as pool:
+        await pool.warm(["pid_or_fail"])
+        places = pool._pools["pid_or_fail"]
+        environment = places.idle.pop()
+        places.busy.add(environment)
+        waiting = asyncio.create_task(pool.invoke("pid_or_fail", {}))
+        await until(lambda: pool.snapshot()["pid_or_fail"].waiting == 1)
+        pool._release(places, environment)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert pool.snapshot()["pid_or_fail"].idle == (environment.pid,)
+
+
 async def test_the_total_limit_evicts_what_is_idle() -> None:
     """With one place for all, a second function takes that of the first, which then starts cold again."""
     async with environments(limit_total=1) as pool:
@@ -242,6 +256,14 @@ async def test_a_dead_zygote_is_started_again(pool: Environments) -> None:
     await until(lambda: not pool.snapshot()["pid_or_fail"].idle)
     second = await pool.invoke("pid_or_fail", {})
     assert parent_of(second) != zygote
+
+
+@pytest.mark.parametrize("settings", [{}, {"log": Path("/nowhere/log")}])
+async def test_what_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
+    """Without an interpreter that runs the zygote, or a log to write to, opening is a StartError."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(StartError):
+        await environments(**settings).__aenter__()
 
 
 async def test_unknown_function() -> None:

@@ -52,12 +52,13 @@ async def test_each_invocation_has_its_own_request_id(pool: Environments) -> Non
 async def test_environ_is_the_functions_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the caller's environment gets in but PATH and the like; extra_env wins; the zone is UTC."""
     monkeypatch.setenv("SOME_SECRET", "of the user")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("TZ", "America/New_York")
     which = functions(environment={"TABLE": "messages", "ENDPOINT": "https://cloud.example"})
     async with environments(which, extra_env={"ENDPOINT": "http://127.0.0.1:1"}) as pool:
         told = await pool.invoke("about", {})
     environ, context = told["environ"], told["context"]
-    assert "SOME_SECRET" not in environ
+    assert not {"SOME_SECRET", "PYTHONDONTWRITEBYTECODE"} & set(environ)
     assert (environ["TABLE"], environ["ENDPOINT"]) == ("messages", "http://127.0.0.1:1")
     lambdas = {name: value for name, value in environ.items() if name.startswith(("AWS_LAMBDA", "_HANDLER"))}
     assert lambdas == {
