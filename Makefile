@@ -14,7 +14,7 @@ PAGE_PORT ?= 3000
 GATEWAY_PORT ?= 3001
 ARGS ?=
 
-.PHONY: help setup up test check format lock package clean
+.PHONY: help setup up test check bench load format lock package clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,13 @@ up: setup ## the whole chat on this machine: page on port 3000, gateway on port 
 
 test: setup ## every test
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup ## the fan-out against its peers, as ratios; writes build/bench.json
+	@$(BIN)/python -m compileall -q src loadtest
+	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+load: setup ## the load test: make load ARGS="-u 200 -t 30s"
+	@$(BIN)/python -m loadtest run $(ARGS)
 
 check: setup package ## lint, types, packaged template, freshness of the lock files
 	$(BIN)/ruff check .

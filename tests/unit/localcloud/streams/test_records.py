@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from groupcast.fanout.batch import read_batch
 from localcloud.streams.batching import Batch
 from localcloud.streams.discards import AGE_EXCEEDED, RETRIES_EXHAUSTED, Discard, invocation_record
 from localcloud.streams.records import to_stream_record
@@ -48,6 +50,20 @@ def test_record_has_lambdas_shape() -> None:
     }
     assert record.size_bytes == len(orjson.dumps(record.event))
     assert record.created_s == 1767323045.0
+
+
+def test_a_message_has_the_recorded_shape() -> None:
+    """The record of a stored message is that of tests/events/stream.json, and the fan-out reads it."""
+    event = json.loads((Path(__file__).parents[3] / "events" / "stream.json").read_text())
+    (recorded,) = event["Records"]
+    api = {name: value for name, value in recorded.items() if name != "eventSourceARN"}
+    created = dt.datetime.fromtimestamp(recorded["dynamodb"]["ApproximateCreationDateTime"], dt.UTC)
+    api["dynamodb"] = {**recorded["dynamodb"], "ApproximateCreationDateTime": created}
+    made = to_stream_record(api, stream_arn=recorded["eventSourceARN"], region=recorded["awsRegion"])
+    assert made.event == recorded
+    groups, malformed = read_batch(event["Records"], 32_768)
+    assert malformed == []
+    assert [(group.group_id, group.messages) for group in groups] == [("group1", 1)]
 
 
 def test_who_deleted_an_expired_item_is_said_in_lambdas_spelling() -> None:
