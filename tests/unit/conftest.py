@@ -1,0 +1,22 @@
+"""What holds for all unit tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A call from deployed code or the client that blocks the event loop (a sleep, a socket, a file) fails."""
+    if "stack" in request.fixturenames:
+        # boto3 reads its data files when a client is made, once an environment.
+        yield
+        return
+    with blockbuster_ctx(["groupcast", "groupcast_client"]):
+        yield
