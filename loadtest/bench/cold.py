@@ -30,9 +30,7 @@ def main() -> None:
         import aws_lambda_powertools.metrics  # noqa: F401, PLC0415
 
         from loadtest.bench.events import Context, records  # noqa: PLC0415
-        from loadtest.bench.invocation import Peer  # noqa: PLC0415
-
-        handler = Peer().handler
+        from loadtest.peers.fanout_function import handler  # noqa: PLC0415
     answer = handler({"Records": records(options.group, 1, 200)}, Context())
     wall_s, cpu_s = time.perf_counter() - _started_s, time.process_time() - _started_cpu_s
     print()

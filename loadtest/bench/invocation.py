@@ -1,81 +1,25 @@
 """One invocation of fanoutMessage, whole: from a batch of records to the last answer.
 
 `python -m loadtest.bench.invocation --handler engine|peer …` prints one line of JSON. The peer is the same
-function written with aioboto3: paginated query, `asyncio.gather` bounded by a semaphore, batched removal.
+function written with aioboto3 (loadtest/peers/fanout_function.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import io
 import json
-import os
+import re
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
-
-import aioboto3
-import uvloop
-from aiobotocore.config import AioConfig
 
 from loadtest.bench.events import Context, records
 
 Handler: TypeAlias = Callable[[dict[str, Any], Any], dict[str, Any]]
-
-PEER_WINDOW = 64
-DELETE_BATCH = 25
-
-
-class Peer:
-    """The fan-out as it is commonly written with aioboto3."""
-
-    def __init__(self) -> None:
-        self.loop = uvloop.new_event_loop()
-        self.loop.run_until_complete(self._open())
-
-    async def _open(self) -> None:
-        session = aioboto3.Session()
-        config = AioConfig(max_pool_connections=PEER_WINDOW)
-        self.dynamodb = await session.client("dynamodb", config=config).__aenter__()
-        self.management = await session.client("apigatewaymanagementapi", config=config).__aenter__()
-
-    def handler(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
-        return self.loop.run_until_complete(self._deliver(event["Records"]))
-
-    async def _deliver(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
-        at_once = asyncio.Semaphore(PEER_WINDOW)
-        gone: list[str] = []
-
-        async def post(connection_id: str, data: bytes) -> None:
-            async with at_once:
-                try:
-                    await self.management.post_to_connection(ConnectionId=connection_id, Data=data)
-                except self.management.exceptions.GoneException:
-                    gone.append(connection_id)
-
-        for record in batch:
-            image = {
-                name: next(iter(value.values())) for name, value in record["dynamodb"]["NewImage"].items()
-            }
-            data = json.dumps(image).encode()
-            pages = self.dynamodb.get_paginator("query").paginate(
-                TableName=os.environ["CONNECTIONS_TABLE"],
-                IndexName="GroupIdIndex",
-                KeyConditionExpression="groupId = :group",
-                ProjectionExpression="connectionId",
-                ExpressionAttributeValues={":group": {"S": image["groupId"]}},
-            )
-            async for page in pages:
-                ids = [item["connectionId"]["S"] for item in page["Items"]]
-                await asyncio.gather(*(post(connection_id, data) for connection_id in ids))
-        for start in range(0, len(gone), DELETE_BATCH):
-            part = gone[start : start + DELETE_BATCH]
-            deletes = [{"DeleteRequest": {"Key": {"connectionId": {"S": one}}}} for one in part]
-            await self.dynamodb.batch_write_item(RequestItems={os.environ["CONNECTIONS_TABLE"]: deletes})
-        return {"batchItemFailures": []}
 
 
 def main() -> None:
@@ -88,9 +32,9 @@ def main() -> None:
     options = parser.parse_args()
     handler: Handler
     if options.handler == "engine":
-        from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - the peer does without
+        from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - each without the other
     else:
-        handler = Peer().handler
+        from loadtest.peers.fanout_function import handler  # noqa: PLC0415
     written = io.StringIO()
     with contextlib.redirect_stdout(written):
         # Lambda's own warm state: clients, connections and code are there from an earlier invocation.
@@ -99,9 +43,17 @@ def main() -> None:
         cpu_s, wall_s = time.process_time(), time.perf_counter()
         answer = handler(event, Context())
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    measured = {"cpu_s": cpu_s, "wall_s": wall_s, "peak_mb": peak_mb, "posts": posts_in(written.getvalue())}
+    measured = {"cpu_s": cpu_s, "wall_s": wall_s, "peak_mb": peak_mb(), "posts": posts_in(written.getvalue())}
     print(json.dumps({**measured, "failures": len(answer["batchItemFailures"])}))
+
+
+def peak_mb() -> float:
+    """The most memory that this process held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage goes on counting what the parent held before exec.
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024  # type: ignore[index]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def posts_in(log: str) -> int | None:

@@ -46,7 +46,7 @@ async def run() -> None:
     limits = Limits(window_start=job.window, window_max=job.window)
     members = ListedMembers(job.ids[: job.window])
     engine = Engine(members, poster, limits, lambda: 0.5)
-    batch = GroupBatch("group1", (Frame(job.data, 1, 0),), 1, "1")
+    batch = GroupBatch("group1", (Frame(job.data, ("message1",), 0),), 1, "1")
     loop = asyncio.get_running_loop()
     await engine.deliver([batch], loop.time() + STOP_AFTER_S)
     members.ids = job.ids

@@ -9,19 +9,22 @@ import json
 import math
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from localcloud.cloud import CloudOptions, LocalCloud
-from localcloud.errors import LocalCloudError, StartError
+from localcloud.errors import LocalCloudError, ServiceError, StartError
 from localcloud.gateway import Faults, GatewayLimits
 from localcloud.service import load_service
 from localcloud.streams import POLL_INTERVAL_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from localcloud.model import Service
 
 SERVICE_FILE = "serverless.yml"
 REGION = "us-east-1"
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", type=_pair, help="of it")
     up.add_argument("--log", type=Path, default=DEFAULT_LOG, help="gets what functions write")
     up.add_argument("--timeline", type=Path, metavar="FILE", help="gets when each message passed which point")
+    up.add_argument("--handler", action="append", default=[], metavar="FUNCTION=MODULE.NAME", type=_pair)
     up.add_argument("--in-process", action="store_true", help="functions in this process, for a debugger")
     up.add_argument("--environments", type=_positive, default=4, help="a function runs in, at most")
     up.add_argument("--poll-interval-s", type=_seconds, default=POLL_INTERVAL_S, help="of the stream")
@@ -129,6 +133,7 @@ async def _serve(options: argparse.Namespace, ready: asyncio.Event) -> int:
     root = Path.cwd()
     params = {"auth": options.auth, **dict(options.param)}
     service = load_service(root / SERVICE_FILE, stage=options.stage, region=REGION, params=params)
+    service = _with_handlers(service, options.handler)
     options.log.parent.mkdir(parents=True, exist_ok=True)
     cloud_options = CloudOptions(
         root=root,
@@ -151,6 +156,16 @@ async def _serve(options: argparse.Namespace, ready: asyncio.Event) -> int:
         print(_as_json(cloud) if options.json else _as_text(cloud, options), flush=True)
         died = await cloud.part_died()
     raise StartError(f"{died} ended by itself; everything else was stopped")
+
+
+def _with_handlers(service: Service, handlers: Sequence[tuple[str, str]]) -> Service:
+    """The service with other code in the place of some functions', to compare the two."""
+    functions = dict(service.functions)
+    for name, handler in handlers:
+        if name not in functions:
+            raise ServiceError(f"--handler: there is no function {name}; there are {', '.join(functions)}")
+        functions[name] = replace(functions[name], handler=handler)
+    return replace(service, functions=functions)
 
 
 def _as_json(cloud: LocalCloud) -> str:
