@@ -167,3 +167,8 @@ def test_tables_survive_with_data(tmp_path: Path) -> None:
             command = [sys.executable, "-c", script, running.gateway_url]
             seqs.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
     assert seqs == ["1", "2"]
+
+
+def test_an_unknown_function_for_another_handler_is_said() -> None:
+    """--handler names a function of serverless.yml."""
+    assert_one_clear_line(up("--handler", "fanout=a.b"), "there is no function fanout; there are authorize")
