@@ -11,6 +11,7 @@ import os
 import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from groupcast.settings import read_settings
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from groupcast.aws.calls import Calls
     from groupcast.chat import Chat
+    from groupcast.fanout.engine import Engine
+    from groupcast.fanout.pace import Limits
+    from groupcast.fanout.queue import Queue
+    from groupcast.fanout.segment import Segments
     from groupcast.fanout.service import Fanout
     from groupcast.settings import Settings
 
@@ -31,6 +37,12 @@ DYNAMODB_READ_TIMEOUT_S = 3
 DYNAMODB_ATTEMPTS = 3
 # Pages of several groups, and removals beside them.
 FANOUT_TABLE_CONNECTIONS = 16
+# The queue of leftovers and that of failures.
+QUEUE_CONNECTIONS = 2
+# A post without an answer by then is repeated or handed on; the function's time leaves room for one.
+POST_CONNECT_S = 2.0
+POST_RESPONSE_S = 4.0
+POST_TOTAL_S = 5.0
 
 
 class Environment(Generic[T]):
@@ -91,32 +103,74 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
 
 @asynccontextmanager
 async def open_fanout(settings: Settings) -> AsyncIterator[Fanout]:
-    """The fan-out over the real tables, connections and queue."""
+    """The fan-out over the real tables, connections and queues."""
+    from groupcast.fanout.pace import Limits  # noqa: PLC0415
+    from groupcast.fanout.service import Fanout  # noqa: PLC0415
+
+    async with _open_posting(settings, Limits(window_max=settings.post_window)) as parts:
+        yield Fanout(parts.engine, parts.leftovers, parts.failures, frame_bytes=settings.frame_bytes)
+
+
+@asynccontextmanager
+async def open_segments(settings: Settings) -> AsyncIterator[Segments]:
+    """What finishes the fan-out's leftovers, over the same."""
+    from groupcast.fanout.pace import PATIENT  # noqa: PLC0415
+    from groupcast.fanout.segment import Segments  # noqa: PLC0415
+    from groupcast.tables.messages import StoredMessages  # noqa: PLC0415
+
+    async with _open_posting(settings, replace(PATIENT, window_max=settings.post_window)) as parts:
+        messages = StoredMessages(parts.dynamodb, settings.messages_table)
+        yield Segments(
+            parts.engine, messages, parts.leftovers, parts.failures, frame_bytes=settings.frame_bytes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Posting:
+    engine: Engine
+    dynamodb: Calls
+    leftovers: Queue
+    failures: Queue
+
+
+@asynccontextmanager
+async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Posting]:
     from groupcast.aws.credentials import CredentialsProvider  # noqa: PLC0415
     from groupcast.aws.json_api import DYNAMODB, SQS, JsonApi  # noqa: PLC0415
     from groupcast.aws.management import ManagementClient  # noqa: PLC0415
+    from groupcast.aws.pool import Timeouts  # noqa: PLC0415
     from groupcast.fanout.engine import Engine  # noqa: PLC0415
-    from groupcast.fanout.pace import Limits  # noqa: PLC0415
-    from groupcast.fanout.service import Fanout  # noqa: PLC0415
+    from groupcast.fanout.queue import Queue  # noqa: PLC0415
     from groupcast.tables.members import MembersTable  # noqa: PLC0415
 
     credentials = CredentialsProvider()
     region = settings.region
-    dynamodb = JsonApi(
-        DYNAMODB, settings.dynamodb_endpoint, region, credentials, max_connections=FANOUT_TABLE_CONNECTIONS
-    )
-    sqs = JsonApi(SQS, settings.sqs_endpoint, region, credentials, max_connections=1)
-    poster = ManagementClient(
-        settings.management_endpoint, region, credentials, max_connections=settings.post_window
-    )
-    members = MembersTable(dynamodb, settings.connections_table, settings.members_page_size)
-    engine = Engine(members, poster, Limits(window_max=settings.post_window), random.random)
-    try:
-        yield Fanout(engine, sqs, settings.failures_queue_url, frame_bytes=settings.frame_bytes)
-    finally:
-        await poster.close()
-        await dynamodb.close()
-        await sqs.close()
+    async with AsyncExitStack() as stack:
+        dynamodb = JsonApi(
+            DYNAMODB,
+            settings.dynamodb_endpoint,
+            region,
+            credentials,
+            max_connections=FANOUT_TABLE_CONNECTIONS,
+        )
+        stack.push_async_callback(dynamodb.close)
+        sqs = JsonApi(SQS, settings.sqs_endpoint, region, credentials, max_connections=QUEUE_CONNECTIONS)
+        stack.push_async_callback(sqs.close)
+        poster = ManagementClient(
+            settings.management_endpoint,
+            region,
+            credentials,
+            max_connections=settings.post_window,
+            timeouts=Timeouts(connect_s=POST_CONNECT_S, response_s=POST_RESPONSE_S, total_s=POST_TOTAL_S),
+        )
+        stack.push_async_callback(poster.close)
+        members = MembersTable(dynamodb, settings.connections_table, settings.members_page_size)
+        yield _Posting(
+            Engine(members, poster, limits, random.random),
+            dynamodb,
+            Queue(sqs, settings.fanout_queue_url),
+            Queue(sqs, settings.failures_queue_url),
+        )
 
 
 def now_ms() -> int:

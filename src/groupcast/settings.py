@@ -35,6 +35,7 @@ class Settings:
     management_endpoint: str
     dynamodb_endpoint: str
     sqs_endpoint: str
+    fanout_queue_url: str
     failures_queue_url: str
     auth: str
     retention_days: int
@@ -54,6 +55,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         management_endpoint=_url(environ, MANAGEMENT_OVERRIDE, _text(environ, "MANAGEMENT_ENDPOINT")),
         dynamodb_endpoint=_url(environ, DYNAMODB_OVERRIDE, f"https://dynamodb.{region}.amazonaws.com"),
         sqs_endpoint=_url(environ, SQS_OVERRIDE, f"https://sqs.{region}.amazonaws.com"),
+        fanout_queue_url=_text(environ, "FANOUT_QUEUE_URL"),
         failures_queue_url=_text(environ, "FAILURES_QUEUE_URL"),
         auth=_one_of(environ, "AUTH", AUTH_MODES),
         retention_days=_whole(environ, "RETENTION_DAYS", 0, MAX_RETENTION_DAYS),

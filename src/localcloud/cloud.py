@@ -14,6 +14,7 @@ from localcloud.environments import Environments, InProcess
 from localcloud.errors import StartError
 from localcloud.gateway import Faults, Gateway, GatewayLimits
 from localcloud.pageserver import PageServer
+from localcloud.queuemapping import QueueMappings
 from localcloud.queues import Moto, Queues
 from localcloud.streams import POLL_INTERVAL_S, StreamMappings
 from localcloud.timeline import Timeline
@@ -127,6 +128,9 @@ class LocalCloud:
             observer=timeline.observe if timeline else None,
         )
         await self._stack.enter_async_context(mappings)
+        await self._stack.enter_async_context(
+            QueueMappings(service.queue_mappings, queues, invoker, region=service.region)
+        )
         gateway = Gateway(
             service,
             invoker,

@@ -44,12 +44,21 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Redrive:
+    """Where a queue's messages go that were received `max_receive_count` times: a queue's logical id."""
+
+    queue: str
+    max_receive_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
-    """An SQS queue. `attributes` is CreateQueue's map (all values strings)."""
+    """An SQS queue. `attributes` is CreateQueue's map (all values strings) without the redrive policy."""
 
     logical_id: str
     name: str
     attributes: Mapping[str, str]
+    redrive: Redrive | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,17 @@ class StreamMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueMapping:
+    """An event source mapping from a queue (its logical id) to a function."""
+
+    function: str
+    queue: str
+    batch_size: int = 10
+    window_s: int = 0
+    report_item_failures: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """All of serverless.yml that localcloud runs, for one stage."""
 
@@ -86,4 +106,5 @@ class Service:
     tables: Mapping[str, Table]
     queues: Mapping[str, Queue]
     stream_mappings: tuple[StreamMapping, ...]
+    queue_mappings: tuple[QueueMapping, ...] = ()
     route_selection_expression: str = "$request.body.action"

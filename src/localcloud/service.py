@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from localcloud.errors import ServiceError
-from localcloud.model import Function, Queue, Route, Service, StreamMapping, Table
+from localcloud.model import Function, Queue, QueueMapping, Redrive, Route, Service, StreamMapping, Table
 from localcloud.template import (
     ACCOUNT_ID,
     API_ID,
@@ -19,7 +19,7 @@ from localcloud.template import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
 DEFAULT_TIMEOUT_S = 6
@@ -41,6 +41,12 @@ STREAM_KEYS = (
     "type arn startingPosition batchSize batchWindow parallelizationFactor bisectBatchOnFunctionError"
     " maximumRetryAttempts maximumRecordAgeInSeconds functionResponseType filterPatterns destinations enabled"
 ).split()
+QUEUE_EVENT_KEYS = "arn batchSize maximumBatchingWindow functionResponseType enabled".split()
+# What one ReceiveMessage returns; more than that in a batch is for queues busier than any on this machine.
+MAX_QUEUE_BATCH = 10
+MAX_WINDOW_S = 300
+DEFAULT_VISIBILITY_S = 30
+MAX_RECEIVES = 1000
 # CreateTable's own members, and those that CloudFormation adds.
 TABLE_KEYS = (
     "TableName BillingMode AttributeDefinitions KeySchema GlobalSecondaryIndexes StreamSpecification"
@@ -82,15 +88,17 @@ def load_service(path: Path, *, stage: str, region: str, params: Mapping[str, st
         },
     }
     raw_functions = document.get("functions") or {}
+    functions = {name: _function(name, raw, provider, names) for name, raw in raw_functions.items()}
     return Service(
         name=str(document["service"]),
         stage=stage,
         region=region,
-        functions={name: _function(name, raw, provider, names) for name, raw in raw_functions.items()},
+        functions=functions,
         routes={route.key: route for route in _routes(raw_functions)},
         tables=tables,
         queues=queues,
         stream_mappings=tuple(_stream_mappings(raw_functions, tables, queues)),
+        queue_mappings=tuple(_queue_mappings(raw_functions, functions, queues)),
         route_selection_expression=provider.get(
             "websocketsApiRouteSelectionExpression", "$request.body.action"
         ),
@@ -130,7 +138,7 @@ def _events(functions: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict
     for name, raw in functions.items():
         for index, event in enumerate(raw.get("events") or []):
             where = f"functions.{name}.events[{index}]"
-            _only(event, ("websocket", "stream"), where)
+            _only(event, ("websocket", "stream", "sqs"), where)
             if kind in event:
                 yield name, event[kind], f"{where}.{kind}"
 
@@ -170,13 +178,52 @@ def _stream_mappings(
             window_s=raw.get("batchWindow", 0),
             parallelization=raw.get("parallelizationFactor", 1),
             bisect_on_error=raw.get("bisectBatchOnFunctionError", False),
-            report_item_failures=raw.get("functionResponseType") == "ReportBatchItemFailures",
+            report_item_failures=_reports_failures(raw, where),
             max_retries=raw.get("maximumRetryAttempts", -1),
             max_record_age_s=raw.get("maximumRecordAgeInSeconds", -1),
             starting_position=raw.get("startingPosition", "TRIM_HORIZON"),
             filters=tuple(raw.get("filterPatterns") or ()),
             on_failure_queue=_failure_queue(raw.get("destinations"), queues, f"{where}.destinations"),
         )
+
+
+def _queue_mappings(
+    raw_functions: Mapping[str, Any], functions: Mapping[str, Function], queues: Mapping[str, Queue]
+) -> Iterable[QueueMapping]:
+    for name, raw, where in _events(raw_functions, "sqs"):
+        _only(raw, QUEUE_EVENT_KEYS, where)
+        if not raw.get("enabled", True):
+            continue
+        queue = attribute_owner(raw.get("arn"), "Arn", f"{where}.arn")
+        if queue not in queues:
+            raise ServiceError(f"serverless.yml: {where}.arn: {queue} is no queue of this file")
+        # What CreateEventSourceMapping asks for, too: or the queue gives out again what is being worked on.
+        visibility_s = int(queues[queue].attributes.get("VisibilityTimeout", DEFAULT_VISIBILITY_S))
+        if visibility_s < functions[name].timeout_s:
+            raise ServiceError(
+                f"serverless.yml: {where}: VisibilityTimeout of {queue} must be at least {name}'s timeout"
+            )
+        yield QueueMapping(
+            function=name,
+            queue=queue,
+            batch_size=_whole(raw, "batchSize", MAX_QUEUE_BATCH, (1, MAX_QUEUE_BATCH), where),
+            window_s=_whole(raw, "maximumBatchingWindow", 0, (0, MAX_WINDOW_S), where),
+            report_item_failures=_reports_failures(raw, where),
+        )
+
+
+def _reports_failures(raw: Mapping[str, Any], where: str) -> bool:
+    response_type = raw.get("functionResponseType")
+    if response_type not in (None, "ReportBatchItemFailures"):
+        raise ServiceError(f"serverless.yml: {where}: functionResponseType can be ReportBatchItemFailures")
+    return response_type is not None
+
+
+def _whole(raw: Mapping[str, Any], key: str, default: int, bounds: tuple[int, int], where: str) -> int:
+    value, (low, high) = raw.get(key, default), bounds
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ServiceError(f"serverless.yml: {where}: {key} must be {low} to {high}, not {value}")
+    return value
 
 
 def _failure_queue(raw: Any, queues: Mapping[str, Queue], where: str) -> str | None:
@@ -208,10 +255,21 @@ def _tables(resources: Mapping[str, Any]) -> Iterable[tuple[str, Table]]:
 
 
 def _queues(resources: Mapping[str, Any]) -> Iterable[tuple[str, Queue]]:
-    for logical_id, resource in resources.items():
-        if resource.get("Type") != "AWS::SQS::Queue":
-            continue
-        properties = resource.get("Properties") or {}
-        _only(properties, QUEUE_KEYS, f"resources.{logical_id}")
+    known = [name for name, resource in resources.items() if resource.get("Type") == "AWS::SQS::Queue"]
+    for logical_id in known:
+        properties = resources[logical_id].get("Properties") or {}
+        where = f"resources.{logical_id}"
+        _only(properties, QUEUE_KEYS, where)
         attributes = {key: str(properties[key]) for key in QUEUE_ATTRIBUTES if key in properties}
-        yield logical_id, Queue(logical_id, properties.get("QueueName", logical_id), attributes)
+        redrive = _redrive(properties.get("RedrivePolicy"), known, f"{where}.RedrivePolicy")
+        yield logical_id, Queue(logical_id, properties.get("QueueName", logical_id), attributes, redrive)
+
+
+def _redrive(raw: Any, queues: Collection[str], where: str) -> Redrive | None:
+    if raw is None:
+        return None
+    _only(raw, ("deadLetterTargetArn", "maxReceiveCount"), where)
+    queue = attribute_owner(raw.get("deadLetterTargetArn"), "Arn", f"{where}.deadLetterTargetArn")
+    if queue not in queues:
+        raise ServiceError(f"serverless.yml: {where}.deadLetterTargetArn: {queue} is no queue of this file")
+    return Redrive(queue, _whole(raw, "maxReceiveCount", 0, (1, MAX_RECEIVES), where))

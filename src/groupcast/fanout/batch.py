@@ -22,21 +22,27 @@ class Frame:
     """A push of one or more messages; `oldest_ms` is when its oldest was created (ms since 1970)."""
 
     data: bytes
-    messages: int
+    message_ids: tuple[str, ...]
     oldest_ms: int
+
+    @property
+    def messages(self) -> int:
+        return len(self.message_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupBatch:
     """One group's messages of a batch, in order of `seq`.
 
-    `first_sequence_number` is the stream's lowest among them: where a retry would have to start.
+    `item_identifier` is what Lambda would be told to have them again: in the stream the lowest sequence
+    number among them, in a queue the message's id. `connection_ids` None stands for everyone in the group.
     """
 
     group_id: str
     frames: tuple[Frame, ...]
     messages: int
-    first_sequence_number: str
+    item_identifier: str
+    connection_ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +93,22 @@ def pack(group_id: str, messages: Sequence[Message], frame_bytes: int) -> list[F
     head = _head(group_id)
     frames: list[Frame] = []
     parts: list[bytes] = []
-    created_ms: list[int] = []
+    packed: list[Message] = []
     size = 0
 
     def flush() -> None:
         data = head + b",".join(parts) + _TAIL
-        frames.append(Frame(data, len(parts), min(created_ms)))
+        oldest_ms = min(epoch_ms_of(message.created_at) for message in packed)
+        frames.append(Frame(data, tuple(message.message_id for message in packed), oldest_ms))
 
     for message in messages:
         part = _encoded(message)
         if parts and size + 1 + len(part) > frame_bytes:
             flush()
-            parts, created_ms = [], []
+            parts, packed = [], []
         size = size + 1 + len(part) if parts else len(head) + len(part) + len(_TAIL)
         parts.append(part)
-        created_ms.append(epoch_ms_of(message.created_at))
+        packed.append(message)
     if parts:
         flush()
     return frames

@@ -1,58 +1,23 @@
-"""The loop: members come in page by page, posts go out in a window, every one ends in one outcome."""
+"""From batches of frames to posts: every connection of every frame ends in one outcome."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import time
-from collections import deque
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Protocol
+import contextlib
+from typing import TYPE_CHECKING
 
-from groupcast.aws.management import Outcome
-from groupcast.fanout.pace import UNLIKELY, Limits, Pace
-from groupcast.fanout.report import GroupReport, Report
+from groupcast.fanout.pace import Limits, Pace
+from groupcast.fanout.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from groupcast.aws.management import PostResult
-    from groupcast.fanout.batch import Frame, GroupBatch
+    from groupcast.fanout.batch import GroupBatch
+    from groupcast.fanout.ports import Members, Poster
+    from groupcast.fanout.report import Report
 
-# Groups served at once: a small one does not wait behind the pages of a large one.
-GROUPS_AT_ONCE = 8
-# A group's next page is taken in when fewer connections than this wait to be posted to.
-LOW_WATER = 512
-
-
-class Post(Protocol):
-    """One body, ready to be sent to many connections."""
-
-    def send(self, connection_id: str, on_result: Callable[[str, PostResult], None]) -> None:
-        """Post once; `on_result` gets the id and what became of it, once, and never from within `send`."""
-
-
-class Poster(Protocol):
-    """What posts to connections, and closes them."""
-
-    async def batch(self, data: bytes) -> Post:
-        """Prepare a body."""
-
-    async def delete(self, connection_id: str) -> PostResult:
-        """Close a connection."""
-
-
-class Members(Protocol):
-    """Who is in a group, and how one is removed."""
-
-    def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
-        """Connection ids of a group, a page at a time."""
-
-    def discard(self, connection_id: str) -> None:
-        """Remove a connection some time before `flush` returns."""
-
-    async def flush(self) -> None:
-        """Return when all that was discarded is removed."""
+# After `stop_at`, removals of connections are waited for no longer than this.
+FLUSH_S = 7.0
 
 
 class Engine:
@@ -69,245 +34,15 @@ class Engine:
     async def deliver(self, groups: Sequence[GroupBatch], stop_at: float) -> Report:
         """Post every frame to every member and return what became of each.
 
-        `stop_at` is a loop time in seconds: after it nothing new is sent, and what is left is reported as
-        left over, by group. Never raises for what a connection or the network does; a failure to read
-        members leaves its group over.
+        `stop_at` is a loop time in seconds: after it nothing new is sent. What is not done then, or would
+        only hold the rest, is reported as leftovers of its group. Never raises for what a connection or the
+        network does; a failure to read members leaves its group `unread`.
         """
-        run = _Run(self._poster, self._members, self._pace, self._limits, self._random, stop_at)
+        run = Run(self._poster, self._members, self._pace, self._limits, self._random, stop_at)
         report = await run.all_groups(groups)
-        await self._members.flush()
+        # Connections that are not removed in time are found gone again by the next message.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(stop_at + FLUSH_S):
+                await self._members.flush()
         report.check()
         return report
-
-
-class _Delivery:
-    """One connection and the frames it is still to get, in order."""
-
-    __slots__ = ("_run", "attempts", "connection_id", "index", "odds", "target")
-
-    def __init__(self, run: _Run, target: _Target, connection_id: str) -> None:
-        self._run = run
-        self.target = target
-        self.connection_id = connection_id
-        self.index = 0
-        self.attempts = 0
-        # Of all the 429s that its frame has met, if the client were like the others.
-        self.odds = 1.0
-
-    def send(self) -> None:
-        self.target.posts[self.index].send(self.connection_id, self.on_result)
-
-    def on_result(self, _connection_id: str, result: PostResult) -> None:
-        self._run.on_result(self, result)
-
-
-class _Target:
-    """A group being served."""
-
-    __slots__ = ("drained", "frames", "group_id", "open", "posts", "report")
-
-    def __init__(self, batch: GroupBatch, posts: list[Post]) -> None:
-        self.group_id = batch.group_id
-        self.frames: tuple[Frame, ...] = batch.frames
-        self.posts = posts
-        self.report = GroupReport(batch.group_id, batch.messages, batch.first_sequence_number)
-        self.open = 0
-        self.drained = asyncio.Event()
-
-
-class _Run:
-    """One call of `deliver`: the deliveries that wait, those under way, and the clock."""
-
-    def __init__(
-        self,
-        poster: Poster,
-        members: Members,
-        pace: Pace,
-        limits: Limits,
-        random: Callable[[], float],
-        stop_at: float,
-    ) -> None:
-        self._poster = poster
-        self._members = members
-        self._pace = pace
-        self._limits = limits
-        self._random = random
-        self._stop_at = stop_at
-        self._loop = asyncio.get_running_loop()
-        self._report = Report()
-        self._ready: deque[_Delivery] = deque()
-        self._delayed: list[tuple[float, int, _Delivery]] = []
-        self._delays = 0
-        self._in_flight = 0
-        self._pumping = False
-        self._stopped = False
-        self._wake: asyncio.TimerHandle | None = None
-        self._room = asyncio.Event()
-        self._closings: set[asyncio.Task[None]] = set()
-
-    async def all_groups(self, groups: Sequence[GroupBatch]) -> Report:
-        at_once = asyncio.Semaphore(GROUPS_AT_ONCE)
-        stop = self._loop.call_at(self._stop_at, self._stop)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for batch in groups:
-                    tasks.create_task(self._group(batch, at_once))
-            if self._closings:
-                await asyncio.wait(self._closings)
-        finally:
-            stop.cancel()
-            if self._wake is not None:
-                self._wake.cancel()
-        self._report.window = self._pace.window
-        return self._report
-
-    async def _group(self, batch: GroupBatch, at_once: asyncio.Semaphore) -> None:
-        async with at_once:
-            target = _Target(batch, [await self._poster.batch(frame.data) for frame in batch.frames])
-            self._report.groups.append(target.report)
-            await self._feed(target)
-            while target.open:
-                target.drained.clear()
-                await target.drained.wait()
-
-    async def _feed(self, target: _Target) -> None:
-        try:
-            async with aclosing(self._members.pages(target.group_id)) as pages:
-                async for page in pages:
-                    target.report.pages += 1
-                    if self._stopped:
-                        target.report.unread = True
-                        return
-                    target.report.members += len(page)
-                    target.open += len(page)
-                    self._ready.extend(_Delivery(self, target, connection_id) for connection_id in page)
-                    self._pump()
-                    while len(self._ready) > LOW_WATER:
-                        self._room.clear()
-                        await self._room.wait()
-        except Exception as error:  # noqa: BLE001 - whatever kept the members from us, their batch must come again
-            target.report.unread = True
-            target.report.error = f"{type(error).__name__}: {error}"
-
-    def _pump(self) -> None:
-        # A post may end before `send` returns to us by way of another post's callback: one pump is enough.
-        if self._pumping:
-            return
-        self._pumping = True
-        ready, pace = self._ready, self._pace
-        while ready and self._in_flight < pace.window and not self._stopped:
-            self._in_flight += 1
-            ready.popleft().send()
-        self._pumping = False
-        if len(ready) <= LOW_WATER:
-            self._room.set()
-
-    def on_result(self, delivery: _Delivery, result: PostResult) -> None:
-        self._in_flight -= 1
-        report = delivery.target.report
-        report.posts += 1
-        match result.outcome:
-            case Outcome.ACCEPTED:
-                self._accepted(delivery, report)
-            case Outcome.GONE:
-                report.gone += self._left(delivery)
-                report.gone_connections += 1
-                self._members.discard(delivery.connection_id)
-                self._close(delivery)
-            case Outcome.REFUSED:
-                report.refused += delivery.target.frames[delivery.index].messages
-                report.note_refusal(result)
-                self._next_frame(delivery)
-            case Outcome.THROTTLED:
-                report.throttled += 1
-                delivery.odds *= self._pace.throttled(delivery.connection_id)
-                self._again(delivery, throttled=True)
-            case Outcome.RETRYABLE:
-                report.retried += 1
-                self._again(delivery, throttled=False)
-        self._pump()
-
-    def _accepted(self, delivery: _Delivery, report: GroupReport) -> None:
-        self._pace.accepted()
-        frame = delivery.target.frames[delivery.index]
-        report.delivered += frame.messages
-        self._report.note_delivery(time.time() * 1000 - frame.oldest_ms)
-        self._next_frame(delivery)
-
-    def _next_frame(self, delivery: _Delivery) -> None:
-        delivery.index += 1
-        delivery.attempts = 0
-        delivery.odds = 1.0
-        if delivery.index == len(delivery.target.frames):
-            self._close(delivery)
-        elif self._stopped:
-            self._hand_off(delivery)
-        else:
-            self._ready.append(delivery)
-
-    def _again(self, delivery: _Delivery, *, throttled: bool) -> None:
-        delivery.attempts += 1
-        if self._stopped:
-            self._hand_off(delivery)
-        elif delivery.odds < UNLIKELY:
-            self._give_up_slow(delivery)
-        elif not throttled and self._pace.gives_up(delivery.attempts):
-            self._hand_off(delivery)
-        else:
-            due = self._loop.time() + self._pace.delay_s(delivery.attempts, self._random())
-            self._delays += 1
-            heapq.heappush(self._delayed, (due, self._delays, delivery))
-            self._set_alarm()
-
-    def _give_up_slow(self, delivery: _Delivery) -> None:
-        # A client that reads nothing would hold the batch, and all the group with it. Closed, it connects
-        # again when it can and asks for what it missed by `since`: late, but whole.
-        delivery.target.report.gone += self._left(delivery)
-        delivery.target.report.slow_closed += 1
-        task = self._loop.create_task(self._disconnect(delivery.connection_id))
-        self._closings.add(task)
-        task.add_done_callback(self._closings.discard)
-        self._close(delivery)
-
-    async def _disconnect(self, connection_id: str) -> None:
-        result = await self._poster.delete(connection_id)
-        if result.outcome in (Outcome.ACCEPTED, Outcome.GONE):
-            self._members.discard(connection_id)
-
-    def _hand_off(self, delivery: _Delivery) -> None:
-        delivery.target.report.handed_off += self._left(delivery)
-        self._close(delivery)
-
-    def _left(self, delivery: _Delivery) -> int:
-        return sum(frame.messages for frame in delivery.target.frames[delivery.index :])
-
-    def _close(self, delivery: _Delivery) -> None:
-        target = delivery.target
-        target.open -= 1
-        if not target.open:
-            target.drained.set()
-
-    def _set_alarm(self) -> None:
-        due = self._delayed[0][0]
-        if self._wake is None or due < self._wake.when():
-            if self._wake is not None:
-                self._wake.cancel()
-            self._wake = self._loop.call_at(due, self._on_alarm)
-
-    def _on_alarm(self) -> None:
-        self._wake = None
-        now = self._loop.time()
-        while self._delayed and self._delayed[0][0] <= now:
-            self._ready.append(heapq.heappop(self._delayed)[2])
-        if self._delayed:
-            self._set_alarm()
-        self._pump()
-
-    def _stop(self) -> None:
-        self._stopped = True
-        waiting = [*self._ready, *(delivery for _, _, delivery in self._delayed)]
-        self._ready.clear()
-        self._delayed.clear()
-        self._room.set()
-        for delivery in waiting:
-            self._hand_off(delivery)

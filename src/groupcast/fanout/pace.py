@@ -17,8 +17,8 @@ ACCOUNT_CONNECTIONS = 3
 # A client is taken to be slow when the 429s that all others get would explain its own, one after the other,
 # less often than once in a million posts.
 UNLIKELY = 1e-6
-# The share of 429s never counts for less: so four in a row are enough where nobody else is turned away.
-SHARE_FLOOR = 0.03
+# So many clients' 429s are remembered at once; the oldest are forgotten first.
+SUSPECTS_MAX = 4096
 # With fewer results of others than this, they are no evidence of a throttled account.
 EVIDENCE_RESULTS = 32
 
@@ -27,8 +27,7 @@ EVIDENCE_RESULTS = 32
 class Limits:
     """Bounds of the window and of retries. Lambda has 1,024 file descriptors, hence at most 512.
 
-    The retries of a slow client are short on purpose: the batch, and with it the group's next messages, waits
-    for them.
+    Retries are short on purpose: the batch, and with it the group's next messages, waits for them.
     """
 
     window_start: int = 64
@@ -39,12 +38,22 @@ class Limits:
     retry_cap_s: float = 0.25
     # A post that fails for reasons of the network or the service is given up, and handed on, after these.
     attempts_max: int = 10
+    # When only retries are left, those that begin later than this after the last progress are handed on.
+    grace_s: float = 0.1
+    # The share of others' 429s never counts for less: where nobody else is turned away, four in a row tell
+    # a slow client.
+    share_floor: float = 0.03
+
+
+# For what was handed on. Nobody waits for it, so a client has longer to show that it reads; and as it meets
+# only those who had trouble already, which says little of the account, it takes nine 429s in a row.
+PATIENT = Limits(retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)
 
 
 class Pace:
-    """The window of posts under way, as results come in."""
+    """The window of posts under way, and who is slow, as results come in."""
 
-    __slots__ = ("_accepted", "_limits", "_recent", "_settle", "_throttled", "window")
+    __slots__ = ("_accepted", "_limits", "_odds", "_recent", "_settle", "_throttled", "window")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -54,17 +63,22 @@ class Pace:
         self._settle = 0
         self._recent: deque[str | None] = deque(maxlen=RECENT_RESULTS)
         self._throttled: dict[str, int] = {}
+        # How likely all the 429s are that a client met since it last took a post, if it were like the others.
+        # They add up over frames and invocations: what was handed off meanwhile says nothing for the client.
+        self._odds: dict[str, float] = {}
 
-    def accepted(self) -> None:
+    def accepted(self, connection_id: str) -> None:
         """A post was taken."""
         self._note(None)
+        if self._odds:
+            self._odds.pop(connection_id, None)
         self._accepted += 1
         if self._accepted >= self.window:
             self._accepted = 0
             self.window = min(self.window + self._limits.window_step, self._limits.window_max)
 
-    def throttled(self, connection_id: str) -> float:
-        """A post was answered with 429; how likely that was, judged by what the others got."""
+    def throttled(self, connection_id: str) -> bool:
+        """A post was answered with 429. Whether its client is slow, judged by what the others got."""
         self._note(connection_id)
         if self._settle == 0 and self.account_throttled:
             self._settle = self.window
@@ -72,7 +86,14 @@ class Pace:
             self.window = max(self.window // 2, self._limits.window_min)
         own = self._throttled[connection_id]
         others = sum(self._throttled.values()) - own
-        return max(others / max(len(self._recent) - own, EVIDENCE_RESULTS), SHARE_FLOOR)
+        share = max(others / max(len(self._recent) - own, EVIDENCE_RESULTS), self._limits.share_floor)
+        odds = self._odds.pop(connection_id, 1.0) * share
+        if odds < UNLIKELY:
+            return True
+        self._odds[connection_id] = odds
+        if len(self._odds) > SUSPECTS_MAX:
+            del self._odds[next(iter(self._odds))]
+        return False
 
     @property
     def account_throttled(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
+    from groupcast.fanout.leftover import Leftover
 
 # CloudWatch takes at most 100 values of one metric in one record.
 MAX_DELIVERY_SAMPLES = 100
@@ -16,12 +17,13 @@ MAX_DELIVERY_SAMPLES = 100
 class GroupReport:
     """One group. Each of `messages` to each of `members` is delivered, gone, refused or handed off.
 
-    `unread` says that members were left whom nobody asked for; `slow_closed` connections are among the gone.
+    `leftovers` are what was handed off. `unread` says that members were left whom nobody asked for;
+    `slow_closed` connections are among the gone.
     """
 
     group_id: str
     messages: int
-    first_sequence_number: str
+    item_identifier: str
     members: int = 0
     pages: int = 0
     posts: int = 0
@@ -36,6 +38,7 @@ class GroupReport:
     unread: bool = False
     error: str = ""
     refusals: dict[str, int] = field(default_factory=dict)
+    leftovers: tuple[Leftover, ...] = ()
 
     @property
     def left_over(self) -> bool:
@@ -73,7 +76,8 @@ class Report:
         return sum(getattr(group, name) for group in self.groups)
 
     def check(self) -> None:
-        """AssertionError where a connection of a message ended in no outcome, or in two."""
+        """AssertionError where a connection of a message ended in no outcome, or in two, or got lost."""
         for group in self.groups:
             ended = group.delivered + group.gone + group.refused + group.handed_off
             assert ended == group.members * group.messages, group
+            assert group.handed_off == sum(leftover.owed for leftover in group.leftovers), group

@@ -12,7 +12,7 @@ from groupcast.tables.items import encode
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from groupcast.aws.json_api import JsonApi
+    from groupcast.aws.calls import Calls
 
 # BatchWriteItem takes no more at a time.
 DELETE_BATCH = 25
@@ -27,7 +27,7 @@ class MembersTable:
     Connections that could not be removed stay; the next fan-out or TTL finds them: `unremoved` counts them.
     """
 
-    def __init__(self, dynamodb: JsonApi, table: str, page_size: int) -> None:
+    def __init__(self, dynamodb: Calls, table: str, page_size: int) -> None:
         self._dynamodb = dynamodb
         self._table = table
         self._page_size = page_size
@@ -39,7 +39,7 @@ class MembersTable:
     async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
         """Connection ids of a group, a page at a time; the next page is read while one is worked on.
 
-        Raises what JsonApi.call raises.
+        Raises GroupcastError.
         """
         reading: asyncio.Task[dict[str, Any]] | None = self._read(group_id, None)
         try:

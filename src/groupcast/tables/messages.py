@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import contextlib
+import random
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,10 +15,17 @@ from groupcast.protocol import message_value
 from groupcast.tables.items import encode, message_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from groupcast.aws.calls import Calls
     from groupcast.model import Message
 
 # What fits a reply beside its other fields: API Gateway sends at most 128 KB in one message.
 MAX_PAGE_BYTES = 120 * 1024
+# BatchGetItem takes 100 keys; so many of the longest messages still fit what JsonApi takes as an answer.
+GET_BATCH = 50
+GET_ATTEMPTS_MAX = 5
+GET_RETRY_BASE_S = 0.05
 
 
 class AlreadyStoredError(GroupcastError):
@@ -96,6 +106,58 @@ class Messages:
         found = [message_of(item) for item in answer["Items"]]
         # A page also ends at 1 MB, with fewer items than Limit.
         return found[:limit], len(found) > limit or "LastEvaluatedKey" in answer
+
+
+@dataclass(slots=True)
+class Loaded:
+    """Messages by id. `unread` are the ids of which it is not known whether there is a message."""
+
+    messages: dict[str, Message] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
+
+
+class StoredMessages:
+    """The Messages table, read as fanoutSegment reads it: many by id, through the signed client."""
+
+    def __init__(self, dynamodb: Calls, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+
+    async def load(self, message_ids: Collection[str], give_up_at: float) -> Loaded:
+        """The messages with these ids (consistent reads). `give_up_at` is a loop time in s. Never raises."""
+        ids = list(message_ids)
+        loaded = Loaded(unread=set(ids))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(give_up_at):
+                await asyncio.gather(
+                    *(
+                        self._load_batch(ids[start : start + GET_BATCH], loaded)
+                        for start in range(0, len(ids), GET_BATCH)
+                    )
+                )
+        return loaded
+
+    async def _load_batch(self, ids: Sequence[str], loaded: Loaded) -> None:
+        keys: list[Any] = [encode({"messageId": one}) for one in ids]
+        for attempt in range(GET_ATTEMPTS_MAX):
+            if attempt:
+                delay_s = GET_RETRY_BASE_S * 2**attempt
+                await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
+            request = {"RequestItems": {self._table: {"Keys": keys, "ConsistentRead": True}}}
+            try:
+                answer = await self._dynamodb.call("BatchGetItem", request)
+            except GroupcastError:
+                return
+            for item in answer["Responses"].get(self._table, ()):
+                # Whoever spoilt a stored message: for its members it is as good as gone.
+                with contextlib.suppress(ValueError):
+                    message = message_of(item)
+                    loaded.messages[message.message_id] = message
+            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            loaded.unread -= {key["messageId"]["S"] for key in keys if key not in left}
+            if not left:
+                return
+            keys = left
 
 
 def _within_budget(messages: list[Message]) -> list[Message]:

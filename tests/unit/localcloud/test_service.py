@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.errors import ServiceError
-from localcloud.model import Route, Service
+from localcloud.model import QueueMapping, Redrive, Route, Service
 from localcloud.service import load_service
 from tests.conftest import REGION, ROOT
 
@@ -59,6 +59,25 @@ def test_tables_queues_and_the_stream(unit_service: Service) -> None:
     assert mapping.on_failure_queue == "FanoutFailures"
 
 
+def test_the_queue_of_leftovers_and_its_function(unit_service: Service) -> None:
+    """The mapping, and where the queue puts what nobody gets done."""
+    queue = unit_service.queues["FanoutQueue"]
+    assert queue.attributes == {"VisibilityTimeout": "180"}
+    assert queue.redrive == Redrive("FanoutFailures", 5)
+    assert unit_service.queues["FanoutFailures"].redrive is None
+    assert unit_service.queue_mappings == (
+        QueueMapping("fanoutSegment", "FanoutQueue", batch_size=10, window_s=0, report_item_failures=True),
+    )
+    environment = unit_service.functions["fanoutMessage"].environment
+    assert environment["FANOUT_QUEUE_URL"].endswith("/groupcast-unit-fanout")
+
+
+def test_a_disabled_queue_event_is_left_out(tmp_path: Path) -> None:
+    """`enabled: false` is a mapping that nobody polls."""
+    text = FILE.replace("maximumBatchingWindow: 0", "enabled: false")
+    assert load(tmp_path, text).queue_mappings == ()
+
+
 def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
     """As --param does on the command line."""
     service = load(tmp_path, FILE, retentionDays="7")
@@ -85,6 +104,28 @@ def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
         ("${param:logLevel}", "${param:logLevl}", "${param:logLevl} stands for nothing"),
         ("              arn: !GetAtt FanoutFailures.Arn", "              arn: !GetAtt Nope.Arn", "SQS queue"),
         ("service: groupcast", "service: [", "not valid YAML"),
+        ("maximumBatchingWindow: 0", "maximumBatchWindow: 0", "did you mean maximumBatchingWindow"),
+        ("          batchSize: 10\n", "          batchSize: 11\n", "sqs: batchSize must be 1 to 10, not 11"),
+        ("maximumBatchingWindow: 0", "maximumBatchingWindow: x", "maximumBatchingWindow must be 0 to 300"),
+        (
+            "!GetAtt FanoutQueue.Arn\n          batch",
+            "!GetAtt GroupsTable.Arn\n          batch",
+            "is no queue",
+        ),
+        (
+            "functionResponseType: ReportBatchItemFailures",
+            "functionResponseType: ReportItemFailures",
+            "functionResponseType can be ReportBatchItemFailures",
+        ),
+        ("VisibilityTimeout: 180", "VisibilityTimeout: 20", "must be at least fanoutSegment's timeout"),
+        ("maxReceiveCount: 5", "maxReceivedCount: 5", "did you mean maxReceiveCount"),
+        ("maxReceiveCount: 5", "maxReceiveCount: 0", "maxReceiveCount must be 1 to 1000"),
+        ("deadLetterTargetArn: !GetAtt FanoutFailures.Arn", "deadLetterTargetArn: x", "must be !GetAtt"),
+        (
+            "deadLetterTargetArn: !GetAtt FanoutFailures.Arn",
+            "deadLetterTargetArn: !GetAtt GroupsTable.Arn",
+            "GroupsTable is no queue",
+        ),
     ],
 )
 def test_a_misspelt_or_impossible_setting_is_named(

@@ -36,7 +36,7 @@ def test_records_are_grouped_and_ordered_by_seq() -> None:
         [record("a", 2, 102), record("b", 1, 101), record("a", 1, 103), record("a", 3, 99)], FRAME_BYTES
     )
     assert malformed == []
-    assert [(group.group_id, group.messages, group.first_sequence_number) for group in groups] == [
+    assert [(group.group_id, group.messages, group.item_identifier) for group in groups] == [
         ("a", 3, "99"),
         ("b", 1, "101"),
     ]
@@ -90,6 +90,7 @@ def test_packing_keeps_order_content_and_limit(texts: list[str], frame_bytes: in
     frames = pack("group1", messages, frame_bytes)
     values = [value for frame in frames for value in orjson.loads(frame.data)["messages"]]
     assert [(value["seq"], value["message"]) for value in values] == list(enumerate(texts, 1))
+    assert [value["messageId"] for value in values] == [one for frame in frames for one in frame.message_ids]
     assert all(len(frame.data) <= frame_bytes or frame.messages == 1 for frame in frames)
     assert sum(frame.messages for frame in frames) == len(texts)
 

@@ -4,106 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 
-from groupcast.aws.management import Outcome, PostResult
-from groupcast.fanout.batch import Frame, GroupBatch
-from groupcast.fanout.engine import Engine
+from groupcast.aws.management import PostResult
+from groupcast.fanout.leftover import Leftover
 from groupcast.fanout.pace import Limits
-
-FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005)
-ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
-GONE = PostResult(Outcome.GONE, 410)
-THROTTLED = PostResult(Outcome.THROTTLED, 429)
-ERROR = PostResult(Outcome.RETRYABLE, 500)
-REFUSED = PostResult(Outcome.REFUSED, 413, "PayloadTooLargeException")
-
-Answer = Callable[[str, bytes, int], PostResult | None]
-
-
-class FakePoster:
-    """Answers each post with `answer(connection_id, data, attempt)`; None never answers."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.received: dict[str, list[bytes]] = {}
-        self.attempts: Counter[tuple[str, bytes]] = Counter()
-        self.deleted: list[str] = []
-        self.in_flight = 0
-        self.in_flight_max = 0
-
-    async def batch(self, data: bytes) -> FakePost:
-        return FakePost(self, data)
-
-    async def delete(self, connection_id: str) -> PostResult:
-        self.deleted.append(connection_id)
-        return PostResult(Outcome.ACCEPTED, 204)
-
-
-class FakePost:
-    def __init__(self, poster: FakePoster, data: bytes) -> None:
-        self._poster = poster
-        self._data = data
-
-    def send(self, connection_id: str, on_result: Callable[[str, PostResult], None]) -> None:
-        poster = self._poster
-        poster.attempts[connection_id, self._data] += 1
-        poster.in_flight += 1
-        poster.in_flight_max = max(poster.in_flight_max, poster.in_flight)
-        result = poster.answer(connection_id, self._data, poster.attempts[connection_id, self._data])
-        if result is None:
-            return
-        if result.outcome is Outcome.ACCEPTED:
-            poster.received.setdefault(connection_id, []).append(self._data)
-        asyncio.get_running_loop().call_soon(self._done, connection_id, on_result, result)
-
-    def _done(
-        self, connection_id: str, on_result: Callable[[str, PostResult], None], result: PostResult
-    ) -> None:
-        self._poster.in_flight -= 1
-        on_result(connection_id, result)
-
-
-class FakeMembers:
-    def __init__(self, groups: dict[str, list[str]], page_size: int = 100) -> None:
-        self.groups = groups
-        self.page_size = page_size
-        self.discarded: list[str] = []
-        self.broken_after: int | None = None
-
-    async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
-        ids = self.groups[group_id]
-        for page, start in enumerate(range(0, len(ids), self.page_size)):
-            if page == self.broken_after:
-                raise OSError("no more pages")
-            await asyncio.sleep(0)
-            yield ids[start : start + self.page_size]
-
-    def discard(self, connection_id: str) -> None:
-        self.discarded.append(connection_id)
-
-    async def flush(self) -> None:
-        pass
-
-
-def group(name: str, *frames: tuple[bytes, int]) -> GroupBatch:
-    made = tuple(Frame(data, messages, 0) for data, messages in frames)
-    return GroupBatch(name, made, sum(messages for _, messages in frames), "100")
-
-
-def ids(count: int, prefix: str = "c") -> list[str]:
-    return [f"{prefix}{number}=" for number in range(count)]
-
-
-def engine(members: FakeMembers, poster: FakePoster, limits: Limits = FAST) -> Engine:
-    return Engine(members, poster, limits, random.Random(7).random)
-
-
-def later(seconds: float = 20.0) -> float:
-    return asyncio.get_running_loop().time() + seconds
+from groupcast.fanout.run import GROUPS_AT_ONCE
+from tests.unit.groupcast.fanout.support import (
+    ACCEPTED,
+    ERROR,
+    FAST,
+    GONE,
+    LATE,
+    REFUSED,
+    THROTTLED,
+    FakeMembers,
+    FakePoster,
+    engine,
+    group,
+    ids,
+    later,
+)
 
 
 async def test_everyone_gets_every_frame_in_order() -> None:
@@ -170,6 +94,7 @@ async def test_what_never_works_is_handed_off() -> None:
     assert (report.total("delivered"), report.total("handed_off")) == (27, 3)
     assert poster.attempts["c3=", b"1"] == FAST.attempts_max
     assert report.groups[0].left_over
+    assert report.groups[0].leftovers == (Leftover("a", ("1.0", "1.1", "1.2"), ("c3=",)),)
 
 
 async def test_at_the_stop_nothing_new_is_sent_and_the_rest_is_left_over() -> None:
@@ -179,6 +104,8 @@ async def test_at_the_stop_nothing_new_is_sent_and_the_rest_is_left_over() -> No
     report = await engine(members, poster).deliver([group("a", (b"1", 1))], later(0.05))
     assert report.groups[0].left_over
     assert report.total("handed_off") == report.total("members")
+    named = [one for leftover in report.groups[0].leftovers for one in leftover.connection_ids]
+    assert sorted(named) == sorted(members.groups["a"][: report.total("members")])
 
 
 async def test_a_stop_before_the_first_page_leaves_the_group_unread() -> None:
@@ -228,3 +155,121 @@ async def test_a_small_group_does_not_wait_for_a_large_one() -> None:
     await engine(members, poster).deliver([group("a", (b"1", 1)), group("b", (b"2", 1))], later())
     last_of_small = max(index for index, name in enumerate(order) if name == "b")
     assert last_of_small < 1000
+
+
+async def test_leftovers_name_what_is_still_owed() -> None:
+    """Who got the first frame is owed the others; those who are owed the same stand together."""
+    stuck = {"c3=": b"2", "c4=": b"1", "c5=": b"2", "c6=": b"3"}
+    poster = FakePoster(lambda connection, data, _: ERROR if stuck.get(connection) == data else ACCEPTED)
+    members = FakeMembers({"a": ids(10)})
+    report = await engine(members, poster).deliver([group("a", (b"1", 1), (b"2", 2), (b"3", 1))], later())
+    (served,) = report.groups
+    assert [replace(one, connection_ids=tuple(sorted(one.connection_ids))) for one in served.leftovers] == [
+        Leftover("a", ("1.0", "2.0", "2.1", "3.0"), ("c4=",)),
+        Leftover("a", ("2.0", "2.1", "3.0"), ("c3=", "c5=")),
+        Leftover("a", ("3.0",), ("c6=",)),
+    ]
+    assert (served.handed_off, served.delivered) == (4 + 2 * 3 + 1, 40 - 11)
+
+
+async def test_stragglers_are_not_waited_for() -> None:
+    """When only retries are left that begin after the grace, they are handed off at once."""
+    poster = FakePoster(lambda connection, *_: ERROR if connection in {"c3=", "c4="} else ACCEPTED)
+    members = FakeMembers({"a": ids(50)})
+    report = await engine(members, poster, LATE).deliver([group("a", (b"1", 1))], later())
+    assert (report.total("delivered"), report.total("handed_off")) == (48, 2)
+    assert poster.attempts["c3=", b"1"] == 1
+
+
+async def test_a_slow_client_is_known_again() -> None:
+    """Its 429s add up from one invocation to the next, though each hands it off after the first."""
+    poster = FakePoster(lambda connection, *_: THROTTLED if connection == "c7=" else ACCEPTED)
+    served = engine(FakeMembers({"a": ids(50)}), poster, LATE)
+    reports = [await served.deliver([group("a", (b"1", 1))], later()) for _ in range(4)]
+    assert [report.total("handed_off") for report in reports] == [1, 1, 1, 0]
+    assert poster.deleted == ["c7="]
+
+
+async def test_a_straggler_is_tried_again_while_others_are_served() -> None:
+    """The grace begins when all others are done: until then every retry is free."""
+
+    def answer(connection: str, _: bytes, attempt: int) -> PostResult | None:
+        if connection == "c0=":
+            return None
+        if connection == "c3=" and attempt < 5:
+            return ERROR
+        if connection == "c3=":
+            asyncio.get_running_loop().call_soon(poster.held["c0="])
+        return ACCEPTED
+
+    poster = FakePoster(answer)
+    members = FakeMembers({"a": ids(10)})
+    limits = replace(FAST, grace_s=0.0)
+    report = await engine(members, poster, limits).deliver([group("a", (b"1", 1))], later())
+    assert report.total("delivered") == 10
+
+
+async def test_a_straggler_is_tried_again_while_members_are_read() -> None:
+    """The next page is waited for anyway."""
+    served = asyncio.Event()
+
+    class SlowToRead(FakeMembers):
+        async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
+            yield self.groups[group_id]
+            await served.wait()
+
+    def answer(_connection: str, _data: bytes, attempt: int) -> PostResult:
+        if attempt < 5:
+            return ERROR
+        served.set()
+        return ACCEPTED
+
+    limits = replace(FAST, grace_s=0.0)
+    members = SlowToRead({"a": ["c1="]})
+    report = await engine(members, FakePoster(answer), limits).deliver([group("a", (b"1", 1))], later())
+    assert report.total("delivered") == 1
+
+
+async def test_stragglers_of_many_groups_keep_no_group_from_its_turn() -> None:
+    """A group that only has retries left makes room for the next one."""
+    names = [f"g{number}" for number in range(GROUPS_AT_ONCE * 2 + 1)]
+    poster = FakePoster(lambda connection, *_: ERROR if connection.endswith("0=") else ACCEPTED)
+    members = FakeMembers({name: ids(5, name) for name in names})
+    report = await engine(members, poster, LATE).deliver([group(name, (b"1", 1)) for name in names], later())
+    assert report.total("delivered") == 4 * len(names)
+    assert report.total("handed_off") == len(names)
+
+
+async def test_a_listed_batch_goes_to_exactly_its_connections() -> None:
+    """Who else is in the group is not asked for; who has gone is removed as usual."""
+    poster = FakePoster(lambda connection, *_: GONE if connection == "c1=" else ACCEPTED)
+    members = FakeMembers({})
+    batch = group("a", (b"1", 1), connections=["c1=", "c2="])
+    report = await engine(members, poster).deliver([batch], later())
+    assert poster.received == {"c2=": [b"1"]}
+    assert members.discarded == ["c1="]
+    assert not report.groups[0].left_over
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_nothing_is_lost(seed: int) -> None:
+    """Whatever posts meet and whenever it stops: what a connection did not get, a leftover names, once."""
+    dice = random.Random(seed)
+    answers = (ACCEPTED, ERROR, THROTTLED)
+    poster = FakePoster(lambda *_: dice.choices(answers, (60, 20, 20))[0])
+    members = FakeMembers({"a": ids(1200, "a"), "b": ids(30, "b")}, page_size=200)
+    limits = replace(FAST, grace_s=dice.choice((0.0, 0.005)), share_floor=1.0)
+    frames = ((b"1", 2), (b"2", 1), (b"3", 3))
+    groups = [group("a", *frames), group("b", *frames)]
+    report = await engine(members, poster, limits).deliver(groups, later(dice.choice((0.02, 0.05, 20))))
+    every = ("1.0", "1.1", "2.0", "3.0", "3.1", "3.2")
+    got = {b"1": every[:2], b"2": every[2:3], b"3": every[3:]}
+    for served in report.groups:
+        owed: dict[str, tuple[str, ...]] = {}
+        for leftover in served.leftovers:
+            for connection in leftover.connection_ids:
+                assert connection not in owed
+                owed[connection] = leftover.message_ids
+        for connection in members.groups[served.group_id][: served.members]:
+            received = [one for data in poster.received.get(connection, ()) for one in got[data]]
+            assert (*received, *owed.get(connection, ())) == every

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupcast.fanout.pace import RECENT_RESULTS, UNLIKELY, Limits, Pace
+from groupcast.fanout.pace import PATIENT, RECENT_RESULTS, SUSPECTS_MAX, Limits, Pace
 
 LIMITS = Limits(window_start=64, window_max=256)
 
@@ -12,7 +12,7 @@ def test_the_window_grows_by_a_step_a_round() -> None:
     """One step after as many accepted posts as the window holds."""
     pace = Pace(LIMITS)
     for _ in range(64):
-        pace.accepted()
+        pace.accepted("other=")
     assert pace.window == 64 + LIMITS.window_step
 
 
@@ -20,11 +20,10 @@ def test_one_slow_client_does_not_shrink_the_window() -> None:
     """However often one connection is turned away, the account is not throttled."""
     pace = Pace(LIMITS)
     for _ in range(3000):
-        pace.accepted()
+        pace.accepted("other=")
         pace.throttled("slow=")
     assert not pace.account_throttled
     assert pace.window == LIMITS.window_max
-    assert pace.throttled("slow=") ** 4 < UNLIKELY < pace.throttled("slow=") ** 3
 
 
 def test_many_turned_away_halve_the_window_once_a_round() -> None:
@@ -39,33 +38,58 @@ def test_many_turned_away_halve_the_window_once_a_round() -> None:
     assert pace.window == 16
 
 
+def streak(pace: Pace) -> int:
+    """How many 429s in a row it takes for a client to be slow."""
+    return next(number for number in range(1, 1000) if pace.throttled("slow="))
+
+
+def test_four_in_a_row_tell_a_slow_client() -> None:
+    """Where nobody else is turned away; also where there is nobody else."""
+    pace = Pace(LIMITS)
+    assert streak(pace) == 4
+    for _ in range(1000):
+        pace.accepted("other=")
+    assert streak(pace) == 4
+
+
+def test_patience_asks_for_more() -> None:
+    """Nine in a row, where only those are met who had trouble already."""
+    assert streak(Pace(PATIENT)) == 9
+
+
+def test_a_streak_ends_with_a_post_that_is_taken() -> None:
+    """However many it met before."""
+    pace = Pace(LIMITS)
+    for _ in range(20):
+        assert not any(pace.throttled("client=") for _ in range(3))
+        pace.accepted("client=")
+
+
 def test_a_throttled_account_makes_nobody_slow() -> None:
     """While everyone is turned away, one more 429 is what was to be expected."""
     pace = Pace(LIMITS)
-    for number in range(64):
-        pace.throttled(f"connection-{number}=")
-    assert pace.throttled("connection-1=") > 0.9
+    for _ in range(20):
+        assert not any(pace.throttled(f"connection-{number}=") for number in range(64))
 
 
 def test_a_slow_client_is_told_apart_on_a_throttled_account() -> None:
-    """Where others are turned away three times in ten, a streak is bad luck up to eleven, not to thirteen."""
+    """Where others are turned away three times in ten, ten in a row are bad luck, thirteen are not."""
     pace = Pace(LIMITS)
     for number in range(1000):
         if number % 10 < 3:
             pace.throttled(f"connection-{number}=")
         else:
-            pace.accepted()
-    likely = pace.throttled("slow=")
-    assert likely**13 < UNLIKELY < likely**10
+            pace.accepted(f"connection-{number}=")
+    assert 10 < streak(pace) <= 13
 
 
-def test_a_client_that_is_alone_can_be_slow() -> None:
-    """A group of one has no others to compare with."""
+def test_suspects_are_remembered_in_a_bounded_number() -> None:
+    """The oldest is forgotten for one more."""
     pace = Pace(LIMITS)
-    odds = 1.0
-    for _ in range(4):
-        odds *= pace.throttled("slow=")
-    assert odds < UNLIKELY
+    assert not any(pace.throttled("first=") for _ in range(3))
+    for number in range(SUSPECTS_MAX):
+        pace.throttled(f"connection-{number}=")
+    assert not any(pace.throttled("first=") for _ in range(3))
 
 
 def test_failures_are_given_up_after_named_attempts() -> None:
@@ -80,7 +104,7 @@ def test_an_account_recovers() -> None:
     for number in range(64):
         pace.throttled(f"connection-{number}=")
     for _ in range(RECENT_RESULTS * 40):
-        pace.accepted()
+        pace.accepted("other=")
     assert not pace.account_throttled
     assert pace.window == LIMITS.window_max
 
@@ -93,7 +117,7 @@ def test_the_window_stays_within_its_limits(results: list[str]) -> None:
         if connection_id:
             pace.throttled(connection_id)
         else:
-            pace.accepted()
+            pace.accepted("other=")
         assert LIMITS.window_min <= pace.window <= LIMITS.window_max
 
 

@@ -1,0 +1,190 @@
+"""`python -m loadtest`: run, calibrate, capacity, compare, report."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from loadtest import capacity, compare, report
+from loadtest import options as given
+from loadtest.errors import LoadTestError, ScenarioError
+from loadtest.floor import calibrate, floor_of
+from loadtest.live import LiveView
+from loadtest.localstack import local_stack
+from loadtest.result import ERROR, EXIT_CODES, INTERRUPTED
+from loadtest.runner import Session, run
+from loadtest.summary import calibration_text, summary_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadtest.result import Result
+    from loadtest.scenario import Scenario
+
+USAGE = 2
+BUILD = Path("build/loadtest")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code: 0 pass, 1 run error, 2 usage, 3 threshold failed, 4 not measured,
+    130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(arguments)
+    options.command_line = arguments
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return int(runner.run(options.main(options)))
+    except ScenarioError as error:
+        print(f"loadtest: {error}", file=sys.stderr)
+        return USAGE
+    except LoadTestError as error:
+        print(f"loadtest: {error}", file=sys.stderr)
+        return EXIT_CODES[ERROR]
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return EXIT_CODES[INTERRUPTED]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    running = commands.add_parser("run", help="put a load on a chat and say how late deliveries are")
+    _add_run_arguments(running)
+    running.set_defaults(main=_run)
+    calibrating = commands.add_parser("calibrate", help="measure what the harness itself takes")
+    given.add_scenario_arguments(calibrating)
+    calibrating.add_argument("--json", type=Path, metavar="FILE", help="gets the whole result")
+    calibrating.set_defaults(main=_calibrate)
+    for name, module, means in (
+        ("capacity", capacity, "raise the rate until an objective breaks"),
+        ("compare", compare, "measure two targets against each other, in pairs"),
+        ("report", report, "draw results that were written before"),
+    ):
+        command = commands.add_parser(name, help=means)
+        module.add_arguments(command)
+        command.set_defaults(main=module.main)
+    return parser
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", nargs="?", help="ws:// or wss://; without it, a local cloud just for this run")
+    given.add_scenario_arguments(parser)
+    parser.add_argument("--label", default="groupcast", help="what reports call the target")
+    parser.add_argument("--token-command", metavar="COMMAND", help="prints the token to connect with")
+    asked = parser.add_argument_group("what has to hold, such as 'delivery_ms:p(99)<250'")
+    default = " ".join(given.DEFAULT_THRESHOLDS)
+    asked.add_argument(
+        "--threshold", action="append", metavar="CONDITION", help=f"else exit 3 (default: {default})"
+    )
+    asked.add_argument("--abort-on", action="append", metavar="CONDITION", help="else the run ends at once")
+    asked.add_argument(
+        "--calibrate",
+        type=given.duration_s,
+        default=given.CALIBRATE_S,
+        metavar="TIME",
+        help="on a null server before the run, for the floor; 0: not at all (default: %(default)gs)",
+    )
+    reports = parser.add_argument_group("reports")
+    for form in ("json", "csv", "html", "png"):
+        reports.add_argument(f"--{form}", type=Path, metavar="FILE")
+    reports.add_argument("--headless", action="store_true", help="no live table")
+    local = parser.add_argument_group("local cloud")
+    local.add_argument(
+        "--poll-interval-s", type=float, metavar="S", help="of the stream (default: as on AWS)"
+    )
+    local.add_argument("--timeline", type=Path, metavar="FILE", help="that `groupcast up` at URL writes")
+
+
+async def _run(options: argparse.Namespace) -> int:
+    scenario = given.scenario_of(options)
+    thresholds, abort_on = given.thresholds_of(options)
+    if options.png and not options.html:
+        raise ScenarioError("--png is a picture of --html: give both")
+    stop = _stop_on_interrupt()
+    session = Session(
+        options.url or "",
+        options.label,
+        given.token_of(options.token_command),
+        thresholds=thresholds,
+        abort_on=abort_on,
+        timeline=options.timeline,
+        command=options.command_line,
+        stop=stop,
+    )
+    if options.calibrate:
+        _say(options, f"calibrating with {scenario.users} users on a null server …")
+        floor = floor_of(await calibrate(scenario, options.calibrate, stop))
+        session = replace(session, floor=floor)
+        if stop.is_set():
+            return EXIT_CODES[INTERRUPTED]
+    async with AsyncExitStack() as stack:
+        if options.url is None:
+            _say(options, "starting a local cloud …")
+            opened = local_stack(BUILD, poll_interval_s=options.poll_interval_s)
+            cloud = await stack.enter_async_context(opened)
+            session = replace(session, url=cloud.gateway_url, timeline=cloud.timeline)
+        result = await run(scenario, session, live=_live(options, scenario))
+    _write(result, options)
+    print(summary_text(result))
+    return result.verdict.exit_code
+
+
+async def _calibrate(options: argparse.Namespace) -> int:
+    scenario = given.scenario_of(options)
+    result = await calibrate(scenario, scenario.duration_s, _stop_on_interrupt())
+    if options.json:
+        _write_bytes(options.json, result.to_json())
+    print(calibration_text(result))
+    return EXIT_CODES[INTERRUPTED] if result.verdict.status == INTERRUPTED else 0
+
+
+def _stop_on_interrupt() -> asyncio.Event:
+    """Set by the first Ctrl-C; the second one ends everything at once."""
+    stop = asyncio.Event()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def interrupted() -> None:
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted)
+    return stop
+
+
+def _live(options: argparse.Namespace, scenario: Scenario) -> LiveView | None:
+    return None if options.headless else LiveView(scenario, sys.stderr)
+
+
+def _say(options: argparse.Namespace, text: str) -> None:
+    if not options.headless:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _write(result: Result, options: argparse.Namespace) -> None:
+    if options.json:
+        _write_bytes(options.json, result.to_json())
+    if options.csv:
+        report.write_csv(result.to_dict(), options.csv)
+    if options.html:
+        report.write_html(result.to_dict(), options.html)
+    if options.png:
+        try:
+            report.write_png(options.html, options.png)
+        except LoadTestError as error:
+            # The run is what it is, with or without a picture.
+            print(f"loadtest: {error}", file=sys.stderr)
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

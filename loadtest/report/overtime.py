@@ -1,0 +1,237 @@
+"""Charts whose x axis is the run's time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from loadtest.report import scales, words
+from loadtest.report.markup import joined, tag
+from loadtest.report.plot import (
+    BOTTOM_PX,
+    HALF_PX,
+    LEFT_PX,
+    NO_WORDS,
+    TOP_PX,
+    WIDE_PX,
+    Hover,
+    Point,
+    Words,
+    axes,
+    band,
+    end_labels,
+    label,
+    line,
+    ms_words,
+    picture,
+    steps,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from loadtest.report.markup import Markup
+    from loadtest.report.scales import Scale
+
+    Row = Mapping[str, Any]
+
+# More points than this are closer together than pixels are.
+MAX_POINTS = 480
+# Room for what stands at the right: names of lines, or half of the last tick.
+_NAMES_PX = 56.0
+_TICK_PX = 20.0
+_LONG_S = 120
+_WORST = ("users", "p50", "p90", "p99", "max", "loop_lag_ms_max", "cpu")
+_SUMMED = ("sent", "expected", "delivered")
+
+
+def thinned(series: Sequence[Row], at_most: int = MAX_POINTS) -> list[Row]:
+    """At most so many rows: counts are summed, everything else is the worst of the seconds put together."""
+    together = -(-len(series) // at_most)
+    if together <= 1:
+        return list(series)
+    return [_merged(series[at : at + together]) for at in range(0, len(series), together)]
+
+
+def _merged(rows: Sequence[Row]) -> Row:
+    worst = {key: max((row[key] for row in rows if row.get(key) is not None), default=None) for key in _WORST}
+    summed = {key: sum(row[key] for row in rows) for key in _SUMMED}
+    return {"t_s": rows[0]["t_s"], "seconds": len(rows), **worst, **summed}
+
+
+def latency(
+    rows: Sequence[Row],
+    *,
+    limits: Sequence[tuple[str, float]] = (),
+    stages: Sequence[tuple[float, str]] = (),
+) -> Markup:
+    """Bands from the median up to the slowest delivery.
+
+    `limits` are thresholds (name, ms), `stages` where a stage begins (seconds, name).
+    """
+    time = _time(rows, WIDE_PX)
+    shown = [row[key] for row in rows for key in ("p50", "p90", "p99", "max") if row[key] is not None]
+    height = 330.0
+    y = scales.fitting([*shown, *(limit for _, limit in limits)], height - BOTTOM_PX, TOP_PX)
+
+    def at(*keys: str) -> list[Point]:
+        return [_place(time, y, row, keys) for row in rows]
+
+    lines = {"max": "q-max", "p99": "q-99", "p90": "q-90", "p50": "q-50"}
+    last = {key: next((row[key] for row in reversed(rows) if row[key] is not None), None) for key in lines}
+    right = time.end_px + 8
+    names = [((right, y.px(value)), key, lines[key]) for key, value in last.items() if value is not None]
+    return picture(
+        "latency",
+        "Delivery latency over time",
+        _range_in_words(rows),
+        (WIDE_PX, height),
+        axes(time, y, _time_words(rows), ms_words(y)),
+        band(at("p99", "p90"), at("max"), "q-max"),
+        band(at("p90"), at("p99", "max"), "q-99"),
+        band(at("p50"), at("p90", "max"), "q-90"),
+        *(line(at(key), kind) for key, kind in lines.items()),
+        *(_limit(time, y, name, value) for name, value in limits),
+        *(_stage(time, y, name, begins_s) for begins_s, name in stages),
+        end_labels(names, TOP_PX, y.start_px),
+        hover=_hovers(time, rows, lambda row: [(key, words.ms(row[key])) for key in lines]),
+    )
+
+
+def deliveries(rows: Sequence[Row]) -> Markup:
+    """Deliveries against those expected, by the second their message was due; under them the users."""
+    time = _time(rows, HALF_PX)
+    height = 330.0
+    came = [row["delivered"] / _seconds(row) for row in rows]
+    due = [row["expected"] / _seconds(row) for row in rows]
+    upper = scales.linear([*came, *due], 206.0, TOP_PX)
+    lower = scales.linear([row["users"] for row in rows], height - BOTTOM_PX, 248.0, wanted_ticks=2)
+    delivered, expected = _stairs(time, upper, rows, came), _stairs(time, upper, rows, due)
+    users = _stairs(time, lower, rows, [row["users"] for row in rows])
+    return picture(
+        "deliveries",
+        "Delivered against expected",
+        f"{words.count(sum(row['delivered'] for row in rows))} of "
+        f"{words.count(sum(row['expected'] for row in rows))} expected deliveries came, "
+        f"with up to {words.plural(max(row['users'] for row in rows), 'user')}.",
+        (HALF_PX, height),
+        axes(time, upper, NO_WORDS, Words("deliveries a second", words.rate)),
+        band([(x, upper.start_px) for x, _ in delivered], delivered, "delivered"),
+        band(delivered, expected, "missing"),
+        line(expected, "expected"),
+        _lost_marks(time, upper, rows),
+        _key(time.end_px, TOP_PX - 14),
+        axes(time, lower, _time_words(rows), Words("users", words.count)),
+        band([(x, lower.start_px) for x, _ in users], users, "users"),
+        line(users, "users"),
+        hover=_hovers(
+            time,
+            rows,
+            lambda row: [(key, words.count(row[key])) for key in ("expected", "delivered", "users")],
+        ),
+    )
+
+
+def harness(rows: Sequence[Row]) -> Markup:
+    """The harness itself: how late its event loop was, and how busy its busiest process."""
+    time = _time(rows, HALF_PX)
+    height = 330.0
+    lag = scales.linear([row["loop_lag_ms_max"] or 0 for row in rows], 146.0, TOP_PX, wanted_ticks=4)
+    cpu = scales.Scale(0.0, 1.0, height - BOTTOM_PX, 204.0, (0.0, 0.5, 1.0))
+    return picture(
+        "harness",
+        "The harness over time",
+        f"Loop lag up to {words.ms(max((row['loop_lag_ms_max'] or 0 for row in rows), default=0))}, "
+        f"CPU up to {words.share(max((row['cpu'] or 0 for row in rows), default=0))} of one core.",
+        (HALF_PX, height),
+        axes(time, lag, NO_WORDS, Words("longest loop lag, ms", lambda tick: f"{tick:,g}")),
+        line([_place(time, lag, row, ("loop_lag_ms_max",)) for row in rows], "lag"),
+        axes(time, cpu, _time_words(rows), Words("CPU, share of a core", words.share)),
+        line([_place(time, cpu, row, ("cpu",)) for row in rows], "cpu"),
+        hover=_hovers(
+            time,
+            rows,
+            lambda row: [("loop lag", words.ms(row["loop_lag_ms_max"])), ("CPU", words.share(row["cpu"]))],
+        ),
+    )
+
+
+def _time(rows: Sequence[Row], width_px: float) -> Scale:
+    duration_s = rows[-1]["t_s"] + _seconds(rows[-1])
+    return scales.of_time(duration_s, LEFT_PX, width_px - (_NAMES_PX if width_px == WIDE_PX else _TICK_PX))
+
+
+def _seconds(row: Row) -> int:
+    # Only rows that were put together say how many seconds they are.
+    return int(row.get("seconds", 1))
+
+
+def _place(time: Scale, y: Scale, row: Row, keys: Sequence[str]) -> Point:
+    # The first of the statistics that had enough samples.
+    value = next((row[key] for key in keys if row[key] is not None), None)
+    return None if value is None else (time.px(row["t_s"]), y.px(value))
+
+
+def _stairs(time: Scale, y: Scale, rows: Sequence[Row], values: Sequence[float]) -> list[tuple[float, float]]:
+    places = [(time.px(row["t_s"]), y.px(value)) for row, value in zip(rows, values, strict=True)]
+    return steps(places, time.end_px)
+
+
+def _time_words(rows: Sequence[Row]) -> Words:
+    long = rows[-1]["t_s"] > _LONG_S
+    return Words("time since the start", lambda tick: words.moment(tick, long=long))
+
+
+def _limit(time: Scale, y: Scale, name: str, value: float) -> Markup:
+    at = y.px(value)
+    parts = (
+        tag("line", class_="limit", x1=time.start_px, x2=time.end_px, y1=at, y2=at),
+        label(time.start_px + 6, at - 5, name, "limit"),
+    )
+    return joined(parts)
+
+
+def _stage(time: Scale, y: Scale, name: str, begins_s: float) -> Markup:
+    at = time.px(begins_s)
+    parts = (
+        tag("line", class_="stage", x1=at, x2=at, y1=y.start_px, y2=y.end_px - 16),
+        label(at + 4, y.end_px - 8, name, "stage"),
+    )
+    return joined(parts)
+
+
+def _lost_marks(time: Scale, y: Scale, rows: Sequence[Row]) -> Markup:
+    # A handful lost among thousands would be too thin to see.
+    places = (
+        (row["t_s"] + _seconds(row) / 2, row["expected"] / _seconds(row))
+        for row in rows
+        if row["delivered"] < row["expected"]
+    )
+    return joined(tag("circle", class_="lost", cx=time.px(t_s), cy=y.px(rate), r=4) for t_s, rate in places)
+
+
+def _key(right_px: float, y_px: float) -> Markup:
+    parts = (
+        tag("line", class_="line expected", x1=right_px - 152, x2=right_px - 132, y1=y_px - 4, y2=y_px - 4),
+        label(right_px - 128, y_px, "expected", "tick"),
+        tag("rect", class_="area delivered", x=right_px - 68, y=y_px - 9, width=10, height=10),
+        label(right_px - 54, y_px, "delivered", "tick"),
+    )
+    return tag("g", *parts, aria_hidden="true")
+
+
+def _hovers(
+    time: Scale, rows: Sequence[Row], told: Callable[[Row], Sequence[tuple[str, str]]]
+) -> list[Hover]:
+    long = rows[-1]["t_s"] > _LONG_S
+    return [Hover(time.px(row["t_s"]), words.moment(row["t_s"], long=long), told(row)) for row in rows]
+
+
+def _range_in_words(rows: Sequence[Row]) -> str:
+    slowest = max((row["max"] for row in rows if row["max"] is not None), default=None)
+    medians = [row["p50"] for row in rows if row["p50"] is not None]
+    if slowest is None or not medians:
+        return "No second had enough deliveries for a median."
+    return (
+        f"Second by second, the median lies between {words.ms(min(medians))} and {words.ms(max(medians))}; "
+        f"the slowest delivery took {words.ms(slowest)}."
+    )

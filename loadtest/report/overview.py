@@ -1,0 +1,74 @@
+"""Several runs on one page: how group size and target change when the last member has a message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from loadtest.report import distributions, verdicts, words
+from loadtest.report.cards import card, empty_card, figure, mark, table
+from loadtest.report.distributions import Size
+from loadtest.report.markup import Markup, tag, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Result = Mapping[str, Any]
+
+_HEAD = ("target", "members", "messages a second", "median", "p99", "max", "lost", "floor", "verdict")
+
+
+def overview(results: Sequence[Result]) -> tuple[str, Sequence[Markup]]:
+    """The title, and the page's parts."""
+    measured = [size_of(result) for result in results if verdicts.is_measured(result)]
+    title = headline(measured)
+    header = tag(
+        "header",
+        tag("p", text(f"groupcast load test · {words.plural(len(results), 'run')}"), class_="over"),
+        tag("h1", text(title[0].upper() + title[1:])),
+    )
+    drawn = [size for size in measured if size.max is not None]
+    if drawn:
+        lead = "From when a message was due until the last member of its group had it."
+        chart = card("by-size", "Group size against completion", lead, figure(distributions.by_size(drawn)))
+    else:
+        chart = empty_card("by-size", "Group size against completion")
+    return title, (header, tag("main", chart, _runs(results)))
+
+
+def headline(sizes: Sequence[Size]) -> str:
+    """`last of 5,000 members: groupcast 310 ms, aioboto3 2,450 ms`, for the largest group there is."""
+    largest = max((size.members for size in sizes), default=0)
+    told = [f"{size.label} {words.ms(size.p50)}" for size in sizes if size.members == largest]
+    if not told:
+        return "nothing was measured"
+    return f"last of {words.plural(largest, 'member')}: {', '.join(told)} (median)"
+
+
+def size_of(result: Result) -> Size:
+    """A run as a point; with several groups, the members of the largest."""
+    complete = result["metrics"]["group_complete_ms"]
+    members = max((row["members"] for row in result["groups"]), default=0)
+    return Size(result["target"]["label"], members, complete["p50"], complete["p99"], complete["max"])
+
+
+def _runs(results: Sequence[Result]) -> Markup:
+    rows = []
+    for result in sorted(results, key=lambda one: (size_of(one).members, size_of(one).label)):
+        size, floor = size_of(result), result["health"]["floor_ms"]
+        is_measured, lost = verdicts.is_measured(result), result["ledger"]["lost"]
+        status = result["verdict"]["status"]
+        rows.append(
+            (
+                text(size.label),
+                text(words.count(size.members)),
+                text(words.rate(result["scenario"]["rate"])),
+                *(
+                    text(words.ms(value) if is_measured else "not measured")
+                    for value in (size.p50, size.p99, size.max)
+                ),
+                mark(words.count(lost), good=not lost),
+                text(words.ms(floor["p50"]) if floor else "not calibrated"),
+                mark(verdicts.STATUS_WORDS.get(status, status), good=status == "pass"),
+            )
+        )
+    return card("runs", "The runs", None, table("The runs", _HEAD, rows))

@@ -1,0 +1,182 @@
+"""The parts of the page that are charts, each with its table behind it."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from loadtest.report import distributions, overtime, verdicts, words
+from loadtest.report.cards import as_text, card, empty_card, figure, table, table_behind
+from loadtest.report.markup import Markup, joined, tag, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Result = Mapping[str, Any]
+
+MAX_GROUP_ROWS = 12
+# So few rows need not be folded away.
+OPEN_ROWS = 4
+_CURVES = {
+    "ack_ms": ("curve-ack", "ack"),
+    "delivery_ms": ("curve-delivery", "each delivery"),
+    "group_complete_ms": ("curve-complete", "last delivery"),
+}
+_METRICS = {
+    "connect_ms": "connect",
+    "ack_ms": "ack to the sender",
+    "delivery_ms": "each delivery",
+    "group_complete_ms": "last delivery of a message",
+}
+_STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99_9", "max")
+_PARTS = {
+    "accepted_to_stored": ("stored", "part-0", "The gateway took the frame; sendMessage stored the message."),
+    "stored_to_read": ("stream read", "part-1", "It waited in the table's stream, which is polled."),
+    "read_to_started": ("fan-out started", "part-2", "An environment of fanoutMessage took it."),
+    "started_to_posted": ("fan-out", "part-3", "It was posted to every member."),
+    "posted_to_received": ("received", "part-4", "The gateway pushed it, and the receivers had it."),
+}
+
+
+def latency(result: Result) -> Markup:
+    rows = overtime.thinned(result["series"])
+    if all(row["max"] is None for row in rows):
+        return empty_card("latency-over-time", "Latency over time")
+    statistics = ("p50", "p90", "p99", "max")
+    by_second = [
+        (row["t_s"], words.count(row["users"]), *(words.ms(row[key]) for key in statistics)) for row in rows
+    ]
+    return card(
+        "latency-over-time",
+        "Latency over time",
+        f"From when a message was due until each member had it; {_grain(result, rows)}"
+        f"{verdicts.caveat(result)}",
+        figure(overtime.latency(rows, limits=verdicts.limits(result), stages=_stage_marks(result))),
+        table_behind("Delivery latency by second", ("second", "users", *statistics), by_second),
+    )
+
+
+def percentiles(result: Result) -> Markup:
+    metrics = result["metrics"]
+    curves = {kind: (name, metrics[metric]["curve"]) for metric, (kind, name) in _CURVES.items()}
+    if not any(curve for _, curve in curves.values()):
+        return empty_card("percentile-curve", "Percentiles")
+    rows = [
+        (
+            name,
+            words.count(metrics[metric]["count"]),
+            *(words.ms(metrics[metric][key]) for key in _STATISTICS),
+        )
+        for metric, name in _METRICS.items()
+    ]
+    head = ("metric", "samples", *(key.replace("_", ".") for key in _STATISTICS))
+    return card(
+        "percentile-curve",
+        "Percentiles",
+        "Each mark to the right is ten times rarer. A curve ends where fewer than 10 samples lie beyond it."
+        + verdicts.caveat(result),
+        figure(distributions.percentiles(curves)),
+        table_behind("Percentiles of each metric", head, rows),
+    )
+
+
+def deliveries(result: Result) -> Markup:
+    rows = overtime.thinned(result["series"])
+    if not rows:
+        return empty_card("delivered-against-expected", "Delivered against expected")
+    counts = ("users", "sent", "expected", "delivered")
+    by_second = [(row["t_s"], *(words.count(row[key]) for key in counts)) for row in rows]
+    return card(
+        "delivered-against-expected",
+        "Delivered against expected",
+        "By the second their message was due. What never came is red.",
+        figure(overtime.deliveries(rows)),
+        table_behind("Deliveries by second", ("second", *counts), by_second),
+    )
+
+
+def groups(result: Result) -> Markup:
+    every = [
+        distributions.Size(
+            row["group"],
+            row["members"],
+            row["complete_ms_p50"],
+            row["complete_ms_p99"],
+            row["complete_ms_max"],
+        )
+        for row in result["groups"]
+    ]
+    slowest_first = sorted(every, key=lambda size: size.max or 0, reverse=True)
+    shown = sorted(slowest_first[:MAX_GROUP_ROWS], key=lambda size: (size.members, size.label))
+    if all(size.max is None for size in shown):
+        return empty_card("group-size", "Group size against completion")
+    left_out = len(every) > len(shown)
+    only = f" The {len(shown)} slowest of {words.plural(len(every), 'group')}." if left_out else ""
+    messages = [row["messages"] for row in result["groups"]]
+    by_group = [
+        (
+            size.label,
+            words.count(size.members),
+            words.count(number),
+            *map(words.ms, (size.p50, size.p99, size.max)),
+        )
+        for size, number in zip(every, messages, strict=True)
+    ]
+    return card(
+        "group-size",
+        "Group size against completion",
+        f"From when a message was due until the last member had it.{only}{verdicts.caveat(result)}",
+        figure(distributions.groups(shown)),
+        _groups_table(by_group),
+    )
+
+
+def _groups_table(rows: Sequence[Sequence[str]]) -> Markup:
+    caption, head = "Completion by group", ("group", "members", "messages", "p50", "p99", "max")
+    return (
+        table(caption, head, as_text(rows)) if len(rows) <= OPEN_ROWS else table_behind(caption, head, rows)
+    )
+
+
+def where(result: Result) -> Markup:
+    """Where the time goes; empty where the target could not tell."""
+    parts = result["where"]
+    if not parts:
+        return Markup("")
+    bars = [
+        distributions.Bar(name, [(told, parts[key][statistic]) for key, (told, _, _) in _PARTS.items()])
+        for statistic, name in (("p50", "median"), ("p90", "p90"), ("p99", "p99"))
+        if all(parts[key][statistic] is not None for key in _PARTS)
+    ]
+    classes = {told: kind for told, kind, _ in _PARTS.values()}
+    drawn = distributions.stacked("where", "Where the time goes", bars, classes) if bars else None
+    rows = [
+        (
+            joined((tag("span", class_=f"swatch {kind}"), text(told))),
+            text(meaning),
+            *(text(words.ms(parts[key][statistic])) for statistic in ("p50", "p90", "p99", "max")),
+        )
+        for key, (told, kind, meaning) in _PARTS.items()
+    ]
+    return card(
+        "where-the-time-goes",
+        "Where the time goes",
+        "AWS polls the stream four times a second: a message waits 0 to 250 ms before its fan-out begins. "
+        "Each part has its own slowest messages, so a bar of p99s is longer than the p99 of the whole."
+        + verdicts.caveat(result),
+        *([figure(drawn)] if drawn else []),
+        table("Parts of a delivery", ("part", "meaning", "median", "p90", "p99", "max"), rows, words_in=2),
+    )
+
+
+def _stage_marks(result: Result) -> list[tuple[float, str]]:
+    stages = result["scenario"]["stages"]
+    begins_s = accumulate((stage["duration_s"] for stage in stages), initial=0.0)
+    marks = [(at, words.plural(stage["users"], "user")) for at, stage in zip(begins_s, stages, strict=False)]
+    # The first begins where the axis does.
+    return marks[1:]
+
+
+def _grain(result: Result, rows: Sequence[object]) -> str:
+    together = -(-len(result["series"]) // len(rows))
+    return "one point a second." if together == 1 else f"each point is the worst of {together} seconds."

@@ -1,0 +1,15 @@
+"""The boundary between what asks AWS's JSON services for something and what carries it out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Calls(Protocol):
+    """One service: `json_api.JsonApi`, or what stands in for it in a test of faults."""
+
+    async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out an operation and return its output. Raises GroupcastError."""

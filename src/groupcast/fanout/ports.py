@@ -1,0 +1,40 @@
+"""What the engine needs of the world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from groupcast.aws.management import PostResult
+
+
+class Post(Protocol):
+    """One body, ready to be sent to many connections."""
+
+    def send(self, connection_id: str, on_result: Callable[[str, PostResult], None]) -> None:
+        """Post once; `on_result` gets the id and what became of it, once, and never from within `send`."""
+
+
+class Poster(Protocol):
+    """What posts to connections, and closes them."""
+
+    async def batch(self, data: bytes) -> Post:
+        """Prepare a body."""
+
+    async def delete(self, connection_id: str) -> PostResult:
+        """Close a connection."""
+
+
+class Members(Protocol):
+    """Who is in a group, and how one is removed."""
+
+    def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
+        """Connection ids of a group, a page at a time."""
+
+    def discard(self, connection_id: str) -> None:
+        """Remove a connection some time before `flush` returns."""
+
+    async def flush(self) -> None:
+        """Return when all that was discarded is removed."""

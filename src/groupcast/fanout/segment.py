@@ -1,0 +1,149 @@
+"""One invocation of fanoutSegment: what others left over is finished, or goes back into the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from groupcast.fanout.batch import GroupBatch, pack
+from groupcast.fanout.leftover import Leftover, from_body, to_body
+from groupcast.fanout.queue import Outgoing, failure_message
+from groupcast.fanout.result import Rejected, Result, times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from groupcast.fanout.engine import Engine
+    from groupcast.fanout.queue import Queue
+    from groupcast.fanout.report import Report
+    from groupcast.tables.messages import Loaded, StoredMessages
+
+# A leftover is tried so often, the waits between doubling from one second: about two minutes in all. A
+# client that was away longer asks for what it missed by `since`.
+TRIES_MAX = 8
+DELAY_MAX_S = 60
+
+
+class Segments:
+    """Delivers leftovers, each to exactly the connections that it names."""
+
+    def __init__(
+        self, engine: Engine, messages: StoredMessages, leftovers: Queue, failures: Queue, *, frame_bytes: int
+    ) -> None:
+        self._engine = engine
+        self._messages = messages
+        self._leftovers = leftovers
+        self._failures = failures
+        self._frame_bytes = frame_bytes
+
+    async def deliver(self, records: Sequence[Mapping[str, Any]], remaining_s: float) -> Result:
+        """Deliver a batch of the queue. `again` of the result are ids of queue messages.
+
+        Those are left to the queue's redrive policy: neither could they be finished, nor what they still
+        owe be put into a queue.
+        """
+        bounds = times(asyncio.get_running_loop().time(), remaining_s)
+        segments, sorted_out = _read(records)
+        loaded = await self._messages.load(
+            {one for segment in segments for one in segment.leftover.message_ids}, bounds.stop_at
+        )
+        readable, unreadable = _by_readability(segments, loaded)
+        batches = [batch for segment in readable if (batch := self._batch(segment, loaded)) is not None]
+        report = await self._engine.deliver(batches, bounds.stop_at)
+        for segment in (*unreadable, *_left_over(readable, report)):
+            sorted_out.add(segment)
+        untaken = await self._put(sorted_out, bounds.give_up_at)
+        return Result(report, tuple(sorted_out.rejected), tuple(dict.fromkeys(untaken)))
+
+    def _batch(self, segment: _Segment, loaded: Loaded) -> GroupBatch | None:
+        """What there is to deliver: a message that has expired, and is nobody's any more, is left out."""
+        leftover = segment.leftover
+        found = [loaded.messages[one] for one in leftover.message_ids if one in loaded.messages]
+        messages = sorted(
+            (message for message in found if message.group_id == leftover.group_id),
+            key=lambda message: message.seq,
+        )
+        if not messages or not leftover.connection_ids:
+            return None
+        return GroupBatch(
+            leftover.group_id,
+            tuple(pack(leftover.group_id, messages, self._frame_bytes)),
+            len(messages),
+            segment.item_identifier,
+            leftover.connection_ids,
+        )
+
+    async def _put(self, sorted_out: _SortedOut, give_up_at: float) -> list[str]:
+        """Send everything that is not done; return the identifiers of what no queue took."""
+        untaken: list[str] = []
+        for queue, outgoing in ((self._leftovers, sorted_out.back), (self._failures, sorted_out.failed)):
+            taken = await queue.send([message for _, message in outgoing], give_up_at)
+            untaken += [one for (one, _), ok in zip(outgoing, taken, strict=True) if not ok]
+        return untaken
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A leftover, and the queue's id of the message that it came in."""
+
+    item_identifier: str
+    leftover: Leftover
+
+
+class _SortedOut:
+    """What goes into which queue, each with the identifier of the message it came in."""
+
+    def __init__(self) -> None:
+        self.back: list[tuple[str, Outgoing]] = []
+        self.failed: list[tuple[str, Outgoing]] = []
+        self.rejected: list[Rejected] = []
+
+    def add(self, segment: _Segment) -> None:
+        """Put a segment that was tried back, or give it up."""
+        leftover = replace(segment.leftover, tries=segment.leftover.tries + 1)
+        body = to_body(leftover)
+        if leftover.tries < TRIES_MAX:
+            delay_s = min(2 ** (leftover.tries - 1), DELAY_MAX_S)
+            self.back.append((segment.item_identifier, Outgoing(body, delay_s)))
+        else:
+            self.reject(segment.item_identifier, f"not delivered in {TRIES_MAX} tries", body)
+
+    def reject(self, item_identifier: str, reason: str, body: str) -> None:
+        message = failure_message(reason, item_identifier, {"body": body})
+        self.failed.append((item_identifier, message))
+        self.rejected.append(Rejected(item_identifier, reason))
+
+
+def _read(records: Iterable[Mapping[str, Any]]) -> tuple[list[_Segment], _SortedOut]:
+    segments, sorted_out = [], _SortedOut()
+    for record in records:
+        try:
+            segments.append(_Segment(record["messageId"], from_body(record["body"])))
+        except ValueError as error:
+            sorted_out.reject(record["messageId"], f"{type(error).__name__}: {error}", record["body"])
+    return segments, sorted_out
+
+
+def _by_readability(segments: Iterable[_Segment], loaded: Loaded) -> tuple[list[_Segment], list[_Segment]]:
+    """Segments whose messages are known, there or not, and those of which one could not be read."""
+    readable: list[_Segment] = []
+    unreadable: list[_Segment] = []
+    for segment in segments:
+        unread = not loaded.unread.isdisjoint(segment.leftover.message_ids)
+        (unreadable if unread else readable).append(segment)
+    return readable, unreadable
+
+
+def _left_over(segments: Iterable[_Segment], report: Report) -> list[_Segment]:
+    """What the engine did not get done of each segment, with the tries that this one had before."""
+    by_identifier = {segment.item_identifier: segment for segment in segments}
+    found: list[_Segment] = []
+    for group in report.groups:
+        segment = by_identifier[group.item_identifier]
+        # Unread: the time was over before its turn came.
+        left = (segment.leftover,) if group.unread else group.leftovers
+        found += [
+            _Segment(segment.item_identifier, replace(one, tries=segment.leftover.tries)) for one in left
+        ]
+    return found

@@ -1,0 +1,55 @@
+"""What both functions of the fan-out do with their result: answer Lambda, log, count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+if TYPE_CHECKING:
+    from groupcast.fanout.result import Result
+
+COUNTS = (
+    "members",
+    "pages",
+    "posts",
+    "delivered",
+    "gone",
+    "refused",
+    "handed_off",
+    "throttled",
+    "retried",
+    "slow_closed",
+)
+
+
+def conclude(result: Result) -> dict[str, Any]:
+    """Log and count a result; the answer that names what Lambda is to deliver again."""
+    _log(result)
+    _count(result)
+    return {"batchItemFailures": [{"itemIdentifier": one} for one in result.again]}
+
+
+def _log(result: Result) -> None:
+    report = result.report
+    summary: dict[str, Any] = {name: report.total(name) for name in COUNTS}
+    summary |= {
+        "groups": len(report.groups),
+        "delivery_ms_max": round(report.delivery_ms_max, 1),
+        "window": report.window,
+        "rejected": [{"item": bad.item_identifier, "reason": bad.reason} for bad in result.rejected],
+        "again": list(result.again),
+        "errors": [group.error for group in report.groups if group.error],
+    }
+    Logger().info("fan-out", extra=summary)
+
+
+def _count(result: Result) -> None:
+    metrics = Metrics()
+    for name in COUNTS:
+        metrics.add_metric(name, MetricUnit.Count, result.report.total(name))
+    metrics.add_metric("rejected", MetricUnit.Count, len(result.rejected))
+    for delivery_ms in result.report.delivery_ms:
+        metrics.add_metric("delivery_ms", MetricUnit.Milliseconds, delivery_ms)
+    metrics.flush_metrics()

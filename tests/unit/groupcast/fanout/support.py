@@ -1,0 +1,194 @@
+"""A poster whose answers a test chooses, members in lists, and AWS services with faults: no sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
+
+from groupcast.aws.errors import ServiceError
+from groupcast.aws.management import Outcome, PostResult
+from groupcast.fanout.batch import Frame, GroupBatch
+from groupcast.fanout.engine import Engine
+from groupcast.fanout.pace import Limits
+from groupcast.model import Message, iso_ms
+from groupcast.tables.items import encode
+
+# Real waits, only shorter; the grace is longer than any pause of the machine that runs the test.
+FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005, grace_s=5.0)
+# A retry that begins after any grace, unless the dice say so.
+LATE = Limits(retry_base_s=1000.0, retry_cap_s=1000.0)
+ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
+GONE = PostResult(Outcome.GONE, 410)
+THROTTLED = PostResult(Outcome.THROTTLED, 429)
+ERROR = PostResult(Outcome.RETRYABLE, 500)
+REFUSED = PostResult(Outcome.REFUSED, 413, "PayloadTooLargeException")
+
+Answer = Callable[[str, bytes, int], PostResult | None]
+
+
+class FakePoster:
+    """Answers each post with `answer(connection_id, data, attempt)`; None answers when it is released."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.received: dict[str, list[bytes]] = {}
+        self.attempts: Counter[tuple[str, bytes]] = Counter()
+        self.deleted: list[str] = []
+        self.in_flight = 0
+        self.in_flight_max = 0
+        self.held: dict[str, Callable[[], None]] = {}
+        self.prepare_s = 0.0
+
+    async def batch(self, data: bytes) -> FakePost:
+        await asyncio.sleep(self.prepare_s)
+        return FakePost(self, data)
+
+    async def delete(self, connection_id: str) -> PostResult:
+        self.deleted.append(connection_id)
+        return PostResult(Outcome.ACCEPTED, 204)
+
+
+class FakePost:
+    def __init__(self, poster: FakePoster, data: bytes) -> None:
+        self._poster = poster
+        self._data = data
+
+    def send(self, connection_id: str, on_result: Callable[[str, PostResult], None]) -> None:
+        poster = self._poster
+        poster.attempts[connection_id, self._data] += 1
+        poster.in_flight += 1
+        poster.in_flight_max = max(poster.in_flight_max, poster.in_flight)
+        result = poster.answer(connection_id, self._data, poster.attempts[connection_id, self._data])
+        if result is None:
+            poster.held[connection_id] = lambda: self._done(connection_id, on_result, ACCEPTED)
+            return
+        if result.outcome is Outcome.ACCEPTED:
+            poster.received.setdefault(connection_id, []).append(self._data)
+        asyncio.get_running_loop().call_soon(self._done, connection_id, on_result, result)
+
+    def _done(
+        self, connection_id: str, on_result: Callable[[str, PostResult], None], result: PostResult
+    ) -> None:
+        self._poster.in_flight -= 1
+        on_result(connection_id, result)
+
+
+class FakeMembers:
+    def __init__(self, groups: dict[str, list[str]], page_size: int = 100) -> None:
+        self.groups = groups
+        self.page_size = page_size
+        self.discarded: list[str] = []
+        self.broken_after: int | None = None
+
+    async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
+        ids = self.groups[group_id]
+        for page, start in enumerate(range(0, len(ids), self.page_size)):
+            if page == self.broken_after:
+                raise OSError("no more pages")
+            await asyncio.sleep(0)
+            yield ids[start : start + self.page_size]
+
+    def discard(self, connection_id: str) -> None:
+        self.discarded.append(connection_id)
+
+    async def flush(self) -> None:
+        pass
+
+
+def group(name: str, *frames: tuple[bytes, int], connections: list[str] | None = None) -> GroupBatch:
+    """Frames of so many messages each; those of frame `b"1"` have the ids `1.0`, `1.1` and so on."""
+    made = tuple(
+        Frame(data, tuple(f"{data.decode()}.{number}" for number in range(messages)), 0)
+        for data, messages in frames
+    )
+    only = None if connections is None else tuple(connections)
+    return GroupBatch(name, made, sum(messages for _, messages in frames), "100", only)
+
+
+def ids(count: int, prefix: str = "c") -> list[str]:
+    return [f"{prefix}{number}=" for number in range(count)]
+
+
+def engine(members: FakeMembers, poster: FakePoster, limits: Limits = FAST) -> Engine:
+    return Engine(members, poster, limits, random.Random(7).random)
+
+
+def later(seconds: float = 20.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+class FakeSqs:
+    """SendMessageBatch. `fails(body)` gives an entry's failure: whether it is the sender's fault, or None."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, int]] = []
+        self.batch_sizes: list[int] = []
+        self.calls = 0
+        self.broken = 0
+        self.fails: Callable[[str], bool | None] = lambda _: None
+
+    async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        assert operation == "SendMessageBatch"
+        self.calls += 1
+        entries = payload["Entries"]
+        self.batch_sizes.append(len(entries))
+        if self.broken:
+            self.broken -= 1
+            raise ServiceError(operation, 500, "InternalFailure", "as told", passing=True)
+        answer: dict[str, Any] = {"Successful": [], "Failed": []}
+        for entry in entries:
+            fault = self.fails(entry["MessageBody"])
+            if fault is None:
+                self.sent.append((payload["QueueUrl"], entry["MessageBody"], entry["DelaySeconds"]))
+                answer["Successful"].append({"Id": entry["Id"]})
+            else:
+                answer["Failed"].append({"Id": entry["Id"], "SenderFault": fault, "Code": "AsTold"})
+        return answer
+
+    def bodies(self, url: str) -> list[str]:
+        return [body for queue, body, _ in self.sent if queue == url]
+
+
+class FakeMessages:
+    """BatchGetItem over a list of messages; `unprocessed` answers leave out all but the first key."""
+
+    def __init__(self, *messages: Message) -> None:
+        self.items = {message.message_id: item_of(message) for message in messages}
+        self.unprocessed = 0
+        self.broken = False
+        self.key_counts: list[int] = []
+
+    async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        assert operation == "BatchGetItem"
+        if self.broken:
+            raise ServiceError(operation, 500, "InternalServerError", "as told", passing=True)
+        ((table, request),) = payload["RequestItems"].items()
+        assert request["ConsistentRead"]
+        keys = request["Keys"]
+        self.key_counts.append(len(keys))
+        left: list[Any] = []
+        if self.unprocessed:
+            self.unprocessed -= 1
+            keys, left = keys[:1], keys[1:]
+        found = [self.items[key["messageId"]["S"]] for key in keys if key["messageId"]["S"] in self.items]
+        return {"Responses": {table: found}, "UnprocessedKeys": {table: {"Keys": left}} if left else {}}
+
+
+def message(seq: int, group_id: str = "a") -> Message:
+    return Message(f"{group_id}-{seq}", group_id, seq, "ann", f"text {seq}", iso_ms(1_795_368_000_000 + seq))
+
+
+def item_of(one: Message) -> dict[str, Any]:
+    return encode(
+        {
+            "messageId": one.message_id,
+            "groupId": one.group_id,
+            "seq": one.seq,
+            "sender": one.sender,
+            "message": one.text,
+            "createdAt": one.created_at,
+        }
+    )

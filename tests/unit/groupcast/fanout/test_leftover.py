@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groupcast.fanout.leftover import CONNECTIONS_MAX, MESSAGES_MAX, Leftover, from_body, split, to_body
+from groupcast.fanout.queue import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
+from groupcast.model import uuid7
+from groupcast.protocol import MAX_GROUP_ID_CHARS
+
+TEXTS = st.lists(st.text(max_size=20), unique=True, max_size=5).map(tuple)
+
+
+@given(
+    st.integers(min_value=0, max_value=MESSAGES_MAX * 3),
+    st.integers(min_value=0, max_value=CONNECTIONS_MAX * 3),
+)
+def test_splitting_owes_every_message_to_every_connection_once(messages: int, connections: int) -> None:
+    """However many, each pair is in exactly one leftover, and no leftover is over the limits."""
+    wanted = [f"m{number}" for number in range(messages)], [f"c{number}" for number in range(connections)]
+    leftovers = split("a", *wanted)
+    assert sum(one.owed for one in leftovers) == messages * connections
+    starts = {(one.message_ids[0], one.connection_ids[0]) for one in leftovers}
+    assert len(starts) == len(leftovers)
+    assert all(len(one.message_ids) <= MESSAGES_MAX for one in leftovers)
+    assert all(len(one.connection_ids) <= CONNECTIONS_MAX for one in leftovers)
+
+
+def test_ten_of_the_largest_fit_one_batch() -> None:
+    """With ids as API Gateway and groupcast make them, and a group's name of the worst characters."""
+    message_ids = [uuid7(number, bytes(10)) for number in range(MESSAGES_MAX)]
+    connection_ids = [f"L0SM9cOF{number:07d}=" for number in range(CONNECTIONS_MAX)]
+    (leftover,) = split("\U0001f600" * MAX_GROUP_ID_CHARS, message_ids, connection_ids)
+    assert len(to_body(leftover)) * BATCH_ENTRIES_MAX < BATCH_BYTES_MAX * 0.8
+
+
+@given(st.builds(Leftover, st.text(max_size=20), TEXTS, TEXTS, st.integers(min_value=0, max_value=9)))
+def test_a_body_is_the_leftover_again(leftover: Leftover) -> None:
+    """Any text survives, in characters that SQS takes."""
+    body = to_body(leftover)
+    assert from_body(body) == leftover
+    assert body.isascii()
+    assert body.isprintable()
+
+
+GOOD = {"groupId": "a", "messageIds": ["m"], "connectionIds": ["c"], "tries": 0}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "[" * 200_000,
+        "{}",
+        *(json.dumps({key: value for key, value in GOOD.items() if key != left_out}) for left_out in GOOD),
+        json.dumps({**GOOD, "groupId": 1}),
+        json.dumps({**GOOD, "messageIds": "m"}),
+        json.dumps({**GOOD, "connectionIds": ["c", 2]}),
+        json.dumps({**GOOD, "tries": "0"}),
+        json.dumps({**GOOD, "tries": -1}),
+    ],
+    ids=lambda body: body[:20],
+)
+def test_a_malformed_body_is_a_value_error(body: str) -> None:
+    """Whatever somebody puts into the queue, nothing but ValueError comes of it."""
+    with pytest.raises(ValueError, match=r"."):
+        from_body(body)
+
+
+def test_what_is_named_twice_is_owed_once() -> None:
+    """A body that repeats an id does not make anybody get a message twice."""
+    body = json.dumps({**GOOD, "messageIds": ["m", "m"], "connectionIds": ["c", "d", "c"]})
+    assert from_body(body) == Leftover("a", ("m",), ("c", "d"))

@@ -1,0 +1,208 @@
+"""One invocation of fanoutSegment: what it delivers, what goes back, what is given up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from groupcast.aws.management import PostResult
+from groupcast.fanout.leftover import Leftover, from_body, to_body
+from groupcast.fanout.pace import PATIENT
+from groupcast.fanout.queue import Queue
+from groupcast.fanout.result import STOP_MARGIN_S
+from groupcast.fanout.segment import DELAY_MAX_S, TRIES_MAX, Segments
+from groupcast.tables.messages import GET_BATCH, StoredMessages
+from tests.unit.groupcast.fanout.support import (
+    ACCEPTED,
+    ERROR,
+    GONE,
+    LATE,
+    THROTTLED,
+    FakeMembers,
+    FakeMessages,
+    FakePoster,
+    FakeSqs,
+    engine,
+    message,
+)
+
+LEFTOVERS, FAILURES = "https://sqs.example/leftovers", "https://sqs.example/failures"
+REMAINING_S = 30.0
+EVENT_FIELDS = {"eventSource": "aws:sqs"}
+
+
+def event(*leftovers: Leftover) -> list[dict[str, Any]]:
+    return [
+        {**EVENT_FIELDS, "messageId": f"item-{n}", "body": to_body(one)} for n, one in enumerate(leftovers)
+    ]
+
+
+def one(*seqs: int, to: Iterable[str] = ("c1=", "c2="), tries: int = 0, group: str = "a") -> Leftover:
+    return Leftover(group, tuple(f"{group}-{seq}" for seq in seqs), tuple(to), tries)
+
+
+class World:
+    """Connections that take everything, but for those in `answers`."""
+
+    def __init__(self) -> None:
+        self.messages = FakeMessages(*(message(seq) for seq in range(1, 200)), message(1, "b"))
+        self.answers: dict[str, PostResult] = {}
+        self.poster = FakePoster(lambda connection, *_: self.answers.get(connection, ACCEPTED))
+        self.members = FakeMembers({})
+        self.sqs = FakeSqs()
+        self.limits = replace(LATE, grace_s=0.0)
+
+    async def deliver(self, records: list[dict[str, Any]], remaining_s: float = REMAINING_S) -> Any:
+        segments = Segments(
+            engine(self.members, self.poster, self.limits),
+            StoredMessages(self.messages, "messages"),
+            Queue(self.sqs, LEFTOVERS),
+            Queue(self.sqs, FAILURES),
+            frame_bytes=32_768,
+        )
+        return await segments.deliver(records, remaining_s)
+
+    def received(self, connection_id: str) -> list[int]:
+        frames = (orjson.loads(data) for data in self.poster.received.get(connection_id, ()))
+        return [value["seq"] for frame in frames for value in frame["messages"]]
+
+
+async def test_the_named_connections_get_the_named_messages_in_order() -> None:
+    """Whatever the order of the ids; nobody else gets anything, and nothing goes back."""
+    world = World()
+    result = await world.deliver(event(one(3, 1, 2), one(5, to=["c9="])))
+    assert world.received("c1=") == world.received("c2=") == [1, 2, 3]
+    assert world.received("c9=") == [5]
+    assert set(world.poster.received) == {"c1=", "c2=", "c9="}
+    assert (result.again, world.sqs.sent) == ((), [])
+
+
+async def test_an_expired_message_is_skipped() -> None:
+    """What is not in the table any more is nobody's any more."""
+    world = World()
+    result = await world.deliver(event(one(1, 7_000, 2), one(8_000)))
+    assert world.received("c1=") == [1, 2]
+    assert (result.again, world.sqs.sent) == ((), [])
+
+
+async def test_a_message_of_another_group_is_not_delivered() -> None:
+    """A wrong entry in the queue does not carry a message out of its group."""
+    world = World()
+    world.messages = FakeMessages(message(1), message(2, "b"))
+    await world.deliver(event(Leftover("a", ("a-1", "b-2"), ("c1=",))))
+    assert world.received("c1=") == [1]
+
+
+async def test_the_gone_are_removed() -> None:
+    """As in the first invocation."""
+    world = World()
+    world.answers = {"c2=": GONE}
+    result = await world.deliver(event(one(1)))
+    assert world.members.discarded == ["c2="]
+    assert (result.again, world.sqs.sent) == ((), [])
+
+
+async def test_a_client_that_takes_nothing_is_closed() -> None:
+    """Nine 429s in a row are enough, though nobody else is there to compare with."""
+    world = World()
+    world.limits = replace(PATIENT, retry_base_s=0.001, retry_cap_s=0.001, grace_s=5.0)
+    world.answers = {"c2=": THROTTLED}
+    result = await world.deliver(event(one(1)))
+    assert world.poster.deleted == ["c2="]
+    assert sum(count for (connection, _), count in world.poster.attempts.items() if connection == "c2=") == 9
+    assert (result.again, world.sqs.sent) == ((), [])
+
+
+@pytest.mark.parametrize(("tries", "delay_s"), [(0, 1), (1, 2), (5, 32), (6, DELAY_MAX_S)])
+async def test_what_is_still_left_over_goes_back_smaller_and_later(tries: int, delay_s: int) -> None:
+    """Only who is still owed something, one try older, with a wait that doubles up to a limit."""
+    world = World()
+    world.answers = {"c2=": ERROR}
+    result = await world.deliver(event(one(1, 2, tries=tries), one(3, to=["c1="])))
+    ((url, body, waits_s),) = world.sqs.sent
+    assert (url, waits_s) == (LEFTOVERS, delay_s)
+    assert from_body(body) == one(1, 2, to=["c2="], tries=tries + 1)
+    assert result.again == ()
+
+
+async def test_after_the_last_try_it_goes_to_the_failures() -> None:
+    """With the reason and what was left, and to nowhere else."""
+    world = World()
+    world.answers = {"c2=": ERROR}
+    result = await world.deliver(event(one(1, tries=TRIES_MAX - 1)))
+    ((url, body, _),) = world.sqs.sent
+    assert url == FAILURES
+    told = json.loads(body)
+    assert told["reason"] == f"not delivered in {TRIES_MAX} tries"
+    assert from_body(told["body"]).connection_ids == ("c2=",)
+    assert [bad.item_identifier for bad in result.rejected] == ["item-0"]
+    assert result.again == ()
+
+
+async def test_a_malformed_body_goes_to_the_failures_at_once() -> None:
+    """The others of its batch are delivered."""
+    world = World()
+    records = [{**EVENT_FIELDS, "messageId": "bad", "body": '{"groupId":"a"}'}, *event(one(1))]
+    result = await world.deliver(records)
+    ((url, body, _),) = world.sqs.sent
+    assert url == FAILURES
+    assert json.loads(body)["body"] == '{"groupId":"a"}'
+    assert world.received("c1=") == [1]
+    assert result.again == ()
+
+
+async def test_what_no_queue_takes_is_left_to_the_redrive_policy() -> None:
+    """Each queue message by its id, once; what is done is not named."""
+    world = World()
+    world.answers = {"c2=": ERROR}
+    world.sqs.fails = lambda _: False
+    bad = {**EVENT_FIELDS, "messageId": "bad", "body": "?"}
+    last = one(2, to=["c2="], tries=TRIES_MAX - 1)
+    result = await world.deliver([*event(one(1), last, one(3, to=["c1="])), bad])
+    assert sorted(result.again) == ["bad", "item-0", "item-1"]
+
+
+async def test_unprocessed_keys_are_asked_for_again() -> None:
+    """DynamoDB may answer part of a batch."""
+    world = World()
+    world.messages.unprocessed = 2
+    await world.deliver(event(one(*range(1, 11))))
+    assert world.received("c1=") == list(range(1, 11))
+    assert world.messages.key_counts == [10, 9, 8]
+
+
+async def test_messages_are_read_in_batches() -> None:
+    """Each once, however many leftovers name it."""
+    world = World()
+    await world.deliver(event(one(*range(1, 101)), one(*range(50, 151))))
+    assert sorted(world.messages.key_counts) == [GET_BATCH] * 3
+    assert world.received("c1=").count(75) == 2
+
+
+@pytest.mark.parametrize("unprocessed", [False, True])
+async def test_messages_that_cannot_be_read_make_the_leftover_go_back(unprocessed: bool) -> None:
+    """Not there and not known are different things: only the first lets a message go."""
+    world = World()
+    if unprocessed:
+        world.messages.unprocessed = 1_000
+        await world.deliver(event(one(*range(1, 11)), one(1, to=["c7="])))
+    else:
+        world.messages.broken = True
+        await world.deliver(event(one(*range(1, 11))))
+    assert from_body(world.sqs.bodies(LEFTOVERS)[0]) == one(*range(1, 11), tries=1)
+    assert world.poster.received.keys() <= {"c7="}
+
+
+@pytest.mark.parametrize("posting_s", [0.0, 0.2])
+async def test_without_time_everything_goes_back(posting_s: float) -> None:
+    """Nothing is posted after the stop, also where it comes between reading and posting."""
+    world = World()
+    world.poster.prepare_s = posting_s
+    await world.deliver(event(one(1), one(2)), remaining_s=STOP_MARGIN_S + posting_s / 2)
+    assert [from_body(body) for body in world.sqs.bodies(LEFTOVERS)] == [one(1, tries=1), one(2, tries=1)]
+    assert world.poster.received == {}

@@ -1,0 +1,120 @@
+"""Results of runs that never were: the shapes and sizes that reports have to cope with."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from loadtest.histogram import Histogram
+from loadtest.result import (
+    EXIT_CODES,
+    Floor,
+    GroupRow,
+    Health,
+    LedgerTotals,
+    Machine,
+    Metric,
+    Metrics,
+    Result,
+    Second,
+    Target,
+    ThresholdOutcome,
+    Verdict,
+    Where,
+    rounded,
+)
+from loadtest.scenario import Scenario, Stage
+
+# The median of each part of a delivery, in ms.
+PARTS_MS = {
+    "accepted_to_stored": 11.0,
+    "stored_to_read": 62.0,
+    "read_to_started": 4.0,
+    "started_to_posted": 19.0,
+    "posted_to_received": 3.0,
+}
+
+
+def result(
+    *,
+    seconds: int = 30,
+    members: tuple[int, ...] = (200,),
+    rate: float = 10.0,
+    lost: int = 0,
+    status: str = "pass",
+    reasons: tuple[str, ...] = (),
+    label: str = "groupcast",
+    scale: float = 1.0,
+    timeline: bool = True,
+    seed: int = 1,
+) -> dict[str, Any]:
+    """A run of `rate` messages a second over groups of so many members; `scale` makes it slower."""
+    dice = random.Random(seed)
+    users = sum(members)
+    whole = {name: Histogram() for name in ("connect", "ack", "delivery", "complete")}
+    series = []
+    for t_s in range(seconds):
+        # A slow second in the middle, as a collection of garbage would make it.
+        slow = scale * (6 if t_s == seconds // 2 else 1)
+        series.append(_second(dice, t_s, users, int(rate), slow, whole))
+    # What was lost was lost in one second.
+    series[-2] = replace(series[-2], delivered=series[-2].delivered - lost)
+    expected = sum(row.expected for row in series)
+    stages = (Stage(seconds / 2, max(users // 2, 1)), Stage(seconds / 2, users))
+    return Result(
+        started_at="2026-01-01T12:00:00.000Z",
+        command=("run", "-u", str(users), "--threshold", "delivery_ms:p(99)<250"),
+        target=Target("ws://127.0.0.1:3001", "local", label),
+        machine=Machine(2, "3.11.7", "linux"),
+        scenario=Scenario(users=users, connect_rate=users, groups=len(members), rate=rate, stages=stages),
+        verdict=Verdict(status, EXIT_CODES[status], reasons),
+        thresholds=(
+            ThresholdOutcome("delivery_ms:p(99)<250", rounded(whole["delivery"].percentile(99)), held=True),
+            ThresholdOutcome("ledger:lost==0", float(lost), held=not lost),
+        ),
+        metrics=Metrics(*(Metric.of(one) for one in whole.values())),
+        where=_where(dice, seconds * int(rate)) if timeline else None,
+        ledger=LedgerTotals(
+            expected, expected - lost, lost, 0, 3, seconds * int(rate), seconds * int(rate), 0
+        ),
+        series=tuple(series),
+        groups=tuple(_group(dice, f"load-{n + 1}", size, scale) for n, size in enumerate(members)),
+        health=Health(1.9, 6.2, 0.43, 2, 0.4, Floor(0.31, 0.9, 1000), 190),
+    ).to_dict()
+
+
+def _second(
+    dice: random.Random, t_s: int, users: int, sent: int, slow: float, whole: dict[str, Histogram]
+) -> Second:
+    now = Histogram()
+    for _ in range(sent):
+        whole["ack"].record(round(dice.lognormvariate(2.4, 0.3) * slow * 1000))
+        start_ms = dice.uniform(0, 60) + 30
+        slowest = 0
+        # A sample of the members stands for all of them: the report sees only what comes of it.
+        for _ in range(min(users, 200)):
+            delivery_us = round((start_ms + dice.lognormvariate(2, 0.7)) * slow * 1000)
+            now.record(delivery_us)
+            slowest = max(slowest, delivery_us)
+        whole["complete"].record(slowest)
+    whole["delivery"].merge(now)
+    whole["connect"].record(round(dice.lognormvariate(3, 0.5) * 1000))
+    p50, p90, p99 = map(rounded, now.percentiles((50, 90, 99)))
+    lag, cpu = dice.uniform(0.2, 3) * slow, min(1.0, dice.uniform(0.3, 0.45) * slow)
+    return Second(t_s, users, sent, sent * users, sent * users, p50, p90, p99, rounded(now.max_ms), lag, cpu)
+
+
+def _where(dice: random.Random, messages: int) -> Where:
+    parts = {}
+    for name, median_ms in PARTS_MS.items():
+        histogram = Histogram()
+        for _ in range(messages):
+            histogram.record(round(dice.lognormvariate(0, 0.5) * median_ms * 1000))
+        parts[name] = Metric.of(histogram)
+    return Where(**parts)
+
+
+def _group(dice: random.Random, name: str, members: int, scale: float) -> GroupRow:
+    p50 = (40 + members / 40) * scale * dice.uniform(0.9, 1.1)
+    return GroupRow(name, members, 60, round(p50, 3), round(p50 * 2.2, 3), round(p50 * 2.9, 3))
