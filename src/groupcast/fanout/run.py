@@ -9,18 +9,18 @@ from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from groupcast.aws.management import Outcome
-from groupcast.fanout.leftover import split
-from groupcast.fanout.report import GroupReport, Report
+from groupcast.aws.management import Outcome, PostResult
+from groupcast.errors import GroupcastError
+from groupcast.fanout.report import Report
+from groupcast.fanout.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from groupcast.aws.management import PostResult
-    from groupcast.fanout.batch import Frame, GroupBatch
-    from groupcast.fanout.leftover import Leftover
+    from groupcast.fanout.batch import GroupBatch
     from groupcast.fanout.pace import Limits, Pace
-    from groupcast.fanout.ports import Members, Post, Poster
+    from groupcast.fanout.ports import Members, Poster
+    from groupcast.fanout.report import GroupReport
 
 # Groups whose members are read at once: a small one does not wait behind the pages of a large one.
 GROUPS_AT_ONCE = 8
@@ -61,6 +61,8 @@ class Run:
         self._wake: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._closings: set[asyncio.Task[None]] = set()
+        self._groups: list[asyncio.Task[None]] = []
+        self._defect: Exception | None = None
 
     async def all_groups(self, groups: Sequence[GroupBatch]) -> Report:
         at_once = asyncio.Semaphore(GROUPS_AT_ONCE)
@@ -68,10 +70,11 @@ class Run:
         stop = self._loop.call_at(self._stop_at, self._stop)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for batch in groups:
-                    tasks.create_task(self._group(batch, at_once))
+                self._groups = [tasks.create_task(self._group(batch, at_once)) for batch in groups]
             if self._closings:
                 await asyncio.wait(self._closings)
+            if self._defect is not None:
+                raise self._defect
         finally:
             stop.cancel()
             if self._wake is not None:
@@ -79,9 +82,16 @@ class Run:
         self._report.window = self._pace.window
         return self._report
 
+    def fail(self, defect: Exception) -> None:
+        """End the call with an exception: a callback's would only reach the event loop's log."""
+        if self._defect is None:
+            self._defect = defect
+            for group in self._groups:
+                group.cancel()
+
     async def _group(self, batch: GroupBatch, at_once: asyncio.Semaphore) -> None:
         async with at_once:
-            target = _Target(batch, [await self._poster.batch(frame.data) for frame in batch.frames])
+            target = Target(batch, [await self._poster.batch(frame.data) for frame in batch.frames])
             self._report.groups.append(target.report)
             await self._feed(target)
         self._unfed -= 1
@@ -91,7 +101,7 @@ class Run:
             await target.drained.wait()
         target.report.leftovers = target.leftovers()
 
-    async def _feed(self, target: _Target) -> None:
+    async def _feed(self, target: Target) -> None:
         try:
             async with aclosing(self._pages(target.batch)) as pages:
                 async for page in pages:
@@ -122,10 +132,12 @@ class Run:
             return
         self._pumping = True
         ready, pace = self._ready, self._pace
-        while ready and self._in_flight < pace.window and not self._stopped:
-            self._in_flight += 1
-            ready.popleft().send()
-        self._pumping = False
+        try:
+            while ready and self._in_flight < pace.window and not self._stopped:
+                self._in_flight += 1
+                ready.popleft().send()
+        finally:
+            self._pumping = False
         if len(ready) <= LOW_WATER:
             self._room.set()
 
@@ -254,7 +266,7 @@ class _Delivery:
 
     __slots__ = ("_run", "attempts", "connection_id", "index", "target")
 
-    def __init__(self, run: Run, target: _Target, connection_id: str) -> None:
+    def __init__(self, run: Run, target: Target, connection_id: str) -> None:
         self._run = run
         self.target = target
         self.connection_id = connection_id
@@ -262,37 +274,18 @@ class _Delivery:
         self.attempts = 0
 
     def send(self) -> None:
-        self.target.posts[self.index].send(self.connection_id, self.on_result)
+        try:
+            self.target.posts[self.index].send(self.connection_id, self.on_result)
+        except GroupcastError as error:
+            # Nothing was sent: no credentials, or no room in the pool. To be tried again like a lost post.
+            result = PostResult(Outcome.RETRYABLE, 0, type(error).__name__, str(error))
+            asyncio.get_running_loop().call_soon(self.on_result, self.connection_id, result)
 
     def on_result(self, _connection_id: str, result: PostResult) -> None:
-        self._run.on_result(self, result)
-
-
-class _Target:
-    """A group being served."""
-
-    __slots__ = ("batch", "drained", "frames", "open", "owing", "posts", "report")
-
-    def __init__(self, batch: GroupBatch, posts: list[Post]) -> None:
-        self.batch = batch
-        self.frames: tuple[Frame, ...] = batch.frames
-        self.posts = posts
-        self.report = GroupReport(batch.group_id, batch.messages, batch.item_identifier)
-        self.open = 0
-        self.drained = asyncio.Event()
-        # Connections handed off, by the first frame that they did not get.
-        self.owing: dict[int, list[str]] = {}
-
-    def left(self, index: int) -> int:
-        """Messages from a frame on."""
-        return sum(frame.messages for frame in self.frames[index:])
-
-    def leftovers(self) -> tuple[Leftover, ...]:
-        found: list[Leftover] = []
-        for index, connection_ids in sorted(self.owing.items()):
-            message_ids = [one for frame in self.frames[index:] for one in frame.message_ids]
-            found += split(self.batch.group_id, message_ids, connection_ids)
-        return tuple(found)
+        try:
+            self._run.on_result(self, result)
+        except Exception as defect:  # noqa: BLE001 - whatever it is, the invocation must end with it
+            self._run.fail(defect)
 
 
 async def _single(page: list[str]) -> AsyncGenerator[list[str], None]:

@@ -13,4 +13,4 @@ _environment = Environment(open_fanout)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Deliver a batch; `batchItemFailures` names the record from which the stream has to come again."""
     remaining_s = context.get_remaining_time_in_millis() / 1000
-    return conclude(_environment.run(lambda fanout: fanout.deliver(event["Records"], remaining_s)))
+    return conclude(lambda: _environment.run(lambda fanout: fanout.deliver(event["Records"], remaining_s)))

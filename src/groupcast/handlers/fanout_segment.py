@@ -13,4 +13,6 @@ _environment = Environment(open_segments)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Deliver a batch; `batchItemFailures` names the messages that the queue has to deliver again."""
     remaining_s = context.get_remaining_time_in_millis() / 1000
-    return conclude(_environment.run(lambda segments: segments.deliver(event["Records"], remaining_s)))
+    return conclude(
+        lambda: _environment.run(lambda segments: segments.deliver(event["Records"], remaining_s))
+    )

@@ -1,13 +1,19 @@
-"""What both functions of the fan-out do with their result: answer Lambda, log, count."""
+"""What both functions of the fan-out do with their result: answer Lambda, log, count, trace."""
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
+from groupcast.aws.xray import annotate
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from groupcast.fanout.result import Result
 
 COUNTS = (
@@ -24,10 +30,13 @@ COUNTS = (
 )
 
 
-def conclude(result: Result) -> dict[str, Any]:
-    """Log and count a result; the answer that names what Lambda is to deliver again."""
+def conclude(deliver: Callable[[], Result]) -> dict[str, Any]:
+    """Deliver, log, count and trace; the answer that names what Lambda is to deliver again."""
+    started_s = time.time()
+    result = deliver()
     _log(result)
     _count(result)
+    annotate(os.environ, "fan-out", started_s, time.time(), _annotations(result))
     return {"batchItemFailures": [{"itemIdentifier": one} for one in result.again]}
 
 
@@ -43,6 +52,14 @@ def _log(result: Result) -> None:
         "errors": [group.error for group in report.groups if group.error],
     }
     Logger().info("fan-out", extra=summary)
+
+
+def _annotations(result: Result) -> dict[str, int | float]:
+    counts = ("members", "delivered", "gone", "handed_off")
+    return {
+        **{name: result.report.total(name) for name in counts},
+        "delivery_ms_max": round(result.report.delivery_ms_max, 1),
+    }
 
 
 def _count(result: Result) -> None:

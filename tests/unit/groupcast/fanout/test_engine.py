@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 import pytest
 
+from groupcast.aws.errors import PoolFullError
 from groupcast.aws.management import PostResult
 from groupcast.fanout.leftover import Leftover
 from groupcast.fanout.pace import Limits
+from groupcast.fanout.report import Report
 from groupcast.fanout.run import GROUPS_AT_ONCE
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,
@@ -22,6 +24,7 @@ from tests.unit.groupcast.fanout.support import (
     REFUSED,
     THROTTLED,
     FakeMembers,
+    FakePost,
     FakePoster,
     engine,
     group,
@@ -273,3 +276,38 @@ async def test_nothing_is_lost(seed: int) -> None:
         for connection in members.groups[served.group_id][: served.members]:
             received = [one for data in poster.received.get(connection, ()) for one in got[data]]
             assert (*received, *owed.get(connection, ())) == every
+
+
+async def test_a_defect_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception inside a callback is the call's exception at once, no silent stall until a timeout."""
+    poster = FakePoster(lambda *_: ACCEPTED)
+    members = FakeMembers({"a": ids(10)})
+
+    def broken(_report: Report, _delivery_ms: float) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Report, "note_delivery", broken)
+    with pytest.raises(ZeroDivisionError):
+        await engine(members, poster).deliver([group("a", (b"1", 1))], later())
+
+
+async def test_a_post_that_cannot_even_be_sent_is_tried_again() -> None:
+    """No room or no credentials at this moment: like a lost post, and the others go on."""
+    poster = FakePoster(lambda *_: ACCEPTED)
+    refusals = iter(range(5))
+
+    async def batch(data: bytes) -> FakePost:
+        post = FakePost(poster, data)
+        send = post.send
+
+        def sometimes(connection_id: str, on_result: Callable[[str, PostResult], None]) -> None:
+            if next(refusals, None) is not None:
+                raise PoolFullError("full")
+            send(connection_id, on_result)
+
+        post.send = sometimes  # type: ignore[method-assign]
+        return post
+
+    poster.batch = batch  # type: ignore[method-assign]
+    report = await engine(FakeMembers({"a": ids(20)}), poster).deliver([group("a", (b"1", 1))], later())
+    assert (report.total("delivered"), report.total("retried")) == (20, 5)
