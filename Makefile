@@ -14,7 +14,7 @@ PAGE_PORT ?= 3000
 GATEWAY_PORT ?= 3001
 ARGS ?=
 
-.PHONY: help setup up test check bench load format lock package clean
+.PHONY: help setup up test check bench bench-ci load format lock package clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,6 +30,14 @@ test: setup ## every test
 bench: setup ## the fan-out against its peers, as ratios; writes build/bench.json
 	@$(BIN)/python -m compileall -q src loadtest
 	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+# Gated on exact counts and on ratios within one run, never on a time.
+bench-ci: setup ## the short benchmark of CI, under 3 minutes; reports in build/
+	@$(BIN)/python -m compileall -q src loadtest
+	@$(BIN)/python -m loadtest run -u 300 -r 100 --rate 5 -t 15s --headless \
+	  --threshold 'ledger:lost==0' --threshold 'ledger:duplicate==0' \
+	  --json build/loadtest.json --html build/loadtest.html
+	@$(BIN)/python -m loadtest.bench --pairs 3 --rows http tls burst cold-start
 
 load: setup ## the load test: make load ARGS="-u 200 -t 30s"
 	@$(BIN)/python -m loadtest run $(ARGS)

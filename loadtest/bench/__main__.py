@@ -7,29 +7,43 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loadtest.bench import invocations, parts, posting
 from loadtest.bench.pairs import Bench, Row, as_table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 DEFAULT_PAIRS = 5
 TARGET_MISSED = 3
 
 
-async def run(bench: Bench) -> list[Row]:
-    """Measure all rows."""
-    rows = [
-        *posting.cpu_per_post(bench, tls=False),
-        *posting.cpu_per_post(bench, tls=True),
-        *posting.posts_per_second(bench),
-    ]
+POSTING = {
+    "http": lambda bench: posting.cpu_per_post(bench, tls=False),
+    "tls": lambda bench: posting.cpu_per_post(bench, tls=True),
+    "wrk": posting.posts_per_second,
+}
+INVOCATIONS = {
+    "large-group": invocations.large_group,
+    "burst": invocations.burst,
+    "growth": invocations.growth,
+    "cold-start": invocations.cold_start,
+}
+
+
+async def run(bench: Bench, wanted: Collection[str]) -> list[Row]:
+    """Measure the wanted rows."""
+    rows = [row for name, measure in POSTING.items() if name in wanted for row in measure(bench)]
+    if not any(name in wanted for name in INVOCATIONS):
+        return rows
     async with parts.tables() as (service, dynamodb):
-        with parts.sink("--gone-ratio", str(invocations.STALE_RATIO)) as port:
-            rows += await invocations.large_group(bench, invocations.Invocations(service, dynamodb, port))
-        with parts.sink() as port:
-            measuring = invocations.Invocations(service, dynamodb, port)
-            rows += await invocations.burst(bench, measuring)
-            rows += await invocations.growth(bench, measuring)
-            rows += await invocations.cold_start(bench, measuring)
+        for name, measure in INVOCATIONS.items():
+            if name not in wanted:
+                continue
+            stale = invocations.STALE_RATIO if name == "large-group" else 0
+            with parts.sink("--gone-ratio", str(stale)) as port:
+                rows += await measure(bench, invocations.Invocations(service, dynamodb, port))
     return rows
 
 
@@ -37,10 +51,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__)
     parser.add_argument("--pairs", type=int, default=DEFAULT_PAIRS, help="of each row (default: %(default)s)")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="(default: %(default)s)")
+    names = (*POSTING, *INVOCATIONS)
+    parser.add_argument("--rows", nargs="+", choices=names, default=names, help="(default: all)")
     options = parser.parse_args()
-    rows = asyncio.run(
-        run(Bench(options.pairs, lambda text: print(f"  {text}", file=sys.stderr, flush=True)))
-    )
+    bench = Bench(options.pairs, lambda text: print(f"  {text}", file=sys.stderr, flush=True))
+    rows = asyncio.run(run(bench, options.rows))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps({"rows": [row.as_json() for row in rows]}, indent=2) + "\n")
     print(as_table(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from loadtest.bench import parts
@@ -18,6 +19,8 @@ BURST_MEMBERS = 1_000
 BURST_MESSAGES = 100
 SIZES = (1_000, 50_000)
 WARM_MEMBERS = 64
+# No two rows share a group: the tables are the same for all.
+_group_numbers = itertools.count(1)
 
 
 class Invocations:
@@ -34,14 +37,13 @@ class Invocations:
             "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://127.0.0.1:{sink_port}/dev",
         }
-        self._filled = 0
         self._warm_group = ""
 
     async def fill(self, members: int) -> str:
         """A new group with that many members; its id."""
-        self._filled += 1
-        group_id = f"group-{self._filled}"
-        ids = [f"{self._filled:03d}{one[3:]}" for one in connection_ids(members)]
+        number = next(_group_numbers)
+        group_id = f"group-{number}"
+        ids = [f"{number:03d}{one[3:]}" for one in connection_ids(members)]
         await parts.fill(self._service, self._dynamodb, group_id, ids)
         return group_id
 
