@@ -20,7 +20,7 @@ from loadtest.floor import calibrate, floor_of
 from loadtest.live import LiveView
 from loadtest.localstack import local_stack
 from loadtest.result import ERROR, EXIT_CODES, INTERRUPTED
-from loadtest.runner import Session, run
+from loadtest.runner import Session, run, without_query
 from loadtest.summary import calibration_text, summary_text
 
 if TYPE_CHECKING:
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
 USAGE = 2
 BUILD = Path("build/loadtest")
+_EXITS = (
+    "Exit codes: 0 pass, 1 run error, 2 usage, 3 threshold failed, 4 not measured (the harness was the "
+    "bottleneck), 130 interrupted."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code: 0 pass, 1 run error, 2 usage, 3 threshold failed, 4 not measured,
-    130 interrupted.
-    """
+    """Run a command; the exit code is one of those in `--help`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
     options.command_line = arguments
@@ -54,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest",
+        description="How late is the last delivery, and can you believe it?",
+        epilog=_EXITS,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     running = commands.add_parser("run", help="put a load on a chat and say how late deliveries are")
     _add_run_arguments(running)
@@ -79,13 +85,14 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     given.add_scenario_arguments(parser)
     parser.add_argument("--label", default="groupcast", help="what reports call the target")
     parser.add_argument("--token-command", metavar="COMMAND", help="prints the token to connect with")
-    asked = parser.add_argument_group("what has to hold, such as 'delivery_ms:p(99)<250'")
+    asked = parser.add_argument_group("conditions, such as 'delivery_ms:p(99)<250' or 'ledger:lost==0'")
     default = " ".join(given.DEFAULT_THRESHOLDS)
-    asked.add_argument(
-        "--threshold", action="append", metavar="CONDITION", help=f"else exit 3 (default: {default})"
-    )
-    asked.add_argument("--abort-on", action="append", metavar="CONDITION", help="else the run ends at once")
-    asked.add_argument(
+    for flag, means in (
+        ("--threshold", f"has to hold at the end, else exit 3; more than once (default: {default})"),
+        ("--abort-on", "has to hold all the time, else the run ends early with exit 3; more than once"),
+    ):
+        asked.add_argument(flag, action="append", metavar="CONDITION", help=means)
+    parser.add_argument(
         "--calibrate",
         type=given.duration_s,
         default=given.CALIBRATE_S,
@@ -93,8 +100,13 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="on a null server before the run, for the floor; 0: not at all (default: %(default)gs)",
     )
     reports = parser.add_argument_group("reports")
-    for form in ("json", "csv", "html", "png"):
-        reports.add_argument(f"--{form}", type=Path, metavar="FILE")
+    for form, means in (
+        ("json", "gets the whole result"),
+        ("csv", "gets a line a second"),
+        ("html", "gets a report to look at"),
+        ("png", "gets a picture of the report (needs Chromium and --html)"),
+    ):
+        reports.add_argument(f"--{form}", type=Path, metavar="FILE", help=means)
     reports.add_argument("--headless", action="store_true", help="no live table")
     local = parser.add_argument_group("local cloud")
     local.add_argument(
@@ -116,7 +128,7 @@ async def _run(options: argparse.Namespace) -> int:
         thresholds=thresholds,
         abort_on=abort_on,
         timeline=options.timeline,
-        command=options.command_line,
+        command=_recorded(options),
         stop=stop,
     )
     if options.calibrate:
@@ -144,6 +156,16 @@ async def _calibrate(options: argparse.Namespace) -> int:
         _write_bytes(options.json, result.to_json())
     print(calibration_text(result))
     return EXIT_CODES[INTERRUPTED] if result.verdict.status == INTERRUPTED else 0
+
+
+def _recorded(options: argparse.Namespace) -> list[str]:
+    """The command line without what may be secret in it."""
+    kept = options.command_line
+    if options.url is not None:
+        kept = [without_query(part) if part == options.url else part for part in kept]
+    if options.token_command:
+        kept = [part.replace(options.token_command, "…") for part in kept]
+    return list(kept)
 
 
 def _stop_on_interrupt() -> asyncio.Event:

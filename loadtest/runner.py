@@ -80,6 +80,11 @@ async def run(scenario: Scenario, session: Session, *, live: LiveView | None = N
     return _result(scenario, session, run_id, started_at, performed)
 
 
+def without_query(url: str) -> str:
+    """Where, and no more: what else a URL says may be a token."""
+    return urlsplit(url)._replace(query="", fragment="").geturl()
+
+
 @dataclass(frozen=True, slots=True)
 class _Performed:
     """`start_ns` is None where the run was stopped while users connected; `elapsed_s` counts from there."""
@@ -224,9 +229,7 @@ def _where(session: Session, run_id: str, messages: Sequence[merge.Message]) -> 
 
 def _target(session: Session) -> Target:
     local = urlsplit(session.url).hostname in LOCAL_HOSTS
-    # What a URL says beside where is nobody's business: it may be a token.
-    url = urlsplit(session.url)._replace(query="", fragment="")
-    return Target(url.geturl(), "local" if local else "remote", session.label)
+    return Target(without_query(session.url), "local" if local else "remote", session.label)
 
 
 def _machine() -> Machine:

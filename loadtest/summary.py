@@ -67,7 +67,7 @@ def _health(result: Result) -> Iterator[str]:
     health = result.health
     yield (
         f"harness:    loop lag p99 {_ms(health.loop_lag_ms_p99)} ms, max {_ms(health.loop_lag_ms_max)} ms; "
-        f"CPU at most {health.cpu_max:.0%} of a core; {health.late_sends} late sends "
+        f"CPU at most {health.cpu_max:.0%} of a core; late sends {health.late_sends} "
         f"(latest {_ms(health.late_ms_max)} ms); {health.record_ns} ns a sample"
     )
     if health.floor_ms is not None:

@@ -69,9 +69,9 @@ def judge(
 
 def _errors(course: Course) -> Iterator[str]:
     for reason, users in course.failures.items():
-        yield f"{users} users could not join: {reason}"
+        yield f"{_counted(users, 'user')} could not join: {reason}"
     if course.unsent:
-        yield f"{course.unsent} messages could not be sent, because their users were not connected"
+        yield f"{_counted(course.unsent, 'message')} could not be sent, for want of a connected sender"
 
 
 def _failure(outcome: ThresholdOutcome) -> str:
@@ -107,9 +107,13 @@ def _notes(course: Course, ledger: LedgerTotals) -> Iterator[str]:
     if course.aborted:
         yield f"the run was ended early, because {course.aborted} no longer held"
     if course.dropped:
-        yield f"the server closed {course.dropped} connections during the run"
+        yield f"the server closed {_counted(course.dropped, 'connection')} during the run"
     if ledger.refused:
-        yield f"{ledger.refused} messages were refused"
+        yield f"the server refused {_counted(ledger.refused, 'message')}"
     unanswered = ledger.sent - ledger.acknowledged - ledger.refused
     if unanswered > 0:
-        yield f"{unanswered} messages were neither acknowledged nor refused"
+        yield f"{_counted(unanswered, 'message')} got no answer"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -85,6 +85,7 @@ class Dialer:
     address: str
     port: int
     host: str
+    server_name: str
     path: str
     query: str
     tls: ssl.SSLContext | None = None
@@ -103,14 +104,21 @@ class Dialer:
         except OSError as error:
             raise ConnectError(f"{parts.hostname}: {error.strerror}") from error
         tls = ssl.create_default_context() if parts.scheme == "wss" else None
-        address = str(found[0][4][0])
-        return cls(address, port, parts.netloc.rpartition("@")[2], parts.path or "/", parts.query, tls, token)
+        return cls(
+            address=str(found[0][4][0]),
+            port=port,
+            host=parts.netloc.rpartition("@")[2],
+            server_name=parts.hostname,
+            path=parts.path or "/",
+            query=parts.query,
+            tls=tls,
+            token=token,
+        )
 
     async def open(self, user: int, inbox: Inbox) -> Connection:
         """A connection whose handshake is done. Raises ConnectError."""
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[Connection] = loop.create_future()
-        name = self.host.partition(":")[0] if self.tls else None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 transport, _ = await loop.create_connection(
@@ -118,7 +126,7 @@ class Dialer:
                     self.address,
                     self.port,
                     ssl=self.tls,
-                    server_hostname=name,
+                    server_hostname=self.server_name if self.tls else None,
                 )
                 try:
                     return await opened

@@ -31,7 +31,7 @@ class Times:
     """When an invocation stops, as loop times in seconds.
 
     After `stop_at` no new post is sent, after `give_up_at` no queue is waited for any more. In between, what
-    is under way ends (POST_TIMEOUTS of the runtime, FLUSH_S of the engine) and the rest is put into queues;
+    is under way ends (POST_TOTAL_S of the runtime, FLUSH_S of the engine) and the rest is put into queues;
     after it there is the report.
     """
 

@@ -58,7 +58,9 @@ class Run:
         self._unfed = 0
         # Loop time at which a frame was last done with, or members came.
         self._progress_at = self._loop.time()
-        self._wake: asyncio.TimerHandle | None = None
+        self._wake: asyncio.Handle | None = None
+        # Kept beside it: for what is due at once uvloop gives a handle that does not know when.
+        self._wake_at = 0.0
         self._room = asyncio.Event()
         self._closings: set[asyncio.Task[None]] = set()
         self._groups: list[asyncio.Task[None]] = []
@@ -238,9 +240,10 @@ class Run:
 
     def _set_alarm(self) -> None:
         due = self._delayed[0][0]
-        if self._wake is None or due < self._wake.when():
+        if self._wake is None or due < self._wake_at:
             if self._wake is not None:
                 self._wake.cancel()
+            self._wake_at = due
             self._wake = self._loop.call_at(due, self._on_alarm)
 
     def _on_alarm(self) -> None:

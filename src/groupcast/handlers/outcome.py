@@ -49,6 +49,7 @@ def _log(result: Result) -> None:
         "window": report.window,
         "rejected": [{"item": bad.item_identifier, "reason": bad.reason} for bad in result.rejected],
         "again": list(result.again),
+        "refusals": [group.refusals for group in report.groups if group.refusals],
         "errors": [group.error for group in report.groups if group.error],
     }
     Logger().info("fan-out", extra=summary)

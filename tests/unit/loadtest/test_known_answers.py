@@ -132,7 +132,7 @@ async def test_some_refused_users_make_it_an_error() -> None:
     async with serving(Known(refuse_connections_from=3)) as known:
         result = await run(scenario, Session(known.url))
     assert result.verdict.exit_code == 1
-    assert "1 users could not join: the server refused the handshake with 403" in result.verdict.reasons
+    assert "1 user could not join: the server refused the handshake with 403" in result.verdict.reasons
     assert result.groups[0].members == 3
 
 

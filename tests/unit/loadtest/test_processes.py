@@ -146,8 +146,9 @@ async def test_the_command_writes_what_it_found(tmp_path: Path) -> None:
     async with (
         serving(Known()) as known,
         command(
-            *("run", known.url, "-u", "5", "-t", "2s", "--rate", "40", "--warmup", "0", "--drain", "500ms"),
-            *("--calibrate", "0", "--threshold", "ledger:lost==0", "--label", "known"),
+            *("run", f"{known.url}?key=key-77c1", "-u", "5", "-t", "2s", "--rate", "40", "--warmup", "0"),
+            *("--drain", "500ms", "--calibrate", "0", "--threshold", "ledger:lost==0", "--label", "known"),
+            *("--token-command", "echo tok-5f3a"),
             *(part for form, path in files.items() for part in (f"--{form}", str(path))),
         ) as process,
     ):
@@ -158,6 +159,10 @@ async def test_the_command_writes_what_it_found(tmp_path: Path) -> None:
     assert b"delivered" in errors
     result = Result.from_json(files["json"].read_bytes())
     assert result.command[:2] == ("run", known.url)
+    assert known.subprotocols == ["groupcast.v1, bearer.tok-5f3a"] * 5
+    for text in (output, errors, *(path.read_bytes() for path in files.values())):
+        assert b"key-77c1" not in text
+        assert b"tok-5f3a" not in text
     assert result.target.label == "known"
     assert result.ledger.received == 5 * known.messages
     assert len(files["csv"].read_text().splitlines()) == 1 + len(result.series)
