@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 INIT_TIMEOUT_S = 30.0
 LIMIT_PER_FUNCTION = 4
 LIMIT_TOTAL = 48
-# Invocations of one function that may wait for an environment.
-QUEUE_LIMIT = 1000
+# Invocations of one function that may wait for an environment: a full load test may leave all at once.
+QUEUE_LIMIT = 10_000
 
 
 class Environments:
