@@ -31,20 +31,25 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=200)
     options = parser.parse_args()
     handler: Handler
+    last_accepted_s: Callable[[], float] | None = None
     if options.handler == "engine":
         from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - each without the other
     else:
-        from loadtest.peers.fanout_function import handler  # noqa: PLC0415
+        from loadtest.peers.fanout_function import handler, last_accepted_s  # noqa: PLC0415
     written = io.StringIO()
     with contextlib.redirect_stdout(written):
         # Lambda's own warm state: clients, connections and code are there from an earlier invocation.
         handler({"Records": records(options.warm_group, 1, 200)}, Context())
         event = {"Records": records(options.group, options.messages, options.bytes)}
+        started_s = time.time()
         cpu_s, wall_s = time.process_time(), time.perf_counter()
         answer = handler(event, Context())
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
-    measured = {"cpu_s": cpu_s, "wall_s": wall_s, "peak_mb": peak_mb(), "posts": posts_in(written.getvalue())}
-    print(json.dumps({**measured, "failures": len(answer["batchItemFailures"])}))
+    log = last_log_line(written.getvalue())
+    # The engine's own log says it in milliseconds since the message was made, just before the start.
+    last_s = last_accepted_s() - started_s if last_accepted_s else log["delivery_ms_max"] / 1000
+    measured = {"cpu_s": cpu_s, "wall_s": wall_s, "last_delivery_s": last_s, "peak_mb": peak_mb()}
+    print(json.dumps({**measured, "posts": log.get("posts"), "failures": len(answer["batchItemFailures"])}))
 
 
 def peak_mb() -> float:
@@ -56,10 +61,10 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def posts_in(log: str) -> int | None:
-    """What the handler's last log line says of its posts; the peer writes none."""
-    lines = [json.loads(line) for line in log.splitlines() if '"fan-out"' in line]
-    return int(lines[-1]["posts"]) if lines else None
+def last_log_line(written: str) -> dict[str, Any]:
+    """What the handler's last log line says of its fan-out; the peer writes none."""
+    lines = [json.loads(line) for line in written.splitlines() if '"fan-out"' in line]
+    return dict(lines[-1]) if lines else {}
 
 
 if __name__ == "__main__":

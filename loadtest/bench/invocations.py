@@ -68,10 +68,11 @@ async def large_group(bench: Bench, invocations: Invocations) -> list[Row]:
         bench.say(f"pair {number + 1} of {bench.pairs}: {LARGE_GROUP:,} members")
         order = ("engine", "peer") if number % 2 == 0 else ("peer", "engine")
         measured = {one: await invocations.run(one, await invocations.fill(LARGE_GROUP)) for one in order}
-        ratios.append(measured["peer"]["wall_s"] / measured["engine"]["wall_s"])
-        details.append((measured["engine"]["wall_s"], measured["peer"]["wall_s"]))
+        last = (measured["engine"]["last_delivery_s"], measured["peer"]["last_delivery_s"])
+        ratios.append(last[1] / last[0])
+        details.append(last)
     mine, other = sorted(details)[len(details) // 2]
-    name = f"whole invocation, {LARGE_GROUP:,} members, 5 % stale, against aioboto3 query + gather"
+    name = f"time to the last delivery, {LARGE_GROUP:,} members, 5 % stale, against aioboto3 query + gather"
     return [row_of(name, ratios, 15, detail=f"{mine:.2f} against {other:.2f} s")]
 
 

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import json
 import os
+import time
 from typing import Any
 
 import aioboto3
@@ -23,6 +24,11 @@ DELETE_BATCH = 25
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Post every message to every member of its group."""
     return _peer().run(event["Records"])
+
+
+def last_accepted_s() -> float:
+    """Unix time of the last post that was accepted."""
+    return _peer().last_accepted_s
 
 
 @functools.cache
@@ -45,6 +51,7 @@ class _Peer:
         self._dynamodb = await session.client("dynamodb", config=config).__aenter__()
         self._management = await session.client("apigatewaymanagementapi", config=config).__aenter__()
         self._table = os.environ["CONNECTIONS_TABLE"]
+        self.last_accepted_s = 0.0
 
     async def _deliver(self, records: list[dict[str, Any]]) -> None:
         at_once = asyncio.Semaphore(WINDOW)
@@ -54,6 +61,7 @@ class _Peer:
             async with at_once:
                 try:
                     await self._management.post_to_connection(ConnectionId=connection_id, Data=data)
+                    self.last_accepted_s = time.time()
                 except self._management.exceptions.GoneException:
                     gone.append(connection_id)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # BatchWriteItem takes no more at a time.
 DELETE_BATCH = 25
 DELETES_AT_ONCE = 4
+# The dead can wait: up to so many are removed only when all the living have their messages.
+HELD_MAX = 1_000
 DELETE_ATTEMPTS_MAX = 5
 DELETE_RETRY_BASE_S = 0.05
 
@@ -55,13 +57,12 @@ class MembersTable:
     def discard(self, connection_id: str) -> None:
         """Remove a connection some time before `flush` returns."""
         self._discarded.append(connection_id)
-        if len(self._discarded) == DELETE_BATCH:
+        if len(self._discarded) == HELD_MAX:
             self._remove_discarded()
 
     async def flush(self) -> None:
         """Return when all that was discarded is removed, or given up."""
-        if self._discarded:
-            self._remove_discarded()
+        self._remove_discarded()
         if self._removals:
             await asyncio.wait(self._removals)
 
@@ -79,15 +80,17 @@ class MembersTable:
         return asyncio.get_running_loop().create_task(self._dynamodb.call("Query", query))
 
     def _remove_discarded(self) -> None:
-        batch, self._discarded = self._discarded, []
-        task = asyncio.get_running_loop().create_task(self._remove(batch))
-        self._removals.add(task)
-        task.add_done_callback(self._removals.discard)
+        discarded, self._discarded = list(dict.fromkeys(self._discarded)), []
+        for start in range(0, len(discarded), DELETE_BATCH):
+            batch = discarded[start : start + DELETE_BATCH]
+            task = asyncio.get_running_loop().create_task(self._remove(batch))
+            self._removals.add(task)
+            task.add_done_callback(self._removals.discard)
 
     async def _remove(self, connection_ids: list[str]) -> None:
         left: list[Any] = [
             {"DeleteRequest": {"Key": encode({"connectionId": connection_id})}}
-            for connection_id in dict.fromkeys(connection_ids)
+            for connection_id in connection_ids
         ]
         async with self._at_once:
             for attempt in range(DELETE_ATTEMPTS_MAX):

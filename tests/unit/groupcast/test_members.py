@@ -1,0 +1,100 @@
+"""Reading a group and removing who is gone, against DynamoDB's answers as a fake gives them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from groupcast.aws.errors import ServiceError
+from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, HELD_MAX, MembersTable
+
+
+class FakeTable:
+    """A table of connection ids; `refuse` items of each batch come back unprocessed the first time."""
+
+    def __init__(self, ids: list[str], refuse: int = 0, broken: bool = False) -> None:
+        self.ids = ids
+        self.refuse = refuse
+        self.broken = broken
+        self.batches: list[int] = []
+        self.at_once = self.at_once_max = 0
+
+    async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        if self.broken:
+            raise ServiceError(operation, 400, "ValidationException", "no", passing=False)
+        return self.query(payload) if operation == "Query" else self.write(payload["RequestItems"]["t"])
+
+    def query(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        start = int(payload.get("ExclusiveStartKey", {"at": 0})["at"])
+        end = start + payload["Limit"]
+        answer: dict[str, Any] = {"Items": [{"connectionId": {"S": one}} for one in self.ids[start:end]]}
+        return {**answer, "LastEvaluatedKey": {"at": end}} if end < len(self.ids) else answer
+
+    def write(self, requests: list[Any]) -> dict[str, Any]:
+        self.batches.append(len(requests))
+        refused, self.refuse = requests[: self.refuse], 0
+        for request in requests[len(refused) :]:
+            self.ids.remove(request["DeleteRequest"]["Key"]["connectionId"]["S"])
+        return {"UnprocessedItems": {"t": refused} if refused else {}}
+
+
+def ids(count: int) -> list[str]:
+    return [f"c{number}=" for number in range(count)]
+
+
+async def test_pages_give_every_member_once() -> None:
+    """All of them, in pages of the asked size."""
+    members = MembersTable(FakeTable(ids(25)), "t", 10)
+    assert [len(page) async for page in members.pages("g")] == [10, 10, 5]
+    assert [one async for page in members.pages("g") for one in page] == ids(25)
+
+
+async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
+    """Not before, so that nobody's delivery waits for it; each once, several batches at a time, bounded."""
+    table = FakeTable(ids(260))
+    members = MembersTable(table, "t", 10)
+    for one in [*ids(250), *ids(30)]:
+        members.discard(one)
+    await asyncio.sleep(0)
+    assert table.batches == []
+    await members.flush()
+    assert table.ids == ids(260)[250:]
+    assert table.batches == [DELETE_BATCH] * 10
+    assert 1 < table.at_once_max <= DELETES_AT_ONCE
+
+
+async def test_very_many_gone_are_removed_meanwhile() -> None:
+    """What is held has a bound."""
+    table = FakeTable(ids(HELD_MAX))
+    members = MembersTable(table, "t", 10)
+    for one in ids(HELD_MAX):
+        members.discard(one)
+    await asyncio.sleep(0.05)
+    assert table.batches
+    await members.flush()
+    assert table.ids == []
+
+
+async def test_unprocessed_items_are_tried_again() -> None:
+    """DynamoDB may leave some of a batch undone."""
+    table = FakeTable(ids(25), refuse=7)
+    members = MembersTable(table, "t", 10)
+    for one in ids(25):
+        members.discard(one)
+    await members.flush()
+    assert table.batches == [25, 7]
+    assert (table.ids, members.unremoved) == ([], 0)
+
+
+async def test_what_cannot_be_removed_is_counted_and_fails_nobody() -> None:
+    """The next fan-out finds them again."""
+    members = MembersTable(FakeTable(ids(30), broken=True), "t", 10)
+    for one in ids(30):
+        members.discard(one)
+    await members.flush()
+    assert members.unremoved == 30
