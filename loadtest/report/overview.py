@@ -36,12 +36,18 @@ def overview(results: Sequence[Result]) -> tuple[str, Sequence[Markup]]:
 
 
 def headline(sizes: Sequence[Size]) -> str:
-    """`last of 5,000 members: groupcast 310 ms, aioboto3 2,450 ms`, for the largest group there is."""
+    """`last of 5,000 members: groupcast 310 ms, aioboto3 2,450 ms (median)`, for the largest group there is.
+
+    The slowest, and said so, where there are too few messages for a median.
+    """
     largest = max((size.members for size in sizes), default=0)
-    told = [f"{size.label} {words.ms(size.p50)}" for size in sizes if size.members == largest]
+    told = [size for size in sizes if size.members == largest]
     if not told:
         return "nothing was measured"
-    return f"last of {words.plural(largest, 'member')}: {', '.join(told)} (median)"
+    medians = all(size.p50 is not None for size in told)
+    values = (f"{size.label} {words.ms(size.p50 if medians else size.max)}" for size in told)
+    what = "median" if medians else "slowest"
+    return f"last of {words.plural(largest, 'member')}: {', '.join(values)} ({what})"
 
 
 def size_of(result: Result) -> Size:
