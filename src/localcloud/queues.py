@@ -4,51 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from contextlib import AsyncExitStack
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aioboto3
 
-from localcloud import children
+from localcloud.children import ChildServer
 from localcloud.errors import ServiceError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterable, Mapping
 
     from localcloud.model import Queue
 
 
-class Moto:
+class Moto(ChildServer):
     """An async context manager: moto's server runs on 127.0.0.1 while it is open."""
 
-    def __init__(self) -> None:
-        self.port = 0
-        self._process: asyncio.subprocess.Process | None = None
-        self._output: IO[bytes] | None = None
+    what = "moto (SQS)"
 
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> Self:
-        self.port = children.free_port()
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __aexit__
-        try:
-            argv = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port))
-            self._process = await children.spawn(*argv, output=self._output)
-            await children.wait_until_listening(self._process, self.port, "moto (SQS)")
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._process is not None:
-            await children.stop(self._process)
-        if self._output is not None:
-            self._output.close()
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
 
 class Queues:
