@@ -131,13 +131,7 @@ class LocalCloud:
         await self._stack.enter_async_context(
             QueueMappings(service.queue_mappings, queues, invoker, region=service.region)
         )
-        gateway = Gateway(
-            service,
-            invoker,
-            options.limits,
-            options.faults,
-            selection_expression=service.route_selection_expression,
-        )
+        gateway = Gateway(service, invoker, options.limits, options.faults)
         self._stack.push_async_callback(gateway.close)
         await gateway.start(HOST, self.gateway_port)
         page = PageServer(self.gateway_url, options.auth)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# The account that everything on this machine belongs to.
+ACCOUNT_ID = "123456789012"
+
 
 @dataclass(frozen=True, slots=True)
 class Function:

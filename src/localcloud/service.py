@@ -7,9 +7,18 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from localcloud.errors import ServiceError
-from localcloud.model import Function, Queue, QueueMapping, Redrive, Route, Service, StreamMapping, Table
-from localcloud.template import (
+from localcloud.model import (
     ACCOUNT_ID,
+    Function,
+    Queue,
+    QueueMapping,
+    Redrive,
+    Route,
+    Service,
+    StreamMapping,
+    Table,
+)
+from localcloud.template import (
     API_ID,
     Variables,
     attribute_owner,

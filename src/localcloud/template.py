@@ -16,7 +16,6 @@ from localcloud.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ACCOUNT_ID = "123456789012"
 API_ID = "local"
 MAX_VARIABLE_DEPTH = 10
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from localcloud.model import ACCOUNT_ID
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-ACCOUNT_ID = "123456789012"
 
 # Named here because strftime's month follows the locale and API Gateway's does not.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -49,15 +49,13 @@ class Gateway:
         invoker: Invoker,
         limits: GatewayLimits | None = None,
         faults: Faults | None = None,
-        *,
-        selection_expression: str = "$request.body.action",
     ) -> None:
-        """Raises ServiceError for a selection expression other than `$request.body.NAME`."""
+        """Raises ServiceError for a route selection expression other than `$request.body.NAME`."""
         self._service = service
         self._invoker = invoker
         self._limits = limits or GatewayLimits()
         self._faults = faults or Faults()
-        self._selection = parse_selection_expression(selection_expression)
+        self._selection = parse_selection_expression(service.route_selection_expression)
         self._background = Background()
         self._peers: set[GatewayProtocol] = set()
         self._server: asyncio.Server | None = None

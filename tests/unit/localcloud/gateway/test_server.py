@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ async def test_a_given_port_is_taken_and_given_back() -> None:
 def test_an_unsupported_expression_is_refused_at_once() -> None:
     """A selection expression that cannot be honoured is an error before anything listens."""
     with pytest.raises(ServiceError, match="expression"):
-        Gateway(service(*ROUTES), Functions(), selection_expression="$request.header.x")
+        Gateway(replace(service(*ROUTES), route_selection_expression="$request.header.x"), Functions())
 
 
 async def test_close_sends_1001_and_waits_for_disconnect() -> None:
