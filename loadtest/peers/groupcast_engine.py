@@ -31,6 +31,9 @@ class ListedMembers:
         for start in range(0, len(self.ids), PAGE_SIZE):
             yield self.ids[start : start + PAGE_SIZE]
 
+    def take_expired(self) -> list[str]:
+        return []
+
     def discard(self, connection_id: str) -> None:
         pass
 

@@ -6,14 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from groupcast import protocol
-from groupcast.errors import ChatError, Code
+from groupcast.auth import may_enter
+from groupcast.errors import ChatError, Code, TokenError
 from groupcast.model import Message, iso_ms, uuid7
+from groupcast.ratelimit import US_PER_MS
+from groupcast.tables.connections import GONE
 from groupcast.tables.messages import AlreadyStoredError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from groupcast.auth import Principal
     from groupcast.model import Head, Member
+    from groupcast.ratelimit import Bucket
     from groupcast.tables.connections import Connections
     from groupcast.tables.groups import Groups
     from groupcast.tables.messages import Messages, Page
@@ -28,6 +33,7 @@ Frame = dict[str, Any]
 class Chat:
     """What a frame does, and the frame it is answered with.
 
+    `bucket` limits what one connection sends, `verify` tells whose a token is (TokenError: nobody's),
     `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every method raises ChatError
     for what the client may not do.
     """
@@ -38,6 +44,8 @@ class Chat:
         messages: Messages,
         groups: Groups,
         *,
+        bucket: Bucket,
+        verify: Callable[[str], Awaitable[Principal]],
         retention_days: int,
         now_ms: Callable[[], int],
         random: Callable[[int], bytes],
@@ -45,13 +53,15 @@ class Chat:
         self._connections = connections
         self._messages = messages
         self._groups = groups
+        self._bucket = bucket
+        self._verify = verify
         self._retention_s = retention_days * DAY_S
         self._now_ms = now_ms
         self._random = random
 
-    async def connect(self, connection_id: str, sender: str, connected_at_ms: int) -> None:
+    async def connect(self, member: Member, connected_at_ms: int) -> None:
         """Remember a new connection."""
-        await self._connections.add(connection_id, sender, connected_at_ms)
+        await self._connections.add(member, connected_at_ms)
 
     async def disconnect(self, connection_id: str) -> None:
         """Forget a connection."""
@@ -60,8 +70,10 @@ class Chat:
     async def join(self, connection_id: str, frame: Frame) -> Frame:
         """Put the connection into a group; with `since`, replay what it missed."""
         wanted = protocol.parse_join(frame)
+        member = self._signed_in(await self._connections.get(connection_id))
+        _require_entry(member, wanted.group_id)
         # In this order: a message numbered after `lastSeq` was read finds the member already there.
-        await self._connections.join(connection_id, wanted.group_id)
+        await self._connections.join(member, wanted.group_id)
         head = await self._groups.head(wanted.group_id)
         if wanted.since is None:
             return protocol.joined(wanted.group_id, head.last_seq, (), complete=True)
@@ -76,12 +88,12 @@ class Chat:
     async def send(self, connection_id: str, frame: Frame) -> Frame:
         """Number and store a message in the sender's group; the stream brings it to the members."""
         wanted = protocol.parse_send(frame)
-        member, stored = await asyncio.gather(
-            self._connections.get(connection_id), self._stored(wanted.message_id)
-        )
-        group_id, sender = _group_of(member), member.sender if member else ""
+        now_us = self._now_ms() * US_PER_MS
+        taking = self._connections.take_token(connection_id, self._bucket, now_us)
+        member, stored = await asyncio.gather(taking, self._stored(wanted.message_id))
+        member, group_id = self._in_group(member)
         if stored is None:
-            stored = await self._store(wanted, group_id, sender)
+            stored = await self._store(wanted, group_id, member.sender)
         if (stored.group_id, stored.text) != (group_id, wanted.text):
             raise ChatError(Code.CONFLICT, "Another message has this messageId; send with a new one.")
         return protocol.ack(stored)
@@ -89,7 +101,7 @@ class Chat:
     async def history(self, connection_id: str, frame: Frame) -> Frame:
         """Messages of the connection's group, oldest first."""
         wanted = protocol.parse_history(frame)
-        group_id = _group_of(await self._connections.get(connection_id))
+        _, group_id = self._in_group(await self._connections.get(connection_id))
         if wanted.since is None:
             before = protocol.MAX_SEQ if wanted.before is None else wanted.before
             page = await self._messages.before(group_id, before, wanted.limit)
@@ -106,6 +118,34 @@ class Chat:
             return protocol.pong(connection_id, None, None)
         head = await self._groups.head(member.group_id)
         return protocol.pong(connection_id, member.group_id, head.last_seq)
+
+    async def renew(self, connection_id: str, frame: Frame) -> Frame:
+        """Go on with a new token of the same user; out of the group where that is now closed to them."""
+        try:
+            principal = await self._verify(protocol.parse_renew(frame))
+        except TokenError as refused:
+            raise ChatError(Code.FORBIDDEN, f"This token does not count here: {refused}.") from None
+        member = _present(await self._connections.get(connection_id))
+        if principal.user_id != member.user_id:
+            raise ChatError(Code.FORBIDDEN, "The token is somebody else's; connect anew with it.")
+        stays = member.group_id is not None and may_enter(member.group_id, principal.groups)
+        await self._connections.renew(member, principal, stays=stays)
+        return protocol.renewed(member.group_id if stays else None, principal.authorized_until_s)
+
+    def _signed_in(self, member: Member | None) -> Member:
+        member = _present(member)
+        until_s = member.authorized_until_s
+        if until_s is not None and self._now_ms() >= until_s * 1000:
+            raise ChatError(
+                Code.FORBIDDEN, "Your sign-in has expired; send renew with a new token, or connect again."
+            )
+        return member
+
+    def _in_group(self, member: Member | None) -> tuple[Member, str]:
+        if member is None or member.group_id is None:
+            raise ChatError(Code.NOT_IN_GROUP, "Join a group first.")
+        _require_entry(self._signed_in(member), member.group_id)
+        return member, member.group_id
 
     async def _stored(self, message_id: str | None) -> Message | None:
         # An id that we are about to make up can't be taken.
@@ -142,7 +182,14 @@ def covers(page: Page, since: int, head: Head, now_ms: int) -> bool:
     return reached >= head.last_seq or now_ms - head.moved_at_ms > HOLE_FINAL_MS
 
 
-def _group_of(member: Member | None) -> str:
-    if member is None or member.group_id is None:
-        raise ChatError(Code.NOT_IN_GROUP, "Join a group first.")
-    return member.group_id
+def _present(member: Member | None) -> Member:
+    if member is None:
+        raise ChatError(Code.CONFLICT, GONE)
+    return member
+
+
+def _require_entry(member: Member, group_id: str) -> None:
+    if not may_enter(group_id, member.groups):
+        raise ChatError(
+            Code.FORBIDDEN, f"{group_id} is private: your user must be in the user pool's group of this name."
+        )

@@ -1,8 +1,11 @@
 """What groupcast's own code raises.
 
 GroupcastError
-├── SettingsError    an environment variable is missing or wrong; nothing can run
-└── ChatError        a client asked for what can't be done; becomes its error frame
+├── SettingsError            an environment variable is missing or wrong; nothing can run
+├── TokenError               nobody is known by this token
+│   └── MisplacedTokenError  a token of the pool, but for another client or use
+├── KeysUnavailableError     the user pool's keys cannot be had: no token can be verified
+└── ChatError                a client asked for what can't be done; becomes its error frame
 """
 
 from __future__ import annotations
@@ -31,10 +34,26 @@ class SettingsError(GroupcastError):
     """An environment variable is missing or wrong."""
 
 
-class ChatError(GroupcastError):
-    """A client asked for what can't be done; `message` tells it what to do instead."""
+class TokenError(GroupcastError):
+    """Nobody is known by this token. The text is a reason for the log and holds nothing of the token."""
 
-    def __init__(self, code: Code, message: str) -> None:
+
+class MisplacedTokenError(TokenError):
+    """The user pool made this token, but for another client or another use."""
+
+
+class KeysUnavailableError(GroupcastError):
+    """The user pool's keys cannot be had, so that no token can be verified."""
+
+
+class ChatError(GroupcastError):
+    """A client asked for what can't be done; `message` tells it what to do instead.
+
+    `retry_after_ms` is when the same may be done, where that is known.
+    """
+
+    def __init__(self, code: Code, message: str, *, retry_after_ms: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after_ms = retry_after_ms

@@ -21,11 +21,18 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What is known of a connection; `group_id` is None before its first join."""
+    """What is known of a connection; `group_id` is None before its first join.
+
+    `user_id`, `groups` (of the user pool) and `authorized_until_s` (seconds since 1970) come from its token;
+    where nobody signs in, they are None and empty.
+    """
 
     connection_id: str
     sender: str
     group_id: str | None
+    user_id: str | None = None
+    groups: tuple[str, ...] = ()
+    authorized_until_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from groupcast.errors import ChatError, Code
+from groupcast.model import iso_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,6 +110,14 @@ def parse_history(frame: dict[str, Any]) -> History:
     return History(since, before, limit)
 
 
+def parse_renew(frame: dict[str, Any]) -> str:
+    """The token of a renew frame. ChatError (BadRequest) where there is none."""
+    token = frame.get("token")
+    if not isinstance(token, str) or not token:
+        raise ChatError(Code.BAD_REQUEST, "renew needs token, the new JWT.")
+    return token
+
+
 def message_value(message: Message) -> dict[str, Any]:
     """One message as it stands in `messages` of a frame."""
     return {
@@ -157,14 +166,19 @@ def pong(connection_id: str, group_id: str | None, last_seq: int | None) -> dict
     return {"type": "pong", "groupId": group_id, "lastSeq": last_seq, "connectionId": connection_id}
 
 
+def renewed(group_id: str | None, authorized_until_s: int) -> dict[str, Any]:
+    return {"type": "renewed", "groupId": group_id, "expiresAt": iso_ms(authorized_until_s * 1000)}
+
+
 def error(problem: ChatError, action: object, request_id: str) -> dict[str, Any]:
-    return {
+    frame = {
         "type": "error",
         "code": problem.code.value,
         "message": problem.message,
         "action": action if isinstance(action, str) else None,
         "requestId": request_id,
     }
+    return frame if problem.retry_after_ms is None else {**frame, "retryAfterMs": problem.retry_after_ms}
 
 
 def with_id(reply: dict[str, Any], reply_id: str | None) -> dict[str, Any]:

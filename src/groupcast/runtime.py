@@ -14,12 +14,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from groupcast.errors import TokenError
 from groupcast.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from groupcast.auth import Principal
     from groupcast.aws.calls import Calls
     from groupcast.chat import Chat
     from groupcast.fanout.engine import Engine
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from groupcast.fanout.segment import Segments
     from groupcast.fanout.service import Fanout
     from groupcast.settings import Settings
+    from groupcast.tokens import Verifier
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -81,6 +84,7 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
     from botocore.config import Config  # noqa: PLC0415
 
     from groupcast.chat import Chat  # noqa: PLC0415
+    from groupcast.ratelimit import Bucket  # noqa: PLC0415
     from groupcast.tables.connections import Connections  # noqa: PLC0415
     from groupcast.tables.groups import Groups  # noqa: PLC0415
     from groupcast.tables.messages import Messages  # noqa: PLC0415
@@ -95,10 +99,30 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
             Connections(dynamodb, settings.connections_table),
             Messages(dynamodb, settings.messages_table),
             Groups(dynamodb, settings.groups_table),
+            bucket=Bucket(settings.messages_per_second, settings.message_burst),
+            verify=_verifying(settings),
             retention_days=settings.retention_days,
             now_ms=now_ms,
             random=os.urandom,
         )
+
+
+def _verifying(settings: Settings) -> Callable[[str], Awaitable[Principal]]:
+    verifier: Verifier | None = None
+
+    async def verify(token: str) -> Principal:
+        nonlocal verifier
+        if settings.auth == "none":
+            raise TokenError("nobody signs in")
+        if verifier is None:
+            # Imported here: only `renew` pays for it.
+            from groupcast.tokens import Verifier  # noqa: PLC0415
+
+            verifier = Verifier.of(settings, time.monotonic)
+        # Fetching the pool's keys blocks.
+        return await asyncio.to_thread(verifier.verify, token)
+
+    return verify
 
 
 @asynccontextmanager

@@ -11,14 +11,19 @@ from groupcast.protocol import MAX_FRAME_BYTES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-AUTH_MODES = ("none",)
-# Where localcloud or an emulator serves @connections: the variable that AWS's own SDKs read.
+AUTH_MODES = ("none", "cognito")
+TOKEN_USES = ("any", "access", "id")
+# Where localcloud or an emulator serves them: the variables that AWS's own SDKs read.
 MANAGEMENT_OVERRIDE = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
 DYNAMODB_OVERRIDE = "AWS_ENDPOINT_URL_DYNAMODB"
 SQS_OVERRIDE = "AWS_ENDPOINT_URL_SQS"
+COGNITO_OVERRIDE = "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"
+GENERAL_OVERRIDE = "AWS_ENDPOINT_URL"
 MAX_POST_WINDOW = 512
 MAX_PAGE_SIZE = 10_000
 MAX_RETENTION_DAYS = 3_650
+MAX_MESSAGES_PER_SECOND = 1_000
+MAX_MESSAGE_BURST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,15 @@ class Settings:
     management_endpoint: str
     dynamodb_endpoint: str
     sqs_endpoint: str
+    cognito_endpoint: str
     fanout_queue_url: str
     failures_queue_url: str
     auth: str
+    user_pool_id: str
+    user_pool_client_id: str
+    token_use: str
+    messages_per_second: int
+    message_burst: int
     retention_days: int
     members_page_size: int
     post_window: int
@@ -53,11 +64,21 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         messages_table=_text(environ, "MESSAGES_TABLE"),
         groups_table=_text(environ, "GROUPS_TABLE"),
         management_endpoint=_url(environ, MANAGEMENT_OVERRIDE, _text(environ, "MANAGEMENT_ENDPOINT")),
-        dynamodb_endpoint=_url(environ, DYNAMODB_OVERRIDE, f"https://dynamodb.{region}.amazonaws.com"),
-        sqs_endpoint=_url(environ, SQS_OVERRIDE, f"https://sqs.{region}.amazonaws.com"),
+        dynamodb_endpoint=_service_url(
+            environ, DYNAMODB_OVERRIDE, f"https://dynamodb.{region}.amazonaws.com"
+        ),
+        sqs_endpoint=_service_url(environ, SQS_OVERRIDE, f"https://sqs.{region}.amazonaws.com"),
+        cognito_endpoint=_service_url(
+            environ, COGNITO_OVERRIDE, f"https://cognito-idp.{region}.amazonaws.com"
+        ),
         fanout_queue_url=_text(environ, "FANOUT_QUEUE_URL"),
         failures_queue_url=_text(environ, "FAILURES_QUEUE_URL"),
         auth=_one_of(environ, "AUTH", AUTH_MODES),
+        user_pool_id=_text(environ, "USER_POOL_ID"),
+        user_pool_client_id=_text(environ, "USER_POOL_CLIENT_ID"),
+        token_use=_one_of(environ, "TOKEN_USE", TOKEN_USES),
+        messages_per_second=_whole(environ, "MESSAGES_PER_SECOND", 1, MAX_MESSAGES_PER_SECOND),
+        message_burst=_whole(environ, "MESSAGE_BURST", 1, MAX_MESSAGE_BURST),
         retention_days=_whole(environ, "RETENTION_DAYS", 0, MAX_RETENTION_DAYS),
         members_page_size=_whole(environ, "MEMBERS_PAGE_SIZE", 1, MAX_PAGE_SIZE),
         post_window=_whole(environ, "POST_WINDOW", 1, MAX_POST_WINDOW),
@@ -70,6 +91,10 @@ def _text(environ: Mapping[str, str], name: str) -> str:
     if not value:
         raise SettingsError(f"environment variable {name} is missing")
     return value
+
+
+def _service_url(environ: Mapping[str, str], name: str, default: str) -> str:
+    return _url(environ, name, environ.get(GENERAL_OVERRIDE) or default)
 
 
 def _url(environ: Mapping[str, str], name: str, default: str) -> str:

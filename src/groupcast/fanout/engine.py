@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from groupcast.fanout.closing import close_all
 from groupcast.fanout.pace import Limits, Pace
 from groupcast.fanout.run import Run
 
@@ -40,6 +41,8 @@ class Engine:
         """
         run = Run(self._poster, self._members, self._pace, self._limits, self._random, stop_at)
         report = await run.all_groups(groups)
+        expired = self._members.take_expired()
+        report.expired = await close_all(expired, self._poster, self._members, stop_at)
         # Connections that are not removed in time are found gone again by the next message.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(stop_at + FLUSH_S):

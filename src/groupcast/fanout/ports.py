@@ -31,7 +31,10 @@ class Members(Protocol):
     """Who is in a group, and how one is removed."""
 
     def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
-        """Connection ids of a group, a page at a time."""
+        """Connection ids of a group, a page at a time, without those whose sign-in has expired."""
+
+    def take_expired(self) -> list[str]:
+        """Those, since the last call."""
 
     def discard(self, connection_id: str) -> None:
         """Remove a connection some time before `flush` returns."""

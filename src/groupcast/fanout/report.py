@@ -52,12 +52,16 @@ class GroupReport:
 
 @dataclass(slots=True)
 class Report:
-    """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post."""
+    """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post.
+
+    `expired` connections were closed since their sign-in is over; they are no members of any group here.
+    """
 
     groups: list[GroupReport] = field(default_factory=list)
     delivery_ms: list[float] = field(default_factory=list)
     delivery_ms_max: float = 0.0
     window: int = 0
+    expired: int = 0
     _deliveries: int = 0
     _stride: int = 1
 

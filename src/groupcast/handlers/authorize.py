@@ -2,29 +2,73 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
-from groupcast.auth import guest_name
+import orjson
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+from groupcast.auth import guest_name, offered_token
+from groupcast.errors import MisplacedTokenError, TokenError
 from groupcast.settings import read_settings
+
+if TYPE_CHECKING:
+    from groupcast.settings import Settings
+    from groupcast.tokens import Verifier
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Allow the connection and name its sender (AWS: output of a Lambda authorizer).
+    """Allow the connection and say whose it is (AWS: output of a Lambda authorizer).
 
-    Where nobody signs in, the sender is what `?name=` asks for. SettingsError where AUTH is unknown: a stage
-    that is misconfigured lets nobody in.
+    Who is not known gets 401, by the one exception that API Gateway takes for it; who is known, but with a
+    token for something else, 403 by a policy. Where nobody signs in, the sender is what `?name=` asks for.
+    SettingsError where a setting is wrong: a stage that is misconfigured lets nobody in.
     """
-    read_settings(os.environ)
-    query = event.get("queryStringParameters") or {}
-    sender = guest_name(query.get("name"), event["requestContext"]["connectionId"])
+    settings = read_settings(os.environ)
+    if settings.auth == "none":
+        query = event.get("queryStringParameters") or {}
+        name = guest_name(query.get("name"), event["requestContext"]["connectionId"])
+        return _policy("Allow", name, event, {"sender": name})
+    try:
+        token = offered_token(
+            event.get("multiValueHeaders") or {}, event.get("multiValueQueryStringParameters") or {}
+        )
+        principal = _verifier(settings).verify(token)
+    except MisplacedTokenError as refusal:
+        _note(refusal)
+        return _policy("Deny", "unknown", event, {})
+    except TokenError as refusal:
+        _note(refusal)
+        raise Exception("Unauthorized") from None  # noqa: TRY002 - API Gateway knows it by this text
+    context = {
+        "sender": principal.name,
+        "groups": orjson.dumps(principal.groups).decode(),
+        "authorizedUntil": str(principal.authorized_until_s),
+    }
+    return _policy("Allow", principal.user_id, event, context)
+
+
+@functools.lru_cache(maxsize=1)
+def _verifier(settings: Settings) -> Verifier:
+    # Kept with its keys for the life of the environment. Imported here: without sign-in nobody needs it.
+    from groupcast.tokens import Verifier  # noqa: PLC0415
+
+    return Verifier.of(settings, time.monotonic)
+
+
+def _note(refusal: TokenError) -> None:
+    Logger().info("sign-in refused", extra={"reason": str(refusal)})
+    with single_metric(name="sign_ins_refused", unit=MetricUnit.Count, value=1):
+        pass
+
+
+def _policy(effect: str, user_id: str, event: dict[str, Any], context: dict[str, str]) -> dict[str, Any]:
+    statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": event["methodArn"]}
     return {
-        "principalId": sender,
-        "policyDocument": {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": event["methodArn"]}
-            ],
-        },
-        "context": {"sender": sender},
+        "principalId": user_id,
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        "context": context,
     }

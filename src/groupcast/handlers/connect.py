@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from groupcast.auth import chosen_subprotocol
 from groupcast.handlers.routes import OK, Event, lifecycle
+from groupcast.model import Member
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import (
         APIGatewayWebSocketEvent,
     )
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 
 async def _connect(chat: Chat, event: APIGatewayWebSocketEvent) -> None:
     context = event.request_context
-    await chat.connect(context.connection_id, context["authorizer"]["sender"], context.connected_at)
+    await chat.connect(_member(context.connection_id, context["authorizer"]), context.connected_at)
 
 
 _run = lifecycle(_connect)
@@ -26,6 +31,19 @@ _run = lifecycle(_connect)
 def handler(event: Event, _context: Any) -> dict[str, Any]:
     """Accept the connection; the authorizer has already decided who it is."""
     _run(event)
-    offered = next((v for k, v in event["headers"].items() if k.lower() == "sec-websocket-protocol"), None)
-    chosen = chosen_subprotocol(offered)
+    chosen = chosen_subprotocol(event.get("multiValueHeaders") or {})
     return OK if chosen is None else {**OK, "headers": {"Sec-WebSocket-Protocol": chosen}}
+
+
+def _member(connection_id: str, authorizer: Mapping[str, str]) -> Member:
+    """Who the authorizer says it is; API Gateway hands on its context's values as strings."""
+    if "authorizedUntil" not in authorizer:
+        return Member(connection_id, authorizer["sender"], None)
+    return Member(
+        connection_id,
+        authorizer["sender"],
+        None,
+        user_id=authorizer["principalId"],
+        groups=tuple(orjson.loads(authorizer["groups"])),
+        authorized_until_s=int(authorizer["authorizedUntil"]),
+    )

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event im
 from groupcast import protocol
 from groupcast.errors import ChatError, Code
 
-ACTIONS = "joinGroup, leaveGroup, sendMessage, history or ping"
+ACTIONS = "joinGroup, leaveGroup, sendMessage, history, ping or renew"
 
 
 def handler(raw: dict[str, Any], _context: Any) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def _log(result: Result) -> None:
     summary |= {
         "groups": len(report.groups),
         "delivery_ms_max": round(report.delivery_ms_max, 1),
+        "expired": report.expired,
         "window": report.window,
         "rejected": [{"item": bad.item_identifier, "reason": bad.reason} for bad in result.rejected],
         "again": list(result.again),
@@ -67,6 +68,7 @@ def _count(result: Result) -> None:
     metrics = Metrics()
     for name in COUNTS:
         metrics.add_metric(name, MetricUnit.Count, result.report.total(name))
+    metrics.add_metric("expired", MetricUnit.Count, result.report.expired)
     metrics.add_metric("rejected", MetricUnit.Count, len(result.rejected))
     for delivery_ms in result.report.delivery_ms:
         metrics.add_metric("delivery_ms", MetricUnit.Milliseconds, delivery_ms)

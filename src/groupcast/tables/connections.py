@@ -1,16 +1,26 @@
-"""Connections: who is connected, and who is in which group."""
+"""Connections: who is connected, as whom, and who is in which group."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from groupcast.errors import ChatError, Code
 from groupcast.model import Member
 from groupcast.slots import slot_of
 from groupcast.tables.items import decode, encode
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from groupcast.auth import Principal
+    from groupcast.ratelimit import Bucket
+
 # API Gateway ends a connection after 2 hours; TTL sweeps what a lost $disconnect left.
 LIFETIME_S = 2 * 60 * 60 + 10 * 60
+PRESENT = "attribute_exists(connectionId)"
+GONE = "This connection is no longer registered; connect again."
 
 
 class Connections:
@@ -20,11 +30,14 @@ class Connections:
         self._dynamodb = dynamodb
         self._table = table
 
-    async def add(self, connection_id: str, sender: str, connected_at_ms: int) -> None:
+    async def add(self, member: Member, connected_at_ms: int) -> None:
         """Store a new connection, in no group yet."""
-        values: dict[str, str | int] = {
-            "connectionId": connection_id,
-            "sender": sender,
+        values: dict[str, str | int | None] = {
+            "connectionId": member.connection_id,
+            "sender": member.sender,
+            "userId": member.user_id,
+            "userGroups": orjson.dumps(member.groups).decode() if member.groups else None,
+            "authorizedUntil": member.authorized_until_s,
             "connectedAt": connected_at_ms,
             "expiresAt": connected_at_ms // 1000 + LIFETIME_S,
         }
@@ -39,46 +52,122 @@ class Connections:
         answer = await self._dynamodb.get_item(
             TableName=self._table, Key=encode({"connectionId": connection_id}), ConsistentRead=True
         )
-        if "Item" not in answer:
-            return None
-        values = decode(answer["Item"])
-        group_id = values.get("groupId")
-        return Member(connection_id, str(values["sender"]), None if group_id is None else str(group_id))
+        return _member(answer["Item"]) if "Item" in answer else None
 
-    async def join(self, connection_id: str, group_id: str) -> None:
+    async def take_token(self, connection_id: str, bucket: Bucket, now_us: int) -> Member | None:
+        """Take a token from the connection's bucket and return the connection, None where it is gone.
+
+        ChatError (RateLimited) where the bucket is empty.
+        """
+        latest_us = bucket.latest_full_us(now_us)
+        # Whoever types has a full bucket: one write. Only a busy connection costs the second.
+        tries = (
+            (
+                "SET bucketFullAt = :next",
+                "attribute_not_exists(bucketFullAt) OR bucketFullAt <= :now",
+                {":next": now_us + bucket.interval_us, ":now": now_us},
+            ),
+            (
+                "SET bucketFullAt = bucketFullAt + :interval",
+                "bucketFullAt <= :latest",
+                {":interval": bucket.interval_us, ":latest": latest_us},
+            ),
+        )
+        for expression, condition, values in tries:
+            taken, item = await self._update(connection_id, expression, condition, values, "ALL_NEW")
+            if not item:
+                return None
+            if taken:
+                return _member(item)
+        full_at_us = int(item["bucketFullAt"]["N"])
+        raise ChatError(
+            Code.RATE_LIMITED,
+            f"At most {bucket.per_second} messages a second, {bucket.burst} at once; wait and send again.",
+            retry_after_ms=bucket.retry_after_ms(full_at_us, now_us),
+        )
+
+    async def join(self, member: Member, group_id: str) -> None:
         """Put a connection into a group, out of its last one.
 
-        ChatError (Conflict) where the connection is gone: a disconnect that raced this call wins.
+        ChatError (Conflict) where the connection is gone, for a disconnect that raced this call wins, or has
+        other rights by now.
         """
-        await self._update(
-            connection_id,
-            "SET groupId = :group, slot = :slot",
-            {":group": group_id, ":slot": slot_of(connection_id)},
-        )
+        values: dict[str, str | int] = {":group": group_id, ":slot": slot_of(member.connection_id)}
+        rights = _unchanged("authorizedUntil", member.authorized_until_s, values)
+        await self._change(member.connection_id, "SET groupId = :group, slot = :slot", rights, values)
 
     async def leave(self, connection_id: str) -> str | None:
         """Take a connection out of its group and return that group, None where it was in none.
 
         ChatError (Conflict) where the connection is gone.
         """
-        old = await self._update(connection_id, "REMOVE groupId, slot", {})
-        group_id = old.get("groupId")
+        old = await self._change(connection_id, "REMOVE groupId, slot", PRESENT, {})
+        group_id = decode(old).get("groupId")
         return None if group_id is None else str(group_id)
 
+    async def renew(self, member: Member, principal: Principal, *, stays: bool) -> None:
+        """Give a connection the rights of a new token, and take it out of its group unless it `stays`.
+
+        ChatError (Conflict) where the connection is gone, or has joined another group meanwhile.
+        """
+        values: dict[str, str | int] = {
+            ":until": principal.authorized_until_s,
+            ":groups": orjson.dumps(principal.groups).decode(),
+        }
+        group = _unchanged("groupId", member.group_id, values)
+        expression = "SET authorizedUntil = :until, userGroups = :groups"
+        if not stays:
+            expression += " REMOVE groupId, slot"
+        await self._change(member.connection_id, expression, group, values)
+
+    async def _change(
+        self, connection_id: str, expression: str, condition: str, values: Mapping[str, str | int]
+    ) -> Mapping[str, Any]:
+        changed, old = await self._update(connection_id, expression, condition, values, "ALL_OLD")
+        if not changed:
+            text = "The connection changed meanwhile; try again." if old else GONE
+            raise ChatError(Code.CONFLICT, text)
+        return old
+
     async def _update(
-        self, connection_id: str, expression: str, values: dict[str, str | int]
-    ) -> dict[str, str | int]:
+        self,
+        connection_id: str,
+        expression: str,
+        condition: str,
+        values: Mapping[str, str | int],
+        returned: str,
+    ) -> tuple[bool, Mapping[str, Any]]:
+        """Whether the condition held, and the item: as asked for, or as it stood in the way (empty: gone)."""
         try:
             answer = await self._dynamodb.update_item(
                 TableName=self._table,
                 Key=encode({"connectionId": connection_id}),
                 UpdateExpression=expression,
-                ConditionExpression="attribute_exists(connectionId)",
-                ReturnValues="ALL_OLD",
+                ConditionExpression=f"{PRESENT} AND ({condition})",
+                ReturnValues=returned,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **({"ExpressionAttributeValues": encode(values)} if values else {}),
             )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            raise ChatError(
-                Code.CONFLICT, "This connection is no longer registered; connect again."
-            ) from None
-        return decode(answer["Attributes"])
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as failed:
+            return False, failed.response.get("Item", {})
+        return True, answer["Attributes"]
+
+
+def _unchanged(name: str, value: str | int | None, values: dict[str, str | int]) -> str:
+    """The condition that an attribute is as it was read; its value joins `values`."""
+    if value is None:
+        return f"attribute_not_exists({name})"
+    values[f":{name}"] = value
+    return f"{name} = :{name}"
+
+
+def _member(item: Mapping[str, Any]) -> Member:
+    values: dict[str, Any] = decode(item)
+    return Member(
+        connection_id=values["connectionId"],
+        sender=values["sender"],
+        group_id=values.get("groupId"),
+        user_id=values.get("userId"),
+        groups=tuple(orjson.loads(values.get("userGroups", "[]"))),
+        authorized_until_s=values.get("authorizedUntil"),
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
 from groupcast.errors import GroupcastError
 from groupcast.tables.items import encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from groupcast.aws.calls import Calls
 
@@ -27,12 +28,17 @@ class MembersTable:
     """`GroupIdIndex` of the Connections table, and the removal of connections that are gone.
 
     Connections that could not be removed stay; the next fan-out or TTL finds them: `unremoved` counts them.
+    `now_s` gives seconds since 1970.
     """
 
-    def __init__(self, dynamodb: Calls, table: str, page_size: int) -> None:
+    def __init__(
+        self, dynamodb: Calls, table: str, page_size: int, now_s: Callable[[], float] = time.time
+    ) -> None:
         self._dynamodb = dynamodb
         self._table = table
         self._page_size = page_size
+        self._now_s = now_s
+        self._expired: list[str] = []
         self._discarded: list[str] = []
         self._removals: set[asyncio.Task[None]] = set()
         self._at_once = asyncio.Semaphore(DELETES_AT_ONCE)
@@ -41,7 +47,7 @@ class MembersTable:
     async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
         """Connection ids of a group, a page at a time; the next page is read while one is worked on.
 
-        Raises GroupcastError.
+        Those whose sign-in has expired are left out: `take_expired` gives them. Raises GroupcastError.
         """
         reading: asyncio.Task[dict[str, Any]] | None = self._read(group_id, None)
         try:
@@ -49,10 +55,15 @@ class MembersTable:
                 answer = await reading
                 last = answer.get("LastEvaluatedKey")
                 reading = None if last is None else self._read(group_id, last)
-                yield [item["connectionId"]["S"] for item in answer["Items"]]
+                yield self._signed_in(answer["Items"])
         finally:
             if reading is not None:
                 reading.cancel()
+
+    def take_expired(self) -> list[str]:
+        """The connections that pages left out since the last call."""
+        expired, self._expired = self._expired, []
+        return expired
 
     def discard(self, connection_id: str) -> None:
         """Remove a connection some time before `flush` returns."""
@@ -72,12 +83,21 @@ class MembersTable:
             "IndexName": "GroupIdIndex",
             "KeyConditionExpression": "groupId = :group",
             "ExpressionAttributeValues": encode({":group": group_id}),
-            "ProjectionExpression": "connectionId",
+            "ProjectionExpression": "connectionId, authorizedUntil",
             "Limit": self._page_size,
         }
         if start is not None:
             query["ExclusiveStartKey"] = start
         return asyncio.get_running_loop().create_task(self._dynamodb.call("Query", query))
+
+    def _signed_in(self, items: list[dict[str, Any]]) -> list[str]:
+        now_s = self._now_s()
+        living: list[str] = []
+        for item in items:
+            connection_id: str = item["connectionId"]["S"]
+            until = item.get("authorizedUntil")
+            (living if until is None or int(until["N"]) > now_s else self._expired).append(connection_id)
+        return living
 
     def _remove_discarded(self) -> None:
         discarded, self._discarded = list(dict.fromkeys(self._discarded)), []

@@ -3,73 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
 
 import aioboto3
 import pytest
 
-from groupcast.chat import HOLE_FINAL_MS, Chat
-from groupcast.errors import ChatError, Code
-from groupcast.tables.connections import Connections
-from groupcast.tables.groups import Groups
-from groupcast.tables.messages import Messages
+from groupcast.chat import HOLE_FINAL_MS
+from groupcast.errors import Code
 from tests.conftest import Stack
+from tests.unit.groupcast.world import NOW_MS, World, code_of
 
 pytestmark = pytest.mark.stack
-NOW_MS = 1_795_368_000_000
-_numbers = itertools.count()
-
-
-class World:
-    """A Chat whose clock the test moves, and the client beneath it."""
-
-    def __init__(self, dynamodb: Any, tables: dict[str, str], retention_days: int = 0) -> None:
-        self.dynamodb = dynamodb
-        self.tables = tables
-        self.now_ms = NOW_MS
-        self.groups = Groups(dynamodb, tables["GroupsTable"])
-        self.chat = Chat(
-            Connections(dynamodb, tables["ConnectionsTable"]),
-            Messages(dynamodb, tables["MessagesTable"]),
-            self.groups,
-            retention_days=retention_days,
-            now_ms=lambda: self.now_ms,
-            random=os.urandom,
-        )
-
-    async def member(self, group_id: str, sender: str = "ann") -> str:
-        connection_id = f"connection-{next(_numbers)}="
-        await self.chat.connect(connection_id, sender, self.now_ms)
-        await self.chat.join(connection_id, {"groupId": group_id})
-        return connection_id
-
-    async def item(self, table: str, **key: str) -> dict[str, Any] | None:
-        answer = await self.dynamodb.get_item(
-            TableName=self.tables[table], Key={name: {"S": value} for name, value in key.items()}
-        )
-        item: dict[str, Any] | None = answer.get("Item")
-        return item
-
-
-@pytest.fixture
-async def world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[World]:
-    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
-        yield World(dynamodb, unit_tables)
-
-
-@pytest.fixture
-def group() -> str:
-    return f"group-{uuid.uuid4()}"
-
-
-async def code_of(call: Any) -> Code:
-    with pytest.raises(ChatError) as caught:
-        await call
-    return caught.value.code
 
 
 async def test_seq_is_dense_from_the_first_message_on(world: World, group: str) -> None:
@@ -114,8 +58,7 @@ async def test_a_message_id_of_another_message_is_a_conflict(world: World, group
 
 async def test_whoever_is_in_no_group_can_neither_send_nor_read(world: World) -> None:
     """NotInGroup, and nothing is stored."""
-    connection_id = f"connection-{next(_numbers)}="
-    await world.chat.connect(connection_id, "ann", NOW_MS)
+    connection_id = await world.connection()
     frame = {"message": "hi", "messageId": str(uuid.uuid4())}
     assert await code_of(world.chat.send(connection_id, frame)) is Code.NOT_IN_GROUP
     assert await code_of(world.chat.history(connection_id, {})) is Code.NOT_IN_GROUP

@@ -11,9 +11,15 @@ from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, HELD_MAX, Me
 
 
 class FakeTable:
-    """A table of connection ids; `refuse` items of each batch come back unprocessed the first time."""
+    """A table of connection ids; `refuse` items of each batch come back unprocessed the first time.
 
-    def __init__(self, ids: list[str], refuse: int = 0, broken: bool = False) -> None:
+    `until` is when the sign-in of some ends, in seconds.
+    """
+
+    def __init__(
+        self, ids: list[str], refuse: int = 0, broken: bool = False, until: Mapping[str, int] | None = None
+    ) -> None:
+        self.until = until or {}
         self.ids = ids
         self.refuse = refuse
         self.broken = broken
@@ -32,8 +38,15 @@ class FakeTable:
     def query(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         start = int(payload.get("ExclusiveStartKey", {"at": 0})["at"])
         end = start + payload["Limit"]
-        answer: dict[str, Any] = {"Items": [{"connectionId": {"S": one}} for one in self.ids[start:end]]}
+        answer: dict[str, Any] = {"Items": [self.item(one) for one in self.ids[start:end]]}
         return {**answer, "LastEvaluatedKey": {"at": end}} if end < len(self.ids) else answer
+
+    def item(self, connection_id: str) -> dict[str, Any]:
+        until = self.until.get(connection_id)
+        return {
+            "connectionId": {"S": connection_id},
+            **({} if until is None else {"authorizedUntil": {"N": str(until)}}),
+        }
 
     def write(self, requests: list[Any]) -> dict[str, Any]:
         self.batches.append(len(requests))
@@ -98,3 +111,13 @@ async def test_what_cannot_be_removed_is_counted_and_fails_nobody() -> None:
         members.discard(one)
     await members.flush()
     assert members.unremoved == 30
+
+
+async def test_whose_sign_in_is_over_is_left_out() -> None:
+    """To the second; those without an end stay, and the others are given out once."""
+    table = FakeTable(ids(10), until={"c1=": 99, "c2=": 100, "c3=": 101})
+    members = MembersTable(table, "t", page_size=4, now_s=lambda: 100.0)
+    living = [one async for page in members.pages("g") for one in page]
+    assert living == ["c0=", *(f"c{number}=" for number in range(3, 10))]
+    assert members.take_expired() == ["c1=", "c2="]
+    assert members.take_expired() == []

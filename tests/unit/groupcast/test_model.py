@@ -5,7 +5,6 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupcast.auth import chosen_subprotocol, guest_name
 from groupcast.model import epoch_ms_of, iso_ms, uuid7
 from groupcast.slots import SLOTS, slot_of
 
@@ -43,19 +42,3 @@ def test_slots_are_uniform() -> None:
         counts[slot_of(f"connection-{number}=") * 16 // SLOTS] += 1
     chi_squared = sum((count - 1000) ** 2 / 1000 for count in counts)
     assert chi_squared < 45
-
-
-def test_guests_are_called_what_they_ask_for() -> None:
-    """A name is tidied and cut; without one the connection's id gives it."""
-    assert guest_name("  Ann \n Lee ", "L0SM9cOFvHcCIhw=") == "Ann Lee"
-    assert guest_name("김\u202e민수", "L0SM9cOFvHcCIhw=") == "김민수"
-    assert guest_name("x" * 100, "L0SM9cOFvHcCIhw=") == "x" * 64
-    assert guest_name(None, "L0SM9cOFvHcCIhw=") == "guest-L0SM9c"
-    assert guest_name(" \x00 ", "L0SM9cOFvHcCIhw=") == "guest-L0SM9c"
-
-
-def test_only_our_subprotocol_is_chosen() -> None:
-    """A handshake that offers others gets none; bearer tokens are never echoed."""
-    assert chosen_subprotocol("groupcast.v1, bearer.abc") == "groupcast.v1"
-    assert chosen_subprotocol("bearer.abc") is None
-    assert chosen_subprotocol(None) is None

@@ -23,7 +23,12 @@ def test_the_environment_of_serverless_yml_is_complete(environ: dict[str, str]) 
 def test_sdk_variables_override_endpoints(environ: dict[str, str]) -> None:
     """The variables that AWS's SDKs read move groupcast's own clients, too."""
     environ["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"] = "http://127.0.0.1:3001/dev/"
-    assert read_settings(environ).management_endpoint == "http://127.0.0.1:3001/dev"
+    environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:4566"
+    environ["AWS_ENDPOINT_URL_SQS"] = "http://127.0.0.1:5000"
+    settings = read_settings(environ)
+    assert settings.management_endpoint == "http://127.0.0.1:3001/dev"
+    assert settings.dynamodb_endpoint == settings.cognito_endpoint == "http://127.0.0.1:4566"
+    assert settings.sqs_endpoint == "http://127.0.0.1:5000"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,10 @@ def test_sdk_variables_override_endpoints(environ: dict[str, str]) -> None:
     [
         ("CONNECTIONS_TABLE", ""),
         ("AUTH", "maybe"),
+        ("TOKEN_USE", "refresh"),
+        ("USER_POOL_ID", ""),
+        ("MESSAGES_PER_SECOND", "0"),
+        ("MESSAGE_BURST", "0"),
         ("RETENTION_DAYS", "-1"),
         ("RETENTION_DAYS", "1.5"),
         ("POST_WINDOW", "0"),

@@ -81,6 +81,7 @@ class FakeMembers:
         self.groups = groups
         self.page_size = page_size
         self.discarded: list[str] = []
+        self.expired: list[str] = []
         self.broken_after: int | None = None
 
     async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
@@ -90,6 +91,10 @@ class FakeMembers:
                 raise OSError("no more pages")
             await asyncio.sleep(0)
             yield ids[start : start + self.page_size]
+
+    def take_expired(self) -> list[str]:
+        expired, self.expired = self.expired, []
+        return expired
 
     def discard(self, connection_id: str) -> None:
         self.discarded.append(connection_id)

@@ -1,0 +1,8 @@
+"""renew: stay, with a new token."""
+
+from __future__ import annotations
+
+from groupcast.chat import Chat
+from groupcast.handlers.routes import route
+
+handler = route(Chat.renew)

@@ -1,0 +1,156 @@
+"""The user pool's tokens: is this one, is it for us, and whose is it?
+
+Source: https://docs.aws.amazon.com/cognito/latest/developerguide/
+amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
+"""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import orjson
+
+from groupcast.auth import MAX_TOKEN_CHARS, Principal
+from groupcast.errors import KeysUnavailableError, MisplacedTokenError, TokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from groupcast.settings import Settings
+
+# So far the clocks of the pool and of a function may disagree.
+CLOCK_SKEW_S = 5
+# However many unknown keys are named, the pool is asked for its keys no more often.
+REFRESH_EVERY_S = 60.0
+# Keys this old are fetched again, since one may have been withdrawn; kept where that fails.
+KEYS_RENEWED_AFTER_S = 60 * 60.0
+FETCH_TIMEOUT_S = 2.0
+FETCH_TRIES = 2
+MAX_JWKS_BYTES = 64 * 1024
+MAX_NAME_CHARS = 128
+
+_USES = {"any": ("access", "id"), "access": ("access",), "id": ("id",)}
+
+
+class Verifier:
+    """Verifies tokens of one user pool for one client of it."""
+
+    def __init__(self, keys: KeySet, *, issuer: str, client_id: str, token_use: str) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._client_id = client_id
+        self._uses = _USES[token_use]
+
+    @classmethod
+    def of(cls, settings: Settings, monotonic: Callable[[], float]) -> Verifier:
+        """The verifier of a deployed stage; `monotonic` gives seconds."""
+        url = f"{settings.cognito_endpoint}/{settings.user_pool_id}/.well-known/jwks.json"
+        return cls(
+            KeySet(lambda: fetch(url), monotonic),
+            issuer=f"https://cognito-idp.{settings.region}.amazonaws.com/{settings.user_pool_id}",
+            client_id=settings.user_pool_client_id,
+            token_use=settings.token_use,
+        )
+
+    def verify(self, token: str) -> Principal:
+        """Whose token this is.
+
+        TokenError where it does not say so, MisplacedTokenError where it was made for something else,
+        KeysUnavailableError where the pool's keys cannot be had.
+        """
+        if len(token) > MAX_TOKEN_CHARS:
+            raise TokenError("too long")
+        try:
+            claims = jwt.decode(
+                token,
+                self._keys.key(_key_id(token)),
+                algorithms=["RS256"],
+                issuer=self._issuer,
+                leeway=CLOCK_SKEW_S,
+                # An access token has no audience but a client id: `_place` looks at either.
+                options={"require": ["exp", "iat", "sub", "token_use"], "verify_aud": False},
+            )
+        except jwt.InvalidTokenError as error:
+            # The name of the class says what is wrong; texts may quote what the token holds.
+            raise TokenError(type(error).__name__) from None
+        self._place(claims)
+        return _principal(claims)
+
+    def _place(self, claims: Mapping[str, Any]) -> None:
+        use = claims["token_use"]
+        if use not in self._uses:
+            raise MisplacedTokenError(f"token_use is not {' or '.join(self._uses)}")
+        if claims.get("client_id" if use == "access" else "aud") != self._client_id:
+            raise MisplacedTokenError("another client's")
+
+
+class KeySet:
+    """The pool's public keys by id, as `fetch` gets them (a JWKS, RFC 7517): kept, and renewed when due."""
+
+    def __init__(self, fetch: Callable[[], bytes], monotonic: Callable[[], float]) -> None:
+        self._fetch = fetch
+        self._monotonic = monotonic
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._asked_at: float | None = None
+        self._fresh_at = 0.0
+
+    def key(self, key_id: str) -> jwt.PyJWK:
+        """The key of this id. TokenError where the pool has none, KeysUnavailableError where it won't say."""
+        if key_id not in self._keys or self._monotonic() - self._fresh_at > KEYS_RENEWED_AFTER_S:
+            self._refresh()
+        if not self._keys:
+            raise KeysUnavailableError("the user pool's keys could not be fetched")
+        if key_id not in self._keys:
+            raise TokenError("unknown key")
+        return self._keys[key_id]
+
+    def _refresh(self) -> None:
+        now = self._monotonic()
+        if self._asked_at is not None and now - self._asked_at < REFRESH_EVERY_S:
+            return
+        self._asked_at = now
+        for _ in range(FETCH_TRIES):
+            try:
+                self._keys = _read_keys(self._fetch())
+            except (OSError, ValueError):
+                continue
+            self._fresh_at = now
+            return
+
+
+def fetch(url: str) -> bytes:
+    """The document at an http(s) URL, up to MAX_JWKS_BYTES of it. OSError where there is none."""
+    with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 - settings allow http(s) only
+        document: bytes = answer.read(MAX_JWKS_BYTES)
+    return document
+
+
+def _read_keys(document: bytes) -> dict[str, jwt.PyJWK]:
+    try:
+        listed = orjson.loads(document)["keys"]
+        keys = [jwt.PyJWK(one, "RS256") for one in listed if one.get("kty") == "RSA" and "kid" in one]
+    except (jwt.PyJWTError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a JWKS: {type(error).__name__}") from None
+    if not keys:
+        raise ValueError("a JWKS without RSA keys")
+    return {str(key.key_id): key for key in keys}
+
+
+def _key_id(token: str) -> str:
+    key_id = jwt.get_unverified_header(token).get("kid")
+    if not isinstance(key_id, str):
+        raise TokenError("no key id")
+    return key_id
+
+
+def _principal(claims: Mapping[str, Any]) -> Principal:
+    use = claims["token_use"]
+    name = claims.get("username" if use == "access" else "cognito:username")
+    groups = claims.get("cognito:groups", [])
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME_CHARS:
+        raise TokenError("no user name")
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise TokenError("cognito:groups is no list of names")
+    return Principal(claims["sub"], name, tuple(groups), int(claims["exp"]) + CLOCK_SKEW_S)

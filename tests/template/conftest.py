@@ -1,0 +1,60 @@
+"""The CloudFormation template, as `osls package` makes it for a stage."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE_TIMEOUT_S = 120
+OSLS = [str(ROOT / ".venv/bin/node"), str(ROOT / "node_modules/.bin/osls")]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A packaged template."""
+
+    document: dict[str, Any]
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = self.document["Resources"]
+        return found
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Properties by logical id."""
+        return {
+            name: one.get("Properties", {}) for name, one in self.resources.items() if one["Type"] == kind
+        }
+
+
+Package = Callable[..., Template]
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """Packages a stage with parameters, once each."""
+
+    @cache
+    def run(stage: str = "dev", *params: str) -> Template:
+        folder = tmp_path_factory.mktemp(f"package-{stage}")
+        options = [part for one in params for part in ("--param", one)]
+        command = [*OSLS, "package", "--stage", stage, "--package", str(folder), *options]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PACKAGE_TIMEOUT_S)
+        return Template(json.loads(Path(folder, "cloudformation-template-update-stack.json").read_text()))
+
+    return run
+
+
+@pytest.fixture
+def template(package: Package) -> Template:
+    """Of the default stage."""
+    return package()

@@ -1,0 +1,191 @@
+"""What `osls deploy` would make, read from the packaged CloudFormation."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groupcast.handlers.outcome import COUNTS
+from tests.conftest import ROOT
+from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template
+
+# Resources that may be `*`, and why.
+STARS = {("xray:PutTraceSegments", "xray:PutTelemetryRecords"): "X-Ray has no resources to name"}
+OTHER_METRICS = {"delivery_ms", "rejected", "expired", "sign_ins_refused", "frames_refused"}
+
+
+def statements(template: Template) -> list[dict[str, Any]]:
+    roles = template.of_type("AWS::IAM::Role").values()
+    return [
+        statement
+        for role in roles
+        for policy in role.get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def test_a_star_has_its_reason(template: Template) -> None:
+    """No statement is for all resources but the listed ones, and none for all actions."""
+    for statement in statements(template):
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert not [action for action in actions if "*" in action]
+        if statement["Resource"] == "*":
+            assert tuple(actions) in STARS
+
+
+def test_tables_are_private_encrypted_and_can_be_restored(template: Template) -> None:
+    """Point-in-time recovery, encryption, no policy that lets others in."""
+    tables = template.of_type("AWS::DynamoDB::Table")
+    assert len(tables) == 3
+    for table in tables.values():
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert table["SSESpecification"]["SSEEnabled"] is True
+        assert "ResourcePolicy" not in table
+    for queue in template.of_type("AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+    assert not template.of_type("AWS::SQS::QueuePolicy")
+
+
+@pytest.mark.parametrize(("stage", "policy"), [("dev", "Delete"), ("prod", "Retain")])
+def test_production_keeps_its_data(package: Package, stage: str, policy: str) -> None:
+    """Tables and users outlive the stack of `prod`, and of no other stage."""
+    kinds = ("AWS::DynamoDB::Table", "AWS::Cognito::UserPool")
+    kept = [one for one in package(stage).resources.values() if one["Type"] in kinds]
+    assert len(kept) == 4
+    assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in kept} == {(policy, policy)}
+
+
+def test_every_log_ends_some_day(template: Template) -> None:
+    """Each function has a log group of its own, which exists before it and forgets."""
+    groups = template.of_type("AWS::Logs::LogGroup")
+    assert all(group["RetentionInDays"] == 30 for group in groups.values())
+    names = {json.dumps(group["LogGroupName"]) for group in groups.values()}
+    for function in template.of_type("AWS::Lambda::Function").values():
+        assert json.dumps(f"/aws/lambda/{function['FunctionName']}") in names
+        assert function["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_what_runs_unasked_has_somewhere_to_fail_to(template: Template) -> None:
+    """A stream's records and a queue's messages that nobody can deliver end in FanoutFailures."""
+    failures = {"Fn::GetAtt": ["FanoutFailures", "Arn"]}
+    mappings = template.of_type("AWS::Lambda::EventSourceMapping").values()
+    assert len(mappings) == 2
+    for mapping in mappings:
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        source = mapping["EventSourceArn"]["Fn::GetAtt"]
+        if source[1] == "StreamArn":
+            assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == failures
+            assert mapping["MaximumRetryAttempts"] > 0
+            assert mapping["MaximumRecordAgeInSeconds"] > 0
+            assert mapping["BisectBatchOnFunctionError"] is True
+        else:
+            queue = template.resources[source[0]]["Properties"]
+            assert queue["RedrivePolicy"]["deadLetterTargetArn"] == failures
+
+
+def test_only_our_api_calls_our_functions(template: Template) -> None:
+    """Each permission names the route, or the authorizer, that may."""
+    permissions = template.of_type("AWS::Lambda::Permission")
+    assert len(permissions) == 10
+    for name, permission in permissions.items():
+        source = permission["SourceArn"]["Fn::Sub"]
+        assert "${WebsocketsApi}/" in source, name
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+    routes = {route["RouteKey"] for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
+    named = {
+        one["SourceArn"]["Fn::Sub"].partition("${WebsocketsApi}/*/")[2] for one in permissions.values()
+    } - {""}
+    assert named == routes
+
+
+def test_nobody_connects_unasked(template: Template) -> None:
+    """$connect has its authorizer, and a deployed stage asks the user pool unless told otherwise."""
+    (connect,) = (
+        route
+        for route in template.of_type("AWS::ApiGatewayV2::Route").values()
+        if route["RouteKey"] == "$connect"
+    )
+    assert connect["AuthorizationType"] == "CUSTOM"
+    for function in template.of_type("AWS::Lambda::Function").values():
+        assert function["Environment"]["Variables"]["AUTH"] == "cognito"
+    (pool,) = template.of_type("AWS::Cognito::UserPool").values()
+    assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] in (True, "true")
+
+
+def test_logs_hold_no_tokens(template: Template) -> None:
+    """The access log knows neither query nor headers; execution logs, which do, are off."""
+    (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
+    used = set(re.findall(r"\$context\.[\w.]+", stage["AccessLogSettings"]["Format"]))
+    assert used
+    assert not [name for name in used if "query" in name.lower() or "header" in name.lower()]
+    assert set(json.loads(stage["AccessLogSettings"]["Format"]).values()) == used
+    settings = stage["DefaultRouteSettings"]
+    assert (settings["LoggingLevel"], settings["DataTraceEnabled"]) == ("OFF", False)
+    assert settings["ThrottlingRateLimit"] > 0
+    assert settings["ThrottlingBurstLimit"] > 0
+
+
+def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
+    """Every metric of ours that is looked at is one that the functions write, under the stage's name."""
+    metrics = {*COUNTS, *OTHER_METRICS}
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"]
+        assert alarm["AlarmDescription"]
+        if alarm["Namespace"] == "groupcast":
+            assert alarm["MetricName"] in metrics
+            assert {"Name": "service", "Value": "groupcast-dev"} in alarm["Dimensions"]
+    looked_at = {(alarm["Namespace"], alarm["MetricName"]) for alarm in alarms.values()}
+    assert looked_at >= {
+        ("AWS/Lambda", "IteratorAge"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+        ("AWS/Lambda", "Errors"),
+        ("groupcast", "throttled"),
+        ("groupcast", "delivery_ms"),
+        ("groupcast", "sign_ins_refused"),
+    }
+    (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
+    shown = [line for widget in body["widgets"] for line in ours(widget["properties"]["metrics"])]
+    assert shown
+    assert set(shown) <= metrics
+
+
+def ours(lines: list[Any]) -> list[str]:
+    """Names of groupcast's metrics among a widget's lines; `.` and `...` repeat what stands above."""
+    found: list[str] = []
+    namespace = ""
+    for line in lines:
+        if isinstance(line[0], str) and line[0] not in (".", "..."):
+            namespace = line[0]
+        if namespace == "groupcast" and isinstance(line[0], str) and line[0] != "...":
+            found.append(line[1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("  memorySize:", "  memorySise:"), ("          batchSize: 100", "          batchSise: 100")],
+)
+def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) -> None:
+    """`osls package`, and with it `make check`, stops at a key that nobody knows."""
+    text = (ROOT / "serverless.yml").read_text()
+    assert right in text
+    (tmp_path / "serverless.yml").write_text(text.replace(right, wrong, 1))
+    for name in ("src", "build", "node_modules", ".venv", "requirements.lock", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = subprocess.run(
+        [*OSLS, "package"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PACKAGE_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert wrong.strip().removesuffix(" 100").rstrip(":") in done.stdout + done.stderr

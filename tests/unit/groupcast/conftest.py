@@ -1,0 +1,23 @@
+"""Shared by the tests of the chat's rules."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import aioboto3
+import pytest
+
+from tests.conftest import Stack
+from tests.unit.groupcast.world import World
+
+
+@pytest.fixture
+async def world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[World]:
+    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
+        yield World(dynamodb, unit_tables)
+
+
+@pytest.fixture
+def group() -> str:
+    return f"group-{uuid.uuid4()}"

@@ -1,0 +1,65 @@
+"""Connections whose sign-in is over are closed, a few at a time, and in no more than the time there is."""
+
+from __future__ import annotations
+
+import asyncio
+
+from groupcast.aws.errors import PoolFullError
+from groupcast.aws.management import Outcome, PostResult
+from groupcast.fanout.closing import CLOSINGS_AT_ONCE, close_all
+from tests.unit.groupcast.fanout.support import ACCEPTED, ERROR, GONE, FakeMembers, FakePoster, engine, group
+
+
+class Closing(FakePoster):
+    """Answers a DELETE by the connection's name, after a wait."""
+
+    def __init__(self, wait_s: float = 0.0) -> None:
+        super().__init__(lambda *_: ACCEPTED)
+        self.wait_s = wait_s
+        self.at_once = self.at_once_max = 0
+
+    async def delete(self, connection_id: str) -> PostResult:
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        await asyncio.sleep(self.wait_s)
+        self.at_once -= 1
+        if connection_id == "full":
+            raise PoolFullError
+        self.deleted.append(connection_id)
+        return {"gone": GONE, "error": ERROR}.get(connection_id, PostResult(Outcome.ACCEPTED, 204))
+
+
+def soon(seconds: float = 60.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def test_all_are_closed_and_forgotten() -> None:
+    """A few at a time, however many they are."""
+    poster, members = Closing(), FakeMembers({})
+    ids = [f"c{number}=" for number in range(200)]
+    assert await close_all(ids, poster, members, soon()) == 200
+    assert sorted(members.discarded) == sorted(poster.deleted) == sorted(ids)
+    assert poster.at_once_max == CLOSINGS_AT_ONCE
+
+
+async def test_who_could_not_be_closed_is_kept() -> None:
+    """The group's next message finds them again; who had left already is forgotten."""
+    poster, members = Closing(), FakeMembers({})
+    assert await close_all(["error", "full", "gone", "c1="], poster, members, soon()) == 2
+    assert sorted(members.discarded) == ["c1=", "gone"]
+
+
+async def test_closing_takes_no_longer_than_it_may() -> None:
+    """What is not done when time is up is left."""
+    poster, members = Closing(wait_s=60), FakeMembers({})
+    assert await close_all(["c1="], poster, members, soon(0.01)) == 0
+    assert members.discarded == []
+
+
+async def test_a_delivery_closes_whom_it_left_out() -> None:
+    """They get nothing, are closed after the others have their message, and counted apart."""
+    poster, members = Closing(), FakeMembers({"a": ["c1="]})
+    members.expired = ["c2=", "c3="]
+    report = await engine(members, poster).deliver([group("a", (b"1", 1))], soon())
+    assert (poster.received, report.total("delivered"), report.expired) == ({"c1=": [b"1"]}, 1, 2)
+    assert sorted(members.discarded) == ["c2=", "c3="]

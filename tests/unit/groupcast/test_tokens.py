@@ -1,0 +1,244 @@
+"""Which tokens count, and how often the pool is asked for its keys."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import orjson
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from groupcast.errors import KeysUnavailableError, MisplacedTokenError, TokenError
+from groupcast.tokens import CLOCK_SKEW_S, KEYS_RENEWED_AFTER_S, REFRESH_EVERY_S, KeySet, Verifier
+
+ISSUER = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_pool"
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PUBLIC_PEM = KEY.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+
+
+def jwks(*key_ids: str) -> bytes:
+    public = jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
+    return orjson.dumps({"keys": [{**public, "kid": one, "alg": "RS256", "use": "sig"} for one in key_ids]})
+
+
+class Pool:
+    """Serves keys and counts how often; a clock that the test moves."""
+
+    def __init__(self, *key_ids: str) -> None:
+        self.key_ids = key_ids
+        self.fetches = 0
+        self.broken = False
+        self.now_s = 10.0
+
+    def fetch(self) -> bytes:
+        self.fetches += 1
+        if self.broken:
+            raise OSError("no way")
+        return jwks(*self.key_ids)
+
+    def keys(self) -> KeySet:
+        return KeySet(self.fetch, lambda: self.now_s)
+
+
+def verifier(token_use: str = "any") -> Verifier:
+    return Verifier(Pool("k1").keys(), issuer=ISSUER, client_id="client", token_use=token_use)
+
+
+def access(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    claims = {
+        "sub": "0000-ann",
+        "iss": ISSUER,
+        "client_id": "client",
+        "token_use": "access",
+        "username": "ann",
+        "cognito:groups": ["private-team"],
+        "iat": now,
+        "exp": now + 3600,
+    } | changes
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+def identity(**changes: Any) -> dict[str, Any]:
+    given = {"client_id": None, "username": None, "aud": "client", "cognito:username": "ann"}
+    return access(**(given | {"token_use": "id"} | changes))
+
+
+def signed(
+    claims: dict[str, Any], key: Any = KEY, algorithm: str = "RS256", key_id: str | None = "k1"
+) -> str:
+    return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": key_id} if key_id else {})
+
+
+@pytest.mark.parametrize("claims", [access(), identity()], ids=["access", "id"])
+def test_a_token_says_whose_it_is(claims: dict[str, Any]) -> None:
+    """Either kind names the user, their groups, and how long it holds."""
+    principal = verifier().verify(signed(claims))
+    assert (principal.user_id, principal.name, principal.groups) == ("0000-ann", "ann", ("private-team",))
+    assert principal.authorized_until_s == claims["exp"] + CLOCK_SKEW_S
+
+
+def test_clocks_may_differ_a_little() -> None:
+    """A token of this very moment is good on a machine whose clock is behind."""
+    now = int(time.time())
+    ahead = access(iat=now + CLOCK_SKEW_S - 1, nbf=now + CLOCK_SKEW_S - 1)
+    behind = access(exp=now - CLOCK_SKEW_S + 2)
+    assert [verifier().verify(signed(claims)).name for claims in (ahead, behind)] == ["ann", "ann"]
+
+
+def unsigned(claims: dict[str, Any], algorithm: str) -> str:
+    parts = ({"alg": algorithm, "kid": "k1", "typ": "JWT"}, claims)
+    return (
+        ".".join(base64.urlsafe_b64encode(orjson.dumps(part)).rstrip(b"=").decode() for part in parts) + "."
+    )
+
+
+def signed_with_public_key(claims: dict[str, Any]) -> str:
+    import hashlib  # noqa: PLC0415
+    import hmac  # noqa: PLC0415
+
+    head = unsigned(claims, "HS256")[:-1]
+    mac = hmac.new(PUBLIC_PEM, head.encode(), hashlib.sha256).digest()
+    return f"{head}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+REFUSED: dict[str, Callable[[], str]] = {
+    "empty": lambda: "",
+    "garbage": lambda: "garbage",
+    "not ascii": lambda: "é.é.é",
+    "alg none": lambda: unsigned(access(), "none"),
+    "HS256 with the public key": lambda: signed_with_public_key(access()),
+    "RS512": lambda: signed(access(), algorithm="RS512"),
+    "wrong key": lambda: signed(access(), OTHER_KEY),
+    "unknown key": lambda: signed(access(), key_id="k2"),
+    "no key id": lambda: signed(access(), key_id=None),
+    "wrong issuer": lambda: signed(access(iss=ISSUER + "x")),
+    "expired": lambda: signed(access(exp=int(time.time()) - CLOCK_SKEW_S - 1)),
+    "not yet valid": lambda: signed(access(nbf=int(time.time()) + 60)),
+    "from the future": lambda: signed(access(iat=int(time.time()) + 60)),
+    "no expiry": lambda: signed(access(exp=None)),
+    "no sub": lambda: signed(access(sub=None)),
+    "no token_use": lambda: signed(access(token_use=None)),
+    "no user name": lambda: signed(access(username=None)),
+    "groups are no list": lambda: signed(access(**{"cognito:groups": "private-team"})),
+    "truncated": lambda: signed(access())[:-20],
+    "without its signature": lambda: signed(access()).rpartition(".")[0] + ".",
+    "10 KB": lambda: signed(access(padding="x" * 8000)),
+}
+
+
+@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_no_token_of_the_pool(make: Callable[[], str]) -> None:
+    """Nobody is known by it, and the reason given quotes nothing of it."""
+    token = make()
+    with pytest.raises(TokenError) as refused:
+        verifier().verify(token)
+    assert not isinstance(refused.value, MisplacedTokenError)
+    assert not any(part and part in str(refused.value) for part in token.split("."))
+
+
+@pytest.mark.parametrize(
+    ("claims", "token_use"),
+    [
+        (access(client_id="other"), "any"),
+        (identity(aud="other"), "any"),
+        (identity(), "access"),
+        (access(), "id"),
+        (access(token_use="refresh"), "any"),
+        (access(client_id=None, aud="client"), "any"),
+    ],
+)
+def test_what_was_made_for_something_else(claims: dict[str, Any], token_use: str) -> None:
+    """Another client's token, or the other kind where one is asked for."""
+    with pytest.raises(MisplacedTokenError):
+        verifier(token_use).verify(signed(claims))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_no_change_to_a_token_goes_unnoticed(data: st.DataObject) -> None:
+    """Whatever character is replaced, the token is refused, and with no other exception."""
+    token = signed(access())
+    at = data.draw(st.integers(0, len(token) - 1))
+    changed = data.draw(st.sampled_from("ABCdef012-_.=+/é ").filter(lambda one: one != token[at]))
+    forged = token[:at] + changed + token[at + 1 :]
+    # The last character of a part has bits that decode to nothing.
+    if at + 1 == len(token) or token[at + 1] == ".":
+        return
+    with pytest.raises(TokenError):
+        verifier().verify(forged)
+
+
+def test_keys_are_fetched_once() -> None:
+    """However many tokens come."""
+    pool = Pool("k1", "k2")
+    keys = pool.keys()
+    for _ in range(100):
+        assert keys.key("k1").key_id == "k1"
+        assert keys.key("k2").key_id == "k2"
+    assert pool.fetches == 1
+
+
+def test_a_flood_of_unknown_keys_is_no_flood_of_fetches() -> None:
+    """One fetch a minute; and then a key that is new in the pool is found."""
+    pool = Pool("k1")
+    keys = pool.keys()
+    for number in range(1000):
+        with pytest.raises(TokenError):
+            keys.key(f"unknown{number}")
+    assert pool.fetches == 1
+    pool.key_ids = ("k1", "new")
+    with pytest.raises(TokenError):
+        keys.key("new")
+    pool.now_s += REFRESH_EVERY_S
+    assert keys.key("new").key_id == "new"
+    assert pool.fetches == 2
+
+
+def test_keys_are_renewed_in_time() -> None:
+    """A key that was withdrawn is refused after an hour; a pool out of reach changes nothing."""
+    pool = Pool("k1", "withdrawn")
+    keys = pool.keys()
+    keys.key("withdrawn")
+    pool.key_ids = ("k1",)
+    pool.broken = True
+    pool.now_s += KEYS_RENEWED_AFTER_S + 1
+    assert keys.key("withdrawn").key_id == "withdrawn"
+    pool.broken = False
+    pool.now_s += REFRESH_EVERY_S
+    with pytest.raises(TokenError, match="unknown key"):
+        keys.key("withdrawn")
+
+
+def test_a_pool_out_of_reach_is_no_fault_of_the_token() -> None:
+    """It is said as such, and tried again later."""
+    pool = Pool("k1")
+    pool.broken = True
+    keys = pool.keys()
+    for _ in range(10):
+        with pytest.raises(KeysUnavailableError):
+            keys.key("k1")
+    # One refresh, with its second try.
+    assert pool.fetches == 2
+    pool.broken = False
+    pool.now_s += REFRESH_EVERY_S
+    assert keys.key("k1").key_id == "k1"
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"[]", b"{}", b'{"keys":[]}', b'{"keys":[{"kty":"oct","k":"AA","kid":"k1"}]}']
+)
+def test_what_is_no_key_set(document: bytes) -> None:
+    """A wrong document gives no keys, least of all symmetric ones."""
+    with pytest.raises(KeysUnavailableError):
+        KeySet(lambda: document, lambda: 0.0).key("k1")
