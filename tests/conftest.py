@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from localcloud.dynamodb import create_tables
 from localcloud.service import load_service
+from localcloud.signin import sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Stack:
-    """A running `groupcast up`, by its addresses."""
+    """A running `groupcast up`, by its addresses; Cognito and its users with `--auth cognito` alone."""
 
     process: subprocess.Popen[str]
     page_url: str
@@ -40,6 +41,19 @@ class Stack:
     dynamodb_url: str
     sqs_url: str
     log: Path
+    cognito_url: str = ""
+    user_pool_id: str = ""
+    client_id: str = ""
+    passwords: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def gateway_port(self) -> str:
+        return self.gateway_url.rpartition(":")[2]
+
+    def token(self, user: str, use: str = "access") -> str:
+        """Signs a demo user in; `use` is `access` or `id`."""
+        tokens = sign_in(self.cognito_url, self.client_id, user, self.passwords[user])
+        return tokens.id if use == "id" else tokens.access
 
     def aws(self, url: str) -> dict[str, Any]:
         """Keyword arguments of a boto client for one of the stack's endpoints."""
@@ -60,15 +74,19 @@ def running_stack(log: Path, *arguments: str) -> Iterator[Stack]:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line, f"groupcast up ended with {process.wait(START_TIMEOUT_S)}"
-            urls = json.loads(line)
+            said = json.loads(line)
             yield Stack(
                 process,
-                urls["pageUrl"],
-                urls["gatewayUrl"],
-                urls["managementUrl"],
-                urls["dynamodbUrl"],
-                urls["sqsUrl"],
+                said["pageUrl"],
+                said["gatewayUrl"],
+                said["managementUrl"],
+                said["dynamodbUrl"],
+                said["sqsUrl"],
                 log,
+                said.get("cognitoUrl", ""),
+                said.get("userPoolId", ""),
+                said.get("clientId", ""),
+                {user["name"]: user["password"] for user in said.get("users", ())},
             )
         finally:
             if process.poll() is None:
@@ -80,6 +98,14 @@ def running_stack(log: Path, *arguments: str) -> Iterator[Stack]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack as `make up` starts it, but for its ports."""
     with running_stack(tmp_path_factory.mktemp("stack") / "functions.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def cognito_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack as `make up AUTH=cognito` starts it, but for its ports."""
+    log = tmp_path_factory.mktemp("cognito") / "functions.log"
+    with running_stack(log, "--auth", "cognito") as running:
         yield running
 
 

@@ -13,11 +13,14 @@ from localcloud.dynamodb import DynamoDBLocal, create_tables
 from localcloud.environments import Environments, InProcess
 from localcloud.errors import StartError
 from localcloud.gateway import Faults, Gateway, GatewayLimits
+from localcloud.model import with_ids
+from localcloud.moto import Moto
 from localcloud.pageserver import PageServer
 from localcloud.queuemapping import QueueMappings
-from localcloud.queues import Moto, Queues
+from localcloud.queues import Queues
 from localcloud.streams import POLL_INTERVAL_S, StreamMappings
 from localcloud.timeline import Timeline
+from localcloud.userpool import create_user_pool, only_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from localcloud.dynamodb import OpenTable
     from localcloud.invoking import Invoker
     from localcloud.model import Service
+    from localcloud.userpool import OpenUserPool
 
 HOST = "127.0.0.1"
 # What signs requests on this machine. No secret: nothing here checks it, and AWS knows no such key.
@@ -37,7 +41,8 @@ SECRET_ACCESS_KEY = "localcloud"  # noqa: S105
 class CloudOptions:
     """How to run the service. Port 0 takes a free port; `log` gets what functions write (None: stdout).
 
-    `timeline` gets when each message passed which point (see Timeline).
+    `auth` is `none` or `cognito`, which makes a user pool. `timeline` gets when each message passed which
+    point (see Timeline).
     """
 
     root: Path
@@ -65,6 +70,7 @@ class LocalCloud:
         self._moto = Moto()
         self.gateway_port = 0
         self.page_port = 0
+        self.user_pool: OpenUserPool | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -103,17 +109,21 @@ class LocalCloud:
         return "DynamoDB Local"
 
     async def _start(self) -> None:
-        options, service = self._options, self._service
-        # Before anything slow starts; the functions must know the gateway's port before it listens.
+        options = self._options
+        # What can be wrong is said before anything slow starts.
+        if options.auth != "none":
+            only_pool(self._service)
         _require_free(options.page_port, "page", "--page-port")
         _require_free(options.gateway_port, "gateway", "--gateway-port")
+        # The functions must know it before it listens.
         self.gateway_port = options.gateway_port or children.free_port()
         await self._start_together(self._dynamodb, self._moto)
+        service = await self._with_user_pool()
         tables = await create_tables(service.tables.values(), self._aws(self._dynamodb.endpoint))
         queues = await self._stack.enter_async_context(
             Queues(service.queues.values(), self._aws(self._moto.endpoint))
         )
-        environments = self._environments()
+        environments = self._environments(service)
         await self._stack.enter_async_context(environments)
         await environments.warm(service.functions)
         timeline = self._timeline(environments)
@@ -134,7 +144,7 @@ class LocalCloud:
         gateway = Gateway(service, invoker, options.limits, options.faults)
         self._stack.push_async_callback(gateway.close)
         await gateway.start(HOST, self.gateway_port)
-        page = PageServer(self.gateway_url, options.auth)
+        page = PageServer(self.gateway_url, self.user_pool)
         self._stack.push_async_callback(page.close)
         await page.start(HOST, options.page_port)
         self.page_port = page.port
@@ -160,11 +170,19 @@ class LocalCloud:
             if not isinstance(outcome, BaseException):
                 self._stack.push_async_exit(part)
 
-    def _environments(self) -> Environments | InProcess:
-        options, service = self._options, self._service
+    async def _with_user_pool(self) -> Service:
+        """The service with the ids of its user pool, where there is to be one."""
+        if self._options.auth == "none":
+            return self._service
+        self.user_pool = await create_user_pool(self._service, self._aws(self._moto.endpoint))
+        return with_ids(self._service, self.user_pool.ids)
+
+    def _environments(self, service: Service) -> Environments | InProcess:
+        options = self._options
         endpoints = {
             "AWS_ENDPOINT_URL_DYNAMODB": self._dynamodb.endpoint,
             "AWS_ENDPOINT_URL_SQS": self._moto.endpoint,
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self._moto.endpoint,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.management_url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,

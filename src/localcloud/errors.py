@@ -3,6 +3,7 @@
 LocalCloudError           anything said to the user in one line, exit code 1
 ├── ServiceError          serverless.yml is missing, misspelt or asks for what localcloud cannot do
 ├── StartError            a part did not start: port taken, Java missing, a child that died
+├── SignInError           no token: nothing to sign in to, an unknown user, a wrong password
 └── FunctionError         a function raised, timed out, or its environment died
 """
 
@@ -19,6 +20,10 @@ class ServiceError(LocalCloudError):
 
 class StartError(LocalCloudError):
     """A part of the cloud did not start; the text says which, and what to do."""
+
+
+class SignInError(LocalCloudError):
+    """There is no token for this user; the text says why, and what to do."""
 
 
 class FunctionError(LocalCloudError):

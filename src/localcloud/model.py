@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,6 +65,23 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class UserPool:
+    """A Cognito user pool. `definition` is CreateUserPool's request."""
+
+    logical_id: str
+    definition: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UserPoolClient:
+    """A client of a user pool (its logical id). `definition` is CreateUserPoolClient's without the pool."""
+
+    logical_id: str
+    user_pool: str
+    definition: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class StreamMapping:
     """An event source mapping from a table's stream to a function (AWS: CreateEventSourceMapping).
 
@@ -110,4 +127,28 @@ class Service:
     queues: Mapping[str, Queue]
     stream_mappings: tuple[StreamMapping, ...]
     queue_mappings: tuple[QueueMapping, ...] = ()
+    user_pools: Mapping[str, UserPool] = field(default_factory=dict)
+    user_pool_clients: Mapping[str, UserPoolClient] = field(default_factory=dict)
     route_selection_expression: str = "$request.body.action"
+
+
+def placeholder(logical_id: str) -> str:
+    """What stands in an environment for the id of a resource that only its creation gives one."""
+    return f"<{logical_id}>"
+
+
+def with_ids(service: Service, ids: Mapping[str, str]) -> Service:
+    """The service with the placeholders in its functions' environments replaced; `ids` by logical id."""
+
+    def filled(value: str) -> str:
+        for logical_id, made in ids.items():
+            value = value.replace(placeholder(logical_id), made)
+        return value
+
+    functions = {
+        name: replace(
+            function, environment={key: filled(value) for key, value in function.environment.items()}
+        )
+        for name, function in service.functions.items()
+    }
+    return replace(service, functions=functions)

@@ -14,6 +14,8 @@ from localcloud.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from localcloud.userpool import OpenUserPool
+
 PAGE_DIR = Path(__file__).parent / "page"
 # What is served is decided here, not by the machine's MIME tables.
 CONTENT_TYPES = {
@@ -25,11 +27,11 @@ CONTENT_TYPES = {
 # Browsers keep connections open; a stop does not wait for them.
 SHUTDOWN_TIMEOUT_S = 1.0
 # All of the page is its own: nothing inline, nothing from elsewhere, and a socket to any gateway.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; connect-src 'self' ws: wss:{sign_in}; object-src 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; connect-src 'self' ws: wss:; object-src 'none'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -39,11 +41,21 @@ SECURITY_HEADERS = {
 
 
 class PageServer:
-    """Serves the page, and `/config.json` with the gateway and the way of signing in (`none`, `cognito`)."""
+    """Serves the page, and `/config.json` with the gateway and where to sign in (None: nobody does).
 
-    def __init__(self, gateway_url: str, auth: str = "none") -> None:
+    The page itself calls the user pool: moto answers CORS preflights of any origin.
+    """
+
+    def __init__(self, gateway_url: str, user_pool: OpenUserPool | None = None) -> None:
         self.port = 0
-        self._config = {"gatewayUrl": gateway_url, "auth": auth}
+        self._config = {"gatewayUrl": gateway_url, "auth": "none"}
+        sign_in = ""
+        if user_pool is not None:
+            cognito = {"cognitoUrl": user_pool.endpoint, "clientId": user_pool.client_id}
+            self._config |= {"auth": "cognito", **cognito}
+            sign_in = f" {user_pool.endpoint}"
+        policy = CONTENT_SECURITY_POLICY.format(sign_in=sign_in)
+        self._headers = {"Content-Security-Policy": policy, **SECURITY_HEADERS}
         self._files: Mapping[str, tuple[bytes, str]] = {}
         self._runner: web.AppRunner | None = None
 
@@ -53,7 +65,7 @@ class PageServer:
         app = web.Application()
         app.router.add_get("/config.json", self._get_config)
         app.router.add_get("/{path:.*}", self._get_file)
-        app.on_response_prepare.append(_add_security_headers)
+        app.on_response_prepare.append(self._add_security_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         try:
@@ -81,9 +93,8 @@ class PageServer:
         body, content_type = found
         return web.Response(body=body, content_type=content_type, charset="utf-8")
 
-
-async def _add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(SECURITY_HEADERS)
+    async def _add_security_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(self._headers)
 
 
 def _read_files() -> Mapping[str, tuple[bytes, str]]:

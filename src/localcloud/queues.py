@@ -1,30 +1,19 @@
-"""SQS on this machine: moto's server as a child process, with the queues of the service in it."""
+"""SQS on this machine: the queues of the service, in moto's server."""
 
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import aioboto3
 
-from localcloud.children import ChildServer
 from localcloud.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from localcloud.model import Queue
-
-
-class Moto(ChildServer):
-    """An async context manager: moto's server runs on 127.0.0.1 while it is open."""
-
-    what = "moto (SQS)"
-
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
 
 class Queues:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 API_ID = "local"
 MAX_VARIABLE_DEPTH = 10
 
+_BOOL = "tag:yaml.org,2002:bool"
 _VARIABLE = re.compile(r"\$\{(self|param|opt|env|sls):([^,{}]*)(?:,\s*([^{}]*))?\}")
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
 
@@ -34,7 +35,7 @@ class Variables:
 
 
 def parse_yaml(text: str) -> dict[str, Any]:
-    """The document, with !Ref, !GetAtt, !Sub and !Join in their long form. ServiceError if it is no YAML."""
+    """The document, with !Ref and the other short tags in their long form. ServiceError if it is no YAML."""
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except yaml.YAMLError as error:
@@ -68,8 +69,9 @@ def resolve_intrinsics(value: Any, names: Mapping[str, str], where: str) -> Any:
             return _SUBSTITUTION.sub(lambda found: look_up(found[1]), text)
         case {"Fn::Join": [str(separator), list(parts)]}:
             return separator.join(str(resolve_intrinsics(part, names, where)) for part in parts)
-        case {"Fn::GetAtt": _}:
-            raise ServiceError(f"serverless.yml: {where}: localcloud does not resolve Fn::GetAtt here")
+        case {**members} if any(str(name).startswith("Fn::") for name in members):
+            intrinsic = ", ".join(map(str, members))
+            raise ServiceError(f"serverless.yml: {where}: localcloud does not resolve {intrinsic} here")
         case dict():
             return {key: resolve_intrinsics(inner, names, where) for key, inner in value.items()}
         case list():
@@ -85,8 +87,16 @@ def attribute_owner(value: Any, attribute: str, where: str) -> str:
     raise ServiceError(f"serverless.yml: {where}: must be !GetAtt <resource>.{attribute}")
 
 
+def referred(value: Any, where: str) -> str:
+    """The logical id in `!Ref Id`. ServiceError for anything else."""
+    match value:
+        case {"Ref": str(logical_id)}:
+            return logical_id
+    raise ServiceError(f"serverless.yml: {where}: must be !Ref <resource>")
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that knows CloudFormation's short tags."""
+    """SafeLoader that knows CloudFormation's short tags and, as Serverless does, only YAML 1.2's booleans."""
 
 
 def _tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -95,16 +105,22 @@ def _tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
         value = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
-    else:
-        raise ServiceError(f"serverless.yml: !{suffix} must have a text or a list")
-    if suffix == "Ref":
-        return {"Ref": value}
+    elif isinstance(node, yaml.MappingNode):
+        value = loader.construct_mapping(node, deep=True)
+    if suffix in ("Ref", "Condition"):
+        return {suffix: value}
     if suffix == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
     return {f"Fn::{suffix}": value}
 
 
 _Loader.add_multi_constructor("!", _tag)
+# Else MfaConfiguration: OFF would be false.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 class _Resolver:

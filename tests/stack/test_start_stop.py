@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.runfile import read_published, run_path
 from tests.conftest import GROUPCAST, ROOT, START_TIMEOUT_S, STOP_TIMEOUT_S, Stack, running_stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -81,16 +83,19 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nothing_survives_a_kill(tmp_path: Path) -> None:
-    """Also when groupcast itself is killed without notice, its children end."""
+    """Also when groupcast itself is killed without notice, its children end; nobody takes it for running."""
     command = [GROUPCAST, "up", "--json", "--page-port", "0", "--gateway-port", "0"]
     command += ["--log", str(tmp_path / "functions.log")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline()
+        gateway_url = json.loads(process.stdout.readline())["gatewayUrl"]
         children = descendants(process.pid)
         process.send_signal(signal.SIGKILL)
     assert len(children) >= 3
     assert eventually_none(children)
+    gateway_port = int(gateway_url.rpartition(":")[2])
+    assert read_published(ROOT, gateway_port) is None
+    run_path(ROOT, gateway_port).unlink()
 
 
 @pytest.mark.parametrize("option", ["--page-port", "--gateway-port"])
@@ -107,8 +112,7 @@ def test_a_taken_port_is_said(option: str) -> None:
 
 def test_a_second_up_is_said(stack: Stack) -> None:
     """Whoever starts it twice learns that it runs already."""
-    port = stack.gateway_url.rpartition(":")[2]
-    assert_one_clear_line(up("--gateway-port", port), "is another `make up` running?")
+    assert_one_clear_line(up("--gateway-port", stack.gateway_port), "is another `make up` running?")
 
 
 def test_a_missing_database_is_said(tmp_path: Path) -> None:
@@ -140,6 +144,18 @@ def test_a_function_that_does_not_load_is_said(tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text(text)
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     assert_one_clear_line(up(cwd=tmp_path), "groupcast.handlers.pong")
+
+
+def test_sign_in_without_a_user_pool_is_said(tmp_path: Path) -> None:
+    """--auth cognito needs one in serverless.yml, checked before anything starts."""
+    text = (ROOT / "serverless.yml").read_text().replace("AWS::Cognito::UserPoolClient", "AWS::X::Y")
+    (tmp_path / "serverless.yml").write_text(text.replace("!Ref UserPoolClient", "none"))
+    assert_one_clear_line(up("--auth", "cognito", cwd=tmp_path), "there are 1 and 0")
+
+
+def test_a_parameter_that_contradicts_the_option_is_said() -> None:
+    """The functions would ask for tokens that nothing gives."""
+    assert_one_clear_line(up("--param", "auth=cognito"), "contradicts --auth none")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import shlex
 import signal
 import subprocess
 import time
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from localcloud.userpool import DEMO_USERS
 from tests.conftest import ROOT, START_TIMEOUT_S, STOP_TIMEOUT_S
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -56,7 +56,8 @@ class Terminal:
 
 @contextmanager
 def terminal(command: str) -> Iterator[Terminal]:
-    opened = Terminal(shlex.split(command))
+    # The shell expands $(…), and leaves its process to the program.
+    opened = Terminal(["bash", "-c", f"exec {command}"])
     try:
         yield opened
     finally:
@@ -64,9 +65,10 @@ def terminal(command: str) -> Iterator[Terminal]:
 
 
 @contextmanager
-def make_up() -> Iterator[str]:
+def make_up(*arguments: str) -> Iterator[str]:
     """`make up` on free ports; everything it prints until it is ready."""
     command = ["make", "up", "PAGE_PORT=0", "GATEWAY_PORT=0", "ARGS=--log build/test-functions.log"]
+    command += arguments
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -85,26 +87,47 @@ def make_up() -> Iterator[str]:
             process.wait(STOP_TIMEOUT_S)
 
 
+def two_people_chat(printed: str) -> None:
+    """Two terminals, with the very lines that are printed: both join, ann writes, both see it as hers."""
+    commands = re.findall(r"^  (\S*node \S+wscat .+)$", printed, re.MULTILINE)
+    frames = re.findall(r"^  (\{.+\})$", printed, re.MULTILINE)
+    assert len(commands) == 2
+    assert frames == [
+        '{"action":"joinGroup","groupId":"group1"}',
+        '{"action":"sendMessage","message":"안녕하세요!"}',
+    ]
+    for line in frames:
+        assert line in README
+    with terminal(commands[0]) as ann, terminal(commands[1]) as bob:
+        for one in (ann, bob):
+            one.see("Connected")
+            one.type(frames[0])
+            one.see('"type":"joined","groupId":"group1"')
+        ann.type(frames[1])
+        ann.see('"type":"ack"')
+        for one in (ann, bob):
+            found = one.see(r'\{"type":"messages","groupId":"group1".*?\]\}')
+            (message,) = json.loads(found[0])["messages"]
+            assert (message["sender"], message["message"]) == ("ann", "안녕하세요!")
+
+
 def test_two_people_chat_as_the_readme_says() -> None:
-    """Two terminals join group1, one says 안녕하세요!, both see it: with the very lines that are printed."""
+    """Nobody signs in, which the first lines say."""
     with make_up() as printed:
-        commands = re.findall(r"^  (\S*node \S+wscat .+)$", printed, re.MULTILINE)
-        frames = re.findall(r"^  (\{.+\})$", printed, re.MULTILINE)
-        assert len(commands) == 2
-        assert frames == [
-            '{"action":"joinGroup","groupId":"group1"}',
-            '{"action":"sendMessage","message":"안녕하세요!"}',
-        ]
-        for line in frames:
-            assert line in README
-        with terminal(commands[0]) as ann, terminal(commands[1]) as bob:
-            for one in (ann, bob):
-                one.see("Connected")
-                one.type(frames[0])
-                one.see('"type":"joined","groupId":"group1"')
-            ann.type(frames[1])
-            ann.see('"type":"ack"')
-            for one in (ann, bob):
-                found = one.see(r'\{"type":"messages","groupId":"group1".*?\]\}')
-                (message,) = json.loads(found[0])["messages"]
-                assert (message["sender"], message["message"]) == ("ann", "안녕하세요!")
+        assert "No sign-in is needed" in first_lines(printed)
+        two_people_chat(printed)
+
+
+def test_two_people_sign_in_and_chat() -> None:
+    """The first lines say who can sign in and how; the lines to paste fetch tokens; a user is a sender."""
+    with make_up("AUTH=cognito") as printed:
+        for user in DEMO_USERS:
+            assert re.search(rf"^  {user.name} .*{user.password}", first_lines(printed), re.MULTILINE)
+        assert "No sign-in" not in printed
+        assert "?name=" not in printed
+        assert printed.count("groupcast token") == 2
+        two_people_chat(printed)
+
+
+def first_lines(printed: str) -> str:
+    return printed.partition("chat page")[0]

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from localcloud.errors import ServiceError
-from localcloud.model import QueueMapping, Redrive, Route, Service
+from localcloud.model import QueueMapping, Redrive, Route, Service, with_ids
 from localcloud.service import load_service
 from tests.conftest import REGION, ROOT
 
@@ -29,6 +30,7 @@ def test_the_file_describes_every_route_and_function(unit_service: Service) -> N
         "sendMessage",
         "history",
         "ping",
+        "renew",
     }
     assert unit_service.routes["$connect"] == Route(
         "$connect", "connect", responds=False, authorizer="authorize"
@@ -70,6 +72,109 @@ def test_the_queue_of_leftovers_and_its_function(unit_service: Service) -> None:
     )
     environment = unit_service.functions["fanoutMessage"].environment
     assert environment["FANOUT_QUEUE_URL"].endswith("/groupcast-unit-fanout")
+
+
+def test_the_user_pool_and_its_client(unit_service: Service) -> None:
+    """What CreateUserPool and CreateUserPoolClient are told, parameters in the types that they want."""
+    pool = unit_service.user_pools["UserPool"]
+    assert pool.definition["PoolName"] == "groupcast-unit"
+    assert pool.definition["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert pool.definition["Policies"]["PasswordPolicy"]["MinimumLength"] == 12
+    client = unit_service.user_pool_clients["UserPoolClient"]
+    assert client.user_pool == "UserPool"
+    assert "ALLOW_USER_PASSWORD_AUTH" in client.definition["ExplicitAuthFlows"]
+    assert client.definition["AccessTokenValidity"] == 60
+    assert client.definition["TokenValidityUnits"]["AccessToken"] == "minutes"
+    assert client.definition["GenerateSecret"] is False
+    assert "UserPoolId" not in client.definition
+
+
+def test_ids_that_only_creation_gives_are_filled_in(tmp_path: Path) -> None:
+    """A Ref of the pool stands for a placeholder until the pool is there, also inside a longer text."""
+    text = FILE.replace(
+        "    TOKEN_USE:", "    BOTH: !Sub ${UserPool}/${UserPoolClient}/${UserPool}\n    TOKEN_USE:"
+    )
+    service = load(tmp_path, text)
+    made = with_ids(service, {"UserPool": "us-east-1_a", "UserPoolClient": "b"})
+    before, after = (one.functions["connect"].environment for one in (service, made))
+    assert (before["USER_POOL_ID"], before["USER_POOL_CLIENT_ID"]) == ("<UserPool>", "<UserPoolClient>")
+    assert (after["USER_POOL_ID"], after["USER_POOL_CLIENT_ID"]) == ("us-east-1_a", "b")
+    assert after["BOTH"] == "us-east-1_a/b/us-east-1_a"
+    assert {name for name in after if after[name] != before[name]} == {
+        "USER_POOL_ID",
+        "USER_POOL_CLIENT_ID",
+        "BOTH",
+    }
+
+
+PRODUCTION = """
+service: shop
+provider:
+  name: aws
+  logs: { websocket: { level: ERROR, fullExecutionData: false } }
+  tags: { team: chat }
+  stackTags: { team: chat }
+plugins: [serverless-iam-roles]
+custom:
+  trust: &trust
+    Version: "2012-10-17"
+    Statement: [{ Effect: Allow, Action: sts:AssumeRole, Principal: { Service: lambda.amazonaws.com } }]
+functions:
+  hello:
+    handler: shop.hello
+    role: !GetAtt HelloRole.Arn
+    reservedConcurrency: 5
+resources:
+  Description: a shop
+  Conditions:
+    IsProduction: !Equals ["${sls:stage}", production]
+    Alarmed: !And [!Condition IsProduction, !Not [!Equals [!Ref AWS::Region, x]]]
+  extensions:
+    HelloLogGroup: { Properties: { RetentionInDays: 7 } }
+  Resources:
+    Table:
+      Type: AWS::DynamoDB::Table
+      DeletionPolicy: Retain
+      UpdateReplacePolicy: Retain
+      Condition: IsProduction
+      Properties:
+        AttributeDefinitions: [{ AttributeName: id, AttributeType: S }]
+        KeySchema: [{ AttributeName: id, KeyType: HASH }]
+        SSESpecification: { SSEEnabled: !If [IsProduction, true, false] }
+        PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true }
+    HelloRole:
+      Type: AWS::IAM::Role
+      Properties:
+        AssumeRolePolicyDocument: *trust
+        Policies:
+          - PolicyName: hello
+            PolicyDocument:
+              <<: *trust
+              Statement: !If [IsProduction, [{ Resource: !Sub ["${A}/*", { A: !GetAtt Table.Arn }] }], []]
+    Logs: { Type: AWS::Logs::LogGroup, Properties: { LogGroupName: !Join ["/", [a, !Ref AWS::StackName]] } }
+    Alarm: { Type: AWS::CloudWatch::Alarm, Properties: { Threshold: 1 } }
+    Account: { Type: AWS::ApiGateway::Account }
+    Allowed: { Type: AWS::Lambda::Permission }
+  Outputs:
+    Arn: { Value: !GetAtt Table.Arn, Condition: IsProduction }
+"""
+
+
+def test_what_only_a_stage_on_aws_has_is_left_alone(tmp_path: Path) -> None:
+    """Roles, logs, alarms, conditions, tags, anchors and any intrinsic, where nothing of it runs here."""
+    service = load(tmp_path, PRODUCTION)
+    assert list(service.tables) == ["Table"]
+    assert set(service.tables["Table"].definition) == {"AttributeDefinitions", "KeySchema", "TableName"}
+    assert list(service.functions) == ["hello"]
+
+
+def test_off_is_a_word_as_it_is_for_serverless(tmp_path: Path) -> None:
+    """YAML 1.2: MfaConfiguration: OFF is no boolean."""
+    text = FILE.replace("GenerateSecret: false", "GenerateSecret: 'false'")
+    text = re.sub(r"( +)UserPoolName:", r"\1MfaConfiguration: OFF\n\1UserPoolName:", text)
+    service = load(tmp_path, text)
+    assert service.user_pools["UserPool"].definition["MfaConfiguration"] == "OFF"
+    assert service.user_pool_clients["UserPoolClient"].definition["GenerateSecret"] is False
 
 
 def test_a_disabled_queue_event_is_left_out(tmp_path: Path) -> None:
@@ -126,6 +231,14 @@ def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
             "deadLetterTargetArn: !GetAtt GroupsTable.Arn",
             "GroupsTable is no queue",
         ),
+        ("UserPoolName:", "UserPoolNam:", "did you mean UserPoolName"),
+        ("MinimumLength: 12", "MinimumLength: !If [Strict, 20, 12]", "does not resolve Fn::If"),
+        ("ExplicitAuthFlows:", "ExplicitAuthFlow:", "did you mean ExplicitAuthFlows"),
+        ("UserPoolId: !Ref UserPool\n", "UserPoolId: !Ref GroupsTable\n", "GroupsTable is no user pool"),
+        ("UserPoolId: !Ref UserPool\n", "UserPoolId: us-east-1_x\n", "UserPoolId: must be !Ref"),
+        ("USER_POOL_ID: !Ref UserPool", "USER_POOL_ID: !GetAtt UserPool.Arn", "not resolve Fn::GetAtt"),
+        ("Type: AWS::Cognito::UserPool\n", "Typ: x\n", "resources.UserPool: unknown setting Typ"),
+        (" Outputs:\n", " Output:\n", "resources: unknown setting Output; did you mean Outputs"),
     ],
 )
 def test_a_misspelt_or_impossible_setting_is_named(

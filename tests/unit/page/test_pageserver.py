@@ -10,6 +10,7 @@ import pytest
 
 from localcloud.errors import StartError
 from localcloud.pageserver import PAGE_DIR, PageServer
+from localcloud.userpool import OpenUserPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,6 +59,25 @@ async def test_the_settings_name_the_gateway(http: aiohttp.ClientSession) -> Non
         assert await response.json() == {"gatewayUrl": GATEWAY_URL, "auth": "none"}
 
 
+async def test_the_settings_name_the_user_pool() -> None:
+    """With sign-in, config.json says where, and the policy lets the page call that origin and no other."""
+    server = PageServer(GATEWAY_URL, OpenUserPool("http://127.0.0.1:3100", "pool", "client", (), {}))
+    await server.start("127.0.0.1", 0)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{server.port}/config.json") as response,
+    ):
+        assert await response.json() == {
+            "gatewayUrl": GATEWAY_URL,
+            "auth": "cognito",
+            "cognitoUrl": "http://127.0.0.1:3100",
+            "clientId": "client",
+        }
+        policy = response.headers["Content-Security-Policy"]
+        assert "connect-src 'self' ws: wss: http://127.0.0.1:3100;" in policy
+    await server.close()
+
+
 @pytest.mark.parametrize(
     "path", ["/nothing.js", "/page/app.js", "/..%2fpageserver.py", "/%2e%2e/pageserver.py"]
 )
@@ -79,7 +99,7 @@ async def test_every_answer_is_guarded(http: aiohttp.ClientSession, path: str) -
     async with http.get(path) as response:
         policy = response.headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy
-        assert "connect-src 'self' ws: wss:" in policy
+        assert "connect-src 'self' ws: wss:;" in policy
         assert "unsafe" not in policy
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 

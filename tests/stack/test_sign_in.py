@@ -1,0 +1,134 @@
+"""`groupcast token` against the very stack that `make up AUTH=cognito` starts."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from localcloud.children import free_port
+from localcloud.runfile import run_path
+from tests.conftest import GROUPCAST, REGION, ROOT, STOP_TIMEOUT_S, Stack, running_stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+
+
+def token(stack: Stack | None, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """`groupcast token`; without a stack, on the default port."""
+    option = ["--gateway-port", stack.gateway_port] if stack else []
+    return subprocess.run(
+        [GROUPCAST, "token", *arguments, *option],
+        cwd=cwd,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=STOP_TIMEOUT_S,
+    )
+
+
+def assert_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("groupcast: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def verified(stack: Stack, text: str, audience: str | None) -> dict[str, Any]:
+    url = f"{stack.cognito_url}/{stack.user_pool_id}/.well-known/jwks.json"
+    with urllib.request.urlopen(url) as response:  # noqa: S310 - the stack's own http:// address
+        keys = jwt.PyJWKSet.from_dict(json.load(response))
+    issuer = f"https://cognito-idp.{REGION}.amazonaws.com/{stack.user_pool_id}"
+    key = keys[jwt.get_unverified_header(text)["kid"]]
+    claims: dict[str, Any] = jwt.decode(text, key, algorithms=["RS256"], issuer=issuer, audience=audience)
+    return claims
+
+
+def test_it_prints_an_access_token_alone(cognito_stack: Stack) -> None:
+    """One line on stdout: a token that verifies against the pool's JWKS. Nothing on stderr."""
+    done = token(cognito_stack, "ann")
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+    claims = verified(cognito_stack, done.stdout.strip(), audience=None)
+    assert (claims["token_use"], claims["client_id"]) == ("access", cognito_stack.client_id)
+    assert (claims["username"], claims["cognito:groups"]) == ("ann", ["private-team"])
+
+
+def test_it_prints_the_id_token_when_asked(cognito_stack: Stack) -> None:
+    """Its audience is the client."""
+    done = token(cognito_stack, "eve", "--id", "--password", cognito_stack.passwords["eve"])
+    claims = verified(cognito_stack, done.stdout.strip(), audience=cognito_stack.client_id)
+    assert (claims["token_use"], claims["cognito:username"]) == ("id", "eve")
+    assert "cognito:groups" not in claims
+
+
+def test_a_wrong_password_is_said(cognito_stack: Stack) -> None:
+    """And what to do."""
+    assert_one_clear_line(
+        token(cognito_stack, "ann", "--password", "x"), "password of ann is wrong", "leave --password out"
+    )
+
+
+@pytest.mark.parametrize("password", [[], ["--password", "x"]])
+def test_an_unknown_user_is_said(cognito_stack: Stack, password: list[str]) -> None:
+    """And who is known."""
+    assert_one_clear_line(token(cognito_stack, "zoe", *password), "no user zoe", "ann, bob, eve")
+
+
+def test_a_stack_without_sign_in_is_said(stack: Stack) -> None:
+    """There is nothing to sign in to: the line says how to connect without, and how to start it with."""
+    assert_one_clear_line(token(stack, "ann"), "?name=ann", "make up AUTH=cognito")
+
+
+def test_no_stack_is_said(tmp_path: Path) -> None:
+    """With the default port and with another, whose command to start is named."""
+    done = token(None, "ann", cwd=tmp_path)
+    assert_one_clear_line(done, "no `make up AUTH=cognito` is running on port 3001")
+    port = str(free_port())
+    done = token(None, "ann", "--gateway-port", port)
+    assert_one_clear_line(done, f"running on port {port}", f"make up AUTH=cognito GATEWAY_PORT={port}")
+
+
+def test_what_a_killed_stack_left_behind_is_not_believed(tmp_path: Path) -> None:
+    """A file of a process that is gone: nobody holds its lock."""
+    port = free_port()
+    path = run_path(tmp_path, port)
+    path.parent.mkdir()
+    path.write_text('{"auth":"cognito","cognitoUrl":"http://127.0.0.1:9","clientId":"x","users":{"ann":"x"}}')
+    done = token(None, "ann", "--gateway-port", str(port), cwd=tmp_path)
+    assert_one_clear_line(done, f"no `make up AUTH=cognito` is running on port {port}")
+
+
+def test_the_passwords_are_for_this_user_alone_and_gone_at_stop(tmp_path: Path) -> None:
+    """The file that `token` reads has mode 0600, and Ctrl-C removes it."""
+    with running_stack(tmp_path / "functions.log") as running:
+        path = run_path(ROOT, int(running.gateway_port))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.glob(f"{path.stem}.*")) == []
+
+
+def test_the_page_is_told_where_to_sign_in(cognito_stack: Stack, stack: Stack) -> None:
+    """config.json names the user pool's API and the client; without sign-in, neither."""
+    config = {}
+    for one in (cognito_stack, stack):
+        with urllib.request.urlopen(f"{one.page_url}/config.json") as response:  # noqa: S310 - as above
+            config[one.page_url] = json.load(response)
+    assert config[cognito_stack.page_url] == {
+        "gatewayUrl": cognito_stack.gateway_url,
+        "auth": "cognito",
+        "cognitoUrl": cognito_stack.cognito_url,
+        "clientId": cognito_stack.client_id,
+    }
+    assert config[stack.page_url] == {"gatewayUrl": stack.gateway_url, "auth": "none"}
+
+
+@pytest.mark.parametrize("use", ["access", "id"])
+def test_the_stack_signs_in_for_other_tests(cognito_stack: Stack, use: str) -> None:
+    """The helper that they use gives the token that they ask for."""
+    audience = cognito_stack.client_id if use == "id" else None
+    assert verified(cognito_stack, cognito_stack.token("bob", use), audience)["token_use"] == use
