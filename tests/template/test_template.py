@@ -170,7 +170,7 @@ def ours(lines: list[Any]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("  memorySize:", "  memorySise:"), ("          batchSize: 100", "          batchSise: 100")],
+    [("  timeout: 10", "  timeoot: 10"), ("          batchSize: 100", "          batchSise: 100")],
 )
 def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) -> None:
     """`osls package`, and with it `make check`, stops at a key that nobody knows."""
@@ -188,4 +188,4 @@ def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) 
         check=False,
     )
     assert done.returncode != 0
-    assert wrong.strip().removesuffix(" 100").rstrip(":") in done.stdout + done.stderr
+    assert wrong.strip().partition(":")[0] in done.stdout + done.stderr
