@@ -123,8 +123,10 @@ class Chat:
         """Go on with a new token of the same user; out of the group where that is now closed to them."""
         try:
             principal = await self._verify(protocol.parse_renew(frame))
-        except TokenError as refused:
-            raise ChatError(Code.FORBIDDEN, f"This token does not count here: {refused}.") from None
+        except TokenError:
+            raise ChatError(
+                Code.FORBIDDEN, "This token does not count here; sign in again and send the new one."
+            ) from None
         member = _present(await self._connections.get(connection_id))
         if principal.user_id != member.user_id:
             raise ChatError(Code.FORBIDDEN, "The token is somebody else's; connect anew with it.")

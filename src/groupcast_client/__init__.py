@@ -9,7 +9,8 @@ async with Client("ws://127.0.0.1:3001", name="ann") as client:
 
 from groupcast_client.backoff import Backoff
 from groupcast_client.client import Client
-from groupcast_client.errors import ConnectionLost, GroupcastError, Refused, ServerError
+from groupcast_client.credential import TokenProvider
+from groupcast_client.errors import ConnectionLost, GroupcastError, NoToken, Refused, ServerError
 from groupcast_client.model import Ack, HistoryPage, Limits, Message
 from groupcast_client.ordering import GroupLog
 
@@ -23,6 +24,8 @@ __all__ = [
     "HistoryPage",
     "Limits",
     "Message",
+    "NoToken",
     "Refused",
     "ServerError",
+    "TokenProvider",
 ]

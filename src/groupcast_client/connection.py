@@ -26,6 +26,9 @@ MAX_FRAME_BYTES = 128 * 1024
 CLOSE_TIMEOUT_S = 1.0
 
 _log = logging.getLogger("groupcast_client")
+# At DEBUG, websockets logs headers and frames, and tokens with them: DEBUG for all does not mean this one.
+_socket_log = logging.getLogger("groupcast_client.socket")
+_socket_log.setLevel(logging.INFO)
 Reply = TypeVar("Reply")
 
 
@@ -57,13 +60,15 @@ class Connection:
                 compression=None,
                 # API Gateway counts traffic, not control frames; `ping` of the contract does this work.
                 ping_interval=None,
+                logger=_socket_log,
             )
         except InvalidStatus as error:
             raise Refused(error.response.status_code) from error
         except InvalidURI as error:
-            raise GroupcastError(str(error)) from error
+            # The error's own text holds the whole URL.
+            raise GroupcastError(f"{endpoint.shown_url} isn't a WebSocket URL: {error.msg}") from None
         except (OSError, TimeoutError, InvalidHandshake) as error:
-            msg = f"cannot connect to {endpoint.url}: {str(error) or type(error).__name__}"
+            msg = f"cannot connect to {endpoint.shown_url}: {str(error) or type(error).__name__}"
             raise ConnectionLost(msg) from error
         return cls(socket, limits)
 

@@ -3,6 +3,7 @@
 GroupcastError        base; raised as is for a call that makes no sense (sending before joining)
 ├── ServerError       the service answered with an error frame
 ├── ConnectionLost    no answer in the time allowed, reconnecting included
+│   └── NoToken       the token provider failed, so there was no connecting
 └── Refused           the handshake was answered with an HTTP status instead of a WebSocket
 """
 
@@ -14,17 +15,27 @@ class GroupcastError(Exception):
 
 
 class ServerError(GroupcastError):
-    """An error frame; `code` is one of the wire contract's (`BadRequest`, `RateLimited` …)."""
+    """An error frame; `code` is one of the wire contract's (`BadRequest`, `RateLimited` …).
 
-    def __init__(self, code: str, message: str, request_id: str | None = None) -> None:
+    `retry_after_ms` comes with `RateLimited`: the same request can pass after that time.
+    """
+
+    def __init__(
+        self, code: str, message: str, request_id: str | None = None, *, retry_after_ms: int | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}" + (f" (request {request_id})" if request_id else ""))
         self.code = code
         self.message = message
         self.request_id = request_id
+        self.retry_after_ms = retry_after_ms
 
 
 class ConnectionLost(GroupcastError):  # noqa: N818 - says what happened; every caller reads it as a state
     """The service could not be reached, or did not answer in time."""
+
+
+class NoToken(ConnectionLost):
+    """The token provider raised something, or took too long; the cause is chained."""
 
 
 class Refused(GroupcastError):  # noqa: N818 - as above

@@ -39,12 +39,20 @@ class Pong:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """The reply to renew: when the new token ends, and the group; None where it gives no right to it."""
+
+    group_id: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Push:
     group_id: str
     messages: tuple[Message, ...]
 
 
-Body = Joined | Left | Ack | HistoryPage | Pong | Push | ServerError
+Body = Joined | Left | Ack | HistoryPage | Pong | Renewed | Push | ServerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,9 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Body]] = {
     "ack": _ack,
     "history": lambda f: HistoryPage(f["groupId"], _messages(f), f["complete"]),
     "pong": lambda f: Pong(f["groupId"], f.get("lastSeq")),
+    "renewed": lambda f: Renewed(f["groupId"], datetime.fromisoformat(f["expiresAt"])),
     "messages": lambda f: Push(f["groupId"], _messages(f)),
-    "error": lambda f: ServerError(f["code"], f["message"], f.get("requestId")),
+    "error": lambda f: ServerError(
+        f["code"], f["message"], f.get("requestId"), retry_after_ms=f.get("retryAfterMs")
+    ),
 }

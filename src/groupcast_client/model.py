@@ -62,6 +62,11 @@ class Limits:
     incoming: int = 10_000
     # Messages held back behind a gap; above it they are dropped, and asked for again.
     pending: int = 10_000
+    # A provider's token is renewed between one and two times this long before it ends, so that a crowd that
+    # signed in together does not renew together.
+    renew_margin_s: float = 60.0
+    # After a renewal that failed, or a token no fresher than the one in use; up to twice as long.
+    renew_retry_s: float = 5.0
     # Calls waiting for their reply; above it, calls queue.
     unanswered: int = 1_000
     # The contract's upper bound.
@@ -72,7 +77,8 @@ class Limits:
 class Endpoint:
     """Where to connect, and as whom: `name` counts where sign-in is off, `token` (a JWT) where it is on."""
 
-    url: str
+    # It may carry a token in its query; `shown_url` never does.
+    url: str = field(repr=False)
     name: str | None = None
     token: str | None = field(default=None, repr=False)
 
@@ -83,6 +89,12 @@ class Endpoint:
         parts = urlsplit(self.url)
         query = f"{parts.query}&" if parts.query else ""
         return urlunsplit(parts._replace(query=f"{query}name={quote(self.name, safe='')}"))
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as logs and errors may show it: without user, password, query and fragment."""
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     @property
     def subprotocols(self) -> list[str] | None:

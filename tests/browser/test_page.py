@@ -17,6 +17,12 @@ pytestmark = pytest.mark.stack
 TEXTS = "[...document.querySelectorAll('.message .text')].map(node => node.textContent)"
 CONNECTED = "document.querySelector('#state').dataset.phase === 'connected'"
 
+# Keeps every frame of the page's sockets in `frames`.
+LISTEN = """(() => { const send = WebSocket.prototype.send; window.frames = [];
+  WebSocket.prototype.send = function (data) {
+    if (!this.isHeard) this.addEventListener('message', event => frames.push(JSON.parse(event.data)));
+    this.isHeard = true; frames.push(JSON.parse(data)); return send.call(this, data) } })()"""
+
 
 @pytest.fixture
 def group() -> str:
@@ -113,3 +119,22 @@ async def test_enter_in_a_composition_does_not_send(chromium: Chromium, chat_url
     await page.press_enter()
     await sees(page, ["안녕"])
     assert await page.evaluate("document.querySelector('#text').value") == ""
+
+
+async def test_a_burst_over_the_limit_arrives_whole(chromium: Chromium, chat_url: str, group: str) -> None:
+    """What is written faster than the service takes it is pending, then sent, each once and in order."""
+    page = await enter(chromium, chat_url, group, "Ann")
+    await page.evaluate(LISTEN)
+    texts = [f"text {number}" for number in range(40)]
+    write = "text => { field.value = text; field.form.requestSubmit() }"
+    await page.evaluate(
+        f"(field => {orjson.dumps(texts).decode()}.forEach({write}))(document.querySelector('#text'))"
+    )
+    pending = "document.querySelectorAll('.message[data-status=pending]').length"
+    assert await page.evaluate(pending) > 0
+    await page.wait_for("document.querySelectorAll('.message[data-status=sent]').length === 40")
+    await sees(page, texts)
+    assert await page.evaluate("frames.some(frame => frame.code === 'RateLimited')")
+    later = await enter(chromium, chat_url, group, "Later")
+    await sees(later, texts)
+    assert page.errors == []

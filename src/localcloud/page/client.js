@@ -2,37 +2,13 @@
 // No DOM in here; node runs it as it is.
 
 import { Connection, ConnectionLost, ServerError } from "./connection.js";
+import { LIMITS } from "./limits.js";
 import { GroupLog } from "./log.js";
+import { Outbox } from "./outbox.js";
+import { Renewal } from "./renewal.js";
 
-/** Every bound the client keeps. */
-export const LIMITS = Object.freeze({
-  // The handshake and each request; no answer in this time means that the connection is dead.
-  replyTimeoutMs: 15_000,
-  // API Gateway closes after ten idle minutes.
-  pingIntervalMs: 240_000,
-  // Full jitter: each delay is uniform between 0 and a ceiling that doubles from base to max.
-  reconnectBaseMs: 500,
-  reconnectMaxMs: 30_000,
-  // The stream is polled four times a second and shard, so messages change places within about a second.
-  // Each client waits between one and two times this long, so that a crowd does not ask all at once.
-  gapWaitMs: 1_000,
-  // sendMessage's ten seconds, and two for the index: what is missing by then was never written.
-  holeTimeoutMs: 12_000,
-  // Messages that a newcomer sees, that one history frame brings, and that wait behind a gap.
-  backlog: 50,
-  historyPage: 100,
-  pendingMessages: 2_000,
-  // Own messages waiting for their ack, and how often one is sent before it counts as failed.
-  unsent: 100,
-  sendAttempts: 4,
-});
-
-const SUBPROTOCOL = "groupcast.v1";
 // Error codes after which joining is tried again, on a new connection.
 const PASSING = new Set(["Conflict", "InternalError", "RateLimited"]);
-
-/** As many own messages as `LIMITS.unsent` wait already. */
-export class QueueFull extends Error {}
 
 /**
  * A member of one group. What happens is told to the functions of `on`, all optional:
@@ -43,6 +19,7 @@ export class QueueFull extends Error {}
  * - `own({ messageId, message, status, reason })`: status is pending, sent (acknowledged) or failed.
  * - `anew()`: the group's log began anew; what was shown of it is history.
  * - `refused(error)`: joining was refused with a ServerError; the client is closed.
+ * - `signedOut(error)`: there is no token, or it is not taken; the client is closed.
  * - `trouble(error)`: a ServerError that belongs to no request.
  */
 export class ChatClient {
@@ -54,20 +31,24 @@ export class ChatClient {
   #isJoined = false;
   #isClosed = false;
   #attempt = 0;
-  // Own messages on their way, oldest first. One is sent at a time, so that they keep their order.
-  #unsent = [];
-  #failed = new Map();
-  #isSending = false;
+  #outbox;
+  #renewal;
+  #isOpening = false;
+  #failedHandshakes = 0;
+  #hasBeenOpen = false;
   #retryTimer;
   #pingTimer;
   #logTimer;
 
-  /** `now`, `random` and `WebSocket` stand in for the browser's in tests. */
-  constructor({ url, group, name, token, on = {}, limits = LIMITS, now, random, WebSocket }) {
+  /**
+   * `name` counts where nobody signs in. Where one does, `grant` gives tokens, as Renewal has it. `now`,
+   * `random` and `WebSocket` stand in for the browser's in tests.
+   */
+  constructor({ url, group, name, grant, on = {}, limits = LIMITS, now, random, WebSocket }) {
     this.#options = {
-      url: connectUrl(url, name),
-      protocols: token ? [SUBPROTOCOL, `bearer.${token}`] : [],
+      url,
       group,
+      name,
       now: now ?? (() => performance.now()),
       random: random ?? Math.random,
       WebSocket: WebSocket ?? globalThis.WebSocket,
@@ -76,23 +57,33 @@ export class ChatClient {
     this.#limits = limits;
     const gapWaitMs = limits.gapWaitMs * (1 + this.#options.random());
     this.#log = new GroupLog({ ...limits, gapWaitMs });
+    this.#outbox = new Outbox({
+      limits,
+      transport: {
+        isReady: () => this.#isJoined,
+        send: (fields) => this.#request("sendMessage", fields),
+        rejoin: () => this.#join(this.#connection),
+      },
+      tell: (own) => this.#tell("own", own),
+    });
+    this.#renewal = grant ? this.#newRenewal(grant) : null;
   }
 
   /** Connect, join, and stay so until `close`. */
-  open() {
+  async open() {
     clearTimeout(this.#retryTimer);
+    if (this.#isOpening) return;
     this.#tell("state", { phase: "connecting" });
-    const connection = new Connection({
-      ...this.#options,
-      replyTimeoutMs: this.#limits.replyTimeoutMs,
-      on: {
-        opened: () => this.#join(connection),
-        pushed: (frame) => this.#pushed(frame),
-        lost: () => this.#lost(),
-        trouble: (error) => this.#tell("trouble", error),
-      },
-    });
-    this.#connection = connection;
+    if (this.#renewal === null) {
+      this.#connect(null);
+      return;
+    }
+    this.#isOpening = true;
+    const token = await this.#renewal.token(this.#failedHandshakes > 0);
+    this.#isOpening = false;
+    if (this.#isClosed) return;
+    if (token === null) this.#reconnectLater();
+    else this.#connect(token);
   }
 
   /** Leave the group and close, for good. */
@@ -100,6 +91,7 @@ export class ChatClient {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#retryTimer);
+    this.#renewal?.stop();
     if (this.#isJoined) this.#connection.request("leaveGroup").catch(() => {});
     this.#connection?.close();
     this.#tell("state", { phase: "offline" });
@@ -108,28 +100,24 @@ export class ChatClient {
   /** The machine woke up, or its network came back: look at the connection now instead of later. */
   wake() {
     if (this.#isClosed) return;
+    this.#renewal?.look();
     if (this.#connection === null) this.open();
     else if (this.#isJoined) this.#ping();
   }
 
   /** Send a message and return its id. Throws QueueFull. */
   send(message) {
-    const entry = { messageId: crypto.randomUUID(), message, attempts: 0 };
-    this.#enqueue(entry);
-    return entry.messageId;
+    return this.#outbox.add(message);
   }
 
   /** Send a failed message again, under the same id: should it have arrived after all, it is not doubled. */
   retry(messageId) {
-    const entry = this.#failed.get(messageId);
-    if (entry === undefined) return;
-    this.#enqueue({ ...entry, attempts: 0 });
-    this.#failed.delete(messageId);
+    this.#outbox.retry(messageId);
   }
 
   /** Forget a failed message. */
   discard(messageId) {
-    this.#failed.delete(messageId);
+    this.#outbox.discard(messageId);
   }
 
   /** Messages before a number, oldest first, as { messages, complete }. Rejects with the errors above. */
@@ -139,12 +127,41 @@ export class ChatClient {
 
   // -- connection ---------------------------------------------------------------------------------------
 
-  #lost() {
+  #connect(token) {
+    const connection = new Connection({
+      ...this.#options,
+      token,
+      replyTimeoutMs: this.#limits.replyTimeoutMs,
+      on: {
+        opened: () => this.#opened(connection),
+        pushed: (frame) => this.#pushed(frame),
+        lost: (wasOpen) => this.#lost(wasOpen),
+        trouble: (error) => this.#tell("trouble", error),
+      },
+    });
+    this.#connection = connection;
+  }
+
+  #opened(connection) {
+    this.#hasBeenOpen = true;
+    this.#failedHandshakes = 0;
+    this.#renewal?.start(connection);
+    this.#join(connection);
+  }
+
+  #lost(wasOpen) {
     this.#connection = null;
     this.#isJoined = false;
+    this.#renewal?.stop();
     clearTimeout(this.#logTimer);
     clearInterval(this.#pingTimer);
-    if (!this.#isClosed) this.#reconnectLater();
+    if (this.#isClosed) return;
+    if (!wasOpen) this.#failedHandshakes += 1;
+    if (this.#renewal && !this.#hasBeenOpen && this.#failedHandshakes >= this.#limits.handshakeAttempts) {
+      this.#signOut(new Error("The chat did not let you in, or it is not running. Sign in to try again."));
+    } else {
+      this.#reconnectLater();
+    }
   }
 
   #reconnectLater() {
@@ -161,7 +178,7 @@ export class ChatClient {
     let joined;
     try {
       const since = this.#log.since ?? undefined;
-      joined = await connection.request("joinGroup", { groupId: this.#options.group, since });
+      joined = await this.#ask(connection, "joinGroup", { groupId: this.#options.group, since });
     } catch (error) {
       if (error instanceof ServerError && !PASSING.has(error.code)) this.#refuse(error);
       else connection.close();
@@ -174,12 +191,34 @@ export class ChatClient {
     this.#tell("state", { phase: "connected", lastSeq: joined.lastSeq });
     if (this.#log.isAnew(joined.lastSeq)) this.#tell("anew");
     this.#deliver(this.#log.joined(joined.lastSeq, joined.messages, joined.complete, this.#options.now()));
-    this.#pump();
+    this.#outbox.pump();
   }
 
   #refuse(error) {
+    if (this.#isClosed) return;
     this.close();
     this.#tell("refused", error);
+  }
+
+  #signOut(error) {
+    if (this.#isClosed) return;
+    this.close();
+    this.#tell("signedOut", error);
+  }
+
+  #newRenewal(grant) {
+    return new Renewal({
+      grant,
+      limits: this.#limits,
+      random: this.#options.random,
+      on: {
+        ended: (error) => this.#signOut(error),
+        // A right that was withdrawn shows in the answer to another join.
+        renewed: (connection, groupId) => {
+          if (this.#isJoined && groupId !== this.#options.group) this.#join(connection);
+        },
+      },
+    });
   }
 
   async #ping() {
@@ -206,9 +245,7 @@ export class ChatClient {
   #deliver(messages) {
     if (messages.length > 0) {
       const ids = new Set(messages.map((message) => message.messageId));
-      // An own message that comes back has arrived, whether its ack came or not.
-      this.#unsent = this.#unsent.filter((entry) => !ids.has(entry.messageId));
-      for (const id of ids) this.#failed.delete(id);
+      this.#outbox.arrived(ids);
       this.#tell("messages", messages);
     }
     this.#tend();
@@ -240,60 +277,23 @@ export class ChatClient {
 
   // -- what goes out ------------------------------------------------------------------------------------
 
-  #enqueue(entry) {
-    if (this.#unsent.length >= this.#limits.unsent) {
-      throw new QueueFull(`${this.#limits.unsent} messages are waiting to be sent. Wait for them first.`);
-    }
-    this.#unsent.push(entry);
-    this.#tell("own", { messageId: entry.messageId, message: entry.message, status: "pending" });
-    this.#pump();
-  }
-
-  async #pump() {
-    if (this.#isSending) return;
-    this.#isSending = true;
-    while (this.#isJoined && this.#unsent.length > 0) await this.#transmit(this.#unsent[0]);
-    this.#isSending = false;
-  }
-
-  async #transmit(entry) {
-    const { messageId, message } = entry;
-    entry.attempts += 1;
-    const isLast = entry.attempts >= this.#limits.sendAttempts;
-    try {
-      await this.#request("sendMessage", { message, messageId });
-      this.#settle(entry, "sent");
-    } catch (error) {
-      if (error instanceof ConnectionLost) {
-        if (isLast) this.#settle(entry, "failed", "no answer from the server");
-      } else if (error.code === "NotInGroup" && !isLast) {
-        await this.#join(this.#connection);
-      } else {
-        this.#settle(entry, "failed", error.message);
-      }
-    }
-  }
-
-  #settle(entry, status, reason) {
-    const index = this.#unsent.indexOf(entry);
-    if (index === -1) return;
-    this.#unsent.splice(index, 1);
-    if (status === "failed") this.#failed.set(entry.messageId, entry);
-    this.#tell("own", { messageId: entry.messageId, message: entry.message, status, reason });
-  }
-
   #request(action, fields) {
     if (this.#connection === null) return Promise.reject(new ConnectionLost("There is no connection."));
-    return this.#connection.request(action, fields);
+    return this.#ask(this.#connection, action, fields);
+  }
+
+  // What is forbidden may be allowed with a fresher token: the one in use ended, or a right was given since.
+  async #ask(connection, action, fields) {
+    try {
+      return await connection.request(action, fields);
+    } catch (error) {
+      if (this.#renewal === null || error.code !== "Forbidden") throw error;
+      if (!(await this.#renewal.now())) throw error;
+      return connection.request(action, fields);
+    }
   }
 
   #tell(event, value) {
     this.#on[event]?.(value);
   }
-}
-
-function connectUrl(url, name) {
-  const full = new URL(url);
-  if (name) full.searchParams.set("name", name);
-  return full.href;
 }

@@ -1,10 +1,13 @@
 // One WebSocket to the gateway: requests are matched with their replies, pushes handed on.
 
-/** An error frame; `code` is one of the wire contract's. */
+const SUBPROTOCOL = "groupcast.v1";
+
+/** An error frame; `code` is one of the wire contract's, `retryAfterMs` comes with RateLimited. */
 export class ServerError extends Error {
-  constructor(code, message) {
+  constructor(code, message, retryAfterMs = null) {
     super(message);
     this.code = code;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -17,20 +20,23 @@ export class Connection {
   #on;
   #replyTimeoutMs;
   #openTimer;
+  #wasOpen = false;
   #lastId = 0;
   // Requests without a reply: id → { resolve, reject, timer }.
   #requests = new Map();
 
   /**
-   * Connect. `on.opened()`, `on.pushed(frame)` and `on.lost()` are called, and `on.trouble(error)` with
-   * a ServerError that belongs to no request.
+   * Connect, as `name` or with `token`. `on.opened()`, `on.pushed(frame)` and `on.lost(wasOpen)` are called,
+   * and `on.trouble(error)` with a ServerError that belongs to no request.
    */
-  constructor({ WebSocket, url, protocols, replyTimeoutMs, on }) {
+  constructor({ WebSocket, url, name, token, replyTimeoutMs, on }) {
     this.#on = on;
     this.#replyTimeoutMs = replyTimeoutMs;
-    this.#socket = new WebSocket(url, protocols);
+    // A browser can set no header on a WebSocket, but this one.
+    this.#socket = new WebSocket(connectUrl(url, name), token ? [SUBPROTOCOL, `bearer.${token}`] : []);
     this.#socket.onopen = () => {
       clearTimeout(this.#openTimer);
+      this.#wasOpen = true;
       on.opened();
     };
     this.#socket.onmessage = (event) => this.#receive(event.data);
@@ -66,7 +72,7 @@ export class Connection {
       reject(new ConnectionLost("The connection was lost."));
     }
     this.#requests.clear();
-    this.#on.lost();
+    this.#on.lost(this.#wasOpen);
   }
 
   #receive(data) {
@@ -78,7 +84,7 @@ export class Connection {
     }
     // API Gateway's own errors have no type and no id: { message, connectionId, requestId }.
     const isError = frame.type === "error" || frame.type === undefined;
-    const error = isError ? new ServerError(frame.code ?? "InternalError", String(frame.message)) : null;
+    const error = isError ? serverError(frame) : null;
     const id = frame.id ?? (isError ? this.#soleRequest() : undefined);
     const request = this.#requests.get(id);
     if (request === undefined) {
@@ -95,6 +101,16 @@ export class Connection {
   #soleRequest() {
     return this.#requests.size === 1 ? this.#requests.keys().next().value : undefined;
   }
+}
+
+function connectUrl(url, name) {
+  const full = new URL(url);
+  if (name) full.searchParams.set("name", name);
+  return full.href;
+}
+
+function serverError({ code, message, retryAfterMs }) {
+  return new ServerError(code ?? "InternalError", String(message), retryAfterMs);
 }
 
 function parse(data) {

@@ -98,10 +98,15 @@ class Service:
             case "history":
                 messages, complete = self._page(frame)
                 return {"type": "history", "groupId": "g", "messages": messages, "complete": complete}
-            case "ping":
-                group = ("g", len(self.log)) if socket in self.members else (None, None)
-                return {"type": "pong", "groupId": group[0], "lastSeq": group[1]}
+            case "ping" | "renew" as action:
+                return self._standing(action, is_member=socket in self.members)
         return error("UnknownAction")
+
+    def _standing(self, action: str, *, is_member: bool) -> dict[str, Any]:
+        group_id = "g" if is_member else None
+        if action == "ping":
+            return {"type": "pong", "groupId": group_id, "lastSeq": len(self.log) if is_member else None}
+        return {"type": "renewed", "groupId": group_id, "expiresAt": "2025-01-01T01:00:00.000Z"}
 
     def _page(self, frame: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         limit = frame.get("limit", 200)
@@ -133,15 +138,15 @@ class Service:
         return None
 
 
-def error(code: str) -> dict[str, Any]:
-    return {"type": "error", "code": code, "message": f"said {code}", "requestId": "r-1"}
+def error(code: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "error", "code": code, "message": f"said {code}", "requestId": "r-1", **fields}
 
 
 async def never(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
     """Answer nothing."""
 
 
-def failing(code: str, times: int = 1) -> Answer:
+def failing(code: str, times: int = 1, **fields: Any) -> Answer:
     """Answer with an error so many times, then as the contract has it."""
     left = times
 
@@ -152,7 +157,7 @@ def failing(code: str, times: int = 1) -> Answer:
         if left == 0:
             return await service.reply(socket, frame)
         left -= 1
-        return error(code)
+        return error(code, **fields)
 
     return answer
 

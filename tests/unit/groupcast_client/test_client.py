@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,7 +21,14 @@ from groupcast_client import (
     Refused,
     ServerError,
 )
-from tests.unit.groupcast_client.scripted import Service, eventually, failing, never, scripted_service
+from tests.unit.groupcast_client.scripted import (
+    Service,
+    error,
+    eventually,
+    failing,
+    never,
+    scripted_service,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -180,14 +188,67 @@ async def test_a_call_gives_up_in_the_end(service: Service) -> None:
 
 async def test_an_error_frame_is_raised(service: Service) -> None:
     """The code, the sentence and the request id reach the caller, and the next call works."""
-    service.answers["sendMessage"] = failing("RateLimited")
+    service.answers["sendMessage"] = failing("TooLarge")
     async with new_client(service) as client:
         await client.join("g")
         with pytest.raises(ServerError) as caught:
             await client.send("hello")
-        assert (caught.value.code, caught.value.message) == ("RateLimited", "said RateLimited")
+        assert (caught.value.code, caught.value.message) == ("TooLarge", "said TooLarge")
         assert caught.value.request_id == "r-1"
         assert (await client.send("hello")).seq == 1
+
+
+async def test_what_is_rate_limited_waits_and_is_sent_again(service: Service) -> None:
+    """After the time that the service named, the same message goes out once more, and before the next one."""
+    service.answers["sendMessage"] = failing("RateLimited", times=2, retryAfterMs=20)
+    async with new_client(service) as client:
+        await client.join("g")
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
+        ack = await client.send("one")
+        assert loop.time() - started_at >= 0.04
+        await client.send("two")
+    assert [frame["message"] for frame in service.asked("sendMessage")] == ["one", "one", "one", "two"]
+    assert {frame["messageId"] for frame in service.asked("sendMessage")[:3]} == {ack.message_id}
+
+
+async def test_a_crowd_of_limited_sends_stands_in_line(service: Service) -> None:
+    """Sends made at once are all stored, and those that wait do not storm the service again and again."""
+    total, interval_s = 20, 0.005
+    loop = asyncio.get_running_loop()
+    free_at = 0.0
+
+    async def one_at_a_time(
+        service: Service, socket: ServerConnection, frame: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        nonlocal free_at
+        wait_s = free_at - loop.time()
+        if wait_s > 0:
+            return error("RateLimited", retryAfterMs=math.ceil(wait_s * 1_000))
+        free_at = loop.time() + interval_s
+        return await service.reply(socket, frame)
+
+    service.answers["sendMessage"] = one_at_a_time
+    async with new_client(service) as client:
+        await client.join("g")
+        await asyncio.gather(*[client.send(f"text {number}") for number in range(total)])
+    assert len(service.log) == total
+    # Once at first, once when its turn comes, once after the wait. All at once would be half of 20 times 20.
+    assert len(service.asked("sendMessage")) <= 4 * total
+
+
+@pytest.mark.parametrize(("fields", "after_ms"), [({"retryAfterMs": 60_000}, 60_000), ({}, None)])
+async def test_a_limit_that_outlasts_the_call_is_raised(
+    service: Service, fields: dict[str, Any], after_ms: int | None
+) -> None:
+    """Waiting longer than the call has time, or for nobody knows how long, is the caller's decision."""
+    service.answers["sendMessage"] = failing("RateLimited", **fields)
+    async with new_client(service) as client:
+        await client.join("g")
+        with pytest.raises(ServerError, match="RateLimited") as caught:
+            await client.send("hello")
+        assert caught.value.retry_after_ms == after_ms
+    assert len(service.asked("sendMessage")) == 1
 
 
 async def test_an_error_without_id_fails_the_only_request(service: Service) -> None:
@@ -227,6 +288,28 @@ async def test_a_forgotten_membership_is_renewed_by_a_ping(service: Service) -> 
         assert await numbers(client, 1) == [1]
 
 
+async def test_an_error_for_a_ping_is_a_sign_of_life(service: Service) -> None:
+    """A function that fails now and then does not end the client, nor its connection."""
+    service.answers["ping"] = failing("InternalError")
+    async with new_client(service, limits=Limits(ping_interval_s=0.02)) as client:
+        await client.join("g")
+        await eventually(lambda: len(service.asked("ping")) >= 2)
+        assert (await client.send("hello")).seq == 1
+    assert len(service.paths) == 1
+
+
+async def test_a_rejoin_that_is_refused_ends_the_client(service: Service) -> None:
+    """Whoever finds out, readers and callers are told alike; nobody waits for a group that will not come."""
+    async with new_client(service) as client:
+        await client.join("g")
+        service.answers["sendMessage"] = failing("NotInGroup")
+        service.answers["joinGroup"] = failing("Forbidden")
+        with pytest.raises(ServerError, match="Forbidden"):
+            await client.send("hello")
+        with pytest.raises(ServerError, match="Forbidden"):
+            await take(client, 1)
+
+
 async def test_a_quiet_client_hears_from_a_ping_what_it_missed(service: Service) -> None:
     """A push that got lost with nothing after it is found through the pong's last number."""
     async with new_client(service, limits=Limits(gap_wait_s=0.01, ping_interval_s=0.3)) as client:
@@ -245,10 +328,10 @@ async def test_a_full_buffer_stops_the_reading(service: Service) -> None:
         service.grow(50)
         for number in range(1, 51):
             await service.push([number])
-        await eventually(lambda: len(client._inbox) == 5)
+        await eventually(lambda: len(client._session.inbox) == 5)
         # Long enough for more to come in, if anything let it.
         await asyncio.sleep(0.05)
-        assert len(client._inbox) == 5
+        assert len(client._session.inbox) == 5
         assert await numbers(client, 50) == list(range(1, 51))
 
 
@@ -287,6 +370,30 @@ async def test_a_move_with_an_unanswered_send_is_refused(service: Service) -> No
         sending.cancel()
         await asyncio.wait([sending])
         assert await client.join("other") == 0
+
+
+async def test_a_move_that_is_refused_leaves_the_client_where_it_was(service: Service) -> None:
+    """The group before goes on, over a reconnect too; what was missed meanwhile is found."""
+
+    async def push_and_refuse(
+        service: Service, socket: ServerConnection, frame: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        del service.answers["joinGroup"]
+        service.grow(1)
+        await service.push([1])
+        return error("Forbidden")
+
+    async with new_client(service) as client:
+        await client.join("g")
+        service.answers["joinGroup"] = push_and_refuse
+        with pytest.raises(ServerError, match="Forbidden"):
+            await client.join("private")
+        await client.send("hello")
+        assert await numbers(client, 2) == [1, 2]
+        await service.drop()
+        service.grow(1)
+        assert await numbers(client, 1) == [3]
+    assert [frame["groupId"] for frame in service.asked("joinGroup")] == ["g", "private", "g"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 502])

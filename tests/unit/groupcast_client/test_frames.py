@@ -35,6 +35,23 @@ def test_a_reply_keeps_its_id() -> None:
     assert frames.decode(raw) == frames.Frame(Ack("m", "g", 1, datetime(2025, 1, 1, tzinfo=UTC)), "7")
 
 
+def test_a_limit_tells_how_long_to_wait() -> None:
+    """The time of a RateLimited is kept, in milliseconds."""
+    raw = b'{"type":"error","code":"RateLimited","message":"slower","retryAfterMs":120,"id":"1"}'
+    frame = frames.decode(raw)
+    assert frame is not None
+    assert isinstance(frame.body, ServerError)
+    assert frame.body.retry_after_ms == 120
+
+
+@pytest.mark.parametrize("group_id", ["g", None])
+def test_a_renewal_tells_the_group_and_the_end(group_id: str | None) -> None:
+    """A null for the group is an answer of its own."""
+    raw = orjson.dumps({"type": "renewed", "groupId": group_id, "expiresAt": "2025-03-01T10:00:00.123Z"})
+    expires_at = datetime(2025, 3, 1, 10, 0, 0, 123_000, UTC)
+    assert frames.decode(raw) == frames.Frame(frames.Renewed(group_id, expires_at), None)
+
+
 @pytest.mark.parametrize(
     ("text", "code"), [("Forbidden", "Forbidden"), ("Internal server error", "InternalError")]
 )
@@ -75,3 +92,10 @@ def test_a_token_is_never_shown() -> None:
     endpoint = Endpoint("ws://h", token="jwt")
     assert endpoint.subprotocols == ["groupcast.v1", "bearer.jwt"]
     assert "jwt" not in repr(endpoint)
+
+
+def test_an_address_is_shown_without_what_may_be_secret() -> None:
+    """A URL may carry a token or a password: neither is in what errors and logs show."""
+    endpoint = Endpoint("wss://ann:secret@h:1/dev?token=secret#secret")
+    assert endpoint.shown_url == "wss://h:1/dev"
+    assert "secret" not in repr(endpoint)

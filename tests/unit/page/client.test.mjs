@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { LIMITS, QueueFull } from "../../../src/localcloud/page/client.js";
+import { LIMITS } from "../../../src/localcloud/page/limits.js";
+import { QueueFull } from "../../../src/localcloud/page/outbox.js";
 import {
   FakeSocket,
   error,
@@ -34,13 +35,6 @@ test("it connects under its name, joins, and says so", async () => {
   assert.deepEqual(socket().sent, [{ action: "joinGroup", id: "1", groupId: "g" }]);
   await socket().answer("joinGroup", joined(0));
   assert.deepEqual(told.states, [{ phase: "connecting" }, { phase: "connected", lastSeq: 0 }]);
-});
-
-test("a token travels as a subprotocol", () => {
-  const { client } = newClient({}, { token: "jwt" });
-  client.open();
-  assert.deepEqual(socket().protocols, ["groupcast.v1", "bearer.jwt"]);
-  client.close();
 });
 
 test("a newcomer gets the last messages without waiting", async () => {
@@ -264,6 +258,30 @@ test("an error frame fails the message; a retry uses the same id", async () => {
   assert.deepEqual(told.own[id], ["pending", "failed", "pending", "sent"]);
   client.retry(id);
   assert.equal(socket().asked("sendMessage").length, 2, "what was sent is not sent again");
+});
+
+test("a message over the limit stays pending as long as it is told, and goes out before the next", async () => {
+  const { client, told } = await joinedClient();
+  const ids = ["a", "b"].map((text) => client.send(text));
+  await socket().answer("sendMessage", error("RateLimited", { retryAfterMs: 70 }));
+  await pass(69);
+  assert.equal(socket().asked("sendMessage").length, 1);
+  assert.deepEqual(told.own[ids[0]], ["pending"]);
+  await pass(1);
+  await socket().answer("sendMessage", ack(ids[0]));
+  assert.deepEqual(socket().asked("sendMessage").map((frame) => frame.messageId), [ids[0], ids[0], ids[1]]);
+  assert.deepEqual(told.own[ids[0]], ["pending", "sent"]);
+});
+
+test("a message that is over the limit again and again fails, and no wait goes beyond its bound", async () => {
+  const { client, told } = await joinedClient(0, { sendAttempts: 3 });
+  const id = client.send("hello");
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    await socket().answer("sendMessage", error("RateLimited", { retryAfterMs: 3_600_000 }));
+    await pass(LIMITS.retryAfterMaxMs);
+  }
+  assert.equal(socket().asked("sendMessage").length, 3);
+  assert.deepEqual(told.own[id], ["pending", "failed"]);
 });
 
 test("a discarded message cannot be retried", async () => {

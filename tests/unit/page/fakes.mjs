@@ -2,7 +2,8 @@
 
 import { mock } from "node:test";
 
-import { ChatClient, LIMITS } from "../../../src/localcloud/page/client.js";
+import { ChatClient } from "../../../src/localcloud/page/client.js";
+import { LIMITS } from "../../../src/localcloud/page/limits.js";
 
 /** A WebSocket whose other end is the test. */
 export class FakeSocket {
@@ -87,8 +88,8 @@ export function history(messages, complete = true) {
 }
 
 /** The error frame of a code. */
-export function error(code) {
-  return { type: "error", code, message: `said ${code}`, requestId: "r" };
+export function error(code, fields = {}) {
+  return { type: "error", code, message: `said ${code}`, requestId: "r", ...fields };
 }
 
 /**
@@ -117,6 +118,7 @@ export function newClient(limits = {}, options = {}) {
       },
       anew: () => told.rest.push(["anew"]),
       refused: (problem) => told.rest.push(["refused", problem.code]),
+      signedOut: (problem) => told.rest.push(["signedOut", problem.message]),
       trouble: (problem) => told.rest.push(["trouble", problem.message]),
     },
     ...options,

@@ -1,0 +1,137 @@
+"""The group a client is in: joined once, joined again where the service forgot it, read without gaps."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NoReturn
+
+from groupcast_client import frames
+from groupcast_client.errors import ConnectionLost, ServerError
+from groupcast_client.model import HistoryPage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from groupcast_client.connection import Connection
+    from groupcast_client.inbox import Inbox
+    from groupcast_client.model import Limits
+    from groupcast_client.ordering import GroupLog
+
+# Error codes after which a rejoin is tried again, on a new connection.
+_PASSING = frozenset({"Conflict", "InternalError", "RateLimited"})
+
+
+class Membership:
+    """One group at a time, over one connection after another; what its log gives goes to `inbox`.
+
+    `log` is the group that is wanted. Its owner sets it and calls `enter` once; `tend` keeps it entered.
+    """
+
+    def __init__(self, inbox: Inbox, limits: Limits, on_entered: Callable[[], Awaitable[None]]) -> None:
+        self.log: GroupLog | None = None
+        self._inbox = inbox
+        self._limits = limits
+        self._on_entered = on_entered
+        # What joinGroup was answered for last: on a new connection, the same log is joined again.
+        self._entered_log: GroupLog | None = None
+        self._entered_on: Connection | None = None
+        self._entering = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    def is_on(self, connection: Connection | None) -> bool:
+        """Tell whether the group wanted was joined on this connection."""
+        return self.log is not None and self._entered_log is self.log and self._entered_on is connection
+
+    async def enter(self, connection: Connection, log: GroupLog) -> int:
+        """Join and return the group's last number. Raises ServerError, ConnectionLost."""
+        async with self._entering:
+            if self._entered_on is connection and self._entered_log is log:
+                return log.last_seq
+            since = log.since
+            joined = await connection.request(frames.Joined, "joinGroup", groupId=log.group_id, since=since)
+            self._entered_on, self._entered_log = connection, log
+            self._inbox.put(
+                log.joined(joined.last_seq, joined.messages, complete=joined.complete, now=_now())
+            )
+        self._changed.set()
+        await self._on_entered()
+        return joined.last_seq
+
+    def resume(self, log: GroupLog | None) -> None:
+        """Want the log from before an `enter` that was refused: the service moves nobody whom it refuses."""
+        self.log = log
+        self._changed.set()
+
+    def left(self) -> None:
+        """Take note that the service has let go of the group."""
+        self.log = self._entered_log = self._entered_on = None
+
+    def forgotten(self, connection: Connection) -> None:
+        """Take note that the service does not know of the group on this connection: `tend` joins again."""
+        if self._entered_on is connection:
+            self._entered_on = None
+            self._changed.set()
+
+    def told(self, connection: Connection, group_id: str | None, last_seq: int | None = None) -> None:
+        """Feed the group the service counts this connection to, and its last number where that is known."""
+        log = self.log
+        if log is None or not self.is_on(connection):
+            return
+        if group_id != log.group_id:
+            self.forgotten(connection)
+        elif last_seq is not None:
+            log.heard(last_seq, _now())
+            self._changed.set()
+
+    def pushed(self, push: frames.Push) -> None:
+        """Feed what the service pushed."""
+        log = self.log
+        if log is None or push.group_id != log.group_id:
+            return
+        self._inbox.put(log.pushed(push.messages, _now()))
+        if log.wake_at is not None:
+            self._changed.set()
+
+    async def tend(self, connection: Connection) -> NoReturn:
+        """Rejoin where that is due and fill gaps, without end. ServerError: a rejoin was refused."""
+        while True:
+            self._changed.clear()
+            log = self.log
+            wake_at = None
+            if log is not None and log is self._entered_log:
+                if not self.is_on(connection):
+                    await self._reenter(connection, log)
+                    continue
+                since = log.ask(_now())
+                if since is not None:
+                    await self._fill(connection, log, since)
+                    continue
+                wake_at = log.wake_at
+            try:
+                async with asyncio.timeout_at(wake_at):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _reenter(self, connection: Connection, log: GroupLog) -> None:
+        try:
+            await self.enter(connection, log)
+        except ServerError as error:
+            if error.code not in _PASSING:
+                raise
+            await connection.close()
+            raise ConnectionLost(str(error)) from error
+
+    async def _fill(self, connection: Connection, log: GroupLog, since: int) -> None:
+        try:
+            page = await connection.request(
+                HistoryPage, "history", since=since, limit=self._limits.history_page
+            )
+        except ServerError:
+            log.failed(_now())
+        else:
+            self._inbox.put(log.replied(page.messages, complete=page.complete, now=_now()))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,49 @@
+"""What is read of a token without verifying it."""
+
+from __future__ import annotations
+
+import base64
+
+import orjson
+import pytest
+
+from groupcast_client import tokens
+
+
+def jwt(payload: object) -> str:
+    return f"e30.{base64.urlsafe_b64encode(orjson.dumps(payload)).decode().rstrip('=')}.c2ln"
+
+
+@pytest.mark.parametrize("sub", ["a", "ab", "abc", "abcd", "앤"])
+def test_the_end_is_read_whatever_the_padding(sub: str) -> None:
+    """A JWT leaves the padding of base64 away, whatever its length."""
+    assert tokens.expires_at(jwt({"exp": 1_900_000_000, "sub": sub})) == 1_900_000_000
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "jwt",
+        "a.b.c",
+        "e30.앤.c2ln",
+        jwt({}),
+        jwt([]),
+        jwt("exp"),
+        jwt(7),
+        jwt({"exp": None}),
+        jwt({"exp": "1900000000"}),
+    ],
+)
+def test_what_cannot_be_read_has_no_end(token: str) -> None:
+    """Anything else than a JWT with a number for `exp` is None, and never an exception."""
+    assert tokens.expires_at(token) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "may"),
+    [(jwt({}), True), ("", False), ("a b", False), ("a,b", False), ("a.b.c\n", False), ("앤", False)],
+)
+def test_what_would_break_the_handshake_is_found(token: str, *, may: bool) -> None:
+    """Header lines end at line breaks and lists divide at commas: no token may hold either."""
+    assert tokens.may_travel(token) is may
