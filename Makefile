@@ -42,7 +42,7 @@ bench-ci: setup ## the short benchmark of CI, under 3 minutes; reports in build/
 load: setup ## the load test: make load ARGS="-u 200 -t 30s"
 	@$(BIN)/python -m loadtest run $(ARGS)
 
-check: setup package ## lint, types, packaged template, freshness of the lock files
+check: package ## lint, types, packaged template, freshness of the lock files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -52,7 +52,10 @@ check: setup package ## lint, types, packaged template, freshness of the lock fi
 	@diff requirements.lock build/requirements.fresh || { echo "requirements.lock is stale: run make lock"; exit 1; }
 	@$(BIN)/npm ci --dry-run --ignore-scripts --silent >/dev/null || { echo "package-lock.json is stale: run make lock"; exit 1; }
 
-package: build/groupcast.zip ## the deployable artifact and its CloudFormation template
+build: setup ## the Lambda artifact, build/groupcast.zip, unless it is up to date
+	@$(BIN)/python -m groupcast_deploy.artifact $(ARGS)
+
+package: setup ## the artifact and its CloudFormation template
 	$(BIN)/npx --no-install osls package
 
 format: setup ## rewrite the sources in the house style
@@ -65,17 +68,6 @@ lock: setup ## resolve the dependencies anew
 
 clean: ## remove what the commands above made
 	rm -rf .venv node_modules build .serverless .mypy_cache .ruff_cache .pytest_cache
-
-# The very versions of requirements.lock, for the runtime that serverless.yml names.
-LAMBDA := --python-version 3.13 --python-platform aarch64-manylinux_2_28
-build/groupcast.zip: requirements.lock pyproject.toml $(shell find src/groupcast -name '*.py') | setup
-	@rm -rf build/artifact && mkdir -p build/artifact
-	$(BIN)/uv pip compile -q pyproject.toml -c requirements.lock --generate-hashes $(LAMBDA) -o build/runtime.lock
-	$(BIN)/uv pip install -q --target build/artifact --no-deps --require-hashes --only-binary :all: $(LAMBDA) \
-	  -r build/runtime.lock
-	@cp -R src/groupcast build/artifact/
-	@find build/artifact -name __pycache__ -prune -exec rm -rf {} +
-	@rm -f $@ && cd build/artifact && $(BIN)/python -m zipfile -c ../groupcast.zip *
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "groupcast needs Python 3.11 or newer; name one with make PYTHON=python3.13")'

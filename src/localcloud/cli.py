@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from groupcast_deploy import cost
 from localcloud import signin, up
 from localcloud.errors import LocalCloudError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Each adds its parser, whose `run` takes the parsed options and returns the exit code.
-COMMANDS = (up, signin)
+COMMANDS = (up, signin, cost)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

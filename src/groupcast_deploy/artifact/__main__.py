@@ -1,0 +1,59 @@
+"""`python -m groupcast_deploy.artifact [--runtime R] [--architecture A] [--output FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groupcast_deploy.artifact import ARCHITECTURES, RUNTIMES, Artifact, ArtifactError, Target, build
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build the artifact; the exit code: 0 it is there, 1 it can't be built, 2 wrong usage."""
+    options = _parser().parse_args(argv)
+    target = Target(options.runtime, options.architecture)
+    try:
+        artifact = build(Path.cwd(), target, options.output)
+    except (ArtifactError, OSError, subprocess.SubprocessError) as error:
+        print(f"artifact: {error}", file=sys.stderr)
+        return 1
+    print(_described(artifact, target))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m groupcast_deploy.artifact",
+        description="Build the zip that Lambda runs, unless it is up to date.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    default = Target()
+    parser.add_argument("--runtime", choices=RUNTIMES, default=default.runtime, help="of the functions")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default=default.architecture, help="of them")
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/groupcast.zip"), metavar="FILE", help="gets it"
+    )
+    return parser
+
+
+def _described(artifact: Artifact, target: Target) -> str:
+    if artifact.bytecode:
+        compiled = f"bytecode of Python {artifact.bytecode}"
+    else:
+        compiled = (
+            f"no bytecode, so cold starts are slower: there is no Python {target.python} here "
+            f"(.venv/bin/uv python install {target.python})"
+        )
+    state = "built" if artifact.built else "is up to date"
+    sizes = f"{artifact.zipped_bytes / 1e6:.1f} MB, {artifact.unzipped_bytes / 1e6:.1f} MB unzipped"
+    return f"{artifact.path} {state}: {target.runtime}, {target.architecture}, {sizes}, {compiled}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

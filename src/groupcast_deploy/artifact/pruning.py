@@ -1,0 +1,34 @@
+"""What of the installed packages a function never reads. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+# What groupcast calls through aioboto3. The other 400 services' data is a third of all bytes.
+SERVICES = frozenset({"dynamodb"})
+_SDK_DATA = {("botocore", "data"), ("boto3", "data")}
+_DEVELOPMENT = {"__pycache__", "examples", "tests"}
+# Sources of what is compiled already, types for checkers, pages for browsers.
+_DEVELOPMENT_SUFFIXES = {".c", ".css", ".h", ".js", ".pxd", ".pxi", ".pyi", ".pyx", ".rst", ".typed"}
+
+
+def is_needed(path: PurePosixPath) -> bool:
+    """Whether a file of the installed tree goes into the artifact; `path` is relative to the tree."""
+    top, *inside = path.parts
+    if not inside:
+        return path.suffix in {".py", ".so"}
+    if top == "bin" or path.suffix in _DEVELOPMENT_SUFFIXES or _DEVELOPMENT.intersection(path.parent.parts):
+        return False
+    if top.endswith(".dist-info"):
+        return _is_notice(inside)
+    if path.parts[:2] in _SDK_DATA and path.parent.parts != path.parts[:2]:
+        return path.parts[2] in SERVICES and not path.name.startswith("examples-")
+    return True
+
+
+def _is_notice(inside: list[str]) -> bool:
+    # Scanners (Amazon Inspector is one) find vulnerable versions by METADATA; licences ask to come along.
+    return inside[0] == "licenses" or inside[0].startswith(("METADATA", "LICENSE", "NOTICE"))

@@ -1,0 +1,200 @@
+"""A month's bill for a load, item by item. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from groupcast_deploy.cost.load import DAYS_PER_MONTH, SECONDS_PER_HOUR, Load
+from groupcast_deploy.cost.traffic import Traffic, frame_bytes, traffic_of
+
+if TYPE_CHECKING:
+    from groupcast_deploy.cost.prices import Price, Prices
+
+GB = 1024**3
+METERED_BYTES = 32 * 1024
+WRITE_UNIT_BYTES = 1024
+READ_UNIT_BYTES = 4096
+
+# serverless.yml.
+ROUTE_MB, FANOUT_MB = 1024, 1769
+METRICS, ALARMS, DASHBOARDS = 16, 9, 1
+
+# Of a connection: authorize, connect, joinGroup, disconnect.
+CONNECTION_INVOCATIONS = 4
+# Item in and out, and twice its entry in GroupIdIndex; its group's head and what was missed.
+CONNECTION_WRITES, CONNECTION_READS = 5, 2
+# Of a message beside the two copies of its text: the group's counter and the connection's token bucket;
+# the connection and, by its id, the message itself.
+MESSAGE_WRITES, MESSAGE_READS = 2, 2
+# The connection and its group's head.
+PING_READS = 2
+# A key in GroupIdIndex, read by the fan-out eventually consistently: half a unit for 4 KB.
+MEMBER_BYTES = 100
+FANOUT_READ_UNITS = 0.5
+# Attributes beside the text, and what DynamoDB adds to an item and to its copy in an index.
+MESSAGE_ITEM_BYTES = 200
+STORED_ITEM_BYTES = 100
+REPLY_BYTES = 140
+
+# Lambda's own three lines and one of ours; the access log's line of a route.
+ROUTE_LOG_BYTES = 800
+FANOUT_LOG_BYTES = 2_000
+# X-Ray records one request a second of each function, and of the others one in twenty.
+TRACED_PER_SECOND, TRACED_SHARE = 1, 0.05
+# An idle event source mapping asks its queue with five long polls of 20 s.
+IDLE_POLLS_PER_SECOND = 5 / 20
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of the bill: so many units of a service, and what they cost in US dollars."""
+
+    service: str
+    what: str
+    quantity: float
+    unit: str
+    dollars: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A month: the bill, what is delivered for it, and what packing messages into frames saves."""
+
+    items: tuple[Item, ...]
+    traffic: Traffic
+    messages: float
+    deliveries: float
+    packing_saves_dollars: float
+
+    @property
+    def dollars(self) -> float:
+        """The total."""
+        return sum(item.dollars for item in self.items)
+
+
+def estimate(load: Load, prices: Prices) -> Estimate:
+    """What a month of the load costs."""
+    traffic = traffic_of(load)
+    items = (
+        *_gateway(load, traffic, prices),
+        *_functions(load, traffic, prices),
+        *_tables(load, traffic, prices),
+        *_watching(load, traffic, prices),
+    )
+    outgoing = traffic.posts * _metered(frame_bytes(load, traffic.packing))
+    unpacked = traffic.deliveries * _metered(frame_bytes(load, 1))
+    incoming = _messages_in(load) + _replies(load)
+    saved = prices.messages.of((incoming + unpacked) * load.seconds) - prices.messages.of(
+        (incoming + outgoing) * load.seconds
+    )
+    return Estimate(
+        items,
+        traffic,
+        messages=load.messages_per_second * load.seconds,
+        deliveries=traffic.deliveries * load.seconds,
+        packing_saves_dollars=saved,
+    )
+
+
+def _item(service: str, what: str, price: Price, quantity: float) -> Item:
+    return Item(service, what, quantity, price.unit, price.of(quantity))
+
+
+def _gateway(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
+    posted = traffic.posts * _metered(frame_bytes(load, traffic.packing))
+    asked = _messages_in(load) + _replies(load)
+    # Tiers are of all messages together, so the posts are what comes on top.
+    all_messages = prices.messages.of((posted + asked) * load.seconds)
+    asked_dollars = prices.messages.of(asked * load.seconds)
+    unit = prices.messages.unit
+    sent_bytes = traffic.posts * frame_bytes(load, traffic.packing) + _replies(load) * REPLY_BYTES
+    return (
+        Item("API Gateway", "frames in, and replies", asked * load.seconds, unit, asked_dollars),
+        Item("API Gateway", "posts to members", posted * load.seconds, unit, all_messages - asked_dollars),
+        _item("API Gateway", "connections", prices.connections, load.members * load.seconds / 60),
+        _item("Data transfer", "to the internet", prices.transfer, sent_bytes * load.seconds / GB),
+    )
+
+
+def _functions(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
+    routed = _routed(load) * load.seconds
+    routed_gb_s = routed * load.route_ms / 1000 * ROUTE_MB / 1024
+    fanout_gb_s = traffic.lanes_busy * load.seconds * FANOUT_MB / 1024
+    duration = prices.duration.of(routed_gb_s + fanout_gb_s)
+    routed_dollars = prices.duration.of(routed_gb_s)
+    unit = prices.duration.unit
+    return (
+        _item("Lambda", "routes", prices.invocations, routed),
+        Item("Lambda", f"routes, {ROUTE_MB:,} MB", routed_gb_s, unit, routed_dollars),
+        _item("Lambda", "fan-out", prices.invocations, traffic.invocations * load.seconds),
+        Item("Lambda", f"fan-out, {FANOUT_MB:,} MB", fanout_gb_s, unit, duration - routed_dollars),
+    )
+
+
+def _tables(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
+    item_bytes = load.message_bytes + MESSAGE_ITEM_BYTES
+    # The table's and that of GroupSeqIndex, which has all attributes.
+    copies = 2 * math.ceil(item_bytes / WRITE_UNIT_BYTES)
+    writes = load.messages_per_second * (MESSAGE_WRITES + copies)
+    writes += load.connects_per_second * CONNECTION_WRITES
+    reads = load.messages_per_second * MESSAGE_READS + load.pings_per_second * PING_READS
+    reads += load.connects_per_second * CONNECTION_READS
+    member_reads = (
+        traffic.frames * FANOUT_READ_UNITS * math.ceil(load.audience * MEMBER_BYTES / READ_UNIT_BYTES)
+    )
+    kept = load.messages_per_second * load.seconds * load.retention_days / DAYS_PER_MONTH
+    stored_gb = kept * (item_bytes + STORED_ITEM_BYTES) / GB
+    return (
+        _item("DynamoDB", "writes", prices.writes, writes * load.seconds),
+        _item("DynamoDB", "reads of routes", prices.reads, reads * load.seconds),
+        _item("DynamoDB", "reads of members by the fan-out", prices.reads, member_reads * load.seconds),
+        _item("DynamoDB", "stream to Lambda", prices.stream_reads, load.messages_per_second * load.seconds),
+        _item("DynamoDB", "messages kept, and their index", prices.storage, 2 * stored_gb),
+        _item("DynamoDB", "point-in-time recovery", prices.backup, stored_gb),
+    )
+
+
+def _watching(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
+    month_s = 24 * SECONDS_PER_HOUR * DAYS_PER_MONTH
+    logged = _routed(load) * ROUTE_LOG_BYTES + traffic.invocations * FANOUT_LOG_BYTES
+    rates = (
+        load.messages_per_second,
+        load.pings_per_second,
+        *[load.connects_per_second] * CONNECTION_INVOCATIONS,
+        traffic.invocations,
+    )
+    traced = sum(map(_traced, rates))
+    return (
+        _item("SQS", "idle polls of the fan-out queue", prices.queue, IDLE_POLLS_PER_SECOND * month_s),
+        _item("CloudWatch", "logs", prices.logs, logged * load.seconds / GB),
+        _item("CloudWatch", "metrics", prices.metrics, METRICS),
+        _item("CloudWatch", "alarms", prices.alarms, ALARMS),
+        _item("CloudWatch", "dashboard", prices.dashboards, DASHBOARDS),
+        _item("X-Ray", "traces", prices.traces, traced * load.seconds),
+    )
+
+
+def _messages_in(load: Load) -> float:
+    """A second: sendMessage, ping and joinGroup frames."""
+    sent = load.messages_per_second * _metered(frame_bytes(load, 1))
+    return sent + load.pings_per_second + load.connects_per_second
+
+
+def _replies(load: Load) -> float:
+    """A second: each frame has one, and it is metered as a message."""
+    return load.messages_per_second + load.pings_per_second + load.connects_per_second
+
+
+def _routed(load: Load) -> float:
+    connecting = load.connects_per_second * CONNECTION_INVOCATIONS
+    return load.messages_per_second + load.pings_per_second + connecting
+
+
+def _metered(size_bytes: float) -> int:
+    return max(1, math.ceil(size_bytes / METERED_BYTES))
+
+
+def _traced(per_second: float) -> float:
+    return min(per_second, TRACED_PER_SECOND + max(0.0, per_second - TRACED_PER_SECOND) * TRACED_SHARE)

@@ -1,0 +1,51 @@
+"""Who chats how much, and what is assumed of AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SECONDS_PER_HOUR = 3_600
+DAYS_PER_MONTH = 365 / 12
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Members and messages are those of all groups together, spread evenly; both are there the same hours.
+
+    `quota_per_second` is API Gateway's of an account and region: what comes in and what is posted share it.
+    `post_cpu_ms` is measured (README); the waits of a post and of a route are assumptions to be replaced by
+    what X-Ray shows. A new on-demand table has four partitions, and its stream a shard for each.
+    """
+
+    members: int
+    messages_per_second: float
+    groups: int = 1
+    message_bytes: int = 200
+    hours_per_day: float = 24
+    retention_days: float = 30
+    quota_per_second: float = 10_000
+    post_cpu_ms: float = 0.02
+    post_wait_ms: float = 15
+    route_ms: float = 15
+    ping_interval_s: float = 240
+    stream_shards: int = 4
+
+    @property
+    def seconds(self) -> float:
+        """How long in a month there is a load."""
+        return self.hours_per_day * DAYS_PER_MONTH * SECONDS_PER_HOUR
+
+    @property
+    def audience(self) -> float:
+        """Members of one group, who all get each of its messages."""
+        return self.members / self.groups
+
+    @property
+    def pings_per_second(self) -> float:
+        """Clients ask every so often, so that API Gateway keeps an idle connection."""
+        return self.members / self.ping_interval_s
+
+    @property
+    def connects_per_second(self) -> float:
+        """A connection lives two hours at most, then its client makes a new one."""
+        return self.members / (2 * SECONDS_PER_HOUR)
