@@ -8,6 +8,7 @@ LOCK := $(BIN)/uv pip compile -q pyproject.toml --group local --group dev --univ
 export PATH := $(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export SLS_NOTIFICATIONS_MODE := off
 export SLS_TELEMETRY_DISABLED := 1
+LOCK_MINISTACK := $(BIN)/uv pip compile -q tests/deploy/ministack.in --universal --generate-hashes --no-header
 
 AUTH ?= none
 PAGE_PORT ?= 3000
@@ -24,7 +25,7 @@ setup: .venv/.ready node_modules/.ready ## install everything, pinned, into .ven
 up: setup ## the whole chat on this machine: page on port 3000, gateway on port 3001
 	@exec $(BIN)/groupcast up --page-port $(PAGE_PORT) --gateway-port $(GATEWAY_PORT) --auth $(AUTH) $(ARGS)
 
-test: setup ## every test
+test: setup build/ministack/.ready ## every test
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: setup ## the fan-out against its peers, as ratios; writes build/bench.json
@@ -64,6 +65,7 @@ format: setup ## rewrite the sources in the house style
 
 lock: setup ## resolve the dependencies anew
 	$(LOCK) --upgrade -o requirements.lock
+	$(LOCK_MINISTACK) --upgrade -o tests/deploy/ministack.lock
 	$(BIN)/npm install --package-lock-only --silent
 
 clean: ## remove what the commands above made
@@ -81,4 +83,12 @@ clean: ## remove what the commands above made
 node_modules/.ready: package-lock.json | .venv/.ready
 	@echo "setting up node_modules (once)"
 	@$(BIN)/npm ci --silent --no-progress
+	@touch $@
+
+# An AWS to rehearse on, in an environment of its own: it needs other versions. Its functions run in a bare one.
+build/ministack/.ready: tests/deploy/ministack.lock | .venv/.ready
+	@echo "setting up the emulator for tests/deploy (once)"
+	@$(BIN)/python -m venv --clear build/ministack
+	@$(BIN)/uv pip sync -q --python build/ministack/bin/python --require-hashes $<
+	@$(BIN)/python -m venv --clear --without-pip build/bare
 	@touch $@

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from groupcast.auth import Principal
     from groupcast.aws.calls import Calls
     from groupcast.chat import Chat
+    from groupcast.errors import GroupcastError
     from groupcast.fanout.engine import Engine
     from groupcast.fanout.pace import Limits
     from groupcast.fanout.queue import Queue
@@ -176,9 +177,17 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
             region,
             credentials,
             max_connections=FANOUT_TABLE_CONNECTIONS,
+            on_failure=_log_failure,
         )
         stack.push_async_callback(dynamodb.close)
-        sqs = JsonApi(SQS, settings.sqs_endpoint, region, credentials, max_connections=QUEUE_CONNECTIONS)
+        sqs = JsonApi(
+            SQS,
+            settings.sqs_endpoint,
+            region,
+            credentials,
+            max_connections=QUEUE_CONNECTIONS,
+            on_failure=_log_failure,
+        )
         stack.push_async_callback(sqs.close)
         poster = ManagementClient(
             settings.management_endpoint,
@@ -200,6 +209,14 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
 def now_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def _log_failure(operation: str, error: GroupcastError) -> None:
+    from aws_lambda_powertools.logging import Logger  # noqa: PLC0415
+
+    Logger().warning(
+        "AWS call failed", extra={"operation": operation, "error": f"{type(error).__name__}: {error}"}
+    )
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

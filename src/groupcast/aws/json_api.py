@@ -18,9 +18,10 @@ from groupcast.aws.errors import HttpError, ServiceError
 from groupcast.aws.origin import Origin
 from groupcast.aws.pool import Pool, Timeouts
 from groupcast.aws.sigv4 import Scope, sign
+from groupcast.errors import GroupcastError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from groupcast.aws.credentials import CredentialsProvider
     from groupcast.aws.http1 import Response
@@ -60,7 +61,11 @@ SQS = Service("sqs", "AmazonSQS")
 
 
 class JsonApi:
-    """One service at one endpoint, over kept-alive connections; on one running event loop."""
+    """One service at one endpoint, over kept-alive connections; on one running event loop.
+
+    `on_failure` gets the operation and the error of each call that fails for good: callers may well have a
+    way around it, and then nobody else says why it was needed.
+    """
 
     def __init__(
         self,
@@ -70,8 +75,10 @@ class JsonApi:
         credentials: CredentialsProvider,
         *,
         max_connections: int,
+        on_failure: Callable[[str, GroupcastError], None] = lambda _operation, _error: None,
     ) -> None:
         origin = Origin.of(endpoint_url)
+        self._on_failure = on_failure
         self._service = service
         self._region = region
         self._credentials = credentials
@@ -86,7 +93,17 @@ class JsonApi:
         Passing failures are repeated up to ATTEMPTS_MAX times with jitter: only call what may happen twice.
         Raises ServiceError for the service's own error, HttpError without an answer, NoCredentialsError.
         """
-        body = orjson.dumps(payload)
+        try:
+            return await self._tried(operation, orjson.dumps(payload))
+        except GroupcastError as error:
+            self._on_failure(operation, error)
+            raise
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    async def _tried(self, operation: str, body: bytes) -> dict[str, Any]:
         for attempt in range(1, ATTEMPTS_MAX):
             try:
                 return await self._once(operation, body)
@@ -98,10 +115,6 @@ class JsonApi:
             delay_s = min(RETRY_BASE_S * 2**attempt, RETRY_CAP_S)
             await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
         return await self._once(operation, body)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._pool.close()
 
     async def _once(self, operation: str, body: bytes) -> dict[str, Any]:
         await self._credentials.ready()

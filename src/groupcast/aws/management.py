@@ -54,6 +54,11 @@ class PostResult(NamedTuple):
     error_type: str = ""
     message: str = ""
 
+    @property
+    def reason(self) -> str:
+        """Status and error type, as logs count them."""
+        return f"{self.status} {self.error_type}".strip()
+
 
 OnResult: TypeAlias = "Callable[[str, PostResult], None]"
 

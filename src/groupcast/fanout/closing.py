@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from groupcast.aws.management import Outcome
@@ -17,26 +19,36 @@ if TYPE_CHECKING:
 CLOSINGS_AT_ONCE = 16
 
 
-async def close_all(connection_ids: Sequence[str], poster: Poster, members: Members, until: float) -> int:
-    """Disconnect these clients and forget them; return how many were.
+@dataclass(slots=True)
+class Closed:
+    """How many were closed, and how often a close was refused for which reason."""
+
+    count: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+
+
+async def close_all(connection_ids: Sequence[str], poster: Poster, members: Members, until: float) -> Closed:
+    """Disconnect these clients and forget them.
 
     `until` is a loop time in seconds. Who is not reached by then stays, and is found again with the group's
     next message.
     """
     waiting = list(connection_ids)
-    closed = 0
+    closed = Closed()
 
     async def work() -> None:
-        nonlocal closed
         while waiting:
             connection_id = waiting.pop()
             try:
                 result = await poster.delete(connection_id)
-            except GroupcastError:
+            except GroupcastError as error:
+                closed.refusals[type(error).__name__] += 1
                 continue
             if result.outcome in (Outcome.ACCEPTED, Outcome.GONE):
                 members.discard(connection_id)
-                closed += 1
+                closed.count += 1
+            else:
+                closed.refusals[result.reason] += 1
 
     try:
         async with asyncio.timeout_at(until):

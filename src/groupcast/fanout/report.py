@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from groupcast.fanout.closing import Closed
+
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
     from groupcast.fanout.leftover import Leftover
@@ -46,22 +48,21 @@ class GroupReport:
         return self.unread or self.handed_off > 0
 
     def note_refusal(self, result: PostResult) -> None:
-        reason = f"{result.status} {result.error_type}".strip()
-        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        self.refusals[result.reason] = self.refusals.get(result.reason, 0) + 1
 
 
 @dataclass(slots=True)
 class Report:
     """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post.
 
-    `expired` connections were closed since their sign-in is over; they are no members of any group here.
+    `expired` are connections closed since their sign-in is over; they are no members of any group here.
     """
 
     groups: list[GroupReport] = field(default_factory=list)
     delivery_ms: list[float] = field(default_factory=list)
     delivery_ms_max: float = 0.0
     window: int = 0
-    expired: int = 0
+    expired: Closed = field(default_factory=Closed)
     _deliveries: int = 0
     _stride: int = 1
 

@@ -46,7 +46,8 @@ def _log(result: Result) -> None:
     summary |= {
         "groups": len(report.groups),
         "delivery_ms_max": round(report.delivery_ms_max, 1),
-        "expired": report.expired,
+        "expired": report.expired.count,
+        "close_refusals": dict(report.expired.refusals),
         "window": report.window,
         "rejected": [{"item": bad.item_identifier, "reason": bad.reason} for bad in result.rejected],
         "again": list(result.again),
@@ -68,7 +69,7 @@ def _count(result: Result) -> None:
     metrics = Metrics()
     for name in COUNTS:
         metrics.add_metric(name, MetricUnit.Count, result.report.total(name))
-    metrics.add_metric("expired", MetricUnit.Count, result.report.expired)
+    metrics.add_metric("expired", MetricUnit.Count, result.report.expired.count)
     metrics.add_metric("rejected", MetricUnit.Count, len(result.rejected))
     for delivery_ms in result.report.delivery_ms:
         metrics.add_metric("delivery_ms", MetricUnit.Milliseconds, delivery_ms)

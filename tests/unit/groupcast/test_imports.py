@@ -43,7 +43,11 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted((SRC / "groupcast").rglob("*.py")), ids=lambda path: path.stem)
 def test_what_is_deployed_imports_nothing_else_of_ours(path: Path) -> None:
     """The artifact holds src/groupcast alone."""
-    assert not [name for name in imported(path) if name.split(".")[0] in {"groupcast_deploy", "localcloud", "loadtest", "tests"}]
+    assert not [
+        name
+        for name in imported(path)
+        if name.split(".")[0] in {"groupcast_deploy", "localcloud", "loadtest", "tests"}
+    ]
 
 
 @pytest.mark.parametrize("path", sorted((SRC / "localcloud").rglob("*.py")), ids=lambda path: path.stem)
