@@ -26,8 +26,8 @@ CONNECTION_INVOCATIONS = 4
 # Item in and out, and twice its entry in GroupIdIndex; its group's head and what was missed.
 CONNECTION_WRITES, CONNECTION_READS = 5, 2
 # Of a message beside the two copies of its text: the group's counter and the connection's token bucket;
-# the connection and, by its id, the message itself.
-MESSAGE_WRITES, MESSAGE_READS = 2, 2
+# and a look whether its id is taken.
+MESSAGE_WRITES, MESSAGE_READS = 2, 1
 # The connection and its group's head.
 PING_READS = 2
 # A key in GroupIdIndex, read by the fan-out eventually consistently: half a unit for 4 KB.
