@@ -1,7 +1,8 @@
 """What the contract suite talks to: URLs alone, so that it also runs against a deployed stage.
 
-GROUPCAST_URL (wss://…/stage) and GROUPCAST_MANAGEMENT_URL (https://…/stage) name one, with AWS credentials
-as boto3 finds them; without them it is the local stack.
+GROUPCAST_URL (wss://…/stage) names one, GROUPCAST_TOKEN a token to connect with where one signs in, and AWS
+credentials are those that boto3 finds; GROUPCAST_MANAGEMENT_URL (https://…/stage) is needed where @connections
+is not at the same place. Without GROUPCAST_URL it is the local stack.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+import jwt
 import pytest
 
 from tests.contract.peer import Peer
@@ -25,6 +27,19 @@ class Target:
     url: str
     management_url: str
     boto: dict[str, Any]
+    token: str | None = field(default=None, repr=False)
+
+    def connect_url(self, name: str = "") -> str:
+        """With a token that says who connects, or with the name that a guest asks for."""
+        query = f"token={self.token}" if self.token else f"name={name}" if name else ""
+        return f"{self.url}?{query}" if query else self.url
+
+    def sender(self, name: str) -> str:
+        """Who speaks on a connection that asked for this name."""
+        if self.token is None:
+            return name
+        claims = jwt.decode(self.token, options={"verify_signature": False})
+        return str(claims.get("username") or claims["cognito:username"])
 
     def management(self) -> Any:
         """A plain boto3 client for @connections."""
@@ -35,7 +50,9 @@ class Target:
 def target(request: pytest.FixtureRequest) -> Target:
     """The deployed stage that the environment names, or the local stack."""
     if "GROUPCAST_URL" in os.environ:
-        return Target(os.environ["GROUPCAST_URL"], os.environ["GROUPCAST_MANAGEMENT_URL"], {})
+        url = os.environ["GROUPCAST_URL"].rstrip("/")
+        management_url = os.environ.get("GROUPCAST_MANAGEMENT_URL") or f"http{url.removeprefix('ws')}"
+        return Target(url, management_url, {}, os.environ.get("GROUPCAST_TOKEN") or None)
     stack = request.getfixturevalue("stack")
     boto = stack.aws(stack.management_url)
     del boto["endpoint_url"]
@@ -48,7 +65,6 @@ async def connect(target: Target) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as open_peers:
 
         async def connect_one(name: str = "", **options: Any) -> Peer:
-            query = f"?name={name}" if name else ""
-            return await open_peers.enter_async_context(Peer.connect(f"{target.url}{query}", **options))
+            return await open_peers.enter_async_context(Peer.connect(target.connect_url(name), **options))
 
         yield connect_one

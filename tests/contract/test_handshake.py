@@ -15,10 +15,11 @@ pytestmark = pytest.mark.stack
 Connect = Callable[..., Any]
 
 
-async def test_our_subprotocol_is_echoed(connect: Connect) -> None:
-    """Of those offered the answer names groupcast.v1 alone."""
-    peer = await connect("ann", subprotocols=["bearer.not-for-the-answer", "groupcast.v1"])
-    assert peer.socket.subprotocol == "groupcast.v1"
+async def test_our_subprotocol_is_echoed(target: Target) -> None:
+    """Of those offered the answer names groupcast.v1 alone, and never the token."""
+    offered = [f"bearer.{target.token or 'not-for-the-answer'}", "groupcast.v1"]
+    async with Peer.connect(target.url, subprotocols=offered) as peer:
+        assert peer.socket.subprotocol == "groupcast.v1"
 
 
 async def test_without_an_offer_there_is_no_subprotocol(connect: Connect) -> None:
