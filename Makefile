@@ -11,6 +11,7 @@ export SLS_TELEMETRY_DISABLED := 1
 LOCK_MINISTACK := $(BIN)/uv pip compile -q tests/deploy/ministack.in --universal --generate-hashes --no-header
 
 AUTH ?= none
+STAGE ?= dev
 PAGE_PORT ?= 3000
 GATEWAY_PORT ?= 3001
 ARGS ?=
@@ -58,6 +59,18 @@ build: setup ## the Lambda artifact, build/groupcast.zip, unless it is up to dat
 
 package: setup ## the artifact and its CloudFormation template
 	$(BIN)/npx --no-install osls package
+
+deploy: setup ## build, and deploy a stage to AWS: make deploy STAGE=dev
+	$(BIN)/npx --no-install osls deploy --stage $(STAGE) $(ARGS)
+
+remove: setup ## take a stage down again: make remove STAGE=dev
+	$(BIN)/npx --no-install osls remove --stage $(STAGE) $(ARGS)
+
+contract: setup ## the contract suite against a stage: make contract URL=wss://…/dev TOKEN=…
+	@GROUPCAST_URL='$(URL)' GROUPCAST_TOKEN='$(TOKEN)' $(BIN)/python -m pytest tests/contract $(ARGS)
+
+emulator: build/ministack/.ready ## an AWS on this machine, to deploy to without an account
+	@$(BIN)/python -m tests.deploy emulator $(ARGS)
 
 format: setup ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .

@@ -1,8 +1,8 @@
 """What the contract suite talks to: URLs alone, so that it also runs against a deployed stage.
 
-GROUPCAST_URL (wss://…/stage) names one, GROUPCAST_TOKEN a token to connect with where one signs in, and AWS
-credentials are those that boto3 finds; GROUPCAST_MANAGEMENT_URL (https://…/stage) is needed where @connections
-is not at the same place. Without GROUPCAST_URL it is the local stack.
+GROUPCAST_URL (wss://…/stage) names one, GROUPCAST_TOKEN a token to connect with where one signs in;
+AWS credentials are those that boto3 finds. GROUPCAST_MANAGEMENT_URL (https://…/stage) is needed where
+@connections is not at the same place. Without GROUPCAST_URL it is the local stack.
 """
 
 from __future__ import annotations
