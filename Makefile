@@ -49,9 +49,11 @@ check: package ## lint, types, packaged template, freshness of the lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint -i W3005 -t .serverless/cloudformation-template-update-stack.json
-	@mkdir -p build && cp requirements.lock build/requirements.fresh
+	@mkdir -p build && cp requirements.lock build/requirements.fresh && cp tests/deploy/ministack.lock build/ministack.fresh
 	@$(LOCK) -o build/requirements.fresh
+	@$(LOCK_MINISTACK) -o build/ministack.fresh
 	@diff requirements.lock build/requirements.fresh || { echo "requirements.lock is stale: run make lock"; exit 1; }
+	@diff tests/deploy/ministack.lock build/ministack.fresh || { echo "tests/deploy/ministack.lock is stale: run make lock"; exit 1; }
 	@$(BIN)/npm ci --dry-run --ignore-scripts --silent >/dev/null || { echo "package-lock.json is stale: run make lock"; exit 1; }
 
 build: setup ## the Lambda artifact, build/groupcast.zip, unless it is up to date
@@ -69,8 +71,8 @@ remove: setup ## take a stage down again: make remove STAGE=dev
 contract: setup ## the contract suite against a stage: make contract URL=wss://…/dev TOKEN=…
 	@GROUPCAST_URL='$(URL)' GROUPCAST_TOKEN='$(TOKEN)' $(BIN)/python -m pytest tests/contract $(ARGS)
 
-emulator: build/ministack/.ready ## an AWS on this machine, to deploy to without an account
-	@$(BIN)/python -m tests.deploy emulator $(ARGS)
+emulator: setup build/ministack/.ready ## an AWS on this machine, to deploy to without an account
+	@exec $(BIN)/python -m tests.deploy emulator $(ARGS)
 
 format: setup ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
@@ -102,6 +104,6 @@ node_modules/.ready: package-lock.json | .venv/.ready
 build/ministack/.ready: tests/deploy/ministack.lock | .venv/.ready
 	@echo "setting up the emulator for tests/deploy (once)"
 	@$(BIN)/python -m venv --clear build/ministack
-	@$(BIN)/uv pip sync -q --python build/ministack/bin/python --require-hashes $<
+	@$(BIN)/uv pip sync -q --python build/ministack/bin/python --require-hashes --compile-bytecode $<
 	@$(BIN)/python -m venv --clear --without-pip build/bare
 	@touch $@

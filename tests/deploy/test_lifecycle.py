@@ -1,0 +1,121 @@
+"""A stage from its first deployment to its removal."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.peer import Peer
+from tests.deploy.contract import run_contract
+from tests.deploy.emulator import Emulator
+from tests.deploy.permissions import Grant, Roles
+from tests.deploy.project import Project, Stage
+
+CHAT = "tests/contract/test_chat.py::test_two_people_chat"
+# Where a deployment leaves something: service, operation, its arguments, and where the names are.
+KINDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("apigatewayv2", "get_apis", {}, "Items[].ApiId"),
+    ("cloudformation", "list_stacks", {}, "StackSummaries[?StackStatus != 'DELETE_COMPLETE'].StackName"),
+    ("cloudwatch", "describe_alarms", {}, "[MetricAlarms, CompositeAlarms][][].AlarmName"),
+    ("cloudwatch", "list_dashboards", {}, "DashboardEntries[].DashboardName"),
+    ("cognito-idp", "list_user_pools", {"MaxResults": 60}, "UserPools[].Id"),
+    ("dynamodb", "list_tables", {}, "TableNames"),
+    ("events", "list_rules", {}, "Rules[].Name"),
+    ("iam", "list_policies", {"Scope": "Local"}, "Policies[].PolicyName"),
+    ("iam", "list_roles", {}, "Roles[].RoleName"),
+    ("lambda", "list_event_source_mappings", {}, "EventSourceMappings[].UUID"),
+    ("lambda", "list_functions", {}, "Functions[].FunctionName"),
+    ("logs", "describe_log_groups", {}, "logGroups[].logGroupName"),
+    ("s3", "list_buckets", {}, "Buckets[].Name"),
+    ("sns", "list_topics", {}, "Topics[].TopicArn"),
+    ("sqs", "list_queues", {}, "QueueUrls"),
+)
+# What a function is, but for its code's version and its dates.
+CONFIGURATION = (
+    *("CodeSha256", "Description", "Environment", "Handler", "MemorySize", "Role", "Runtime", "Timeout"),
+    *("Architectures", "TracingConfig"),
+)
+
+
+@pytest.mark.timeout(180)
+async def test_a_stage_lives_and_leaves_nothing(emulator: Emulator, project: Project, tmp_path: Path) -> None:
+    """Deployed it works; again: nothing happens; a change is just that, and cuts nobody off; all can go."""
+    before = inventory(emulator)
+    ours = copied(project, tmp_path)
+    stage = ours.deploy("lifecycle", auth="none")
+    assert len(inventory(emulator) - before) > len(KINDS)
+
+    assert "No changes to deploy" in ours.osls("deploy", "lifecycle", auth="none")
+
+    functions = configurations(stage)
+    async with Peer.connect(stage.url) as ann:
+        await ann.join("group")
+        ours.edit(
+            "serverless.yml",
+            "handler: groupcast.handlers.ping.handler",
+            "handler: groupcast.handlers.ping.handler\n    description: Pong",
+        )
+        assert ours.deploy("lifecycle", auth="none").url == stage.url
+        assert (await ann.ask({"action": "ping"}, "pong"))["groupId"] == "group"
+    changed = configurations(stage)
+    assert changed.pop("ping") == functions.pop("ping") | {"Description": "Pong"}
+    assert changed == functions
+
+    ours.osls("remove", "lifecycle", auth="none")
+    assert inventory(emulator) == before
+
+
+@pytest.mark.timeout(180)
+def test_a_permission_less_breaks_the_contract(project: Project, tmp_path: Path) -> None:
+    """Deployed without one permission, a test of the contract fails, for IAM denies exactly that."""
+    ours = copied(project, tmp_path)
+    ours.edit(
+        "src/groupcast_deploy/permissions.yml",
+        "dynamodb:PutItem, Resource: !GetAtt ConnectionsTable.Arn",
+        "dynamodb:Query, Resource: !GetAtt ConnectionsTable.Arn",
+    )
+    roles = Roles(ours.deploy("denied", auth="none"))
+    done = run_contract(roles.stage, CHAT)
+    assert done.returncode == 1, done.stdout
+    assert roles.denied("connect", 0) == {Grant("connect", "dynamodb:PutItem", "connections")}
+
+
+@pytest.mark.timeout(180)
+def test_production_keeps_its_data(emulator: Emulator, project: Project) -> None:
+    """The stage called prod may be removed: its tables and its users stay, and nothing else."""
+    before = inventory(emulator)
+    project.deploy("prod")
+    project.osls("remove", "prod")
+    kept = inventory(emulator) - before
+    tables = {f"dynamodb groupcast-prod-{name}" for name in ("connections", "groups", "messages")}
+    assert kept >= tables
+    assert {name.split()[0] for name in kept - tables} == {"cognito-idp"}
+
+
+def copied(project: Project, folder: Path) -> Project:
+    """A project of its own, whose serverless.yml a test may change."""
+    shutil.copytree(project.folder / "build", folder / "build")
+    return Project(folder, project.emulator)
+
+
+def configurations(stage: Stage) -> dict[str, dict[str, Any]]:
+    """The configuration of each function of a stage."""
+    prefix = stage.resource("")
+    found = stage.emulator.client("lambda").get_paginator("list_functions").paginate().search("Functions[]")
+    return {
+        one["FunctionName"].removeprefix(prefix): {key: one[key] for key in CONFIGURATION}
+        for one in found
+        if one["FunctionName"].startswith(prefix)
+    }
+
+
+def inventory(emulator: Emulator) -> set[str]:
+    """Everything that there is, by its kind and name."""
+    return {
+        f"{service} {name}"
+        for service, operation, arguments, names in KINDS
+        for name in emulator.client(service).get_paginator(operation).paginate(**arguments).search(names)
+    }

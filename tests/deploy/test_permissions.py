@@ -1,0 +1,208 @@
+"""IAM: each permission of each function is needed, and denied where it is not granted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from contextlib import nullcontext
+from http import HTTPStatus
+from typing import TypeAlias
+
+import pytest
+
+from tests.deploy.bench import Bench
+from tests.deploy.permissions import Grant, Roles
+from tests.deploy.project import Stage
+
+pytestmark = pytest.mark.timeout(120)
+
+# What a function does: told whether it worked.
+Act: TypeAlias = Callable[[], bool]
+# Arranges everything and gives what is then done, once.
+Arrange: TypeAlias = Callable[[Bench], Act]
+
+GATEWAY_POST = "POST/@connections/*"
+GATEWAY_DELETE = "DELETE/@connections/*"
+
+
+def connecting(bench: Bench) -> Act:
+    return lambda: bench.connect(uuid.uuid4().hex)
+
+
+def disconnecting(bench: Bench) -> Act:
+    connection_id = bench.connected()
+    return lambda: bench.disconnect(connection_id)
+
+
+def renewing(bench: Bench) -> Act:
+    connection_id = bench.connected()
+    return lambda: bench.renew(connection_id)
+
+
+def alone(action: str, **fields: object) -> Arrange:
+    """A frame of a connection that is in no group."""
+
+    def arrange(bench: Bench) -> Act:
+        connection_id = bench.connected()
+        return lambda: bench.frame(connection_id, action, **fields)
+
+    return arrange
+
+
+def joined(action: str, **fields: object) -> Arrange:
+    """A frame of a member of a group."""
+
+    def arrange(bench: Bench) -> Act:
+        connection_id = bench.connected(f"group-{uuid.uuid4()}")
+        return lambda: bench.frame(connection_id, action, **fields)
+
+    return arrange
+
+
+def sending_with_an_id(bench: Bench) -> Act:
+    return joined("sendMessage", message="hi", messageId=str(uuid.uuid4()))(bench)
+
+
+def fanning_out(bench: Bench) -> Act:
+    group_id = f"group-{uuid.uuid4()}"
+    bench.connected(group_id)
+    return lambda: bench.fan_out(group_id)
+
+
+def removing_who_is_gone(bench: Bench) -> Act:
+    """Works where a connection that the gateway does not know is no longer in the table afterwards."""
+    group_id = f"group-{uuid.uuid4()}"
+    connection_id = bench.connected(group_id)
+
+    def act() -> bool:
+        assert bench.fan_out(group_id)
+        return not bench.is_known(connection_id)
+
+    return act
+
+
+def closing_who_has_expired(bench: Bench) -> Act:
+    group_id = f"group-{uuid.uuid4()}"
+    connection_id = bench.connected(group_id)
+    bench.expire(connection_id)
+
+    def act() -> bool:
+        assert bench.fan_out(group_id)
+        return not bench.is_known(connection_id)
+
+    return act
+
+
+def refusing_what_is_no_message(bench: Bench) -> Act:
+    return lambda: bench.fan_out("group", readable=False)
+
+
+def finishing(bench: Bench) -> Act:
+    """Works where a connection that is gone, and was still owed a message, is no longer in the table."""
+    connection_id = bench.connected()
+    leftover = bench.leftover(connection_id)
+
+    def act() -> bool:
+        assert bench.finish(leftover)
+        return not bench.is_known(connection_id)
+
+    return act
+
+
+def closing_who_is_slow(bench: Bench) -> Act:
+    connection_id = bench.connected()
+    leftover = bench.leftover(connection_id)
+
+    def act() -> bool:
+        # What is handed on before it is beyond doubt counts for the next time.
+        return any(bench.finish(leftover) and not bench.is_known(connection_id) for _ in range(3))
+
+    return act
+
+
+def putting_back(bench: Bench) -> Act:
+    leftover = bench.leftover(bench.connected())
+    return lambda: bench.finish(leftover)
+
+
+def giving_up_what_is_no_leftover(bench: Bench) -> Act:
+    return lambda: bench.finish("nonsense")
+
+
+PROOFS: dict[Grant, Arrange] = {
+    Grant("connect", "dynamodb:PutItem", "connections"): connecting,
+    Grant("disconnect", "dynamodb:DeleteItem", "connections"): disconnecting,
+    Grant("joinGroup", "dynamodb:GetItem", "connections"): alone("joinGroup", groupId="group"),
+    Grant("joinGroup", "dynamodb:UpdateItem", "connections"): alone("joinGroup", groupId="group"),
+    Grant("joinGroup", "dynamodb:GetItem", "groups"): alone("joinGroup", groupId="group"),
+    Grant("joinGroup", "dynamodb:Query", "messages/index/GroupSeqIndex"): alone(
+        "joinGroup", groupId="group", since=0
+    ),
+    Grant("leaveGroup", "dynamodb:UpdateItem", "connections"): joined("leaveGroup"),
+    Grant("sendMessage", "dynamodb:UpdateItem", "connections"): joined("sendMessage", message="hi"),
+    Grant("sendMessage", "dynamodb:UpdateItem", "groups"): joined("sendMessage", message="hi"),
+    Grant("sendMessage", "dynamodb:PutItem", "messages"): joined("sendMessage", message="hi"),
+    Grant("sendMessage", "dynamodb:GetItem", "messages"): sending_with_an_id,
+    Grant("history", "dynamodb:GetItem", "connections"): joined("history"),
+    Grant("history", "dynamodb:GetItem", "groups"): joined("history", since=0),
+    Grant("history", "dynamodb:Query", "messages/index/GroupSeqIndex"): joined("history"),
+    Grant("ping", "dynamodb:GetItem", "connections"): joined("ping"),
+    Grant("ping", "dynamodb:GetItem", "groups"): joined("ping"),
+    Grant("renew", "dynamodb:GetItem", "connections"): renewing,
+    Grant("renew", "dynamodb:UpdateItem", "connections"): renewing,
+    Grant("fanoutMessage", "dynamodb:Query", "connections/index/GroupIdIndex"): fanning_out,
+    Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_POST): removing_who_is_gone,
+    Grant("fanoutMessage", "dynamodb:BatchWriteItem", "connections"): removing_who_is_gone,
+    Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_has_expired,
+    Grant("fanoutMessage", "sqs:SendMessage", "fanout"): fanning_out,
+    Grant("fanoutMessage", "sqs:SendMessage", "fanout-failures"): refusing_what_is_no_message,
+    Grant("fanoutSegment", "dynamodb:BatchGetItem", "messages"): finishing,
+    Grant("fanoutSegment", "execute-api:ManageConnections", GATEWAY_POST): finishing,
+    Grant("fanoutSegment", "dynamodb:BatchWriteItem", "connections"): finishing,
+    Grant("fanoutSegment", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_is_slow,
+    Grant("fanoutSegment", "sqs:SendMessage", "fanout"): putting_back,
+    Grant("fanoutSegment", "sqs:SendMessage", "fanout-failures"): giving_up_what_is_no_leftover,
+}
+# What is asked for only when API Gateway refuses posts, which the emulator never does by itself.
+REFUSING = {
+    Grant("fanoutMessage", "sqs:SendMessage", "fanout"): HTTPStatus.SERVICE_UNAVAILABLE,
+    Grant("fanoutSegment", "sqs:SendMessage", "fanout"): HTTPStatus.SERVICE_UNAVAILABLE,
+    # One that is always too slow.
+    Grant("fanoutSegment", "execute-api:ManageConnections", GATEWAY_DELETE): HTTPStatus.TOO_MANY_REQUESTS,
+}
+# The emulator does these itself, asking nobody: Lambda's polling, the functions' logs, X-Ray's daemon.
+NOT_ENFORCED = {
+    *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
+    *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    *("logs:CreateLogStream", "logs:PutLogEvents"),
+    *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+}
+
+
+@pytest.fixture(scope="module")
+def roles(stage: Stage) -> Roles:
+    return Roles(stage)
+
+
+def test_every_permission_is_proven_here(roles: Roles) -> None:
+    """The functions are granted what the table below takes away, and of the rest only what nobody checks."""
+    assert {grant for grant in roles.grants() if grant.action not in NOT_ENFORCED} == set(PROOFS)
+
+
+def test_every_function_has_a_role_of_its_own(roles: Roles) -> None:
+    """No two functions share their permissions."""
+    assert len(set(roles.by_function.values())) == len(roles.by_function)
+
+
+@pytest.mark.parametrize("grant", PROOFS, ids=str)
+def test_without_it(bench: Bench, roles: Roles, grant: Grant) -> None:
+    """With all permissions it works; without this one it fails, and IAM has denied exactly this one."""
+    gateway = bench.gateway_answers(grant.function, REFUSING[grant]) if grant in REFUSING else nullcontext()
+    with gateway:
+        act, act_without = PROOFS[grant](bench), PROOFS[grant](bench)
+        seen = roles.decided()
+        assert act()
+        assert roles.denied(grant.function, seen) == set()
+        with roles.without(grant):
+            assert not act_without()
+        assert roles.denied(grant.function, seen) == {grant}

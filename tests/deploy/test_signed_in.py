@@ -1,0 +1,91 @@
+"""Users of the deployed user pool: who gets in, and how they chat."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from groupcast_client import Client, ServerError
+from tests.contract.peer import Peer
+from tests.deploy.bench import Bench
+from tests.deploy.project import Stage
+from tests.deploy.users import User, Users
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def users(stage: Stage) -> Users:
+    return Users(stage)
+
+
+def signed_in(stage: Stage, user: User) -> Client:
+    """The client of a user, with a new token for each connection."""
+
+    async def token() -> str:
+        return await asyncio.to_thread(user.token)
+
+    return Client(stage.url, token=token)
+
+
+async def test_users_of_the_pool_chat(stage: Stage, users: Users) -> None:
+    """Two sign in with their passwords and hear each other, under their names in the pool."""
+    group = f"group-{uuid.uuid4()}"
+    async with signed_in(stage, users.add("ann")) as ann, signed_in(stage, users.add("bob")) as bob:
+        await ann.join(group)
+        await bob.join(group)
+        await ann.send("안녕하세요!")
+        await bob.send("hello")
+        for client in (ann, bob):
+            async with asyncio.timeout(20):
+                heard = [await anext(client.messages()) for _ in range(2)]
+            assert [(message.sender, message.text) for message in heard] == [
+                ("ann", "안녕하세요!"),
+                ("bob", "hello"),
+            ]
+
+
+async def test_strangers_stay_outside(stage: Stage, users: Users) -> None:
+    """No token, no pool's token and one for another client are refused; the last as known, but wrong here."""
+    eve = users.add("eve")
+    elsewhere = User(eve.name, eve.user_id, users.other_client(), eve.cognito)
+    statuses = []
+    for query in ("", "?token=nonsense", f"?token={elsewhere.token()}"):
+        with pytest.raises(InvalidStatus) as caught:
+            async with Peer.connect(f"{stage.url}{query}"):
+                pass
+        statuses.append(caught.value.response.status_code)
+    # On AWS the first two are 401: the emulator has no answer of its own for an authorizer that raises.
+    assert statuses == [500, 500, 403]
+
+
+async def test_a_private_group_is_for_its_members(stage: Stage, users: Users) -> None:
+    """Who is in the pool's group of that name enters, others are told that it is forbidden."""
+    group = f"private-{uuid.uuid4().hex[:8]}"
+    member, other = users.add("member", group), users.add("other")
+    async with signed_in(stage, member) as inside, signed_in(stage, other) as outside:
+        assert await inside.join(group) == 0
+        with pytest.raises(ServerError) as caught:
+            await outside.join(group)
+        assert caught.value.code == "Forbidden"
+
+
+async def test_who_does_not_renew_is_closed(stage: Stage, users: Users, bench: Bench) -> None:
+    """A renewed connection goes on; one whose time is over hears no more, and its next message ends it."""
+    group = f"group-{uuid.uuid4()}"
+    ada, bea = users.add("ada"), users.add("bea")
+    async with (
+        Peer.connect(f"{stage.url}?token={ada.token()}") as stays,
+        Peer.connect(f"{stage.url}?token={bea.token('IdToken')}") as goes,
+    ):
+        for peer in (stays, goes):
+            await peer.join(group)
+        renewed = await stays.ask({"action": "renew", "token": ada.token()}, "renewed")
+        assert renewed["groupId"] == group
+        bench.expire((await goes.ask({"action": "ping"}, "pong"))["connectionId"])
+        await stays.say("are you there?")
+        assert (await stays.messages(1))[0]["message"] == "are you there?"
+        assert await goes.closed_with() in (1000, 1001)
