@@ -114,10 +114,11 @@ class Chat:
     async def ping(self, connection_id: str, _frame: Frame) -> Frame:
         """Which group the connection is in and how far that has come: a quiet client sees what it missed."""
         member = await self._connections.get(connection_id)
-        if member is None or member.group_id is None:
+        if member is None or self._signed_in(member).group_id is None:
             return protocol.pong(connection_id, None, None)
-        head = await self._groups.head(member.group_id)
-        return protocol.pong(connection_id, member.group_id, head.last_seq)
+        _, group_id = self._in_group(member)
+        head = await self._groups.head(group_id)
+        return protocol.pong(connection_id, group_id, head.last_seq)
 
     async def renew(self, connection_id: str, frame: Frame) -> Frame:
         """Go on with a new token of the same user; out of the group where that is now closed to them."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_GROUP_ID_CHARS = 128
 MAX_FRAME_ID_CHARS = 64
+# A longer one is none of ours, and the answer that repeats it might not fit a frame.
+MAX_ACTION_CHARS = 64
 # In JSON a control character takes six bytes: even the worst message fits a frame of 128 KB.
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_HISTORY = 200
@@ -175,7 +177,7 @@ def error(problem: ChatError, action: object, request_id: str) -> dict[str, Any]
         "type": "error",
         "code": problem.code.value,
         "message": problem.message,
-        "action": action if isinstance(action, str) else None,
+        "action": action if isinstance(action, str) and len(action) <= MAX_ACTION_CHARS else None,
         "requestId": request_id,
     }
     return frame if problem.retry_after_ms is None else {**frame, "retryAfterMs": problem.retry_after_ms}

@@ -6,7 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from groupcast_deploy import cost
+from groupcast_deploy import cost, users
+from groupcast_deploy.stage import StageError
 from localcloud import signin, up
 from localcloud.errors import LocalCloudError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Each adds its parser, whose `run` takes the parsed options and returns the exit code.
-COMMANDS = (up, signin, cost)
+COMMANDS = (up, signin, users, cost)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,6 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         return int(options.run(options))
-    except LocalCloudError as error:
+    except (LocalCloudError, StageError) as error:
         print(f"groupcast: {error}", file=sys.stderr)
         return 1

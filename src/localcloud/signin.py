@@ -1,8 +1,12 @@
-"""`groupcast token`: signs in to the user pool of a running `groupcast up` and prints the token."""
+"""`groupcast token`: signs in to the user pool of a running `groupcast up`, or of a stage, for a token."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from dataclasses import dataclass, field
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +15,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from groupcast_deploy.stage import Stage, add_region, find_stage, one_line
 from localcloud.arguments import DEFAULT_GATEWAY_PORT, REGION, port
 from localcloud.errors import SignInError
 from localcloud.runfile import read_published
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 5
 ATTEMPTS = 1
+PASSWORD_VARIABLE = "GROUPCAST_PASSWORD"  # noqa: S105 - its name, no password
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +39,33 @@ class Tokens:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to those of `groupcast`."""
-    token = commands.add_parser("token", help="print the token of a user of `up --auth cognito`, for wscat")
+    token = commands.add_parser("token", help="sign in and print the token, for wscat")
     token.add_argument("user", metavar="USER", help="a demo user that `up` printed, or another of the pool")
-    token.add_argument("--password", help="a demo user's is known")
     token.add_argument(
+        "--password",
+        help=f"a demo user's is known; a stage's is read from {PASSWORD_VARIABLE}, or asked for",
+    )
+    where = token.add_mutually_exclusive_group()
+    where.add_argument(
         "--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="of the `up` to sign in to"
     )
+    where.add_argument("--stage", help="that is deployed, to sign in to instead")
+    add_region(token)
     token.add_argument("--id", action="store_true", help="the id token, not the access token")
     token.set_defaults(run=_run)
 
 
-def sign_in(cognito_url: str, client_id: str, user: str, password: str) -> Tokens:
-    """Sign in with InitiateAuth, as an app does. Raises botocore's ClientError and BotoCoreError.
+def sign_in(
+    cognito_url: str | None, client_id: str, user: str, password: str, region: str = REGION
+) -> Tokens:
+    """Sign in with InitiateAuth, as an app does; without a URL, at AWS or where AWS_ENDPOINT_URL says.
 
-    SignInError where the pool asks for more than a password.
+    Raises botocore's ClientError and BotoCoreError; SignInError where the pool asks for more than a password.
     """
     cognito = boto3.client(
         "cognito-idp",
         endpoint_url=cognito_url,
-        region_name=REGION,
+        region_name=region,
         config=Config(
             # Whoever signs in has no AWS credentials.
             signature_version=UNSIGNED,
@@ -75,6 +89,12 @@ def sign_in(cognito_url: str, client_id: str, user: str, password: str) -> Token
 
 
 def _run(options: argparse.Namespace) -> int:
+    tokens = _of_up(options) if options.stage is None else _of_stage(options)
+    print(tokens.id if options.id else tokens.access)
+    return 0
+
+
+def _of_up(options: argparse.Namespace) -> Tokens:
     state = read_published(Path.cwd(), options.gateway_port)
     if state is None:
         raise SignInError(_not_running(options.gateway_port))
@@ -88,20 +108,51 @@ def _run(options: argparse.Namespace) -> int:
     if password is None:
         raise SignInError(f"{_unknown(options.user, users)}; for anyone else give --password, too")
     try:
-        tokens = sign_in(state["cognitoUrl"], state["clientId"], options.user, password)
+        return sign_in(state["cognitoUrl"], state["clientId"], options.user, password)
     except ClientError as error:
         raise SignInError(_refusal(error, options.user, users)) from None
     except BotoCoreError as error:
-        raise SignInError(f"signing in failed: {' '.join(str(error).split())}") from None
-    print(tokens.id if options.id else tokens.access)
-    return 0
+        raise SignInError(_failure(error)) from None
+
+
+def _of_stage(options: argparse.Namespace) -> Tokens:
+    stage = find_stage(options.stage, options.region)
+    password = options.password or os.environ.get(PASSWORD_VARIABLE) or _asked(options.user, stage)
+    mended = f"`.venv/bin/groupcast user {shlex.quote(options.user)} {stage.options} --password …`"
+    try:
+        return sign_in(None, stage.client_id, options.user, password, stage.region)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NotAuthorizedException", "UserNotFoundException"):
+            raise SignInError(_general(error)) from None
+        # Which of both it is, a pool does not tell, so that nobody can find out who is in it.
+        reason = one_line(error.response["Error"]["Message"])
+        raise SignInError(
+            f"stage {stage.name} has no user {options.user} with this password ({reason}): "
+            f"{mended} makes the user or sets the password"
+        ) from None
+    except BotoCoreError as error:
+        raise SignInError(_failure(error)) from None
+    except SignInError as error:
+        raise SignInError(f"{error}; {mended} sets one that lasts") from None
+
+
+def _asked(user: str, stage: Stage) -> str:
+    if not sys.stdin.isatty():
+        raise SignInError(f"{user} needs a password: set {PASSWORD_VARIABLE}, or give --password")
+    try:
+        password = getpass(f"Password of {user} in stage {stage.name}: ")
+    except (EOFError, KeyboardInterrupt):
+        password = ""
+    if not password:
+        raise SignInError(f"no password was entered for {user}: try again, or give --password")
+    return password
 
 
 def _not_running(gateway_port: int) -> str:
     option = "" if gateway_port == DEFAULT_GATEWAY_PORT else f" GATEWAY_PORT={gateway_port}"
     return (
         f"no `make up AUTH=cognito` is running on port {gateway_port}: start it with "
-        f"`make up AUTH=cognito{option}`, or name its port with --gateway-port"
+        f"`make up AUTH=cognito{option}`, name its port with --gateway-port, or a deployed stage with --stage"
     )
 
 
@@ -111,7 +162,15 @@ def _refusal(error: ClientError, user: str, users: Collection[str]) -> str:
         return _unknown(user, users)
     if code == "NotAuthorizedException":
         return f"the password of {user} is wrong; leave --password out for the one that `up` printed"
-    return f"signing in was refused: {error.response['Error']['Message']}"
+    return _general(error)
+
+
+def _general(error: ClientError) -> str:
+    return f"signing in was refused: {one_line(error.response['Error']['Message'])}"
+
+
+def _failure(error: BotoCoreError) -> str:
+    return f"signing in failed: {one_line(str(error))}"
 
 
 def _unknown(user: str, users: Collection[str]) -> str:

@@ -86,9 +86,9 @@ def test_a_stack_without_sign_in_is_said(stack: Stack) -> None:
 
 
 def test_no_stack_is_said(tmp_path: Path) -> None:
-    """With the default port and with another, whose command to start is named."""
+    """With the default port and with another, whose command to start is named, and that there are stages."""
     done = token(None, "ann", cwd=tmp_path)
-    assert_one_clear_line(done, "no `make up AUTH=cognito` is running on port 3001")
+    assert_one_clear_line(done, "no `make up AUTH=cognito` is running on port 3001", "--stage")
     port = str(free_port())
     done = token(None, "ann", "--gateway-port", port)
     assert_one_clear_line(done, f"running on port {port}", f"make up AUTH=cognito GATEWAY_PORT={port}")

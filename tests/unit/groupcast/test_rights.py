@@ -63,6 +63,7 @@ async def test_rights_end_with_the_token(world: World, group: str) -> None:
     assert await code_of(world.chat.send(member, {"message": "too late"})) is Code.FORBIDDEN
     assert await code_of(world.chat.join(member, {"groupId": group})) is Code.FORBIDDEN
     assert await code_of(world.chat.history(member, {})) is Code.FORBIDDEN
+    assert await code_of(world.chat.ping(member, {})) is Code.FORBIDDEN
     world.tokens["new"] = replace(ann(), authorized_until_s=UNTIL_S + 3600)
     renewed = await world.chat.renew(member, {"token": "new"})
     assert renewed == {"type": "renewed", "groupId": group, "expiresAt": "2026-11-22T19:20:00.000Z"}
