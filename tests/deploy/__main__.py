@@ -9,6 +9,7 @@ from tests.deploy.emulator import ROOT, Emulator
 from tests.deploy.project import Project
 
 PORT = 4566
+WSCAT = ".venv/bin/node node_modules/.bin/wscat"
 FOLDER = ROOT / "build" / "emulator"
 
 
@@ -27,7 +28,7 @@ def main() -> None:
         print(project.osls("remove", options.stage, **parameters).strip())  # noqa: T201 - a command-line tool
     else:
         stage = project.deploy(options.stage, **parameters)
-        print(f"deployed; talk to it with: npx wscat -c '{stage.url}?name=ann'")  # noqa: T201 - the same
+        print(f"deployed; talk to it with: {WSCAT} -c '{stage.url}?name=ann'")  # noqa: T201 - the same
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -66,7 +66,7 @@ def test_deploy_look_and_remove() -> None:
     there = ("--port", str(port), "--param", "auth=none")
     with running(*TOOL, "emulator", "--port", str(port)) as emulator:
         wait_until_it_listens(emulator, port)
-        found = re.search(r"npx wscat -c '(\S+)'", said(*TOOL, "deploy", *there))
+        found = re.search(r"wscat -c '(\S+)'", said(*TOOL, "deploy", *there))
         assert found is not None
         joining = '{"action":"joinGroup","groupId":"group1"}'
         with running(WSCAT, "-c", found[1], "-x", joining, "-w", "-1", output=subprocess.PIPE) as wscat:

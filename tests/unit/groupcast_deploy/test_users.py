@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import re
@@ -10,127 +9,46 @@ import select
 import shlex
 import string
 import subprocess
-import threading
 import uuid
-from contextlib import closing
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-import boto3
 import jwt
 import pytest
-import pytest_asyncio
 
 from groupcast_deploy.stage import Stage
 from groupcast_deploy.users import Outcome, put_user, random_password, wscat_line
 from localcloud.cli import main
-from localcloud.moto import Moto
+from localcloud.model import Service
 from localcloud.userpool import only_pool
 from tests.conftest import GROUPCAST, REGION
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
-    from localcloud.model import Service
+from tests.unit.groupcast_deploy.support import (
+    OTHER_REGION,
+    TIMEOUT_S,
+    Account,
+    Said,
+    refusing_aws,
+    run_command,
+)
 
 STAGE = "test"
 GATEWAY_URL = "wss://abc123.execute-api.us-east-1.amazonaws.com/test"
 PASSWORD = "Correct-Horse-7-Battery"
-OTHER_REGION = "eu-central-1"
 SHOWN_PASSWORD = re.compile(r"shown only now:\n\n  (\S+)\n")
-TIMEOUT_S = 20
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """The one line of a command that failed."""
-        assert (self.code, self.out) == (1, "")
-        assert self.err.startswith("groupcast: ")
-        assert self.err.count("\n") == 1, self.err
-        assert self.err.endswith("\n")
-        return self.err
-
-
-@dataclass(frozen=True)
-class Account:
-    """An account on moto's server, in which a stage is deployed."""
-
-    cloudformation: Any
-    cognito: Any
-    environment: dict[str, str]
-
-    def deploy(self, stage: str, outputs: dict[str, str]) -> None:
-        """A stack with these outputs; moto's CloudFormation makes no user pools."""
-        template = {
-            "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
-            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
-        }
-        self.cloudformation.create_stack(StackName=f"groupcast-{stage}", TemplateBody=json.dumps(template))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def moto() -> AsyncIterator[dict[str, str]]:
-    """The environment of a command that finds its AWS account on a moto server."""
-    async with Moto() as server:
-        yield {
-            "AWS_ENDPOINT_URL": server.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            # Nobody looks for credentials outside of this machine.
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
 
 
 @pytest.fixture(scope="module")
-def _account(moto: dict[str, str]) -> Iterator[Account]:
-    options = {
-        "region_name": REGION,
-        "endpoint_url": moto["AWS_ENDPOINT_URL"],
-        "aws_access_key_id": "test",
-        "aws_secret_access_key": "test",
-    }
-    session = boto3.Session()
-    with (
-        closing(session.client("cloudformation", **options)) as cloudformation,
-        closing(session.client("cognito-idp", **options)) as cognito,
-    ):
-        yield Account(cloudformation, cognito, moto)
-
-
-@pytest.fixture(scope="module")
-def _stage(_account: Account, unit_service: Service) -> Stage:
+def _stage(moto_account: Account, unit_service: Service) -> Stage:
     pool, client = only_pool(unit_service)
-    pool_id = _account.cognito.create_user_pool(**pool.definition)["UserPool"]["Id"]
-    made = _account.cognito.create_user_pool_client(UserPoolId=pool_id, **client.definition)
+    pool_id = moto_account.cognito.create_user_pool(**pool.definition)["UserPool"]["Id"]
+    made = moto_account.cognito.create_user_pool_client(UserPoolId=pool_id, **client.definition)
     outputs = {
         "ServiceEndpointWebsocket": GATEWAY_URL,
         "UserPoolId": pool_id,
         "UserPoolClientId": made["UserPoolClient"]["ClientId"],
     }
-    _account.deploy(STAGE, outputs)
+    moto_account.deploy(STAGE, outputs)
     return Stage(STAGE, REGION, GATEWAY_URL, pool_id, outputs["UserPoolClientId"])
-
-
-@pytest.fixture
-def account(_account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """The account is where this process looks for AWS."""
-    for name in [name for name in os.environ if name.startswith(("AWS_", "GROUPCAST_"))]:
-        monkeypatch.delenv(name)
-    for name, value in _account.environment.items():
-        monkeypatch.setenv(name, value)
-    return _account
 
 
 @pytest.fixture
@@ -142,17 +60,6 @@ def stage(account: Account, _stage: Stage) -> Stage:
 def name() -> str:
     """Of a user that nobody else knows."""
     return f"ann-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def groupcast(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a command of `groupcast`."""
-
-    def run(*arguments: str) -> Said:
-        code = main(arguments)
-        return Said(code, *capsys.readouterr())
-
-    return run
 
 
 def groups_of(account: Account, stage: Stage, name: str) -> set[str]:
@@ -316,15 +223,9 @@ def test_what_aws_refuses_is_said(
     account: Account, groupcast: Any, monkeypatch: pytest.MonkeyPatch, code: str, said: str, unsaid: str
 ) -> None:
     """With AWS's reason, unless it could be the signed request, which has a session token in it."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _refusing(code, "REASON")) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        try:
-            complaint = groupcast("user", "ann", "--stage", STAGE).complaint
-        finally:
-            server.shutdown()
-            thread.join()
+    with refusing_aws(code, "REASON") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        complaint = groupcast("user", "ann", "--stage", STAGE).complaint
     assert said in complaint
     assert unsaid not in complaint
 
@@ -334,10 +235,10 @@ def test_a_password_may_come_from_the_environment(stage: Stage, name: str, moto:
     put_user(stage, name, [], PASSWORD)
     line = [GROUPCAST, "token", name, "--stage", STAGE]
     environment = {**os.environ, "GROUPCAST_PASSWORD": PASSWORD}
-    given = _run(line, environment)
+    given = run_command(line, environment)
     assert claims(given)["username"] == name
     del environment["GROUPCAST_PASSWORD"]
-    complaint = _run(line, environment).complaint
+    complaint = run_command(line, environment).complaint
     assert f"{name} needs a password: set GROUPCAST_PASSWORD" in complaint
 
 
@@ -426,36 +327,5 @@ def test_secrets_are_not_in_a_repr() -> None:
     assert PASSWORD not in repr(Outcome(new=True, password=PASSWORD))
 
 
-def _run(line: list[str], environment: dict[str, str]) -> Said:
-    done = subprocess.run(
-        line,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-    )
-    return Said(done.returncode, done.stdout, done.stderr)
-
-
 def _readable(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
-
-
-def _refusing(code: str, message: str) -> type[BaseHTTPRequestHandler]:
-    """CloudFormation, which answers anything with an error: moto accepts all credentials."""
-    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-
-    class Refusing(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(403)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Refusing

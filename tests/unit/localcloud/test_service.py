@@ -199,7 +199,7 @@ def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
             "unknown setting routeResponse",
         ),
         ("    handler: groupcast.handlers.ping.handler", "    handlr: x", "did you mean handler"),
-        ("  memorySize: 512", "  memorysize: 512", "provider: unknown setting memorysize"),
+        ("  memorySize: 1024", "  memorysize: 1024", "provider: unknown setting memorysize"),
         ("frameworkVersion:", "frameworkVersions:", "top level: unknown setting frameworkVersions"),
         ("BillingMode: PAY_PER_REQUEST", "BillingMod: PAY_PER_REQUEST", "did you mean BillingMode"),
         ("!GetAtt MessagesTable.StreamArn", "!GetAtt GroupsTable.StreamArn", "no table with a stream"),

@@ -1,0 +1,403 @@
+"""`groupcast failures` against the queues of serverless.yml in moto's real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from groupcast.fanout.batch import read_batch
+from groupcast.fanout.leftover import Leftover, from_body, to_body
+from groupcast.fanout.queue import BATCH_BYTES_MAX, failure_message
+from groupcast.fanout.segment import TRIES_MAX
+from groupcast_deploy import failures_queue
+from groupcast_deploy.failures_kinds import GIVEN_UP, KINDS, MOVED, OTHER, RECORD, STREAM_BATCH, classify
+from groupcast_deploy.stage import client as aws_client
+from localcloud.cli import main
+from localcloud.queues import Queues
+from localcloud.service import load_service
+from localcloud.streams.batching import Batch
+from localcloud.streams.destination import Destination
+from localcloud.streams.discards import RETRIES_EXHAUSTED, Discard
+from localcloud.streams.records import to_stream_record
+from tests.conftest import REGION, ROOT
+from tests.unit.groupcast_deploy.support import OTHER_REGION, Account
+from tests.unit.localcloud.streams.support import FAST, STREAM_ARN, a_mapping, from_api
+
+REASON = f"not delivered in {TRIES_MAX} tries"
+
+
+def leftover(number: int = 0, *, tries: int = TRIES_MAX, connections: int = 2) -> Leftover:
+    members = tuple(f"connection-{number}-{member}" for member in range(connections))
+    return Leftover(f"gruppe-{number}-ä", (f"message-{number}",), members, tries)
+
+
+def given_up(one: Leftover) -> str:
+    return failure_message(REASON, str(uuid.uuid4()), {"body": to_body(one)}).body
+
+
+def malformed_record(*, padding: int = 0) -> str:
+    raw = from_api(1)
+    raw["dynamodb"]["NewImage"]["padding"] = {"S": "x" * padding}
+    event = to_stream_record(raw, stream_arn=STREAM_ARN, region=REGION).event
+    _, (bad,) = read_batch([event], 0)
+    return failure_message(bad.reason, bad.sequence_number, {"record": bad.record}).body
+
+
+def stream_batch() -> str:
+    """What a failure destination is told of two records."""
+    records = tuple(
+        to_stream_record(from_api(number), stream_arn=STREAM_ARN, region=REGION) for number in (1, 2)
+    )
+    sent: list[str] = []
+
+    async def send(_: str, body: str) -> None:
+        sent.append(body)
+
+    mapping = a_mapping(function="fanoutMessage", on_failure_queue="FanoutFailures")
+    destination = Destination(mapping, send, FAST, region=REGION, stream_arn=STREAM_ARN)
+    discard = Discard(Batch(records, 10, 11), RETRIES_EXHAUSTED, function_error=True)
+    asyncio.run(destination.give_up("shardId-1", discard))
+    return sent[0]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The two queues of a stage that nobody else knows."""
+
+    sqs: Any
+    name: str
+    fanout_url: str
+    failures_url: str
+
+    def fail(self, *bodies: str) -> None:
+        for body in bodies:
+            self.sqs.send_message(QueueUrl=self.failures_url, MessageBody=body)
+
+    def bodies(self, url: str) -> list[str]:
+        """What can be had at once, looked at without taking it."""
+        found = []
+        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            found += messages
+        for one in found:
+            self.sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=0
+            )
+        return sorted(one["Body"] for one in found)
+
+    @property
+    def failed(self) -> list[str]:
+        return self.bodies(self.failures_url)
+
+    @property
+    def redriven(self) -> list[str]:
+        return self.bodies(self.fanout_url)
+
+
+@dataclass
+class Faulty:
+    """A real client of SQS, but for the calls that a test replaces."""
+
+    sqs: Any
+    replaced: dict[str, Callable[..., Any]]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.replaced.get(name) or getattr(self.sqs, name)
+
+
+@pytest.fixture
+def stage(account: Account) -> Deployed:
+    name = f"s{uuid.uuid4().hex[:8]}"
+    service = load_service(ROOT / "serverless.yml", stage=name, region=REGION, params={})
+
+    async def create() -> None:
+        async with Queues(service.queues.values(), {"region_name": REGION}):
+            pass
+
+    asyncio.run(create())
+    urls = {
+        logical_id: account.sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
+        for logical_id, queue in service.queues.items()
+    }
+    return Deployed(account.sqs, name, urls["FanoutQueue"], urls["FanoutFailures"])
+
+
+@pytest.fixture(autouse=True)
+def no_long_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moto says is so at once."""
+    monkeypatch.setattr(failures_queue, "POLL_WAIT_S", 0)
+
+
+@pytest.fixture
+def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replaces calls of the command's client; each gets the real client first."""
+
+    def replace(**calls: Callable[..., Any]) -> None:
+        @contextmanager
+        def client(service: str, region: str) -> Iterator[Any]:
+            with aws_client(service, region) as sqs:
+
+                def bound(call: Callable[..., Any]) -> Callable[..., Any]:
+                    return lambda **request: call(sqs, **request)
+
+                yield Faulty(sqs, {name: bound(call) for name, call in calls.items()})
+
+        monkeypatch.setattr(failures_queue, "client", client)
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        (given_up(leftover()), GIVEN_UP, REASON),
+        (to_body(leftover(tries=3)), MOVED, "tries before: 3"),
+        (stream_batch(), STREAM_BATCH, "RetryAttemptsExhausted: 2 records"),
+        (malformed_record(), RECORD, "not a message: 'seq'"),
+        (malformed_record(padding=BATCH_BYTES_MAX), RECORD, "not a message: 'seq'"),
+        (failure_message("ValueError: no", "1", {"body": "odd"}).body, OTHER, "ValueError: no"),
+        ("odd", OTHER, "no JSON: "),
+        ("[]", OTHER, "not of a shape"),
+    ],
+)
+def test_a_body_tells_its_kind(body: str, kind: Any, reason: str) -> None:
+    """Those that groupcast, Lambda and the redrive policy put there, and any other."""
+    failure = classify(body)
+    assert failure.kind == kind
+    assert reason in failure.reason
+    assert (failure.leftover is not None) == kind.redrivable
+
+
+@given(st.text() | st.dictionaries(st.text(), st.text() | st.integers()).map(json.dumps))
+@example(json.dumps({"reason": "\x1b[2J\n" + "x" * 1000}))
+@example("[" * 100_000)
+def test_no_body_is_too_odd(body: str) -> None:
+    """Anything has a kind, and a reason that a terminal can show on a line."""
+    failure = classify(body)
+    assert failure.kind in KINDS
+    assert failure.reason.isprintable()
+    assert len(failure.reason) <= 100
+
+
+def test_looking_changes_nothing(stage: Deployed, groupcast: Any) -> None:
+    """Each kind has its line and its advice; afterwards all can be had at once, and nothing was sent."""
+    bodies = [given_up(leftover(1)), given_up(leftover(2)), to_body(leftover(3)), stream_batch()]
+    bodies += [malformed_record(), "odd"]
+    stage.fail(*bodies)
+    shown = groupcast("failures", "--stage", stage.name)
+    assert (shown.code, shown.err) == (0, "")
+    for kind in KINDS:
+        row = next(line for line in shown.out.splitlines() if line.startswith(f"{kind.title}  "))
+        assert row.split(kind.title)[1].split()[0] == ("2" if kind is GIVEN_UP else "1")
+        assert f"{kind.title}: {kind.advice}" in shown.out
+    assert (stage.failed, stage.redriven) == (sorted(bodies), [])
+
+
+def test_json_has_the_messages(stage: Deployed, groupcast: Any) -> None:
+    """With their bodies and when they were sent; the oldest gives its kind a reason and a time."""
+    began_s = int(time.time())
+    stage.fail("odd", failure_message("second", "1", {"body": "odd"}).body)
+    said = groupcast("failures", "--stage", stage.name, "--json")
+    assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
+    read = json.loads(said.out)
+    assert (read["queue"], read["waiting"]) == (f"groupcast-{stage.name}-fanout-failures", 2)
+    assert (read["read"], read["putBack"]) == (2, 0)
+    (kind,) = read["kinds"]
+    assert (kind["kind"], kind["count"], kind["redrivable"]) == ("other", 2, False)
+    first, second = sorted(read["messages"], key=lambda one: one["body"] != "odd")
+    assert second["body"] == {"reason": "second", "itemIdentifier": "1", "body": "odd"}
+    assert kind["oldest"] == min(first["sentAt"], second["sentAt"])
+    assert kind["oldest"] >= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began_s))
+
+
+def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
+    """Those given up and those that SQS moved itself; the others stay, and a second run has nothing to do."""
+    stage.sqs.send_message(QueueUrl=stage.fanout_url, MessageBody=to_body(leftover(2, tries=3)))
+    while stage.sqs.receive_message(QueueUrl=stage.fanout_url, VisibilityTimeout=0).get("Messages"):
+        """Fail to finish it, until the redrive policy moves it."""
+    others = [stream_batch(), malformed_record(), "odd"]
+    stage.fail(given_up(leftover(1)), *others)
+    done = groupcast("failures", "--stage", stage.name, "--redrive")
+    assert (done.code, done.err) == (0, "")
+    assert f"2 went back into groupcast-{stage.name}-fanout." in done.out
+    assert "3 stay, " in done.out
+    expected = sorted(to_body(leftover(number, tries=0)) for number in (1, 2))
+    assert (stage.redriven, stage.failed) == (expected, sorted(others))
+    again = json.loads(groupcast("failures", "--stage", stage.name, "--redrive", "--json").out)
+    assert (again["read"], again["putBack"]) == (3, 0)
+    assert (stage.redriven, stage.failed) == (expected, sorted(others))
+
+
+def test_many_go_back(stage: Deployed, groupcast: Any) -> None:
+    """More than SQS hands out at a time; stderr says how far it is."""
+    stage.fail(*(given_up(leftover(number)) for number in range(105)))
+    done = groupcast("failures", "--stage", stage.name, "--redrive")
+    assert (done.code, done.err) == (0, "groupcast: 100 of about 105 read\n")
+    assert len({from_body(body) for body in stage.redriven}) == 105
+    assert stage.failed == []
+
+
+def test_leftovers_too_large_to_travel_together_go_back(stage: Deployed, groupcast: Any) -> None:
+    """Ten of them are more than one request to SQS takes."""
+    large = [leftover(number, connections=1500) for number in range(10)]
+    assert sum(len(to_body(one)) for one in large) > BATCH_BYTES_MAX
+    stage.fail(*(given_up(one) for one in large))
+    assert groupcast("failures", "--stage", stage.name, "--redrive").code == 0
+    assert (len(stage.redriven), stage.failed) == (10, [])
+
+
+def test_the_limit_bounds_a_run(stage: Deployed, groupcast: Any) -> None:
+    """What is left is said, and stays."""
+    stage.fail(*(given_up(leftover(number)) for number in range(14)))
+    done = groupcast("failures", "--stage", stage.name, "--redrive", "--limit", "12")
+    assert "About 2 more wait" in done.out
+    assert (len(stage.redriven), len(stage.failed)) == (12, 2)
+
+
+def test_an_empty_queue_is_said(stage: Deployed, groupcast: Any) -> None:
+    """As is what somebody else is reading."""
+    assert "Nothing to be read" in groupcast("failures", "--stage", stage.name, "--redrive").out
+    stage.fail("odd")
+    stage.sqs.receive_message(QueueUrl=stage.failures_url)
+    assert "1 were being read by somebody else" in groupcast("failures", "--stage", stage.name).out
+
+
+def test_empty_answers_are_not_believed_at_once(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """SQS may hand out none, or some twice, while there are more: each is still taken once."""
+    answers: list[Any] = []
+
+    def receive(sqs: Any, **request: Any) -> Any:
+        answers.append(None)
+        # Nothing, what there is, nothing, the same again, what there is …
+        if len(answers) in (1, 3):
+            return {}
+        if len(answers) == 4:
+            return answers[1]
+        answers[-1] = sqs.receive_message(**request)
+        return answers[-1]
+
+    replace_calls(receive_message=receive)
+    stage.fail(*(given_up(leftover(number)) for number in range(15)))
+    assert groupcast("failures", "--stage", stage.name, "--redrive").code == 0
+    assert len(stage.redriven) == 15
+    assert stage.failed == []
+
+
+def test_a_queue_that_only_says_it_has_something_is_left(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """After a few empty answers."""
+    asked = []
+
+    def receive(_: Any, **request: Any) -> Any:
+        asked.append(request)
+        return {}
+
+    replace_calls(receive_message=receive)
+    stage.fail("odd")
+    shown = groupcast("failures", "--stage", stage.name)
+    assert "Nothing to be read" in shown.out
+    assert "About 1 more wait" in shown.out
+    assert len(asked) == failures_queue.EMPTY_RECEIVES_MAX
+
+
+def test_what_the_queue_does_not_take_stays(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """Only it; the reason is said, and the exit code."""
+
+    def send(sqs: Any, **request: Any) -> Any:
+        first, *others = request["Entries"]
+        answer = sqs.send_message_batch(**{**request, "Entries": others})
+        failure = {"Id": first["Id"], "Code": "InternalError", "Message": "later", "SenderFault": False}
+        return {**answer, "Failed": [failure]}
+
+    replace_calls(send_message_batch=send)
+    bodies = [given_up(leftover(number)) for number in range(3)]
+    stage.fail(*bodies)
+    done = groupcast("failures", "--stage", stage.name, "--redrive")
+    assert done.code == 1
+    assert "2 went back" in done.out
+    assert "1 should have gone and are still here, the first not taken" in done.out
+    assert "InternalError: later" in done.out
+    (stays,) = stage.failed
+    assert stays in bodies
+    assert len(stage.redriven) == 2
+
+
+def test_what_cannot_be_deleted_is_sent_once_a_run(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """It is in both queues then, which is said."""
+    failure = {"Code": "InternalError", "SenderFault": False}
+    replace_calls(
+        delete_message_batch=lambda _, **request: {
+            "Failed": [{"Id": entry["Id"], **failure} for entry in request["Entries"]]
+        }
+    )
+    stage.fail(given_up(leftover()))
+    done = groupcast("failures", "--stage", stage.name, "--redrive")
+    assert done.code == 1
+    assert "put back, but not deleted: InternalError" in done.out
+    assert (len(stage.redriven), len(stage.failed)) == (1, 1)
+
+
+def test_a_refusal_midway_loses_nothing(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """It says how many were put back before; the rest can be had at once."""
+    sent = []
+
+    def send(sqs: Any, **request: Any) -> Any:
+        sent.append(request)
+        if len(sent) == 2:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SendMessageBatch")
+        return sqs.send_message_batch(**request)
+
+    replace_calls(send_message_batch=send)
+    stage.fail(*(given_up(leftover(number)) for number in range(15)))
+    complaint = groupcast("failures", "--stage", stage.name, "--redrive").complaint
+    assert "these credentials may not do that: no" in complaint
+    assert "10 were put back before" in complaint
+    assert (len(stage.redriven), len(stage.failed)) == (10, 5)
+
+
+def test_a_missing_stage_is_said(account: Account, stage: Deployed, groupcast: Any) -> None:
+    """With how to deploy it, or where else to look: other regions have other stages."""
+    complaint = groupcast("failures", "--stage", "nowhere").complaint
+    assert "no queue groupcast-nowhere-fanout-failures in us-east-1" in complaint
+    assert "`make deploy STAGE=nowhere`" in complaint
+    complaint = groupcast("failures", "--stage", stage.name, "--region", OTHER_REGION).complaint
+    assert f"in {OTHER_REGION}" in complaint
+
+
+def test_missing_credentials_are_said(
+    account: Account, groupcast: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what to set."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    complaint = groupcast("failures", "--stage", "any").complaint
+    assert "no AWS credentials" in complaint
+    assert "AWS_PROFILE" in complaint
+
+
+@pytest.mark.parametrize("limit", ["0", "10001", "many"])
+def test_a_limit_is_bounded(capsys: pytest.CaptureFixture[str], limit: str) -> None:
+    """What is read is kept in memory."""
+    with pytest.raises(SystemExit) as caught:
+        main(["failures", "--stage", "any", "--limit", limit])
+    assert caught.value.code == 2
+    assert "--limit" in capsys.readouterr().err
