@@ -189,3 +189,15 @@ def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) 
     )
     assert done.returncode != 0
     assert wrong.strip().partition(":")[0] in done.stdout + done.stderr
+
+
+def test_concurrency_can_be_reserved(package: Package) -> None:
+    """For the fan-out alone, and only where it is asked for: a new account has none to give."""
+
+    def reserved(template: Template) -> dict[str, int]:
+        functions = template.of_type("AWS::Lambda::Function")
+        key = "ReservedConcurrentExecutions"
+        return {name: one[key] for name, one in functions.items() if key in one}
+
+    assert reserved(package()) == {}
+    assert reserved(package("dev", "fanoutConcurrency=20")) == {"FanoutMessageLambdaFunction": 20}
