@@ -1,4 +1,4 @@
-"""`groupcast failures`: shows what lies in FanoutFailures, and puts leftovers back into FanoutQueue."""
+"""`groupcast failures`: what lies in FanoutFailures; leftovers are put back, others discarded, when told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import datetime as dt
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,7 +16,7 @@ from groupcast_deploy.failures_queue import Received, Waiting, failures_name, fa
 from groupcast_deploy.stage import StageError, add_region, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from groupcast_deploy.failures_queue import FailuresQueue
 
@@ -28,12 +28,21 @@ PROGRESS_MESSAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message, and what became of it: `back` in FanoutQueue, or still here, for `trouble` if any."""
+    """A message, and what became of it: gone from here, or still there, for `trouble` if any."""
 
     message: Received
     failure: Failure
-    back: bool = False
+    gone: bool = False
     trouble: str = ""
+
+    @property
+    def back(self) -> bool:
+        """Whether it is in FanoutQueue again."""
+        return self.gone and self.failure.kind.redrivable
+
+    @property
+    def discarded(self) -> bool:
+        return self.gone and not self.failure.kind.redrivable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,10 @@ class Findings:
         return sum(entry.back for entry in self.entries)
 
     @property
+    def discarded(self) -> int:
+        return sum(entry.discarded for entry in self.entries)
+
+    @property
     def troubles(self) -> list[str]:
         return [entry.trouble for entry in self.entries if entry.trouble]
 
@@ -68,8 +81,14 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("failures", help="show, and redrive, what a stage could not deliver")
     parser.add_argument("--stage", required=True, help="that is deployed")
     add_region(parser)
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
         "--redrive", action="store_true", help="put leftovers back, so that fanoutSegment tries them anew"
+    )
+    what.add_argument(
+        "--discard",
+        action="store_true",
+        help="delete what redriving does not help; --json keeps a copy of it",
     )
     parser.add_argument(
         "--limit",
@@ -81,12 +100,17 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def look(queue: FailuresQueue, limit: int, expected: int, *, redrive: bool) -> Iterator[list[Entry]]:
-    """What lies in the queue, ten at most at a time; leftovers are put back where `redrive` says so."""
+def look(
+    queue: FailuresQueue, limit: int, expected: int, *, redrive: bool = False, discard: bool = False
+) -> Iterator[list[Entry]]:
+    """What lies in the queue, ten at most at a time; leftovers are put back, others discarded, as told."""
     for batch in queue.receive(limit, expected):
-        read = [(message, classify(message.body)) for message in batch]
-        trouble = _put_back(queue, read) if redrive else None
-        yield [_entry(message, failure, trouble) for message, failure in read]
+        entries = [Entry(message, classify(message.body)) for message in batch]
+        if redrive:
+            entries = _put_back(queue, entries)
+        elif discard:
+            entries = _discard(queue, entries)
+        yield entries
 
 
 def as_json(findings: Findings) -> dict[str, Any]:
@@ -99,6 +123,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
         "beingRead": findings.waiting.hidden,
         "read": len(findings.entries),
         "putBack": findings.back,
+        "discarded": findings.discarded,
         "kinds": [
             {
                 "kind": row.kind.key,
@@ -117,6 +142,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
                 "kind": entry.failure.kind.key,
                 "reason": entry.failure.reason,
                 "putBack": entry.back,
+                "discarded": entry.discarded,
                 "trouble": entry.trouble or None,
                 "body": _body(entry.message.body),
             }
@@ -125,18 +151,18 @@ def as_json(findings: Findings) -> dict[str, Any]:
     }
 
 
-def as_text(findings: Findings, *, redrive: bool) -> str:
-    """A table of the kinds, what can be done about each, and what was not seen."""
-    where = f"stage {findings.stage} in {findings.region}"
-    if findings.entries:
-        lines = [f"Read {len(findings.entries)} in {failures_name(findings.stage)}, {where}:", ""]
-        lines += [*_table(findings.rows), "", *_advice(findings.rows)]
-    else:
-        lines = [f"Nothing to be read in {failures_name(findings.stage)}, {where}."]
-    if redrive and findings.entries:
-        lines += ["", *_outcome(findings)]
-    remarks = _remarks(findings)
-    return "\n".join([*lines, *([""] if remarks else []), *remarks])
+def as_text(findings: Findings, *, redrive: bool = False, discard: bool = False) -> str:
+    """A table of the kinds, what can be done about those that stay, and what was not seen."""
+    queue = f"{failures_name(findings.stage)}, stage {findings.stage} in {findings.region}"
+    parts = [[f"Nothing to be read in {queue}."]]
+    if rows := findings.rows:
+        parts = [[f"Read in {queue}: {len(findings.entries)}"], _table(rows)]
+        done_with = {True} if redrive else {False} if discard else set()
+        stay = [row.kind for row in rows if row.kind.redrivable not in done_with]
+        parts.append([f"{kind.title}: {kind.advice}" for kind in stay])
+        parts.append(_outcome(findings, discard=discard) if redrive or discard else [])
+    parts.append(_remarks(findings))
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -145,7 +171,9 @@ def _run(options: argparse.Namespace) -> int:
         with open_queue(options.stage, options.region) as queue:
             waiting = queue.waiting()
             expected = min(options.limit, waiting.visible)
-            for found in look(queue, options.limit, expected, redrive=options.redrive):
+            for found in look(
+                queue, options.limit, expected, redrive=options.redrive, discard=options.discard
+            ):
                 entries += found
                 _progress(len(entries), len(found), expected)
     except StageError as error:
@@ -154,22 +182,31 @@ def _run(options: argparse.Namespace) -> int:
             raise
         raise StageError(f"{error}; {back} were put back before") from None
     findings = Findings(options.stage, options.region, waiting, entries)
-    print(json.dumps(as_json(findings)) if options.json else as_text(findings, redrive=options.redrive))
+    if options.json:
+        print(json.dumps(as_json(findings)))
+    else:
+        print(as_text(findings, redrive=options.redrive, discard=options.discard))
     return 1 if findings.troubles else 0
 
 
-def _put_back(queue: FailuresQueue, read: Sequence[tuple[Received, Failure]]) -> dict[str, str]:
+def _put_back(queue: FailuresQueue, entries: Sequence[Entry]) -> list[Entry]:
     owed = [
-        (message, fresh_body(failure.leftover)) for message, failure in read if failure.leftover is not None
+        (entry.message, fresh_body(entry.failure.leftover))
+        for entry in entries
+        if entry.failure.leftover is not None
     ]
-    return queue.put_back(owed) if owed else {}
+    trouble = queue.put_back(owed) if owed else {}
+    return [_after(entry, trouble) if entry.failure.kind.redrivable else entry for entry in entries]
 
 
-def _entry(message: Received, failure: Failure, trouble: dict[str, str] | None) -> Entry:
-    if trouble is None or failure.leftover is None:
-        return Entry(message, failure)
-    why = one_line(trouble.get(message.message_id, ""))
-    return Entry(message, failure, back=not why, trouble=why)
+def _discard(queue: FailuresQueue, entries: Sequence[Entry]) -> list[Entry]:
+    trouble = queue.discard([entry.message for entry in entries if not entry.failure.kind.redrivable])
+    return [entry if entry.failure.kind.redrivable else _after(entry, trouble) for entry in entries]
+
+
+def _after(entry: Entry, trouble: Mapping[str, str]) -> Entry:
+    why = one_line(trouble.get(entry.message.message_id, ""))
+    return replace(entry, gone=not why, trouble=why)
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -182,28 +219,25 @@ def _table(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _advice(rows: Sequence[Row]) -> list[str]:
-    return [f"{row.kind.title}: {row.kind.advice}." for row in rows]
-
-
-def _outcome(findings: Findings) -> list[str]:
-    stay = sum(not entry.failure.kind.redrivable for entry in findings.entries)
-    lines = [f"{findings.back} went back into {fanout_name(findings.stage)}."]
-    if stay:
-        lines.append(f"{stay} stay, since no redriving helps them; the queue keeps a message for 14 days.")
+def _outcome(findings: Findings, *, discard: bool) -> list[str]:
+    stay = sum(entry.failure.kind.redrivable is discard for entry in findings.entries)
+    if discard:
+        lines = [f"Discarded: {findings.discarded}"]
+        lines += [f"Staying, for --redrive: {stay}"] if stay else []
+    else:
+        lines = [f"Put back into {fanout_name(findings.stage)}: {findings.back}"]
+        lines += [f"Staying, since redriving helps none of them: {stay}; --discard ends them"] if stay else []
     if troubles := findings.troubles:
-        lines.append(f"{len(troubles)} should have gone and are still here, the first {troubles[0]}.")
+        lines.append(f"Staying, though it should not: {len(troubles)}, the first {troubles[0]}")
     return lines
 
 
 def _remarks(findings: Findings) -> list[str]:
     remarks = []
     if findings.unread:
-        remarks.append(f"About {findings.unread} more wait: run it again, or with a higher --limit.")
+        remarks.append(f"Not read: about {findings.unread}; run it again, or with a higher --limit")
     if findings.waiting.hidden:
-        remarks.append(
-            f"{findings.waiting.hidden} were being read by somebody else: run it again in a minute."
-        )
+        remarks.append(f"Being read by somebody else: {findings.waiting.hidden}; run it again in a minute")
     return remarks
 
 

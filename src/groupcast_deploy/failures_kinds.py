@@ -30,19 +30,19 @@ class Kind:
 GIVEN_UP = Kind(
     "givenUp",
     "leftover given up",
-    "fanoutSegment tried it to the end; --redrive has it tried anew",
+    "fanoutSegment tried it to the end; when the cause is gone, --redrive has it tried anew",
     redrivable=True,
 )
 MOVED = Kind(
     "moved",
     "leftover moved here",
-    "the queue's redrive policy moved it, since fanoutSegment did not end; --redrive has it tried anew",
+    "fanoutSegment failed with it and SQS moved it; when the cause is gone, --redrive has it tried anew",
     redrivable=True,
 )
 STREAM_BATCH = Kind(
     "streamBatch",
     "batch of the stream",
-    "its messages are stored: members see the gap in seq and ask history; there is nothing to redrive",
+    "its messages are stored, and members who see a gap in seq ask history; nothing to redrive",
 )
 RECORD = Kind(
     "malformedRecord", "malformed record", "the stream had what is no message of groupcast; --json shows it"

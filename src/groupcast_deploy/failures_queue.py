@@ -86,6 +86,11 @@ class FailuresQueue:
         undeleted = self._delete(taken) if taken else {}
         return trouble | {one: f"put back, but not deleted: {why}" for one, why in undeleted.items()}
 
+    def discard(self, messages: Sequence[Received]) -> dict[str, str]:
+        """Delete messages, ten at most; the answer has why one is still there, by its id."""
+        undeleted = self._delete(messages) if messages else {}
+        return {one: f"not deleted: {why}" for one, why in undeleted.items()}
+
     def give_back(self) -> None:
         """Let others see at once what was received and not deleted. Does not raise: HIDDEN_S is an end."""
         handles = iter(self._held.values())

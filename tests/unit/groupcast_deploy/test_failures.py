@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,103 +15,34 @@ from botocore.exceptions import ClientError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from groupcast.fanout.batch import read_batch
-from groupcast.fanout.leftover import Leftover, from_body, to_body
+from groupcast.fanout.leftover import from_body, to_body
 from groupcast.fanout.queue import BATCH_BYTES_MAX, failure_message
-from groupcast.fanout.segment import TRIES_MAX
 from groupcast_deploy import failures_queue
-from groupcast_deploy.failures_kinds import GIVEN_UP, KINDS, MOVED, OTHER, RECORD, STREAM_BATCH, classify
+from groupcast_deploy.failures_kinds import (
+    GIVEN_UP,
+    KINDS,
+    MOVED,
+    OTHER,
+    RECORD,
+    STREAM_BATCH,
+    classify,
+    summary,
+)
 from groupcast_deploy.stage import client as aws_client
 from localcloud.cli import main
 from localcloud.queues import Queues
 from localcloud.service import load_service
-from localcloud.streams.batching import Batch
-from localcloud.streams.destination import Destination
-from localcloud.streams.discards import RETRIES_EXHAUSTED, Discard
-from localcloud.streams.records import to_stream_record
 from tests.conftest import REGION, ROOT
+from tests.unit.groupcast_deploy.failures_support import (
+    REASON,
+    Deployed,
+    Faulty,
+    given_up,
+    leftover,
+    malformed_record,
+    stream_batch,
+)
 from tests.unit.groupcast_deploy.support import OTHER_REGION, Account
-from tests.unit.localcloud.streams.support import FAST, STREAM_ARN, a_mapping, from_api
-
-REASON = f"not delivered in {TRIES_MAX} tries"
-
-
-def leftover(number: int = 0, *, tries: int = TRIES_MAX, connections: int = 2) -> Leftover:
-    members = tuple(f"connection-{number}-{member}" for member in range(connections))
-    return Leftover(f"gruppe-{number}-ä", (f"message-{number}",), members, tries)
-
-
-def given_up(one: Leftover) -> str:
-    return failure_message(REASON, str(uuid.uuid4()), {"body": to_body(one)}).body
-
-
-def malformed_record(*, padding: int = 0) -> str:
-    raw = from_api(1)
-    raw["dynamodb"]["NewImage"]["padding"] = {"S": "x" * padding}
-    event = to_stream_record(raw, stream_arn=STREAM_ARN, region=REGION).event
-    _, (bad,) = read_batch([event], 0)
-    return failure_message(bad.reason, bad.sequence_number, {"record": bad.record}).body
-
-
-def stream_batch() -> str:
-    """What a failure destination is told of two records."""
-    records = tuple(
-        to_stream_record(from_api(number), stream_arn=STREAM_ARN, region=REGION) for number in (1, 2)
-    )
-    sent: list[str] = []
-
-    async def send(_: str, body: str) -> None:
-        sent.append(body)
-
-    mapping = a_mapping(function="fanoutMessage", on_failure_queue="FanoutFailures")
-    destination = Destination(mapping, send, FAST, region=REGION, stream_arn=STREAM_ARN)
-    discard = Discard(Batch(records, 10, 11), RETRIES_EXHAUSTED, function_error=True)
-    asyncio.run(destination.give_up("shardId-1", discard))
-    return sent[0]
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """The two queues of a stage that nobody else knows."""
-
-    sqs: Any
-    name: str
-    fanout_url: str
-    failures_url: str
-
-    def fail(self, *bodies: str) -> None:
-        for body in bodies:
-            self.sqs.send_message(QueueUrl=self.failures_url, MessageBody=body)
-
-    def bodies(self, url: str) -> list[str]:
-        """What can be had at once, looked at without taking it."""
-        found = []
-        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            found += messages
-        for one in found:
-            self.sqs.change_message_visibility(
-                QueueUrl=url, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=0
-            )
-        return sorted(one["Body"] for one in found)
-
-    @property
-    def failed(self) -> list[str]:
-        return self.bodies(self.failures_url)
-
-    @property
-    def redriven(self) -> list[str]:
-        return self.bodies(self.fanout_url)
-
-
-@dataclass
-class Faulty:
-    """A real client of SQS, but for the calls that a test replaces."""
-
-    sqs: Any
-    replaced: dict[str, Callable[..., Any]]
-
-    def __getattr__(self, name: str) -> Any:
-        return self.replaced.get(name) or getattr(self.sqs, name)
 
 
 @pytest.fixture
@@ -189,6 +119,15 @@ def test_no_body_is_too_odd(body: str) -> None:
     assert len(failure.reason) <= 100
 
 
+def test_the_oldest_of_a_kind_gives_its_reason() -> None:
+    """In whatever order SQS hands them out; the kinds keep theirs."""
+    later, first = (classify(failure_message(reason, "1", {}).body) for reason in ("later", "first"))
+    moved = classify(to_body(leftover()))
+    rows = summary([(2000, later), (1000, first), (3000, moved)])
+    assert [(row.kind, row.count, row.oldest_ms) for row in rows] == [(MOVED, 1, 3000), (OTHER, 2, 1000)]
+    assert rows[1].reason == "first"
+
+
 def test_looking_changes_nothing(stage: Deployed, groupcast: Any) -> None:
     """Each kind has its line and its advice; afterwards all can be had at once, and nothing was sent."""
     bodies = [given_up(leftover(1)), given_up(leftover(2)), to_body(leftover(3)), stream_batch()]
@@ -229,13 +168,24 @@ def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
     stage.fail(given_up(leftover(1)), *others)
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert (done.code, done.err) == (0, "")
-    assert f"2 went back into groupcast-{stage.name}-fanout." in done.out
-    assert "3 stay, " in done.out
+    assert f"Put back into groupcast-{stage.name}-fanout: 2\n" in done.out
+    assert "redriving helps none of them: 3; --discard ends them\n" in done.out
     expected = sorted(to_body(leftover(number, tries=0)) for number in (1, 2))
     assert (stage.redriven, stage.failed) == (expected, sorted(others))
     again = json.loads(groupcast("failures", "--stage", stage.name, "--redrive", "--json").out)
     assert (again["read"], again["putBack"]) == (3, 0)
     assert (stage.redriven, stage.failed) == (expected, sorted(others))
+
+
+def test_what_no_redrive_helps_can_be_discarded(stage: Deployed, groupcast: Any) -> None:
+    """Once looked at, it goes, or the alarm would ring for two weeks; leftovers are never discarded."""
+    owed = given_up(leftover(1))
+    stage.fail(owed, stream_batch(), malformed_record(), "odd")
+    done = groupcast("failures", "--stage", stage.name, "--discard")
+    assert (done.code, done.err) == (0, "")
+    assert "Discarded: 3\nStaying, for --redrive: 1\n" in done.out
+    assert (stage.redriven, stage.failed) == ([], [owed])
+    assert groupcast("failures", "--stage", stage.name, "--discard", "--redrive").code == 2
 
 
 def test_many_go_back(stage: Deployed, groupcast: Any) -> None:
@@ -247,12 +197,20 @@ def test_many_go_back(stage: Deployed, groupcast: Any) -> None:
     assert stage.failed == []
 
 
-def test_leftovers_too_large_to_travel_together_go_back(stage: Deployed, groupcast: Any) -> None:
-    """Ten of them are more than one request to SQS takes."""
-    large = [leftover(number, connections=1500) for number in range(10)]
-    assert sum(len(to_body(one)) for one in large) > BATCH_BYTES_MAX
-    stage.fail(*(given_up(one) for one in large))
+def test_leftovers_too_large_to_travel_together_go_back(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """Ten of them are more than any SQS endpoint takes in a request."""
+    sizes = []
+
+    def send(sqs: Any, **request: Any) -> Any:
+        sizes.append(sum(len(entry["MessageBody"]) for entry in request["Entries"]))
+        return sqs.send_message_batch(**request)
+
+    replace_calls(send_message_batch=send)
+    stage.fail(*(given_up(leftover(number, connections=1500)) for number in range(10)))
     assert groupcast("failures", "--stage", stage.name, "--redrive").code == 0
+    assert max(sizes) <= BATCH_BYTES_MAX < sum(sizes)
     assert (len(stage.redriven), stage.failed) == (10, [])
 
 
@@ -260,7 +218,7 @@ def test_the_limit_bounds_a_run(stage: Deployed, groupcast: Any) -> None:
     """What is left is said, and stays."""
     stage.fail(*(given_up(leftover(number)) for number in range(14)))
     done = groupcast("failures", "--stage", stage.name, "--redrive", "--limit", "12")
-    assert "About 2 more wait" in done.out
+    assert "Not read: about 2; " in done.out
     assert (len(stage.redriven), len(stage.failed)) == (12, 2)
 
 
@@ -269,7 +227,7 @@ def test_an_empty_queue_is_said(stage: Deployed, groupcast: Any) -> None:
     assert "Nothing to be read" in groupcast("failures", "--stage", stage.name, "--redrive").out
     stage.fail("odd")
     stage.sqs.receive_message(QueueUrl=stage.failures_url)
-    assert "1 were being read by somebody else" in groupcast("failures", "--stage", stage.name).out
+    assert "Being read by somebody else: 1; " in groupcast("failures", "--stage", stage.name).out
 
 
 def test_empty_answers_are_not_believed_at_once(
@@ -298,19 +256,24 @@ def test_empty_answers_are_not_believed_at_once(
 def test_a_queue_that_only_says_it_has_something_is_left(
     stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
 ) -> None:
-    """After a few empty answers."""
+    """After a few empty answers; after one where it has given as many as it counts."""
     asked = []
 
-    def receive(_: Any, **request: Any) -> Any:
+    def receive(sqs: Any, **request: Any) -> Any:
         asked.append(request)
-        return {}
+        return sqs.receive_message(**request) if counted else {}
 
     replace_calls(receive_message=receive)
+    counted = False
     stage.fail("odd")
     shown = groupcast("failures", "--stage", stage.name)
     assert "Nothing to be read" in shown.out
-    assert "About 1 more wait" in shown.out
+    assert "Not read: about 1; " in shown.out
     assert len(asked) == failures_queue.EMPTY_RECEIVES_MAX
+    asked.clear()
+    counted = True
+    assert groupcast("failures", "--stage", stage.name).code == 0
+    assert len(asked) == 2
 
 
 def test_what_the_queue_does_not_take_stays(
@@ -329,8 +292,8 @@ def test_what_the_queue_does_not_take_stays(
     stage.fail(*bodies)
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert done.code == 1
-    assert "2 went back" in done.out
-    assert "1 should have gone and are still here, the first not taken" in done.out
+    assert f"Put back into groupcast-{stage.name}-fanout: 2\n" in done.out
+    assert "though it should not: 1, the first not taken" in done.out
     assert "InternalError: later" in done.out
     (stays,) = stage.failed
     assert stays in bodies
