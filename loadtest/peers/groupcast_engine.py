@@ -15,7 +15,7 @@ from groupcast.fanout.pace import Limits
 from loadtest.peers.run import REGION, Stopwatch, job_from_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
 PAGE_SIZE = 1000
 STOP_AFTER_S = 300.0
@@ -30,6 +30,9 @@ class ListedMembers:
     async def pages(self, _group_id: str) -> AsyncGenerator[list[str], None]:
         for start in range(0, len(self.ids), PAGE_SIZE):
             yield self.ids[start : start + PAGE_SIZE]
+
+    async def listed(self, _group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[list[str], None]:
+        yield list(connection_ids)
 
     def take_expired(self) -> list[str]:
         return []

@@ -37,9 +37,11 @@ class Principal:
 def may_enter(group_id: str, groups: Collection[str]) -> bool:
     """Whether someone in these groups of the user pool may read and write a chat group.
 
-    The one place that decides it: `private-*` needs the same name among them, all others are open.
+    The one place that decides it: `private-*` needs the same name among them, all others are open. So does
+    what only looks like `private-*`, in capitals, wide letters or behind a space that has no width: an open
+    group of such a name would be taken for the private one.
     """
-    return not group_id.startswith(PRIVATE_PREFIX) or group_id in groups
+    return not _folded(group_id).startswith(PRIVATE_PREFIX) or group_id in groups
 
 
 def offered_token(headers: Mapping[str, Sequence[str]], query: Mapping[str, Sequence[str]]) -> str:
@@ -67,6 +69,12 @@ def guest_name(asked_for: str | None, connection_id: str) -> str:
     printable = "".join(c for c in asked_for or "" if unicodedata.category(c)[0] != "C")
     name = " ".join(printable.split())[:MAX_NAME_CHARS].rstrip()
     return name or f"guest-{connection_id[:GUEST_ID_CHARS]}"
+
+
+def _folded(group_id: str) -> str:
+    visible = [c for c in unicodedata.normalize("NFKC", group_id) if unicodedata.category(c)[0] != "C"]
+    dashes = ("-" if unicodedata.category(c) == "Pd" else c for c in visible)
+    return "".join(dashes).strip().casefold()
 
 
 def _subprotocols(headers: Mapping[str, Sequence[str]]) -> list[str]:

@@ -100,6 +100,7 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
             Connections(dynamodb, settings.connections_table),
             Messages(dynamodb, settings.messages_table),
             Groups(dynamodb, settings.groups_table),
+            signs_in=settings.auth != "none",
             bucket=Bucket(settings.messages_per_second, settings.message_burst),
             verify=_verifying(settings),
             retention_days=settings.retention_days,
@@ -197,7 +198,12 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
             timeouts=Timeouts(connect_s=POST_CONNECT_S, response_s=POST_RESPONSE_S, total_s=POST_TOTAL_S),
         )
         stack.push_async_callback(poster.close)
-        members = MembersTable(dynamodb, settings.connections_table, settings.members_page_size)
+        members = MembersTable(
+            dynamodb,
+            settings.connections_table,
+            settings.members_page_size,
+            signs_in=settings.auth != "none",
+        )
         yield _Posting(
             Engine(members, poster, limits, random.random),
             dynamodb,

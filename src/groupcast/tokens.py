@@ -6,6 +6,8 @@ amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 CLOCK_SKEW_S = 5
 # However many unknown keys are named, the pool is asked for its keys no more often.
 REFRESH_EVERY_S = 60.0
+# Without any key nobody gets in: a pool that could not be reached is asked again sooner.
+FIRST_FETCH_EVERY_S = 5.0
 # Keys this old are fetched again, since one may have been withdrawn; kept where that fails.
 KEYS_RENEWED_AFTER_S = 60 * 60.0
 FETCH_TIMEOUT_S = 2.0
-FETCH_TRIES = 2
 MAX_JWKS_BYTES = 64 * 1024
 MAX_NAME_CHARS = 128
 
@@ -62,6 +65,8 @@ class Verifier:
         """
         if len(token) > MAX_TOKEN_CHARS:
             raise TokenError("too long")
+        if not token.isascii():
+            raise TokenError("not ASCII")
         try:
             claims = jwt.decode(
                 token,
@@ -108,16 +113,14 @@ class KeySet:
 
     def _refresh(self) -> None:
         now = self._monotonic()
-        if self._asked_at is not None and now - self._asked_at < REFRESH_EVERY_S:
+        every_s = REFRESH_EVERY_S if self._keys else FIRST_FETCH_EVERY_S
+        if self._asked_at is not None and now - self._asked_at < every_s:
             return
         self._asked_at = now
-        for _ in range(FETCH_TRIES):
-            try:
-                self._keys = _read_keys(self._fetch())
-            except (OSError, ValueError):
-                continue
+        # What could not be fetched leaves the keys as they are.
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            self._keys = _read_keys(self._fetch())
             self._fresh_at = now
-            return
 
 
 def fetch(url: str) -> bytes:

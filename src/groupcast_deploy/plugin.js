@@ -25,7 +25,6 @@ class GroupcastPlugin {
     };
     this.hooks = {
       "before:package:createDeploymentArtifacts": prepare,
-      "before:deploy:function:packageFunction": prepare,
       "before:deploy:deploy": () => this.warn(),
     };
   }

@@ -108,11 +108,12 @@ class Bench:
         return bool(self.invoke("fanoutSegment", event) == {"batchItemFailures": []})
 
     def leftover(self, connection_id: str) -> str:
-        """A stored message that a connection is still to get."""
+        """A stored message that a connection is still to get, which joins its group for that."""
         group_id = f"group-{uuid.uuid4()}"
         message_id = str(uuid.uuid4())
         sender = self.connected(group_id)
         assert self.frame(sender, "sendMessage", message="hi", messageId=message_id)
+        assert self.frame(connection_id, "joinGroup", groupId=group_id)
         return json.dumps(
             {"groupId": group_id, "messageIds": [message_id], "connectionIds": [connection_id], "tries": 0}
         )

@@ -157,6 +157,7 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("fanoutMessage", "sqs:SendMessage", "fanout"): fanning_out,
     Grant("fanoutMessage", "sqs:SendMessage", "fanout-failures"): refusing_what_is_no_message,
     Grant("fanoutSegment", "dynamodb:BatchGetItem", "messages"): finishing,
+    Grant("fanoutSegment", "dynamodb:BatchGetItem", "connections"): finishing,
     Grant("fanoutSegment", "execute-api:ManageConnections", GATEWAY_POST): finishing,
     Grant("fanoutSegment", "dynamodb:BatchWriteItem", "connections"): finishing,
     Grant("fanoutSegment", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_is_slow,

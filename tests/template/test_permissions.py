@@ -56,6 +56,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("sqs:GetQueueAttributes", "FanoutQueue"),
         ("sqs:SendMessage", "FanoutQueue"),
         ("dynamodb:BatchGetItem", MESSAGES),
+        ("dynamodb:BatchGetItem", CONNECTIONS),
         ("dynamodb:BatchWriteItem", CONNECTIONS),
         ("execute-api:ManageConnections", POST),
         ("execute-api:ManageConnections", DELETE),

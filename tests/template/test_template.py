@@ -51,13 +51,16 @@ def test_tables_are_private_encrypted_and_can_be_restored(template: Template) ->
     assert not template.of_type("AWS::SQS::QueuePolicy")
 
 
-@pytest.mark.parametrize(("stage", "policy"), [("dev", "Delete"), ("prod", "Retain")])
-def test_production_keeps_its_data(package: Package, stage: str, policy: str) -> None:
+@pytest.mark.parametrize(
+    ("stage", "deleted", "replaced"),
+    [("dev", "Delete", "Delete"), ("prod", "RetainExceptOnCreate", "Retain")],
+)
+def test_production_keeps_its_data(package: Package, stage: str, deleted: str, replaced: str) -> None:
     """Tables and users outlive the stack of `prod`, and of no other stage."""
     kinds = ("AWS::DynamoDB::Table", "AWS::Cognito::UserPool")
     kept = [one for one in package(stage).resources.values() if one["Type"] in kinds]
     assert len(kept) == 4
-    assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in kept} == {(policy, policy)}
+    assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in kept} == {(deleted, replaced)}
 
 
 def test_every_log_ends_some_day(template: Template) -> None:
@@ -124,10 +127,22 @@ def test_logs_hold_no_tokens(template: Template) -> None:
     assert used
     assert not [name for name in used if "query" in name.lower() or "header" in name.lower()]
     assert set(json.loads(stage["AccessLogSettings"]["Format"]).values()) == used
-    settings = stage["DefaultRouteSettings"]
-    assert (settings["LoggingLevel"], settings["DataTraceEnabled"]) == ("OFF", False)
-    assert settings["ThrottlingRateLimit"] > 0
-    assert settings["ThrottlingBurstLimit"] > 0
+    routes = {route["RouteKey"] for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
+    # There is no way to turn a $disconnect away.
+    assert set(stage["RouteSettings"]) == routes - {"$disconnect"}
+    for settings in stage["RouteSettings"].values():
+        assert (settings["LoggingLevel"], settings["DataTraceEnabled"]) == ("OFF", False)
+        assert settings["ThrottlingRateLimit"] > 0
+        assert settings["ThrottlingBurstLimit"] > 0
+
+
+def test_the_accounts_role_for_logs_can_be_left_alone(package: Package) -> None:
+    """A stack sets it, before its stage needs it, unless told that the account has one."""
+    own, shared = package(), package("dev", "logRole=shared")
+    assert own.resources["WebsocketsDeploymentStage"]["DependsOn"] == ["ApiGatewayAccount"]
+    assert own.resources["ApiGatewayAccount"]["DependsOn"] == ["WebsocketsApi"]
+    assert not shared.of_type("AWS::ApiGateway::Account")
+    assert "DependsOn" not in shared.resources["WebsocketsDeploymentStage"]
 
 
 def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
@@ -154,6 +169,16 @@ def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
     shown = [line for widget in body["widgets"] for line in ours(widget["properties"]["metrics"])]
     assert shown
     assert set(shown) <= metrics
+
+
+def test_the_dashboard_searches_with_whole_quotes(template: Template) -> None:
+    """An expression is text within JSON within YAML: what CloudWatch gets has no backslash left."""
+    (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
+    lines = [line for widget in body["widgets"] for line in widget["properties"]["metrics"]]
+    found = [line[0]["expression"] for line in lines if isinstance(line[0], dict)]
+    terms = 'MetricName="frames_refused" service="groupcast-dev"'
+    assert found == [f"SEARCH('{{groupcast,code,service}} {terms}', 'Sum', 60)"]
 
 
 def ours(lines: list[Any]) -> list[str]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from groupcast.fanout.ports import Members, Poster
     from groupcast.fanout.report import Report
 
+# The next batch of the shard waits meanwhile; whoever is left is found again with the group's next message.
+CLOSING_S = 0.5
 # After `stop_at`, removals of connections are waited for no longer than this.
 FLUSH_S = 7.0
 
@@ -42,7 +44,9 @@ class Engine:
         run = Run(self._poster, self._members, self._pace, self._limits, self._random, stop_at)
         report = await run.all_groups(groups)
         expired = self._members.take_expired()
-        report.expired = await close_all(expired, self._poster, self._members, stop_at)
+        report.expired = len(expired)
+        until = min(stop_at, asyncio.get_running_loop().time() + CLOSING_S)
+        report.closed = await close_all([*report.slow, *expired], self._poster, self._members, until)
         # Connections that are not removed in time are found gone again by the next message.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(stop_at + FLUSH_S):

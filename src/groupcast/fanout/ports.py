@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from groupcast.aws.management import PostResult
 
@@ -32,6 +32,9 @@ class Members(Protocol):
 
     def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
         """Connection ids of a group, a page at a time, without those whose sign-in has expired."""
+
+    def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[list[str], None]:
+        """Those of some connections that are in the group still, likewise."""
 
     def take_expired(self) -> list[str]:
         """Those, since the last call."""

@@ -55,14 +55,17 @@ class GroupReport:
 class Report:
     """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post.
 
-    `expired` are connections closed since their sign-in is over; they are no members of any group here.
+    `slow` are connections that were given up, `expired` counts those whose sign-in is over (they are no
+    members of any group here); how many of both were closed, and what was in the way, is in `closed`.
     """
 
     groups: list[GroupReport] = field(default_factory=list)
     delivery_ms: list[float] = field(default_factory=list)
     delivery_ms_max: float = 0.0
     window: int = 0
-    expired: Closed = field(default_factory=Closed)
+    slow: list[str] = field(default_factory=list)
+    expired: int = 0
+    closed: Closed = field(default_factory=Closed)
     _deliveries: int = 0
     _stride: int = 1
 

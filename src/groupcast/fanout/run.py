@@ -62,7 +62,6 @@ class Run:
         # Kept beside it: for what is due at once uvloop gives a handle that does not know when.
         self._wake_at = 0.0
         self._room = asyncio.Event()
-        self._closings: set[asyncio.Task[None]] = set()
         self._groups: list[asyncio.Task[None]] = []
         self._defect: Exception | None = None
 
@@ -73,8 +72,6 @@ class Run:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._groups = [tasks.create_task(self._group(batch, at_once)) for batch in groups]
-            if self._closings:
-                await asyncio.wait(self._closings)
             if self._defect is not None:
                 raise self._defect
         finally:
@@ -126,7 +123,7 @@ class Run:
     def _pages(self, batch: GroupBatch) -> AsyncGenerator[list[str], None]:
         if batch.connection_ids is None:
             return self._members.pages(batch.group_id)
-        return _single(list(batch.connection_ids))
+        return self._members.listed(batch.group_id, batch.connection_ids)
 
     def _pump(self) -> None:
         # A post may end before `send` returns to us by way of another post's callback: one pump is enough.
@@ -204,15 +201,8 @@ class Run:
         # connects again when it can and asks for what it missed by `since`: late, but whole.
         delivery.target.report.gone += delivery.target.left(delivery.index)
         delivery.target.report.slow_closed += 1
-        task = self._loop.create_task(self._disconnect(delivery.connection_id))
-        self._closings.add(task)
-        task.add_done_callback(self._closings.discard)
+        self._report.slow.append(delivery.connection_id)
         self._close(delivery)
-
-    async def _disconnect(self, connection_id: str) -> None:
-        result = await self._poster.delete(connection_id)
-        if result.outcome in (Outcome.ACCEPTED, Outcome.GONE):
-            self._members.discard(connection_id)
 
     def _part_with_stragglers(self) -> None:
         """Hand off retries once they are all that is left, and none begins within the grace."""
@@ -289,7 +279,3 @@ class _Delivery:
             self._run.on_result(self, result)
         except Exception as defect:  # noqa: BLE001 - whatever it is, the invocation must end with it
             self._run.fail(defect)
-
-
-async def _single(page: list[str]) -> AsyncGenerator[list[str], None]:
-    yield page

@@ -46,8 +46,9 @@ def _log(result: Result) -> None:
     summary |= {
         "groups": len(report.groups),
         "delivery_ms_max": round(report.delivery_ms_max, 1),
-        "expired": report.expired.count,
-        "close_refusals": dict(report.expired.refusals),
+        "expired": report.expired,
+        "closed": report.closed.count,
+        "close_refusals": dict(report.closed.refusals),
         "window": report.window,
         "rejected": [{"item": bad.item_identifier, "reason": bad.reason} for bad in result.rejected],
         "again": list(result.again),
@@ -69,7 +70,7 @@ def _count(result: Result) -> None:
     metrics = Metrics()
     for name in COUNTS:
         metrics.add_metric(name, MetricUnit.Count, result.report.total(name))
-    metrics.add_metric("expired", MetricUnit.Count, result.report.expired.count)
+    metrics.add_metric("expired", MetricUnit.Count, result.report.expired)
     metrics.add_metric("rejected", MetricUnit.Count, len(result.rejected))
     for delivery_ms in result.report.delivery_ms:
         metrics.add_metric("delivery_ms", MetricUnit.Milliseconds, delivery_ms)

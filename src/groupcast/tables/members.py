@@ -11,32 +11,47 @@ from groupcast.errors import GroupcastError
 from groupcast.tables.items import encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from groupcast.aws.calls import Calls
 
 # BatchWriteItem takes no more at a time.
 DELETE_BATCH = 25
 DELETES_AT_ONCE = 4
+# What BatchGetItem takes at a time.
+GET_BATCH = 100
+GET_ATTEMPTS_MAX = 5
+GET_RETRY_BASE_S = 0.05
 # The dead can wait: up to so many are removed only when all the living have their messages.
 HELD_MAX = 1_000
 DELETE_ATTEMPTS_MAX = 5
 DELETE_RETRY_BASE_S = 0.05
 
 
+class UnreadError(GroupcastError):
+    """DynamoDB has left items unread, however often it was asked."""
+
+
 class MembersTable:
     """`GroupIdIndex` of the Connections table, and the removal of connections that are gone.
 
     Connections that could not be removed stay; the next fan-out or TTL finds them: `unremoved` counts them.
-    `now_s` gives seconds since 1970.
+    `signs_in` says that who has no token's end is to go as well; `now_s` gives seconds since 1970.
     """
 
     def __init__(
-        self, dynamodb: Calls, table: str, page_size: int, now_s: Callable[[], float] = time.time
+        self,
+        dynamodb: Calls,
+        table: str,
+        page_size: int,
+        *,
+        signs_in: bool,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._dynamodb = dynamodb
         self._table = table
         self._page_size = page_size
+        self._signs_in = signs_in
         self._now_s = now_s
         self._expired: list[str] = []
         self._discarded: list[str] = []
@@ -59,6 +74,13 @@ class MembersTable:
         finally:
             if reading is not None:
                 reading.cancel()
+
+    async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[list[str], None]:
+        """Those of some connections that are in the group still, by consistent reads; else as `pages`."""
+        for start in range(0, len(connection_ids), GET_BATCH):
+            items = await self._get(connection_ids[start : start + GET_BATCH])
+            here = [item for item in items if item.get("groupId", {}).get("S") == group_id]
+            yield self._signed_in(here)
 
     def take_expired(self) -> list[str]:
         """The connections that pages left out since the last call."""
@@ -91,13 +113,33 @@ class MembersTable:
         return asyncio.get_running_loop().create_task(self._dynamodb.call("Query", query))
 
     def _signed_in(self, items: list[dict[str, Any]]) -> list[str]:
-        now_s = self._now_s()
+        now_s, guests_stay = self._now_s(), not self._signs_in
         living: list[str] = []
         for item in items:
             connection_id: str = item["connectionId"]["S"]
             until = item.get("authorizedUntil")
-            (living if until is None or int(until["N"]) > now_s else self._expired).append(connection_id)
+            stays = guests_stay if until is None else int(until["N"]) > now_s
+            (living if stays else self._expired).append(connection_id)
         return living
+
+    async def _get(self, connection_ids: Sequence[str]) -> list[dict[str, Any]]:
+        keys: list[Any] = [encode({"connectionId": one}) for one in connection_ids]
+        found: list[dict[str, Any]] = []
+        for attempt in range(GET_ATTEMPTS_MAX):
+            if attempt:
+                delay_s = GET_RETRY_BASE_S * 2**attempt
+                await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
+            request = {
+                "Keys": keys,
+                "ConsistentRead": True,
+                "ProjectionExpression": "connectionId, groupId, authorizedUntil",
+            }
+            answer = await self._dynamodb.call("BatchGetItem", {"RequestItems": {self._table: request}})
+            found += answer["Responses"].get(self._table, ())
+            keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            if not keys:
+                return found
+        raise UnreadError(f"{len(keys)} connections could not be read")
 
     def _remove_discarded(self) -> None:
         discarded, self._discarded = list(dict.fromkeys(self._discarded)), []

@@ -19,7 +19,7 @@ READ_UNIT_BYTES = 4096
 
 # serverless.yml.
 ROUTE_MB, FANOUT_MB = 1024, 1769
-METRICS, ALARMS, DASHBOARDS = 16, 9, 1
+METRICS, ALARMS, DASHBOARDS = 22, 10, 1
 
 # Of a connection: authorize, connect, joinGroup, disconnect.
 CONNECTION_INVOCATIONS = 4
@@ -167,6 +167,8 @@ def _watching(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
     )
     traced = sum(map(_traced, rates))
     return (
+        # A user counts once a month, however often they sign in.
+        _item("Cognito", "users, plan Lite", prices.users, load.members),
         _item("SQS", "idle polls of the fan-out queue", prices.queue, IDLE_POLLS_PER_SECOND * month_s),
         _item("CloudWatch", "logs", prices.logs, logged * load.seconds / GB),
         _item("CloudWatch", "metrics", prices.metrics, METRICS),

@@ -24,6 +24,7 @@ _DYNAMODB = "https://aws.amazon.com/dynamodb/pricing/on-demand/"
 _SQS = "https://aws.amazon.com/sqs/pricing/"
 _CLOUDWATCH = "https://aws.amazon.com/cloudwatch/pricing/"
 _XRAY = "https://aws.amazon.com/xray/pricing/"
+_COGNITO = "https://aws.amazon.com/cognito/pricing/"
 _TRANSFER = "https://aws.amazon.com/ec2/pricing/on-demand/"
 
 
@@ -80,4 +81,10 @@ class Prices:
     metrics: Price = Price("metrics", 1, _CLOUDWATCH, ((ALL, 0.30),))
     alarms: Price = Price("alarms", 1, _CLOUDWATCH, ((ALL, 0.10),))
     dashboards: Price = Price("dashboard", 1, _CLOUDWATCH, ((ALL, 3.00),))
+    users: Price = Price(
+        "active users",
+        1,
+        _COGNITO,
+        ((100_000, 0.0055), (MILLION, 0.0046), (10 * MILLION, 0.00325), (ALL, 0.0025)),
+    )
     traces: Price = Price("traces", MILLION, _XRAY, ((ALL, 5.00),))

@@ -8,9 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
+
 from localcloud.gateway.answers import MalformedError
 
 _ACTION = "execute-api:Invoke"
+# API Gateway's quota of a WebSocket API; what is over it is an error there, too.
+MAX_ANSWER_BYTES = 8 * 1024
 _STATEMENT_KEYS = frozenset({"Sid", "Effect", "Action", "Resource"})
 
 
@@ -22,6 +26,8 @@ def evaluate_policy(answer: Any, method_arn: str) -> dict[str, str] | None:
     """
     if not isinstance(answer, dict) or not isinstance(answer.get("principalId"), str):
         raise MalformedError("the authorizer's answer has no principalId")
+    if len(orjson.dumps(answer)) > MAX_ANSWER_BYTES:
+        raise MalformedError(f"the authorizer's answer has more than {MAX_ANSWER_BYTES:,} bytes")
     policy = answer.get("policyDocument")
     if not isinstance(policy, dict):
         raise MalformedError("the authorizer's answer has no policyDocument")

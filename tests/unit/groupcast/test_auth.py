@@ -57,11 +57,20 @@ def test_only_our_subprotocol_is_chosen() -> None:
         ("private-x", ("private-y", "x", "private-"), False),
         ("private-x", ("private-x",), True),
         ("private-", (), False),
-        ("Private-x", (), True),
+        ("privateer", (), True),
+        ("my-private-x", (), True),
+        ("Private-x", (), False),
+        ("Private-x", ("Private-x",), True),
+        ("Private-x", ("private-x",), False),
+        (" private-x", (), False),
+        ("\u200bprivate-x", ("private-x",), False),
+        ("pri\u00advate-x", (), False),
+        ("private\u2010x", (), False),
+        ("\uff50rivate-x", (), False),
     ],
 )
 def test_private_groups_need_their_entry(group_id: str, groups: tuple[str, ...], may: bool) -> None:
-    """The name itself, exactly; everything else is open."""
+    """The name itself, exactly; what looks like one is none that is open; everything else is."""
     assert may_enter(group_id, groups) is may
 
 

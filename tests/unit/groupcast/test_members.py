@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from groupcast.aws.errors import ServiceError
 from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, HELD_MAX, MembersTable
 
@@ -20,6 +22,7 @@ class FakeTable:
         self, ids: list[str], refuse: int = 0, broken: bool = False, until: Mapping[str, int] | None = None
     ) -> None:
         self.until = until or {}
+        self.elsewhere: set[str] = set()
         self.ids = ids
         self.refuse = refuse
         self.broken = broken
@@ -33,7 +36,12 @@ class FakeTable:
         self.at_once -= 1
         if self.broken:
             raise ServiceError(operation, 400, "ValidationException", "no", passing=False)
-        return self.query(payload) if operation == "Query" else self.write(payload["RequestItems"]["t"])
+        match operation:
+            case "Query":
+                return self.query(payload)
+            case "BatchGetItem":
+                return self.get(payload["RequestItems"]["t"]["Keys"])
+        return self.write(payload["RequestItems"]["t"])
 
     def query(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         start = int(payload.get("ExclusiveStartKey", {"at": 0})["at"])
@@ -41,10 +49,17 @@ class FakeTable:
         answer: dict[str, Any] = {"Items": [self.item(one) for one in self.ids[start:end]]}
         return {**answer, "LastEvaluatedKey": {"at": end}} if end < len(self.ids) else answer
 
+    def get(self, keys: list[Any]) -> dict[str, Any]:
+        left, self.refuse = keys[: self.refuse], 0
+        asked_for = [key["connectionId"]["S"] for key in keys[len(left) :]]
+        items = [self.item(one) for one in asked_for if one in self.ids]
+        return {"Responses": {"t": items}, "UnprocessedKeys": {"t": {"Keys": left}} if left else {}}
+
     def item(self, connection_id: str) -> dict[str, Any]:
         until = self.until.get(connection_id)
         return {
             "connectionId": {"S": connection_id},
+            "groupId": {"S": "elsewhere" if connection_id in self.elsewhere else "g"},
             **({} if until is None else {"authorizedUntil": {"N": str(until)}}),
         }
 
@@ -62,7 +77,7 @@ def ids(count: int) -> list[str]:
 
 async def test_pages_give_every_member_once() -> None:
     """All of them, in pages of the asked size."""
-    members = MembersTable(FakeTable(ids(25)), "t", 10)
+    members = MembersTable(FakeTable(ids(25)), "t", 10, signs_in=False)
     assert [len(page) async for page in members.pages("g")] == [10, 10, 5]
     assert [one async for page in members.pages("g") for one in page] == ids(25)
 
@@ -70,7 +85,7 @@ async def test_pages_give_every_member_once() -> None:
 async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
     """Not before, so that nobody's delivery waits for it; each once, several batches at a time, bounded."""
     table = FakeTable(ids(260))
-    members = MembersTable(table, "t", 10)
+    members = MembersTable(table, "t", 10, signs_in=False)
     for one in [*ids(250), *ids(30)]:
         members.discard(one)
     await asyncio.sleep(0)
@@ -84,7 +99,7 @@ async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
 async def test_very_many_gone_are_removed_meanwhile() -> None:
     """What is held has a bound."""
     table = FakeTable(ids(HELD_MAX))
-    members = MembersTable(table, "t", 10)
+    members = MembersTable(table, "t", 10, signs_in=False)
     for one in ids(HELD_MAX):
         members.discard(one)
     await asyncio.sleep(0.05)
@@ -96,7 +111,7 @@ async def test_very_many_gone_are_removed_meanwhile() -> None:
 async def test_unprocessed_items_are_tried_again() -> None:
     """DynamoDB may leave some of a batch undone."""
     table = FakeTable(ids(25), refuse=7)
-    members = MembersTable(table, "t", 10)
+    members = MembersTable(table, "t", 10, signs_in=False)
     for one in ids(25):
         members.discard(one)
     await members.flush()
@@ -106,7 +121,7 @@ async def test_unprocessed_items_are_tried_again() -> None:
 
 async def test_what_cannot_be_removed_is_counted_and_fails_nobody() -> None:
     """The next fan-out finds them again."""
-    members = MembersTable(FakeTable(ids(30), broken=True), "t", 10)
+    members = MembersTable(FakeTable(ids(30), broken=True), "t", 10, signs_in=False)
     for one in ids(30):
         members.discard(one)
     await members.flush()
@@ -116,8 +131,34 @@ async def test_what_cannot_be_removed_is_counted_and_fails_nobody() -> None:
 async def test_whose_sign_in_is_over_is_left_out() -> None:
     """To the second; those without an end stay, and the others are given out once."""
     table = FakeTable(ids(10), until={"c1=": 99, "c2=": 100, "c3=": 101})
-    members = MembersTable(table, "t", page_size=4, now_s=lambda: 100.0)
+    members = MembersTable(table, "t", page_size=4, now_s=lambda: 100.0, signs_in=False)
     living = [one async for page in members.pages("g") for one in page]
     assert living == ["c0=", *(f"c{number}=" for number in range(3, 10))]
     assert members.take_expired() == ["c1=", "c2="]
     assert members.take_expired() == []
+
+
+async def test_guests_go_where_one_signs_in() -> None:
+    """Who connected before that was asked for has no token's end, and may not stay either."""
+    table = FakeTable(ids(3), until={"c1=": 101})
+    members = MembersTable(table, "t", page_size=4, signs_in=True, now_s=lambda: 100.0)
+    assert [page async for page in members.pages("g")] == [["c1="]]
+    assert members.take_expired() == ["c0=", "c2="]
+
+
+async def test_of_listed_connections_those_who_are_still_there() -> None:
+    """Not who has left, gone to another group, or whose sign-in is over; what comes unread is asked again."""
+    table = FakeTable(ids(250), refuse=7, until={"c3=": 99})
+    table.elsewhere = {"c4="}
+    members = MembersTable(table, "t", page_size=4, signs_in=False, now_s=lambda: 100.0)
+    wanted = ["gone=", *ids(250)]
+    found = [one async for page in members.listed("g", wanted) for one in page]
+    assert sorted(found) == sorted(set(ids(250)) - {"c3=", "c4="})
+    assert members.take_expired() == ["c3="]
+
+
+async def test_connections_that_cannot_be_read_are_not_taken_for_gone() -> None:
+    """The caller hears of it, and tries again later."""
+    members = MembersTable(FakeTable(ids(3), broken=True), "t", page_size=4, signs_in=False)
+    with pytest.raises(ServiceError):
+        [page async for page in members.listed("g", ids(3))]

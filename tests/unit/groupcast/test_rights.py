@@ -124,3 +124,15 @@ async def test_a_connection_sends_no_more_than_its_bucket_holds(
         await world.chat.send(member, {"message": "later"})
         assert await code_of(world.chat.send(member, {"message": "too soon"})) is Code.RATE_LIMITED
         assert await code_of(world.chat.send("gone=", {"message": "hi"})) is Code.NOT_IN_GROUP
+
+
+async def test_guests_may_nothing_once_one_signs_in(
+    stack: Stack, unit_tables: dict[str, str], group: str
+) -> None:
+    """A stage that was open has connections without a token's end when it asks for tokens."""
+    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
+        guest = await World(dynamodb, unit_tables).member(group)
+        world = World(dynamodb, unit_tables, signs_in=True)
+        assert await code_of(world.chat.send(guest, {"message": "hi"})) is Code.FORBIDDEN
+        assert await code_of(world.chat.join(guest, {"groupId": group})) is Code.FORBIDDEN
+        assert await code_of(world.chat.history(guest, {})) is Code.FORBIDDEN

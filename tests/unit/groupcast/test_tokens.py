@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from groupcast.errors import KeysUnavailableError, MisplacedTokenError, TokenError
-from groupcast.tokens import CLOCK_SKEW_S, KEYS_RENEWED_AFTER_S, REFRESH_EVERY_S, KeySet, Verifier
+from groupcast.tokens import (
+    CLOCK_SKEW_S,
+    FIRST_FETCH_EVERY_S,
+    KEYS_RENEWED_AFTER_S,
+    REFRESH_EVERY_S,
+    KeySet,
+    Verifier,
+)
 
 ISSUER = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_pool"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -116,6 +124,7 @@ REFUSED: dict[str, Callable[[], str]] = {
     "empty": lambda: "",
     "garbage": lambda: "garbage",
     "not ascii": lambda: "é.é.é",
+    "a lone surrogate": lambda: "\ud800",
     "alg none": lambda: unsigned(access(), "none"),
     "HS256 with the public key": lambda: signed_with_public_key(access()),
     "RS512": lambda: signed(access(), algorithm="RS512"),
@@ -228,11 +237,28 @@ def test_a_pool_out_of_reach_is_no_fault_of_the_token() -> None:
     for _ in range(10):
         with pytest.raises(KeysUnavailableError):
             keys.key("k1")
-    # One refresh, with its second try.
-    assert pool.fetches == 2
+    assert pool.fetches == 1
     pool.broken = False
-    pool.now_s += REFRESH_EVERY_S
+    pool.now_s += FIRST_FETCH_EVERY_S
     assert keys.key("k1").key_id == "k1"
+
+
+@pytest.mark.parametrize("error", [OSError(), ValueError(), http.client.BadStatusLine("x")])
+def test_a_pool_that_answers_nonsense_takes_no_key_away(error: Exception) -> None:
+    """Keys that are known stay good, however fetching them anew fails."""
+    answers: list[Any] = [jwks("k1"), error]
+
+    def fetch() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return bytes(answer)
+
+    now_s = [0.0]
+    keys = KeySet(fetch, lambda: now_s[0])
+    keys.key("k1")
+    now_s[0] = KEYS_RENEWED_AFTER_S + 1
+    assert (keys.key("k1").key_id, answers) == ("k1", [])
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class World:
         tables: dict[str, str],
         retention_days: int = 0,
         bucket: Bucket = UNLIMITED,
+        signs_in: bool = False,
     ) -> None:
         self.dynamodb = dynamodb
         self.tables = tables
@@ -43,6 +44,7 @@ class World:
             Connections(dynamodb, tables["ConnectionsTable"]),
             Messages(dynamodb, tables["MessagesTable"]),
             self.groups,
+            signs_in=signs_in,
             bucket=bucket,
             verify=self._verify,
             retention_days=retention_days,

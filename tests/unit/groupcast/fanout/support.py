@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from groupcast.aws.errors import ServiceError
@@ -91,6 +91,11 @@ class FakeMembers:
                 raise OSError("no more pages")
             await asyncio.sleep(0)
             yield ids[start : start + self.page_size]
+
+    async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[list[str], None]:
+        del group_id
+        await asyncio.sleep(0)
+        yield list(connection_ids)
 
     def take_expired(self) -> list[str]:
         expired, self.expired = self.expired, []

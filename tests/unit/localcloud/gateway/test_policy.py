@@ -104,3 +104,11 @@ def test_what_is_no_policy_is_an_error(malformed: Any) -> None:
     """An answer that is not a policy, or that asks for what is not checked, is refused as malformed."""
     with pytest.raises(MalformedError):
         evaluate_policy(malformed, ARN)
+
+
+def test_an_answer_has_its_size() -> None:
+    """What API Gateway would not take is refused here as well: many long group names are such a case."""
+    fitting = answer(statement(), context={"groups": "x" * 7_000})
+    assert evaluate_policy(fitting, ARN) is not None
+    with pytest.raises(MalformedError, match="8,192"):
+        evaluate_policy(answer(statement(), context={"groups": "x" * 8_192}), ARN)
