@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from groupcast_client.connection import Connection, Reply
-    from groupcast_client.credential import TokenProvider
+    from groupcast_client.credential import Request, TokenProvider
 
 Result = TypeVar("Result")
 
@@ -33,13 +33,14 @@ class Client:
 
     Entering it connects: Refused or ConnectionLost where that fails. After that a lost connection is
     replaced (exponential backoff, full jitter), the group joined again from the last message on, and
-    what had no answer is asked again, until a call's time is up; so is what was RateLimited, after the
-    time that the service named. Sends awaited one after another keep their order; sends awaited together
-    may not.
+    what had no answer is asked again, until a call's time is up; so is a send that was RateLimited, after
+    the time that the service named. Sends awaited one after another keep their order; sends awaited
+    together may not.
 
     `token` is a JWT, or an async function that returns one: it is asked at each connect, and again before
-    the token ends, to renew it on the open connection. Raising, it is asked again later; a GroupcastError
-    that it raises ends the client.
+    the token ends, or where a call is Forbidden, to renew it on the open connection. Raising, it is asked
+    again later; a GroupcastError that it raises ends the client, as does a token that was refused with 401
+    before.
 
     The owner must read `messages()`: when `limits.incoming` of them wait, reading from the socket pauses,
     and replies wait with it.
@@ -100,7 +101,9 @@ class Client:
         )
         try:
             return await self._ask(
-                self._session.linked, lambda connection: self._membership.enter(connection, log)
+                self._session.linked,
+                lambda connection: self._membership.enter(connection, log),
+                self._deadline(),
             )
         except ServerError:
             self._membership.resume(former)
@@ -112,16 +115,22 @@ class Client:
     async def leave(self) -> None:
         """Leave the group. Raises as `join` does."""
         self._raise_if_busy()
-        await self._call(frames.Left, "leaveGroup")
+        await self._call(_request(frames.Left, "leaveGroup"))
         self._membership.left()
 
     async def send(self, text: str, *, message_id: UUID | None = None) -> Ack:
         """Send to the group and return when the service has stored the message, once whatever it took.
 
-        Raises ServerError where the service says no, ConnectionLost where no ack came: then the message
-        may or may not be stored, and sending again with the same `message_id` is safe.
+        Raises ServerError where the service says no (RateLimited also where the time was up before it was
+        this message's turn), ConnectionLost where no ack came: then the message may or may not be stored,
+        and sending again with the same `message_id` is safe.
         """
-        return await self._call(Ack, "sendMessage", message=text, messageId=str(message_id or uuid4()))
+        request = _request(Ack, "sendMessage", message=text, messageId=str(message_id or uuid4()))
+        async with self._in_group():
+            deadline = self._deadline()
+            return await self._patience.call(
+                lambda: self._ask(self._session.joined, request, deadline), deadline
+            )
 
     async def history(
         self, *, since: int | None = None, before: int | None = None, limit: int | None = None
@@ -131,7 +140,7 @@ class Client:
         `limit` is at most, and by default, `limits.history_page`. Raises ServerError, ConnectionLost.
         """
         limit = self._limits.history_page if limit is None else limit
-        return await self._call(HistoryPage, "history", since=since, before=before, limit=limit)
+        return await self._call(_request(HistoryPage, "history", since=since, before=before, limit=limit))
 
     async def renew(self, token: str) -> datetime:
         """Give the open connection, and those after it, a fresh token; return when that one ends (UTC).
@@ -148,7 +157,7 @@ class Client:
             return renewed
 
         try:
-            return (await self._ask(self._session.linked, request)).expires_at
+            return (await self._ask(self._session.linked, request, self._deadline())).expires_at
         except ServerError:
             self._credential.restore(former)
             raise
@@ -160,36 +169,41 @@ class Client:
         """
         return self._session.inbox.read()
 
-    async def _call(self, expected: type[Reply], action: str, **fields: Any) -> Reply:
+    async def _call(self, request: Request[Result]) -> Result:
+        async with self._in_group():
+            return await self._ask(self._session.joined, request, self._deadline())
+
+    @asynccontextmanager
+    async def _in_group(self) -> AsyncIterator[None]:
         if self._membership.log is None:
             raise GroupcastError("join a group first")
         self._outstanding += 1
         try:
             async with self._unanswered:
-                return await self._ask(
-                    self._session.joined, lambda connection: connection.request(expected, action, **fields)
-                )
+                yield
         finally:
             self._outstanding -= 1
 
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._limits.call_timeout_s
+
     async def _ask(
-        self,
-        usable: Callable[[], Awaitable[Connection]],
-        request: Callable[[Connection], Awaitable[Result]],
+        self, usable: Callable[[], Awaitable[Connection]], request: Request[Result], deadline: float
     ) -> Result:
-        async with self._call_time() as deadline:
-            return await self._patience.call(lambda: self._ask_until_answered(usable, request), deadline)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._ask_until_answered(usable, request)
+        except TimeoutError:
+            raise ConnectionLost(f"no answer in {self._limits.call_timeout_s:g} s") from None
 
     async def _ask_until_answered(
-        self,
-        usable: Callable[[], Awaitable[Connection]],
-        request: Callable[[Connection], Awaitable[Result]],
+        self, usable: Callable[[], Awaitable[Connection]], request: Request[Result]
     ) -> Result:
         rejoined = False
         while True:
             connection = await usable()
             try:
-                return await request(connection)
+                return await self._credential.ask(connection, request)
             except ConnectionLost:
                 continue
             except ServerError as error:
@@ -199,16 +213,11 @@ class Client:
                 rejoined = True
                 self._membership.forgotten(connection)
 
-    @asynccontextmanager
-    async def _call_time(self) -> AsyncIterator[float]:
-        limit_s = self._limits.call_timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                yield asyncio.get_running_loop().time() + limit_s
-        except TimeoutError:
-            raise ConnectionLost(f"no answer in {limit_s:g} s") from None
-
     def _raise_if_busy(self) -> None:
         # A frame does not name its group: sent again after a move, a message would go to the wrong one.
         if self._outstanding:
             raise GroupcastError(f"{self._outstanding} calls have no answer yet: await or cancel them first")
+
+
+def _request(expected: type[Reply], action: str, **fields: Any) -> Request[Reply]:
+    return lambda connection: connection.request(expected, action, **fields)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from groupcast_client.connection import Connection
+    from groupcast_client.credential import Credential
     from groupcast_client.inbox import Inbox
     from groupcast_client.model import Limits
     from groupcast_client.ordering import GroupLog
@@ -27,9 +28,16 @@ class Membership:
     `log` is the group that is wanted. Its owner sets it and calls `enter` once; `tend` keeps it entered.
     """
 
-    def __init__(self, inbox: Inbox, limits: Limits, on_entered: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        credential: Credential,
+        limits: Limits,
+        on_entered: Callable[[], Awaitable[None]],
+    ) -> None:
         self.log: GroupLog | None = None
         self._inbox = inbox
+        self._credential = credential
         self._limits = limits
         self._on_entered = on_entered
         # What joinGroup was answered for last: on a new connection, the same log is joined again.
@@ -115,7 +123,7 @@ class Membership:
 
     async def _reenter(self, connection: Connection, log: GroupLog) -> None:
         try:
-            await self.enter(connection, log)
+            await self._credential.ask(connection, lambda connection: self.enter(connection, log))
         except ServerError as error:
             if error.code not in _PASSING:
                 raise

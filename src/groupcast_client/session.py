@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from groupcast_client.credential import Credential
     from groupcast_client.model import Endpoint, Limits
 
-# Statuses that a new attempt with the same token cannot change.
-_FINAL_STATUSES = frozenset({401, 403})
+# A token that is not good (any more): another one may be.
+_UNAUTHORIZED = 401
+# A user who may not, whatever the token.
+_FORBIDDEN = 403
 
 
 class Session:
@@ -38,7 +40,7 @@ class Session:
         rng: random.Random,
     ) -> None:
         self.inbox = Inbox(limits.incoming)
-        self.membership = Membership(self.inbox, limits, self._notify)
+        self.membership = Membership(self.inbox, credential, limits, self._notify)
         self._endpoint = endpoint
         self._credential = credential
         self._limits = limits
@@ -51,7 +53,7 @@ class Session:
 
     async def open(self) -> None:
         """Connect. Raises Refused, ConnectionLost."""
-        connection = await self._connect()
+        connection = await self._connect(await self._credential.fetch())
         self._running = asyncio.create_task(self._run(connection))
 
     async def close(self) -> None:
@@ -118,24 +120,31 @@ class Session:
         except* GroupcastError as errors:
             raise errors.exceptions[0] from None
 
-    async def _connect(self) -> Connection:
-        token = await self._credential.fetch()
+    async def _connect(self, token: str | None) -> Connection:
         self._connection = await Connection.open(replace(self._endpoint, token=token), self._limits)
         return self._connection
 
     async def _reconnect(self, delays: Iterable[float]) -> Connection:
+        refusal: Refused | None = None
+        refused_token: str | None = None
         for delay_s in delays:
             await asyncio.sleep(delay_s)
-            try:
-                connection = await self._connect()
-            except Refused as error:
-                if error.status in _FINAL_STATUSES:
-                    raise
-            except ConnectionLost:
-                pass
-            else:
-                await self._notify()
-                return connection
+            with suppress(ConnectionLost):
+                token = await self._credential.fetch()
+                if refusal is not None and token == refused_token:
+                    raise refusal
+                try:
+                    connection = await self._connect(token)
+                except Refused as error:
+                    if error.status == _FORBIDDEN:
+                        raise
+                    if error.status == _UNAUTHORIZED:
+                        if self._credential.is_fixed:
+                            raise
+                        refusal, refused_token = error, token
+                else:
+                    await self._notify()
+                    return connection
         raise AssertionError("delays do not end")
 
     async def _ping(self, connection: Connection) -> NoReturn:

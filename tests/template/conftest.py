@@ -48,7 +48,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
         folder = tmp_path_factory.mktemp(f"package-{stage}")
         options = [part for one in params for part in ("--param", one)]
         command = [*OSLS, "package", "--stage", stage, "--package", str(folder), *options]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PACKAGE_TIMEOUT_S)
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=PACKAGE_TIMEOUT_S, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
         return Template(json.loads(Path(folder, "cloudformation-template-update-stack.json").read_text()))
 
     return run

@@ -65,16 +65,23 @@ export class Account {
 
   /**
    * An access token and when it ends, as { token, endsAt } (milliseconds since 1970): the one in hand, or
-   * another where that ends soon, or where `isFreshWanted` and it is not fresh. Rejects with SignInError.
+   * another where that ends soon, or where `isFreshWanted` and it is not fresh. As long as the one in hand
+   * has not ended, a user pool in trouble is no reason to be without. Rejects with SignInError.
    */
   async grant(isFreshWanted = false) {
     if (this.#session === null) throw new SignInError("Nobody is signed in.");
     const { limits, now } = this.#options;
-    const isEnding = this.#session.endsAt - now() < limits.spareMs;
-    const isFresh = now() - this.#session.fetchedAt < limits.freshMs;
+    const former = this.#session;
+    const isEnding = former.endsAt - now() < limits.spareMs;
+    const isFresh = now() - former.fetchedAt < limits.freshMs;
     if (isEnding || (isFreshWanted && !isFresh)) {
       this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
-      await this.#refreshing;
+      try {
+        await this.#refreshing;
+      } catch (error) {
+        const isGood = this.#session === former && former.endsAt > now();
+        if (!error.isPassing || !isGood) throw error;
+      }
     }
     const { token, endsAt } = this.#session;
     return { token, endsAt };

@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import orjson
 import pytest
 import uvloop
 
@@ -249,6 +250,58 @@ async def test_a_limit_that_outlasts_the_call_is_raised(
             await client.send("hello")
         assert caught.value.retry_after_ms == after_ms
     assert len(service.asked("sendMessage")) == 1
+
+
+async def test_only_sends_wait_for_limited_sends(service: Service) -> None:
+    """What the service does not limit is answered while a send that was limited has no answer yet."""
+    waiting: list[tuple[ServerConnection, dict[str, Any]]] = []
+
+    async def limit_and_wait(
+        service: Service, socket: ServerConnection, frame: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        waiting.append((socket, frame))
+        return error("RateLimited", retryAfterMs=1) if len(waiting) == 1 else None
+
+    service.answers["sendMessage"] = limit_and_wait
+    async with new_client(service, token="a.b.c") as client:
+        await client.join("g")
+        sending = asyncio.create_task(client.send("hello"))
+        await eventually(lambda: len(waiting) == 2)
+        await client.history(since=0)
+        await client.renew("d.e.f")
+        assert not sending.done()
+        socket, frame = waiting[1]
+        reply = await service.reply(socket, frame)
+        await socket.send(orjson.dumps({**(reply or {}), "id": frame["id"]}).decode())
+        assert (await sending).seq == 1
+
+
+async def test_a_send_whose_time_ends_in_the_line_was_limited(service: Service) -> None:
+    """It is RateLimited, while for the one before it, which has no answer, the connection counts as lost."""
+    waiting: list[tuple[ServerConnection, dict[str, Any]]] = []
+
+    async def limit_the_later_first(
+        service: Service, socket: ServerConnection, frame: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        waiting.append((socket, frame))
+        for one, asked in reversed(waiting) if len(waiting) == 2 else ():
+            limited = error("RateLimited", retryAfterMs=1)
+            await one.send(orjson.dumps({**limited, "id": asked["id"]}).decode())
+        return None
+
+    service.answers["sendMessage"] = limit_the_later_first
+    async with new_client(service, limits=Limits(call_timeout_s=0.3)) as client:
+        await client.join("g")
+        earlier = asyncio.create_task(client.send("earlier"))
+        await eventually(lambda: len(waiting) == 1)
+        # The two calls' times do not end together.
+        await asyncio.sleep(0.05)
+        later = asyncio.create_task(client.send("later"))
+        with pytest.raises(ServerError, match="RateLimited"):
+            await earlier
+        with pytest.raises(ConnectionLost, match="no answer"):
+            await later
+    assert [frame["message"] for _, frame in waiting] == ["earlier", "later", "later"]
 
 
 async def test_an_error_without_id_fails_the_only_request(service: Service) -> None:

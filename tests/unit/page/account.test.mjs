@@ -175,6 +175,38 @@ test("a refresh that is refused ends the session, one that fails in passing does
   await assert.rejects(account.grant(), { isPassing: false, message: /session has ended/ });
 });
 
+const PASSING_TROUBLE = [no("TooManyRequestsException"), no("x", "x", 503), new TypeError("down")];
+
+for (const trouble of PASSING_TROUBLE) {
+  test(`after ${JSON.stringify(trouble.body ?? trouble)} the token in hand is given until it ends`, async () => {
+    const { account, asked, clock } = await signedIn(trouble, trouble, trouble, tokens(2));
+    const first = { token: tokens(1).AuthenticationResult.AccessToken, endsAt: clock.now + HOUR_MS };
+    clock.now += ACCOUNT_LIMITS.freshMs;
+    assert.deepEqual(await account.grant(true), first);
+    clock.now = first.endsAt - 1;
+    assert.deepEqual(await account.grant(), first);
+    clock.now = first.endsAt;
+    await assert.rejects(account.grant(), { isPassing: true });
+    assert.notEqual((await account.grant()).token, first.token);
+    assert.equal(asked.length, 5);
+  });
+}
+
+test("a refresh that is refused ends the session, whatever time its token has left", async () => {
+  const { account, clock } = await signedIn(no("NotAuthorizedException"));
+  clock.now += ACCOUNT_LIMITS.freshMs;
+  await assert.rejects(account.grant(true), { isPassing: false, message: /session has ended/ });
+});
+
+test("who signs out during a refresh that fails is given no token", async () => {
+  const { account, clock } = await signedIn(new TypeError("down"), tokens(1));
+  clock.now += ACCOUNT_LIMITS.freshMs;
+  const asking = account.grant(true);
+  account.signOut();
+  await account.signIn("bob", "secret");
+  await assert.rejects(asking, SignInError);
+});
+
 test("a name is read from what can be read", () => {
   assert.equal(nameIn(jwt({ username: "민지 🙂" })), "민지 🙂");
   for (const token of ["", "opaque", "a.b.c", jwt({}), jwt(null)]) assert.equal(nameIn(token), null);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { ACCOUNT_LIMITS, Account } from "../../../src/localcloud/page/account.js";
 import { LIMITS } from "../../../src/localcloud/page/limits.js";
 import { FakeSocket, error, joined, message, newClient, pass, settle, socket } from "./fakes.mjs";
 
@@ -162,6 +163,38 @@ test("handshakes that fail ask for a fresh token, and from the start on end the 
   assert.equal(told.rest.length, 1);
   assert.match(told.rest[0][1], /did not let you in/);
   assert.equal(told.states.at(-1).phase, "offline");
+});
+
+test("a user pool in trouble keeps nobody away whose token is good", async () => {
+  const answers = [{ AccessToken: "one", ExpiresIn: 3_600, RefreshToken: "r" }];
+  const account = new Account({
+    url: "http://pool.test",
+    clientId: "c",
+    fetch: async () => {
+      const result = answers.shift();
+      const body = result ? { AuthenticationResult: result } : { __type: "TooManyRequestsException" };
+      return { ok: Boolean(result), status: result ? 200 : 400, json: async () => body };
+    },
+  });
+  const grant = (isFreshWanted) => account.grant(isFreshWanted);
+  const { client, told } = newClient({ backlog: 0 }, { name: undefined, grant });
+  await account.signIn("ann", "secret");
+  client.open();
+  await settle();
+  await socket().open();
+  await socket().answer("joinGroup", joined(0));
+  await pass(ACCOUNT_LIMITS.freshMs);
+  // The connection, and then the handshake of the one after it.
+  for (let made = 2; made <= 3; made += 1) {
+    await socket().drop();
+    await pass(LIMITS.reconnectMaxMs);
+    assert.equal(FakeSocket.made.length, made);
+    assert.deepEqual(socket().protocols, ["groupcast.v1", "bearer.one"]);
+  }
+  await socket().open();
+  await socket().answer("joinGroup", joined(0));
+  assert.equal(told.states.at(-1).phase, "connected");
+  client.close();
 });
 
 test("once it has been in, a gateway that does not answer is waited for", async () => {
