@@ -30,14 +30,6 @@ STOP_TIMEOUT_S = 30
 REGION = "us-east-1"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two workers share the tests, a folder that starts servers of its own goes to one of them."""
-    for item in items:
-        folder, *inner = item.path.relative_to(ROOT / "tests").parts
-        together = folder if folder != "unit" else "/".join(inner)
-        item.add_marker(pytest.mark.xdist_group(together))
-
-
 @dataclass(frozen=True)
 class Stack:
     """A running `groupcast up`, by its addresses; Cognito and its users with `--auth cognito` alone."""

@@ -122,7 +122,10 @@ async def test_enter_in_a_composition_does_not_send(chromium: Chromium, chat_url
 
 
 async def test_a_burst_over_the_limit_arrives_whole(chromium: Chromium, chat_url: str, group: str) -> None:
-    """What is written faster than the service takes it is pending, then sent, each once and in order."""
+    """What is written faster than the service takes it is pending, then sent, each once and in order.
+
+    On a machine so slow that nothing is faster, no frame is refused; tests/unit/page has one that always is.
+    """
     page = await enter(chromium, chat_url, group, "Ann")
     await page.evaluate(LISTEN)
     texts = [f"text {number}" for number in range(40)]
@@ -134,7 +137,6 @@ async def test_a_burst_over_the_limit_arrives_whole(chromium: Chromium, chat_url
     assert await page.evaluate(pending) > 0
     await page.wait_for("document.querySelectorAll('.message[data-status=sent]').length === 40")
     await sees(page, texts)
-    assert await page.evaluate("frames.some(frame => frame.code === 'RateLimited')")
     later = await enter(chromium, chat_url, group, "Later")
     await sees(later, texts)
     assert page.errors == []
