@@ -26,8 +26,8 @@ setup: .venv/.ready node_modules/.ready ## install everything, pinned, into .ven
 up: setup ## the whole chat on this machine: page on port 3000, gateway on port 3001
 	@exec $(BIN)/groupcast up --page-port $(PAGE_PORT) --gateway-port $(GATEWAY_PORT) --auth $(AUTH) $(ARGS)
 
-test: setup build/ministack/.ready ## every test
-	$(BIN)/python -m pytest $(ARGS)
+test: setup build build/ministack/.ready ## every test
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: setup ## the fan-out against its peers, as ratios; writes build/bench.json
 	@$(BIN)/python -m compileall -q src loadtest
@@ -57,7 +57,7 @@ check: package ## lint, types, packaged template, freshness of the lock files
 	@$(BIN)/npm ci --dry-run --ignore-scripts --silent >/dev/null || { echo "package-lock.json is stale: run make lock"; exit 1; }
 
 build: setup ## the Lambda artifact, build/groupcast.zip, unless it is up to date
-	@$(BIN)/python -m groupcast_deploy.artifact $(ARGS)
+	@$(BIN)/python -m groupcast_deploy.artifact
 
 package: setup ## the artifact and its CloudFormation template
 	$(BIN)/npx --no-install osls package

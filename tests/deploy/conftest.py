@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +28,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 @pytest.fixture(scope="session")
 def project(emulator: Emulator) -> Project:
     """The project as it stands; the artifact that deploying it makes is kept for the next run."""
-    return Project(ROOT / "build" / "rehearsal", emulator)
+    # Two workers that share the tests have one each.
+    return Project(ROOT / "build" / f"rehearsal-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}", emulator)
 
 
 @pytest.fixture(scope="session")

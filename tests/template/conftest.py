@@ -39,9 +39,18 @@ class Template:
 Package = Callable[..., Template]
 
 
+def copy_project(folder: Path, text: str) -> None:
+    """The project with another serverless.yml: osls keeps what it works on in the folder where it runs."""
+    (folder / "serverless.yml").write_text(text)
+    for name in ("src", "build", "node_modules", ".venv", "requirements.lock", "pyproject.toml"):
+        (folder / name).symlink_to(ROOT / name)
+
+
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """Packages a stage with parameters, once each."""
+    project = tmp_path_factory.mktemp("project")
+    copy_project(project, (ROOT / "serverless.yml").read_text())
 
     @cache
     def run(stage: str = "dev", *params: str) -> Template:
@@ -49,7 +58,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
         options = [part for one in params for part in ("--param", one)]
         command = [*OSLS, "package", "--stage", stage, "--package", str(folder), *options]
         done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=PACKAGE_TIMEOUT_S, check=False
+            command, cwd=project, capture_output=True, text=True, timeout=PACKAGE_TIMEOUT_S, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return Template(json.loads(Path(folder, "cloudformation-template-update-stack.json").read_text()))

@@ -12,7 +12,7 @@ import pytest
 
 from groupcast.handlers.outcome import COUNTS
 from tests.conftest import ROOT
-from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template
+from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, copy_project
 
 # Resources that may be `*`, and why.
 STARS = {("xray:PutTraceSegments", "xray:PutTelemetryRecords"): "X-Ray has no resources to name"}
@@ -201,9 +201,7 @@ def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) 
     """`osls package`, and with it `make check`, stops at a key that nobody knows."""
     text = (ROOT / "serverless.yml").read_text()
     assert right in text
-    (tmp_path / "serverless.yml").write_text(text.replace(right, wrong, 1))
-    for name in ("src", "build", "node_modules", ".venv", "requirements.lock", "pyproject.toml"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    copy_project(tmp_path, text.replace(right, wrong, 1))
     done = subprocess.run(
         [*OSLS, "package"],
         cwd=tmp_path,
