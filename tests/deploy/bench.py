@@ -108,7 +108,7 @@ class Bench:
         message_id = str(uuid.uuid4())
         sender = self.connected(group_id)
         assert self.frame(sender, "sendMessage", message="hi", messageId=message_id)
-        # Without a slot it is in no index: the stream's own fan-out must not come across it, and find it gone.
+        # Without a slot it is in no index: the stream's own fan-out must not come across it and find it gone.
         self._update(connection_id, "SET groupId = :value", {"S": group_id})
         return json.dumps(
             {"groupId": group_id, "messageIds": [message_id], "connectionIds": [connection_id], "tries": 0}
