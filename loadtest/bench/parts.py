@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 REGION = "us-east-1"
 MEASUREMENT_TIMEOUT_S = 180
 BATCH_WRITE_ITEMS = 25
+SIGNED_IN_S = 3600
 WRITES_AT_ONCE = 8
 # What signs requests here; nothing checks it.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_REGION": REGION}
@@ -102,6 +104,8 @@ async def fill(service: Service, endpoint: str, group_id: str, ids: list[str]) -
 
     table = service.tables["ConnectionsTable"].name
     at_once = asyncio.Semaphore(WRITES_AT_ONCE)
+    # As on a deployed stage, where members are signed in.
+    authorized_until_s = int(time.time()) + SIGNED_IN_S
 
     async def write(dynamodb: Any, part: list[str]) -> None:
         puts = [
@@ -112,6 +116,7 @@ async def fill(service: Service, endpoint: str, group_id: str, ids: list[str]) -
                         "groupId": {"S": group_id},
                         "slot": {"N": str(slot_of(connection_id))},
                         "sender": {"S": "ann"},
+                        "authorizedUntil": {"N": str(authorized_until_s)},
                     }
                 }
             }
