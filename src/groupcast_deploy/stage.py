@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # As in serverless.yml: they make the name of the stack, and where it is unless --region says otherwise.
 SERVICE = "groupcast"
+# As `make setup` installs it; what is printed with it can be pasted.
+WSCAT = ".venv/bin/node node_modules/.bin/wscat"
 REGION = "us-east-1"
 
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2, "mode": "standard"})

@@ -9,7 +9,7 @@ import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from groupcast_deploy.stage import Stage, StageError, add_region, client, find_stage, one_line
+from groupcast_deploy.stage import WSCAT, Stage, StageError, add_region, client, find_stage, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -77,7 +77,7 @@ def random_password() -> str:
 def wscat_line(stage: Stage, name: str) -> str:
     """The command that connects as this user. It asks for the password: a shell's history keeps none."""
     token = f".venv/bin/groupcast token {shlex.quote(name)} {stage.options}"
-    return f'.venv/bin/node node_modules/.bin/wscat -c "{stage.gateway_url}?token=$({token})"'
+    return f'{WSCAT} -c "{stage.gateway_url}?token=$({token})"'
 
 
 def _run(options: argparse.Namespace) -> int:

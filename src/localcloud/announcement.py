@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from groupcast_deploy.stage import WSCAT
 from localcloud.arguments import DEFAULT_GATEWAY_PORT
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from localcloud.cloud import LocalCloud
     from localcloud.userpool import DemoUser, OpenUserPool
 
-WSCAT = ".venv/bin/node node_modules/.bin/wscat"
 # Who is in the two lines to paste.
 PASTED = ("ann", "bob")
 

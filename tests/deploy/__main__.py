@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 
+from groupcast_deploy.stage import WSCAT
 from tests.deploy.emulator import ROOT, Emulator
 from tests.deploy.project import Project
 
 PORT = 4566
-WSCAT = ".venv/bin/node node_modules/.bin/wscat"
 FOLDER = ROOT / "build" / "emulator"
 
 
