@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from groupcast.fanout.engine import Engine
     from groupcast.fanout.pace import Limits
     from groupcast.fanout.queue import Queue
-    from groupcast.fanout.segment import Segments
+    from groupcast.fanout.retries import Retries
     from groupcast.fanout.service import Fanout
     from groupcast.settings import Settings
     from groupcast.tokens import Verifier
@@ -138,15 +138,15 @@ async def open_fanout(settings: Settings) -> AsyncIterator[Fanout]:
 
 
 @asynccontextmanager
-async def open_segments(settings: Settings) -> AsyncIterator[Segments]:
+async def open_retries(settings: Settings) -> AsyncIterator[Retries]:
     """What finishes the fan-out's leftovers, over the same."""
     from groupcast.fanout.pace import PATIENT  # noqa: PLC0415
-    from groupcast.fanout.segment import Segments  # noqa: PLC0415
+    from groupcast.fanout.retries import Retries  # noqa: PLC0415
     from groupcast.tables.messages import StoredMessages  # noqa: PLC0415
 
     async with _open_posting(settings, replace(PATIENT, window_max=settings.post_window)) as parts:
         messages = StoredMessages(parts.dynamodb, settings.messages_table)
-        yield Segments(
+        yield Retries(
             parts.engine, messages, parts.leftovers, parts.failures, frame_bytes=settings.frame_bytes
         )
 
@@ -207,7 +207,7 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
         yield _Posting(
             Engine(members, poster, limits, random.random),
             dynamodb,
-            Queue(sqs, settings.fanout_queue_url),
+            Queue(sqs, settings.retry_queue_url),
             Queue(sqs, settings.failures_queue_url),
         )
 

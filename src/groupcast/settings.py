@@ -41,7 +41,7 @@ class Settings:
     dynamodb_endpoint: str
     sqs_endpoint: str
     cognito_endpoint: str
-    fanout_queue_url: str
+    retry_queue_url: str
     failures_queue_url: str
     auth: str
     user_pool_id: str
@@ -71,7 +71,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         cognito_endpoint=_service_url(
             environ, COGNITO_OVERRIDE, f"https://cognito-idp.{region}.amazonaws.com"
         ),
-        fanout_queue_url=_text(environ, "FANOUT_QUEUE_URL"),
+        retry_queue_url=_text(environ, "RETRY_QUEUE_URL"),
         failures_queue_url=_text(environ, "FAILURES_QUEUE_URL"),
         auth=_one_of(environ, "AUTH", AUTH_MODES),
         user_pool_id=_text(environ, "USER_POOL_ID"),

@@ -37,7 +37,7 @@ class Entry:
 
     @property
     def back(self) -> bool:
-        """Whether it is in FanoutQueue again."""
+        """Whether it is in RetryQueue again."""
         return self.gone and self.failure.kind.redrivable
 
     @property
@@ -83,7 +83,7 @@ def add_parser(commands: Any) -> None:
     add_region(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--redrive", action="store_true", help="put leftovers back, so that fanoutSegment tries them anew"
+        "--redrive", action="store_true", help="put leftovers back, so that fanoutRetry tries them anew"
     )
     what.add_argument(
         "--discard",

@@ -30,13 +30,13 @@ class Kind:
 GIVEN_UP = Kind(
     "givenUp",
     "leftover given up",
-    "fanoutSegment tried it to the end; when the cause is gone, --redrive has it tried anew",
+    "fanoutRetry tried it to the end; when the cause is gone, --redrive has it tried anew",
     redrivable=True,
 )
 MOVED = Kind(
     "moved",
     "leftover moved here",
-    "fanoutSegment failed with it and SQS moved it; when the cause is gone, --redrive has it tried anew",
+    "fanoutRetry failed with it and SQS moved it; when the cause is gone, --redrive has it tried anew",
     redrivable=True,
 )
 STREAM_BATCH = Kind(
@@ -74,7 +74,7 @@ def classify(body: str) -> Failure:
     """What a message of FanoutFailures is; never raises."""
     leftover = _leftover(body)
     if leftover is not None:
-        return Failure(MOVED, f"not finished by fanoutSegment, tries before: {leftover.tries}", leftover)
+        return Failure(MOVED, f"not finished by fanoutRetry, tries before: {leftover.tries}", leftover)
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:

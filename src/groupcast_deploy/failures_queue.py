@@ -1,4 +1,4 @@
-"""FanoutFailures of a deployed stage: read without taking, and put back into FanoutQueue."""
+"""FanoutFailures of a deployed stage: read without taking, and put back into RetryQueue."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class FailuresQueue:
                 return
 
     def put_back(self, messages: Sequence[tuple[Received, str]]) -> dict[str, str]:
-        """Send each body to FanoutQueue, then delete the message that it is of; ten at most.
+        """Send each body to RetryQueue, then delete the message that it is of; ten at most.
 
         The answer has why a message is still in FanoutFailures, by its id: it was not taken, or not deleted.
         """
@@ -82,7 +82,7 @@ class FailuresQueue:
         for batch in _batches(messages):
             untaken = self._send(batch)
             taken += [message for message, _ in batch if message.message_id not in untaken]
-            trouble |= {one: f"not taken by FanoutQueue: {why}" for one, why in untaken.items()}
+            trouble |= {one: f"not taken by RetryQueue: {why}" for one, why in untaken.items()}
         undeleted = self._delete(taken) if taken else {}
         return trouble | {one: f"put back, but not deleted: {why}" for one, why in undeleted.items()}
 

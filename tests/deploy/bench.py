@@ -97,10 +97,10 @@ class Bench:
         return bool(self.invoke("fanoutMessage", event) == {"batchItemFailures": []})
 
     def finish(self, leftover: str) -> bool:
-        """fanoutSegment on a leftover from the queue; whether it is done with it."""
+        """fanoutRetry on a leftover from the queue; whether it is done with it."""
         event = json.loads((EVENTS / "sqs.json").read_text())
         event["Records"][0]["body"] = leftover
-        return bool(self.invoke("fanoutSegment", event) == {"batchItemFailures": []})
+        return bool(self.invoke("fanoutRetry", event) == {"batchItemFailures": []})
 
     def leftover(self, connection_id: str) -> str:
         """A stored message that a connection is still to get."""

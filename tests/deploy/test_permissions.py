@@ -156,20 +156,20 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_has_expired,
     Grant("fanoutMessage", "sqs:SendMessage", "fanout"): fanning_out,
     Grant("fanoutMessage", "sqs:SendMessage", "fanout-failures"): refusing_what_is_no_message,
-    Grant("fanoutSegment", "dynamodb:BatchGetItem", "messages"): finishing,
-    Grant("fanoutSegment", "dynamodb:BatchGetItem", "connections"): finishing,
-    Grant("fanoutSegment", "execute-api:ManageConnections", GATEWAY_POST): finishing,
-    Grant("fanoutSegment", "dynamodb:BatchWriteItem", "connections"): finishing,
-    Grant("fanoutSegment", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_is_slow,
-    Grant("fanoutSegment", "sqs:SendMessage", "fanout"): putting_back,
-    Grant("fanoutSegment", "sqs:SendMessage", "fanout-failures"): giving_up_what_is_no_leftover,
+    Grant("fanoutRetry", "dynamodb:BatchGetItem", "messages"): finishing,
+    Grant("fanoutRetry", "dynamodb:BatchGetItem", "connections"): finishing,
+    Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_POST): finishing,
+    Grant("fanoutRetry", "dynamodb:BatchWriteItem", "connections"): finishing,
+    Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_is_slow,
+    Grant("fanoutRetry", "sqs:SendMessage", "fanout"): putting_back,
+    Grant("fanoutRetry", "sqs:SendMessage", "fanout-failures"): giving_up_what_is_no_leftover,
 }
 # What is asked for only when API Gateway refuses posts, which the emulator never does by itself.
 REFUSING = {
     Grant("fanoutMessage", "sqs:SendMessage", "fanout"): HTTPStatus.SERVICE_UNAVAILABLE,
-    Grant("fanoutSegment", "sqs:SendMessage", "fanout"): HTTPStatus.SERVICE_UNAVAILABLE,
+    Grant("fanoutRetry", "sqs:SendMessage", "fanout"): HTTPStatus.SERVICE_UNAVAILABLE,
     # One that is always too slow.
-    Grant("fanoutSegment", "execute-api:ManageConnections", GATEWAY_DELETE): HTTPStatus.TOO_MANY_REQUESTS,
+    Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_DELETE): HTTPStatus.TOO_MANY_REQUESTS,
 }
 # The emulator does these itself, asking nobody: Lambda's polling, the functions' logs, X-Ray's daemon.
 NOT_ENFORCED = {

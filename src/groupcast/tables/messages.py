@@ -117,7 +117,7 @@ class Loaded:
 
 
 class StoredMessages:
-    """The Messages table, read as fanoutSegment reads it: many by id, through the signed client."""
+    """The Messages table, read as fanoutRetry reads it: many by id, through the signed client."""
 
     def __init__(self, dynamodb: Calls, table: str) -> None:
         self._dynamodb = dynamodb

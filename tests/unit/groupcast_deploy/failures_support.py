@@ -11,7 +11,7 @@ from typing import Any
 from groupcast.fanout.batch import read_batch
 from groupcast.fanout.leftover import Leftover, to_body
 from groupcast.fanout.queue import failure_message
-from groupcast.fanout.segment import TRIES_MAX
+from groupcast.fanout.retries import TRIES_MAX
 from localcloud.streams.batching import Batch
 from localcloud.streams.destination import Destination
 from localcloud.streams.discards import RETRIES_EXHAUSTED, Discard

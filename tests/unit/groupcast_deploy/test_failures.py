@@ -59,7 +59,7 @@ def stage(account: Account) -> Deployed:
         logical_id: account.sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
         for logical_id, queue in service.queues.items()
     }
-    return Deployed(account.sqs, name, urls["FanoutQueue"], urls["FanoutFailures"])
+    return Deployed(account.sqs, name, urls["RetryQueue"], urls["FanoutFailures"])
 
 
 @pytest.fixture(autouse=True)

@@ -63,15 +63,15 @@ def test_tables_queues_and_the_stream(unit_service: Service) -> None:
 
 def test_the_queue_of_leftovers_and_its_function(unit_service: Service) -> None:
     """The mapping, and where the queue puts what nobody gets done."""
-    queue = unit_service.queues["FanoutQueue"]
+    queue = unit_service.queues["RetryQueue"]
     assert queue.attributes == {"VisibilityTimeout": "180"}
     assert queue.redrive == Redrive("FanoutFailures", 5)
     assert unit_service.queues["FanoutFailures"].redrive is None
     assert unit_service.queue_mappings == (
-        QueueMapping("fanoutSegment", "FanoutQueue", batch_size=10, window_s=0, report_item_failures=True),
+        QueueMapping("fanoutRetry", "RetryQueue", batch_size=10, window_s=0, report_item_failures=True),
     )
     environment = unit_service.functions["fanoutMessage"].environment
-    assert environment["FANOUT_QUEUE_URL"].endswith("/groupcast-unit-fanout")
+    assert environment["RETRY_QUEUE_URL"].endswith("/groupcast-unit-retry")
 
 
 def test_the_user_pool_and_its_client(unit_service: Service) -> None:
@@ -213,7 +213,7 @@ def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
         ("          batchSize: 10\n", "          batchSize: 11\n", "sqs: batchSize must be 1 to 10, not 11"),
         ("maximumBatchingWindow: 0", "maximumBatchingWindow: x", "maximumBatchingWindow must be 0 to 300"),
         (
-            "!GetAtt FanoutQueue.Arn\n          batch",
+            "!GetAtt RetryQueue.Arn\n          batch",
             "!GetAtt GroupsTable.Arn\n          batch",
             "is no queue",
         ),
@@ -222,7 +222,7 @@ def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
             "functionResponseType: ReportItemFailures",
             "functionResponseType can be ReportBatchItemFailures",
         ),
-        ("VisibilityTimeout: 180", "VisibilityTimeout: 20", "must be at least fanoutSegment's timeout"),
+        ("VisibilityTimeout: 180", "VisibilityTimeout: 20", "must be at least fanoutRetry's timeout"),
         ("maxReceiveCount: 5", "maxReceivedCount: 5", "did you mean maxReceiveCount"),
         ("maxReceiveCount: 5", "maxReceiveCount: 0", "maxReceiveCount must be 1 to 1000"),
         ("deadLetterTargetArn: !GetAtt FanoutFailures.Arn", "deadLetterTargetArn: x", "must be !GetAtt"),

@@ -1,4 +1,4 @@
-"""One invocation of fanoutSegment: what others left over is finished, or goes back into the queue."""
+"""One invocation of fanoutRetry: what others left over is finished, or goes back into the queue."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRIES_MAX = 8
 DELAY_MAX_S = 60
 
 
-class Segments:
+class Retries:
     """Delivers leftovers, each to exactly the connections that it names."""
 
     def __init__(
@@ -44,21 +44,21 @@ class Segments:
         owe be put into a queue.
         """
         bounds = times(asyncio.get_running_loop().time(), remaining_s)
-        segments, sorted_out = _read(records)
+        retries, sorted_out = _read(records)
         loaded = await self._messages.load(
-            {one for segment in segments for one in segment.leftover.message_ids}, bounds.stop_at
+            {one for retry in retries for one in retry.leftover.message_ids}, bounds.stop_at
         )
-        readable, unreadable = _by_readability(segments, loaded)
-        batches = [batch for segment in readable if (batch := self._batch(segment, loaded)) is not None]
+        readable, unreadable = _by_readability(retries, loaded)
+        batches = [batch for retry in readable if (batch := self._batch(retry, loaded)) is not None]
         report = await self._engine.deliver(batches, bounds.stop_at)
-        for segment in (*unreadable, *_left_over(readable, report)):
-            sorted_out.add(segment)
+        for retry in (*unreadable, *_left_over(readable, report)):
+            sorted_out.add(retry)
         untaken = await self._put(sorted_out, bounds.give_up_at)
         return Result(report, tuple(sorted_out.rejected), tuple(dict.fromkeys(untaken)))
 
-    def _batch(self, segment: _Segment, loaded: Loaded) -> GroupBatch | None:
+    def _batch(self, retry: _Retry, loaded: Loaded) -> GroupBatch | None:
         """What there is to deliver: a message that has expired, and is nobody's any more, is left out."""
-        leftover = segment.leftover
+        leftover = retry.leftover
         found = [loaded.messages[one] for one in leftover.message_ids if one in loaded.messages]
         messages = sorted(
             (message for message in found if message.group_id == leftover.group_id),
@@ -70,7 +70,7 @@ class Segments:
             leftover.group_id,
             tuple(pack(leftover.group_id, messages, self._frame_bytes)),
             len(messages),
-            segment.item_identifier,
+            retry.item_identifier,
             leftover.connection_ids,
         )
 
@@ -84,7 +84,7 @@ class Segments:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class _Retry:
     """A leftover, and the queue's id of the message that it came in."""
 
     item_identifier: str
@@ -99,15 +99,15 @@ class _SortedOut:
         self.failed: list[tuple[str, Outgoing]] = []
         self.rejected: list[Rejected] = []
 
-    def add(self, segment: _Segment) -> None:
-        """Put a segment that was tried back, or give it up."""
-        leftover = replace(segment.leftover, tries=segment.leftover.tries + 1)
+    def add(self, retry: _Retry) -> None:
+        """Put a retry that was tried back, or give it up."""
+        leftover = replace(retry.leftover, tries=retry.leftover.tries + 1)
         body = to_body(leftover)
         if leftover.tries < TRIES_MAX:
             delay_s = min(2 ** (leftover.tries - 1), DELAY_MAX_S)
-            self.back.append((segment.item_identifier, Outgoing(body, delay_s)))
+            self.back.append((retry.item_identifier, Outgoing(body, delay_s)))
         else:
-            self.reject(segment.item_identifier, f"not delivered in {TRIES_MAX} tries", body)
+            self.reject(retry.item_identifier, f"not delivered in {TRIES_MAX} tries", body)
 
     def reject(self, item_identifier: str, reason: str, body: str) -> None:
         message = failure_message(reason, item_identifier, {"body": body})
@@ -115,35 +115,33 @@ class _SortedOut:
         self.rejected.append(Rejected(item_identifier, reason))
 
 
-def _read(records: Iterable[Mapping[str, Any]]) -> tuple[list[_Segment], _SortedOut]:
-    segments, sorted_out = [], _SortedOut()
+def _read(records: Iterable[Mapping[str, Any]]) -> tuple[list[_Retry], _SortedOut]:
+    retries, sorted_out = [], _SortedOut()
     for record in records:
         try:
-            segments.append(_Segment(record["messageId"], from_body(record["body"])))
+            retries.append(_Retry(record["messageId"], from_body(record["body"])))
         except ValueError as error:
             sorted_out.reject(record["messageId"], f"{type(error).__name__}: {error}", record["body"])
-    return segments, sorted_out
+    return retries, sorted_out
 
 
-def _by_readability(segments: Iterable[_Segment], loaded: Loaded) -> tuple[list[_Segment], list[_Segment]]:
-    """Segments whose messages are known, there or not, and those of which one could not be read."""
-    readable: list[_Segment] = []
-    unreadable: list[_Segment] = []
-    for segment in segments:
-        unread = not loaded.unread.isdisjoint(segment.leftover.message_ids)
-        (unreadable if unread else readable).append(segment)
+def _by_readability(retries: Iterable[_Retry], loaded: Loaded) -> tuple[list[_Retry], list[_Retry]]:
+    """Retries whose messages are known, there or not, and those of which one could not be read."""
+    readable: list[_Retry] = []
+    unreadable: list[_Retry] = []
+    for retry in retries:
+        unread = not loaded.unread.isdisjoint(retry.leftover.message_ids)
+        (unreadable if unread else readable).append(retry)
     return readable, unreadable
 
 
-def _left_over(segments: Iterable[_Segment], report: Report) -> list[_Segment]:
-    """What the engine did not get done of each segment, with the tries that this one had before."""
-    by_identifier = {segment.item_identifier: segment for segment in segments}
-    found: list[_Segment] = []
+def _left_over(retries: Iterable[_Retry], report: Report) -> list[_Retry]:
+    """What the engine did not get done of each retry, with the tries that this one had before."""
+    by_identifier = {retry.item_identifier: retry for retry in retries}
+    found: list[_Retry] = []
     for group in report.groups:
-        segment = by_identifier[group.item_identifier]
+        retry = by_identifier[group.item_identifier]
         # Unread: the time was over before its turn came.
-        left = (segment.leftover,) if group.unread else group.leftovers
-        found += [
-            _Segment(segment.item_identifier, replace(one, tries=segment.leftover.tries)) for one in left
-        ]
+        left = (retry.leftover,) if group.unread else group.leftovers
+        found += [_Retry(retry.item_identifier, replace(one, tries=retry.leftover.tries)) for one in left]
     return found

@@ -1,4 +1,4 @@
-"""One invocation of fanoutSegment: what it delivers, what goes back, what is given up."""
+"""One invocation of fanoutRetry: what it delivers, what goes back, what is given up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from groupcast.fanout.leftover import Leftover, from_body, to_body
 from groupcast.fanout.pace import PATIENT
 from groupcast.fanout.queue import Queue
 from groupcast.fanout.result import STOP_MARGIN_S
-from groupcast.fanout.segment import DELAY_MAX_S, TRIES_MAX, Segments
+from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX, Retries
 from groupcast.tables.messages import GET_BATCH, StoredMessages
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,
@@ -58,14 +58,14 @@ class World:
         self.limits = replace(LATE, grace_s=0.0)
 
     async def deliver(self, records: list[dict[str, Any]], remaining_s: float = REMAINING_S) -> Any:
-        segments = Segments(
+        retries = Retries(
             engine(self.members, self.poster, self.limits),
             StoredMessages(self.messages, "messages"),
             Queue(self.sqs, LEFTOVERS),
             Queue(self.sqs, FAILURES),
             frame_bytes=32_768,
         )
-        return await segments.deliver(records, remaining_s)
+        return await retries.deliver(records, remaining_s)
 
     def received(self, connection_id: str) -> list[int]:
         frames = (orjson.loads(data) for data in self.poster.received.get(connection_id, ()))
