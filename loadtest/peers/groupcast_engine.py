@@ -12,10 +12,13 @@ from groupcast.aws.management import ManagementClient
 from groupcast.fanout.batch import Frame, GroupBatch
 from groupcast.fanout.engine import Engine
 from groupcast.fanout.pace import Limits
+from groupcast.tables.members import Page
 from loadtest.peers.run import REGION, Stopwatch, job_from_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
+
+    from groupcast.slots import SlotRange
 
 PAGE_SIZE = 1000
 STOP_AFTER_S = 300.0
@@ -27,15 +30,13 @@ class ListedMembers:
     def __init__(self, ids: list[str]) -> None:
         self.ids = ids
 
-    async def pages(self, _group_id: str) -> AsyncGenerator[list[str], None]:
+    async def pages(self, _group_id: str, _slots: SlotRange) -> AsyncGenerator[Page, None]:
         for start in range(0, len(self.ids), PAGE_SIZE):
-            yield self.ids[start : start + PAGE_SIZE]
+            end = start + PAGE_SIZE
+            yield Page(self.ids[start:end], [], end, is_last=end >= len(self.ids))
 
-    async def listed(self, _group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[list[str], None]:
-        yield list(connection_ids)
-
-    def take_expired(self) -> list[str]:
-        return []
+    async def listed(self, _group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        yield Page(list(connection_ids), [], len(connection_ids), is_last=True)
 
     def discard(self, connection_id: str) -> None:
         pass
@@ -52,7 +53,7 @@ async def run() -> None:
     limits = Limits(window_start=job.window, window_max=job.window)
     members = ListedMembers(job.ids[: job.window])
     engine = Engine(members, poster, limits, lambda: 0.5)
-    batch = GroupBatch("group1", (Frame(job.data, ("message1",), 0),), 1, "1")
+    batch = GroupBatch("group1", (Frame(job.data, ("message1",), 0),), 1, ("1",))
     loop = asyncio.get_running_loop()
     await engine.deliver([batch], loop.time() + STOP_AFTER_S)
     members.ids = job.ids

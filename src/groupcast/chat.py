@@ -11,16 +11,19 @@ from groupcast.errors import ChatError, Code, TokenError
 from groupcast.model import Message, iso_ms, uuid7
 from groupcast.ratelimit import US_PER_MS
 from groupcast.tables.connections import GONE
+from groupcast.tables.groups import BUSY_MS, QUIET_MS
+from groupcast.tables.items import StoredMessage
 from groupcast.tables.messages import AlreadyStoredError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from groupcast.auth import Principal
+    from groupcast.fanout.express import Express
     from groupcast.model import Head, Member
     from groupcast.ratelimit import Bucket
     from groupcast.tables.connections import Connections
-    from groupcast.tables.groups import Groups
+    from groupcast.tables.groups import Groups, Numbered
     from groupcast.tables.messages import Messages, Page
 
 # sendMessage's timeout in serverless.yml: a number taken longer ago without a message never gets one.
@@ -33,10 +36,10 @@ Frame = dict[str, Any]
 class Chat:
     """What a frame does, and the frame it is answered with.
 
-    `signs_in` says that a connection without a token's end is one from before that was asked for;
-    `bucket` limits what one connection sends, `verify` tells whose a token is (TokenError: nobody's),
-    `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every method raises ChatError
-    for what the client may not do.
+    `express` offers messages to the fan-out (None: all go through the stream). `signs_in` says that a
+    connection without a token's end is one from before that was asked for; `bucket` limits what one
+    connection sends, `verify` tells whose a token is (TokenError: nobody's), `now_ms` gives milliseconds
+    since 1970, `random` that many random bytes. Every method raises ChatError for what the client may not do.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Chat:
         messages: Messages,
         groups: Groups,
         *,
+        express: Express | None,
         signs_in: bool,
         bucket: Bucket,
         verify: Callable[[str], Awaitable[Principal]],
@@ -55,6 +59,7 @@ class Chat:
         self._connections = connections
         self._messages = messages
         self._groups = groups
+        self._express = express
         self._signs_in = signs_in
         self._bucket = bucket
         self._verify = verify
@@ -161,21 +166,35 @@ class Chat:
 
     async def _store(self, wanted: protocol.Send, group_id: str, sender: str) -> Message:
         now_ms = self._now_ms()
+        numbered = await self._groups.next_seq(group_id, now_ms)
         message = Message(
             message_id=wanted.message_id or uuid7(now_ms, self._random(10)),
             group_id=group_id,
-            seq=await self._groups.next_seq(group_id, now_ms),
+            seq=numbered.seq,
             sender=sender,
             text=wanted.text,
             created_at=iso_ms(now_ms),
         )
+        express = self._express if now_ms >= numbered.busy_until_ms else None
+        if express is not None and not express.is_open:
+            express = None
+        stored = StoredMessage(message, numbered.audience, express=express is not None)
         expires_at_s = now_ms // 1000 + self._retention_s if self._retention_s else None
         try:
-            await self._messages.put(message, expires_at_s)
+            await asyncio.gather(
+                self._messages.put(stored, expires_at_s), self._stay_busy(group_id, numbered, now_ms)
+            )
         except AlreadyStoredError as race:
             # Two tries of one send ran side by side; the number taken here stays a hole, which clients skip.
             return race.stored
+        if express is not None:
+            await express.offer(stored)
         return message
+
+    async def _stay_busy(self, group_id: str, numbered: Numbered, now_ms: int) -> None:
+        """Keep a busy group's next messages behind this one, which goes through the stream."""
+        if now_ms < numbered.busy_until_ms < now_ms + QUIET_MS:
+            await self._groups.keep_busy(group_id, now_ms + BUSY_MS)
 
 
 def covers(page: Page, since: int, head: Head, now_ms: int) -> bool:

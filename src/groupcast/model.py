@@ -36,6 +36,14 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Audience:
+    """How many members a group had when it was last served (0: not known), and how many lanes serve it."""
+
+    members: int = 0
+    lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """How far a group's numbering has come, and when it last moved (milliseconds since 1970)."""
 

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
     from groupcast.auth import Principal
     from groupcast.aws.calls import Calls
+    from groupcast.aws.credentials import CredentialsProvider
+    from groupcast.aws.json_api import Service
     from groupcast.chat import Chat
     from groupcast.errors import GroupcastError
+    from groupcast.fanout.budget import Budget
     from groupcast.fanout.engine import Engine
+    from groupcast.fanout.express import Express
     from groupcast.fanout.pace import Limits
     from groupcast.fanout.queue import Queue
     from groupcast.fanout.retries import Retries
@@ -41,8 +45,10 @@ DYNAMODB_READ_TIMEOUT_S = 3
 DYNAMODB_ATTEMPTS = 3
 # Pages of several groups, and removals beside them.
 FANOUT_TABLE_CONNECTIONS = 16
-# The queue of leftovers and that of failures.
-QUEUE_CONNECTIONS = 2
+# Offers, leftovers of several groups, failures.
+QUEUE_CONNECTIONS = 4
+# A function that serves a frame at a time.
+OFFER_CONNECTIONS = 1
 # A post without an answer by then is repeated or handed on; the function's time leaves room for one.
 POST_CONNECT_S = 2.0
 POST_RESPONSE_S = 4.0
@@ -95,11 +101,15 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
         read_timeout=DYNAMODB_READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": DYNAMODB_ATTEMPTS},
     )
-    async with aioboto3.Session().client("dynamodb", config=config) as dynamodb:
+    async with (
+        AsyncExitStack() as stack,
+        aioboto3.Session().client("dynamodb", config=config) as dynamodb,
+    ):
         yield Chat(
             Connections(dynamodb, settings.connections_table),
             Messages(dynamodb, settings.messages_table),
             Groups(dynamodb, settings.groups_table),
+            express=_express(settings, stack),
             signs_in=settings.auth != "none",
             bucket=Bucket(settings.messages_per_second, settings.message_burst),
             verify=_verifying(settings),
@@ -130,11 +140,30 @@ def _verifying(settings: Settings) -> Callable[[str], Awaitable[Principal]]:
 @asynccontextmanager
 async def open_fanout(settings: Settings) -> AsyncIterator[Fanout]:
     """The fan-out over the real tables, connections and queues."""
+    from groupcast.fanout.lanes import LaneDelivery, LaneQueues  # noqa: PLC0415
     from groupcast.fanout.pace import Limits  # noqa: PLC0415
+    from groupcast.fanout.queue import Queue, Received  # noqa: PLC0415
     from groupcast.fanout.service import Fanout  # noqa: PLC0415
+    from groupcast.fanout.stream import StreamDelivery, StreamOffers  # noqa: PLC0415
+    from groupcast.tables.groups import ServedGroups  # noqa: PLC0415
 
     async with _open_posting(settings, Limits(window_max=settings.post_window)) as parts:
-        yield Fanout(parts.engine, parts.leftovers, parts.failures, frame_bytes=settings.frame_bytes)
+        lanes = LaneDelivery(
+            parts.engine,
+            LaneQueues(Received(parts.sqs, settings.delivery_queue_url), parts.retries, parts.failures),
+            ServedGroups(parts.dynamodb, settings.groups_table),
+            frame_bytes=settings.frame_bytes,
+            members_per_lane=settings.members_per_lane,
+            now_ms=now_ms,
+        )
+        stream: StreamOffers | StreamDelivery
+        if settings.delivery == "lanes":
+            stream = StreamOffers(Queue(parts.sqs, settings.delivery_queue_url), parts.failures)
+        else:
+            stream = StreamDelivery(
+                parts.engine, parts.retries, parts.failures, frame_bytes=settings.frame_bytes
+            )
+        yield Fanout(stream, lanes)
 
 
 @asynccontextmanager
@@ -146,23 +175,22 @@ async def open_retries(settings: Settings) -> AsyncIterator[Retries]:
 
     async with _open_posting(settings, replace(PATIENT, window_max=settings.post_window)) as parts:
         messages = StoredMessages(parts.dynamodb, settings.messages_table)
-        yield Retries(
-            parts.engine, messages, parts.leftovers, parts.failures, frame_bytes=settings.frame_bytes
-        )
+        yield Retries(parts.engine, messages, parts.retries, parts.failures, frame_bytes=settings.frame_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class _Posting:
     engine: Engine
     dynamodb: Calls
-    leftovers: Queue
+    sqs: Calls
+    retries: Queue
     failures: Queue
 
 
 @asynccontextmanager
 async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Posting]:
     from groupcast.aws.credentials import CredentialsProvider  # noqa: PLC0415
-    from groupcast.aws.json_api import DYNAMODB, SQS, JsonApi  # noqa: PLC0415
+    from groupcast.aws.json_api import DYNAMODB, SQS  # noqa: PLC0415
     from groupcast.aws.management import ManagementClient  # noqa: PLC0415
     from groupcast.aws.pool import Timeouts  # noqa: PLC0415
     from groupcast.fanout.engine import Engine  # noqa: PLC0415
@@ -170,29 +198,14 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
     from groupcast.tables.members import MembersTable  # noqa: PLC0415
 
     credentials = CredentialsProvider()
-    region = settings.region
     async with AsyncExitStack() as stack:
-        dynamodb = JsonApi(
-            DYNAMODB,
-            settings.dynamodb_endpoint,
-            region,
-            credentials,
-            max_connections=FANOUT_TABLE_CONNECTIONS,
-            on_failure=_log_failure,
+        dynamodb = _json_api(
+            stack, DYNAMODB, settings.dynamodb_endpoint, settings, credentials, FANOUT_TABLE_CONNECTIONS
         )
-        stack.push_async_callback(dynamodb.close)
-        sqs = JsonApi(
-            SQS,
-            settings.sqs_endpoint,
-            region,
-            credentials,
-            max_connections=QUEUE_CONNECTIONS,
-            on_failure=_log_failure,
-        )
-        stack.push_async_callback(sqs.close)
+        sqs = _json_api(stack, SQS, settings.sqs_endpoint, settings, credentials, QUEUE_CONNECTIONS)
         poster = ManagementClient(
             settings.management_endpoint,
-            region,
+            settings.region,
             credentials,
             max_connections=settings.post_window,
             timeouts=Timeouts(connect_s=POST_CONNECT_S, response_s=POST_RESPONSE_S, total_s=POST_TOTAL_S),
@@ -205,16 +218,76 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
             signs_in=settings.auth != "none",
         )
         yield _Posting(
-            Engine(members, poster, limits, random.random),
+            Engine(members, poster, limits, random.random, _budget(settings, dynamodb)),
             dynamodb,
+            sqs,
             Queue(sqs, settings.retry_queue_url),
             Queue(sqs, settings.failures_queue_url),
         )
 
 
+def _json_api(
+    stack: AsyncExitStack,
+    service: Service,
+    endpoint: str,
+    settings: Settings,
+    credentials: CredentialsProvider,
+    max_connections: int,
+) -> Calls:
+    from groupcast.aws.json_api import JsonApi  # noqa: PLC0415
+
+    api = JsonApi(
+        service,
+        endpoint,
+        settings.region,
+        credentials,
+        max_connections=max_connections,
+        on_failure=_log_failure,
+    )
+    stack.push_async_callback(api.close)
+    return api
+
+
+def _budget(settings: Settings, dynamodb: Calls) -> Budget | None:
+    from groupcast.fanout.budget import Rate, SharedBudget  # noqa: PLC0415
+    from groupcast.tables.quotas import QuotasTable  # noqa: PLC0415
+
+    if settings.posts_per_second == 0:
+        return None
+    return SharedBudget(
+        Rate(settings.posts_per_second, settings.post_burst),
+        QuotasTable(dynamodb, settings.quotas_table),
+        now_us=lambda: time.time_ns() // 1000,
+        loop_time=time.monotonic,
+    )
+
+
+def _express(settings: Settings, stack: AsyncExitStack) -> Express | None:
+    from groupcast.aws.credentials import CredentialsProvider  # noqa: PLC0415
+    from groupcast.aws.json_api import SQS  # noqa: PLC0415
+    from groupcast.fanout.express import Express  # noqa: PLC0415
+    from groupcast.fanout.queue import Queue  # noqa: PLC0415
+
+    if settings.delivery != "lanes":
+        return None
+    sqs = _json_api(stack, SQS, settings.sqs_endpoint, settings, CredentialsProvider(), OFFER_CONNECTIONS)
+    return Express(
+        Queue(sqs, settings.delivery_queue_url), loop_time=time.monotonic, on_failure=_count_failed_offer
+    )
+
+
 def now_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def _count_failed_offer(message_id: str) -> None:
+    from aws_lambda_powertools.logging import Logger  # noqa: PLC0415
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric  # noqa: PLC0415
+
+    Logger().warning("offer left to the stream", extra={"message_id": message_id})
+    with single_metric(name="express_failed", unit=MetricUnit.Count, value=1):
+        pass
 
 
 def _log_failure(operation: str, error: GroupcastError) -> None:

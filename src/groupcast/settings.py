@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 AUTH_MODES = ("none", "cognito")
 TOKEN_USES = ("any", "access", "id")
+DELIVERIES = ("lanes", "stream")
 # Where localcloud or an emulator serves them: the variables that AWS's own SDKs read.
 MANAGEMENT_OVERRIDE = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
 DYNAMODB_OVERRIDE = "AWS_ENDPOINT_URL_DYNAMODB"
@@ -24,6 +25,8 @@ MAX_PAGE_SIZE = 10_000
 MAX_RETENTION_DAYS = 3_650
 MAX_MESSAGES_PER_SECOND = 1_000
 MAX_MESSAGE_BURST = 10_000
+MAX_POSTS_PER_SECOND = 10_000_000
+MAX_MEMBERS_PER_LANE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,20 @@ class Settings:
     """`retention_days` 0 keeps messages for ever; endpoints are URLs without a trailing slash.
 
     `frame_bytes` is what messages that travel together stay within; 0 sends each by itself.
+    `posts_per_second` 0 is no budget, and `post_burst` is what it allows at once after a pause.
     """
 
     region: str
     connections_table: str
     messages_table: str
     groups_table: str
+    quotas_table: str
     management_endpoint: str
     dynamodb_endpoint: str
     sqs_endpoint: str
     cognito_endpoint: str
+    delivery: str
+    delivery_queue_url: str
     retry_queue_url: str
     failures_queue_url: str
     auth: str
@@ -53,6 +60,9 @@ class Settings:
     members_page_size: int
     post_window: int
     frame_bytes: int
+    posts_per_second: int
+    post_burst: int
+    members_per_lane: int
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -63,6 +73,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         connections_table=_text(environ, "CONNECTIONS_TABLE"),
         messages_table=_text(environ, "MESSAGES_TABLE"),
         groups_table=_text(environ, "GROUPS_TABLE"),
+        quotas_table=_text(environ, "QUOTAS_TABLE"),
         management_endpoint=_url(environ, MANAGEMENT_OVERRIDE, _text(environ, "MANAGEMENT_ENDPOINT")),
         dynamodb_endpoint=_service_url(
             environ, DYNAMODB_OVERRIDE, f"https://dynamodb.{region}.amazonaws.com"
@@ -71,6 +82,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         cognito_endpoint=_service_url(
             environ, COGNITO_OVERRIDE, f"https://cognito-idp.{region}.amazonaws.com"
         ),
+        delivery=_one_of(environ, "DELIVERY", DELIVERIES),
+        delivery_queue_url=_text(environ, "DELIVERY_QUEUE_URL"),
         retry_queue_url=_text(environ, "RETRY_QUEUE_URL"),
         failures_queue_url=_text(environ, "FAILURES_QUEUE_URL"),
         auth=_one_of(environ, "AUTH", AUTH_MODES),
@@ -83,6 +96,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         members_page_size=_whole(environ, "MEMBERS_PAGE_SIZE", 1, MAX_PAGE_SIZE),
         post_window=_whole(environ, "POST_WINDOW", 1, MAX_POST_WINDOW),
         frame_bytes=_whole(environ, "FRAME_BYTES", 0, MAX_FRAME_BYTES),
+        posts_per_second=_whole(environ, "POSTS_PER_SECOND", 0, MAX_POSTS_PER_SECOND),
+        post_burst=_whole(environ, "POST_BURST", 1, MAX_POSTS_PER_SECOND),
+        members_per_lane=_whole(environ, "MEMBERS_PER_LANE", 1, MAX_MEMBERS_PER_LANE),
     )
 
 

@@ -33,6 +33,8 @@ RETRY_CAP_S = 1.0
 MAX_BODY_BYTES = 8 * 1024 * 1024
 TIMEOUTS = Timeouts(connect_s=2.0, response_s=5.0, total_s=8.0)
 
+CONDITION_FAILED = "ConditionalCheckFailedException"
+
 _OK = 200
 _FIRST_SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
@@ -96,7 +98,9 @@ class JsonApi:
         try:
             return await self._tried(operation, orjson.dumps(payload))
         except GroupcastError as error:
-            self._on_failure(operation, error)
+            # A condition that does not hold is an answer.
+            if not (isinstance(error, ServiceError) and error.code == CONDITION_FAILED):
+                self._on_failure(operation, error)
             raise
 
     async def close(self) -> None:

@@ -9,7 +9,8 @@ import orjson
 
 from groupcast.model import epoch_ms_of
 from groupcast.protocol import MAX_FRAME_BYTES, message_value
-from groupcast.tables.items import message_of
+from groupcast.slots import ALL_SLOTS, SlotRange
+from groupcast.tables.items import StoredMessage, stored_message_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,20 +35,23 @@ class Frame:
 class GroupBatch:
     """One group's messages of a batch, in order of `seq`.
 
-    `item_identifier` is what Lambda would be told to have them again: in the stream the lowest sequence
-    number among them, in a queue the message's id. `connection_ids` None stands for everyone in the group.
+    `item_identifiers` name them to Lambda if they must come again: the lowest sequence number among them in
+    the stream, message ids in a queue. They are for `connection_ids`, or for the group's members in `slots`.
+    `members` is how many the group had at its last pass, 0 where that is not known.
     """
 
     group_id: str
     frames: tuple[Frame, ...]
     messages: int
-    item_identifier: str
+    item_identifiers: tuple[str, ...]
     connection_ids: tuple[str, ...] | None = None
+    slots: SlotRange = ALL_SLOTS
+    members: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A record that is no message, and why."""
+    """A malformed record and the reason."""
 
     record: Mapping[str, Any]
     reason: str
@@ -57,25 +61,48 @@ class Malformed:
         return sequence_number(self.record)
 
 
-def read_batch(
-    records: Iterable[Mapping[str, Any]], frame_bytes: int
-) -> tuple[list[GroupBatch], list[Malformed]]:
-    """Group a batch of a DynamoDB stream. Only inserts count; a record that came twice is taken once.
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """A message as the stream has it, with the record's sequence number."""
 
-    `frame_bytes` is what a frame of several messages stays within; 0 gives each message its own.
+    stored: StoredMessage
+    sequence_number: str
+
+    @property
+    def message(self) -> Message:
+        return self.stored.message
+
+
+def read_stream(
+    records: Iterable[Mapping[str, Any]],
+) -> tuple[dict[str, list[StreamRecord]], list[Malformed]]:
+    """A batch of a DynamoDB stream: each group's messages by `seq`, and the malformed records.
+
+    Only inserts count; a record that came twice is taken once.
     """
-    groups: dict[str, dict[int, tuple[Message, str]]] = {}
+    groups: dict[str, dict[int, StreamRecord]] = {}
     malformed = []
     for record in records:
         if record.get("eventName") != "INSERT":
             continue
         try:
-            message = _readable(record["dynamodb"]["NewImage"])
+            stored = stored_message_of(record["dynamodb"]["NewImage"])
+            message = readable(stored.message)
         except (ValueError, KeyError, TypeError) as error:
             malformed.append(Malformed(record, f"{type(error).__name__}: {error}"))
             continue
-        groups.setdefault(message.group_id, {})[message.seq] = (message, sequence_number(record))
-    return [_group_batch(group_id, by_seq, frame_bytes) for group_id, by_seq in groups.items()], malformed
+        groups.setdefault(message.group_id, {})[message.seq] = StreamRecord(stored, sequence_number(record))
+    in_order = {group_id: [by_seq[seq] for seq in sorted(by_seq)] for group_id, by_seq in groups.items()}
+    return in_order, malformed
+
+
+def stream_batch(group_id: str, records: Sequence[StreamRecord], frame_bytes: int) -> GroupBatch:
+    """A group's records of the stream as what the engine delivers; there is at least one."""
+    first = lowest(record.sequence_number for record in records)
+    assert first is not None
+    messages = [record.message for record in records]
+    frames = tuple(pack(group_id, messages, frame_bytes))
+    return GroupBatch(group_id, frames, len(messages), (first,), members=records[-1].stored.audience.members)
 
 
 def sequence_number(record: Mapping[str, Any]) -> str:
@@ -86,6 +113,14 @@ def sequence_number(record: Mapping[str, Any]) -> str:
 def lowest(sequence_numbers: Iterable[str]) -> str | None:
     """The earliest in the stream: they are decimal numbers of any length."""
     return min(sequence_numbers, key=int, default=None)
+
+
+def readable(message: Message) -> Message:
+    """The message, if its date can be read and a frame can hold it. ValueError otherwise."""
+    epoch_ms_of(message.created_at)
+    if len(_head(message.group_id)) + len(_encoded(message)) + len(_TAIL) > MAX_FRAME_BYTES:
+        raise ValueError("longer than a frame may be")
+    return message
 
 
 def pack(group_id: str, messages: Sequence[Message], frame_bytes: int) -> list[Frame]:
@@ -123,19 +158,3 @@ def _head(group_id: str) -> bytes:
 
 def _encoded(message: Message) -> bytes:
     return orjson.dumps(message_value(message))
-
-
-def _readable(image: Mapping[str, Any]) -> Message:
-    message = message_of(image)
-    # Here, so that a date nobody can read is found with the rest.
-    epoch_ms_of(message.created_at)
-    if len(_head(message.group_id)) + len(_encoded(message)) + len(_TAIL) > MAX_FRAME_BYTES:
-        raise ValueError("longer than a frame may be")
-    return message
-
-
-def _group_batch(group_id: str, by_seq: Mapping[int, tuple[Message, str]], frame_bytes: int) -> GroupBatch:
-    messages = [by_seq[seq][0] for seq in sorted(by_seq)]
-    first = lowest(number for _, number in by_seq.values())
-    assert first is not None
-    return GroupBatch(group_id, tuple(pack(group_id, messages, frame_bytes)), len(messages), first)

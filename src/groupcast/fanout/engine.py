@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from groupcast.fanout.budget import Unlimited
 from groupcast.fanout.closing import close_all
 from groupcast.fanout.pace import Limits, Pace
-from groupcast.fanout.run import Run
+from groupcast.fanout.run import Done, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from groupcast.fanout.batch import GroupBatch
+    from groupcast.fanout.budget import Budget
     from groupcast.fanout.ports import Members, Poster
-    from groupcast.fanout.report import Report
+    from groupcast.fanout.report import GroupReport, Report
 
 # The next batch of the shard waits meanwhile; whoever is left is found again with the group's next message.
 CLOSING_S = 0.5
@@ -26,30 +28,41 @@ FLUSH_S = 7.0
 class Engine:
     """Delivers batches of frames to groups. One call of `deliver` at a time."""
 
-    def __init__(self, members: Members, poster: Poster, limits: Limits, random: Callable[[], float]) -> None:
-        self._members = members
-        self._poster = poster
-        self._limits = limits
-        self._random = random
-        # Kept from one invocation to the next: what it has learnt of the account holds on.
-        self._pace = Pace(limits)
+    def __init__(
+        self,
+        members: Members,
+        poster: Poster,
+        limits: Limits,
+        random: Callable[[], float],
+        budget: Budget | None = None,
+    ) -> None:
+        # The pace is kept from one invocation to the next: what it has learnt of the account holds on.
+        self._world = World(poster, members, Pace(limits), budget or Unlimited(), limits, random)
 
-    async def deliver(self, groups: Sequence[GroupBatch], stop_at: float) -> Report:
+    async def deliver(
+        self, groups: Sequence[GroupBatch], stop_at: float, on_done: Done | None = None
+    ) -> Report:
         """Post every frame to every member and return what became of each.
 
         `stop_at` is a loop time in seconds: after it nothing new is sent. What is not done then, or would
-        only hold the rest, is reported as leftovers of its group. Never raises for what a connection or the
-        network does; a failure to read members leaves its group `unread`.
+        only hold the rest, is reported as leftovers of its group; members that were not read are `unread`.
+        `on_done` gets each group's report as soon as it is complete, and whether the call goes on after it.
+        Never raises for what a connection, the network or a table does.
         """
-        run = Run(self._poster, self._members, self._pace, self._limits, self._random, stop_at)
-        report = await run.all_groups(groups)
-        expired = self._members.take_expired()
-        report.expired = len(expired)
+        world = self._world
+        report = await Run(world, stop_at, on_done or _ignore).all_groups(groups)
         until = min(stop_at, asyncio.get_running_loop().time() + CLOSING_S)
-        report.closed = await close_all([*report.slow, *expired], self._poster, self._members, until)
+        report.closed, _ = await asyncio.gather(
+            close_all([*report.slow, *report.expired], world.poster, world.members, until),
+            world.budget.settle(),
+        )
         # Connections that are not removed in time are found gone again by the next message.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(stop_at + FLUSH_S):
-                await self._members.flush()
+                await world.members.flush()
         report.check()
         return report
+
+
+async def _ignore(_report: GroupReport, _goes_on: bool) -> None:
+    pass

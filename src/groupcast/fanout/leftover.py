@@ -1,4 +1,4 @@
-"""What an invocation did not get done, as a message for the queue. Pure."""
+"""What a pass did not get done, as a message for RetryQueue. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
 import orjson
+
+from groupcast.fanout.queue import Outgoing
+from groupcast.slots import SLOTS, SlotRange, lane_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +24,20 @@ MESSAGES_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Messages of a group that these connections are still to get. `tries` counts earlier hand-offs."""
+    """Messages of a group that some members are still to get. `tries` counts earlier hand-offs.
+
+    The members are those of `slots` (a pass did not come to them), or else `connection_ids`.
+    """
 
     group_id: str
     message_ids: tuple[str, ...]
-    connection_ids: tuple[str, ...]
+    connection_ids: tuple[str, ...] = ()
     tries: int = 0
+    slots: SlotRange | None = None
 
     @property
     def owed(self) -> int:
-        """Messages times connections."""
+        """Messages times connections; nobody knows how many members a slot range has."""
         return len(self.message_ids) * len(self.connection_ids)
 
 
@@ -44,13 +51,27 @@ def split(group_id: str, message_ids: Sequence[str], connection_ids: Sequence[st
     ]
 
 
+def split_range(group_id: str, message_ids: Sequence[str], slots: SlotRange) -> list[Leftover]:
+    """Leftovers of all members in `slots`; the earlier messages first."""
+    return [Leftover(group_id, messages, slots=slots) for messages in _chunks(message_ids, MESSAGES_MAX)]
+
+
+def outgoing(leftover: Leftover, delay_s: int = 0) -> Outgoing:
+    """The leftover as a message of RetryQueue, which serves groups fairly."""
+    return Outgoing(to_body(leftover), delay_s, group_id=lane_id(leftover.group_id, 0))
+
+
 def to_body(leftover: Leftover) -> str:
     """JSON in ASCII, since SQS does not take every character that a group's name may have."""
+    slots = leftover.slots
+    whom: dict[str, object] = (
+        {"connectionIds": leftover.connection_ids} if slots is None else {"slots": [slots.first, slots.last]}
+    )
     return json.dumps(
         {
             "groupId": leftover.group_id,
             "messageIds": leftover.message_ids,
-            "connectionIds": leftover.connection_ids,
+            **whom,
             "tries": leftover.tries,
         },
         separators=(",", ":"),
@@ -60,17 +81,22 @@ def to_body(leftover: Leftover) -> str:
 def from_body(body: str) -> Leftover:
     """The leftover of a message's body. ValueError says what is wrong with it."""
     match orjson.loads(body):
-        case {
-            "groupId": str(group_id),
-            "messageIds": [*message_ids],
-            "connectionIds": [*connection_ids],
-            "tries": int(tries),
-        } if tries >= 0 and all(isinstance(one, str) for one in (*message_ids, *connection_ids)):
-            # Once each, whoever wrote it.
-            return Leftover(
-                group_id, tuple(dict.fromkeys(message_ids)), tuple(dict.fromkeys(connection_ids)), tries
-            )
+        case {"groupId": str(group_id), "messageIds": [*ids], "tries": int(tries), **whom} if tries >= 0:
+            message_ids = _texts(ids)
+            match whom:
+                case {"connectionIds": [*connection_ids]}:
+                    return Leftover(group_id, message_ids, _texts(connection_ids), tries)
+                case {"slots": [int(first), int(last)]} if 0 <= first <= last < SLOTS:
+                    return Leftover(group_id, message_ids, (), tries, SlotRange(first, last))
     raise ValueError("not a leftover")
+
+
+def _texts(values: Sequence[object]) -> tuple[str, ...]:
+    """The values once each, whatever wrote them."""
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) < len(values):
+        raise ValueError("not a leftover: an id is not a string")
+    return tuple(dict.fromkeys(texts))
 
 
 def _chunks(values: Sequence[T], size: int) -> list[tuple[T, ...]]:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from groupcast.aws.management import PostResult
+    from groupcast.slots import SlotRange
+    from groupcast.tables.members import Page
 
 
 class Post(Protocol):
@@ -30,14 +32,11 @@ class Poster(Protocol):
 class Members(Protocol):
     """Who is in a group, and how one is removed."""
 
-    def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
-        """Connection ids of a group, a page at a time, without those whose sign-in has expired."""
+    def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
+        """The members of a group in these slots."""
 
-    def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[list[str], None]:
-        """Those of some connections that are in the group still, likewise."""
-
-    def take_expired(self) -> list[str]:
-        """Those, since the last call."""
+    def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Those of some connections that are in the group still."""
 
     def discard(self, connection_id: str) -> None:
         """Remove a connection some time before `flush` returns."""

@@ -22,14 +22,22 @@ BATCH_BYTES_MAX = 256 * 1024
 SEND_ATTEMPTS_MAX = 3
 SEND_RETRY_BASE_S = 0.05
 MAX_REASON_CHARS = 500
+# Nothing depends on deleting early or on releasing.
+RECEIVED_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message for a queue, in ASCII; nobody gets it before `delay_s` are over."""
+    """A message for a queue, in ASCII; nobody gets it before `delay_s` are over.
+
+    Messages of one `group_id` keep their order in a FIFO queue, and share a standard one fairly with other
+    groups. A FIFO queue drops a `deduplication_id` that it took in the last 5 minutes.
+    """
 
     body: str
     delay_s: int = 0
+    group_id: str | None = None
+    deduplication_id: str | None = None
 
 
 class Queue:
@@ -64,6 +72,34 @@ class Queue:
                 return
 
 
+class Received:
+    """The messages of a queue that Lambda received for us.
+
+    Both calls only speed things up, so that neither raises: what is not deleted here is deleted when the
+    function returns, and what is not released comes again after the queue's visibility timeout.
+    """
+
+    def __init__(self, sqs: Calls, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+
+    async def delete(self, receipt_handles: Sequence[str]) -> None:
+        """Delete messages, so that their lanes go on before the function returns."""
+        await self._all("DeleteMessageBatch", receipt_handles, {})
+
+    async def release(self, receipt_handles: Sequence[str], after_s: int) -> None:
+        """Let messages that are returned as failed come again after `after_s`."""
+        await self._all("ChangeMessageVisibilityBatch", receipt_handles, {"VisibilityTimeout": after_s})
+
+    async def _all(self, operation: str, receipt_handles: Sequence[str], more: Mapping[str, int]) -> None:
+        for start in range(0, len(receipt_handles), BATCH_ENTRIES_MAX):
+            part = receipt_handles[start : start + BATCH_ENTRIES_MAX]
+            entries = [{"Id": str(n), "ReceiptHandle": one, **more} for n, one in enumerate(part)]
+            with contextlib.suppress(GroupcastError, TimeoutError):
+                async with asyncio.timeout(RECEIVED_TIMEOUT_S):
+                    await self._sqs.call(operation, {"QueueUrl": self._url, "Entries": entries})
+
+
 def failure_message(reason: str, item_identifier: str, content: Mapping[str, Any]) -> Outgoing:
     """What the failures queue is told: why, of which item, and its content, cut where it is too long."""
     known = {"reason": reason[:MAX_REASON_CHARS], "itemIdentifier": item_identifier}
@@ -89,4 +125,12 @@ def _batches(messages: Sequence[Outgoing]) -> Iterator[list[int]]:
 
 
 def _entry(index: int, message: Outgoing) -> dict[str, Any]:
-    return {"Id": str(index), "MessageBody": message.body, "DelaySeconds": message.delay_s}
+    entry: dict[str, Any] = {"Id": str(index), "MessageBody": message.body}
+    # A FIFO queue takes no delay of a single message, not even 0.
+    if message.delay_s:
+        entry["DelaySeconds"] = message.delay_s
+    if message.group_id is not None:
+        entry["MessageGroupId"] = message.group_id
+    if message.deduplication_id is not None:
+        entry["MessageDeduplicationId"] = message.deduplication_id
+    return entry

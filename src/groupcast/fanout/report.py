@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout.closing import Closed
 
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
     from groupcast.fanout.leftover import Leftover
+    from groupcast.slots import SlotRange
 
 # CloudWatch takes at most 100 values of one metric in one record.
 MAX_DELIVERY_SAMPLES = 100
@@ -19,33 +20,40 @@ MAX_DELIVERY_SAMPLES = 100
 class GroupReport:
     """One group. Each of `messages` to each of `members` is delivered, gone, refused or handed off.
 
-    `leftovers` are what was handed off. `unread` says that members were left whom nobody asked for;
-    `slow_closed` connections are among the gone.
+    `slots` is the lane, None where connections were listed. `leftovers` are what was handed off; `unread`
+    are members that the pass did not come to, and `error` says why, unless it was the time. `slow_closed`
+    connections are among the gone.
     """
 
     group_id: str
     messages: int
-    item_identifier: str
+    item_identifiers: tuple[str, ...]
+    slots: SlotRange | None = None
     members: int = 0
     pages: int = 0
     posts: int = 0
     delivered: int = 0
     gone: int = 0
-    gone_connections: int = 0
     refused: int = 0
     handed_off: int = 0
     throttled: int = 0
     retried: int = 0
     slow_closed: int = 0
-    unread: bool = False
+    booked: int = 0
+    budget_wait_ms: float = 0.0
     error: str = ""
     refusals: dict[str, int] = field(default_factory=dict)
     leftovers: tuple[Leftover, ...] = ()
+    unread: tuple[Leftover, ...] = ()
 
     @property
-    def left_over(self) -> bool:
-        """Whether someone still has to get something."""
-        return self.unread or self.handed_off > 0
+    def lanes(self) -> int:
+        return int(self.slots is not None)
+
+    @property
+    def ranges(self) -> int:
+        """Slot ranges among the unread."""
+        return sum(1 for leftover in self.unread if leftover.slots is not None)
 
     def note_refusal(self, result: PostResult) -> None:
         self.refusals[result.reason] = self.refusals.get(result.reason, 0) + 1
@@ -55,8 +63,8 @@ class GroupReport:
 class Report:
     """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post.
 
-    `slow` are connections that were given up, `expired` counts those whose sign-in is over (they are no
-    members of any group here); how many of both were closed, and what was in the way, is in `closed`.
+    `slow` are connections that were given up, `expired` those whose sign-in is over (they count as members
+    of no group here); how many of both were closed, and what was in the way, is in `closed`.
     """
 
     groups: list[GroupReport] = field(default_factory=list)
@@ -64,7 +72,7 @@ class Report:
     delivery_ms_max: float = 0.0
     window: int = 0
     slow: list[str] = field(default_factory=list)
-    expired: int = 0
+    expired: list[str] = field(default_factory=list)
     closed: Closed = field(default_factory=Closed)
     _deliveries: int = 0
     _stride: int = 1
@@ -79,7 +87,7 @@ class Report:
                 self._stride *= 2
         self._deliveries += 1
 
-    def total(self, name: str) -> int:
+    def total(self, name: str) -> Any:
         """The sum of one count over all groups."""
         return sum(getattr(group, name) for group in self.groups)
 

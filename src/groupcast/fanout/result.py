@@ -1,4 +1,4 @@
-"""What an invocation comes to. Pure."""
+"""The results of an invocation. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,31 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`again` are the item identifiers that Lambda is to deliver again."""
+    """A batch that was posted. `again` are the item identifiers that Lambda is to deliver again.
+
+    `offers` are the queue messages of a batch of DeliveryQueue, and `offer_age_ms` how long ago SQS took the
+    oldest of them.
+    """
 
     report: Report
+    rejected: tuple[Rejected, ...]
+    again: tuple[str, ...]
+    offers: int = 0
+    offer_age_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A batch of the stream that was offered to lanes; `express` messages were so before, by their senders.
+
+    `offers` are queue messages, `untaken` those that the queue did not take; `again` is as in Result.
+    """
+
+    groups: int
+    messages: int
+    express: int
+    offers: int
+    untaken: int
     rejected: tuple[Rejected, ...]
     again: tuple[str, ...]
 

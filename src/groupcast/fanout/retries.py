@@ -1,4 +1,4 @@
-"""One invocation of fanoutRetry: what others left over is finished, or goes back into the queue."""
+"""One invocation of fanoutRetry: leftovers are finished, or go back into the queue."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout.batch import GroupBatch, pack
-from groupcast.fanout.leftover import Leftover, from_body, to_body
+from groupcast.fanout.handover import save_failures
+from groupcast.fanout.leftover import Leftover, from_body, outgoing, to_body
 from groupcast.fanout.queue import Outgoing, failure_message
 from groupcast.fanout.result import Rejected, Result, times
+from groupcast.slots import ALL_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,14 +28,14 @@ DELAY_MAX_S = 60
 
 
 class Retries:
-    """Delivers leftovers, each to exactly the connections that it names."""
+    """Delivers leftovers: to exactly the connections that each names, or to the members in its slots."""
 
     def __init__(
-        self, engine: Engine, messages: StoredMessages, leftovers: Queue, failures: Queue, *, frame_bytes: int
+        self, engine: Engine, messages: StoredMessages, retries: Queue, failures: Queue, *, frame_bytes: int
     ) -> None:
         self._engine = engine
         self._messages = messages
-        self._leftovers = leftovers
+        self._retries = retries
         self._failures = failures
         self._frame_bytes = frame_bytes
 
@@ -44,43 +46,43 @@ class Retries:
         owe be put into a queue.
         """
         bounds = times(asyncio.get_running_loop().time(), remaining_s)
-        retries, sorted_out = _read(records)
+        retries, outcome = _read(records)
         loaded = await self._messages.load(
             {one for retry in retries for one in retry.leftover.message_ids}, bounds.stop_at
         )
         readable, unreadable = _by_readability(retries, loaded)
         batches = [batch for retry in readable if (batch := self._batch(retry, loaded)) is not None]
         report = await self._engine.deliver(batches, bounds.stop_at)
-        for retry in (*unreadable, *_left_over(readable, report)):
-            sorted_out.add(retry)
-        untaken = await self._put(sorted_out, bounds.give_up_at)
-        return Result(report, tuple(sorted_out.rejected), tuple(dict.fromkeys(untaken)))
+        for retry in unreadable:
+            outcome.failed_once_more(retry)
+        _sort_out(readable, report, outcome)
+        untaken = await self._put(outcome, bounds.give_up_at)
+        return Result(report, tuple(outcome.rejected), tuple(dict.fromkeys(untaken)))
 
     def _batch(self, retry: _Retry, loaded: Loaded) -> GroupBatch | None:
-        """What there is to deliver: a message that has expired, and is nobody's any more, is left out."""
+        """The messages that there still are; one that has expired, and is nobody's any more, is left out."""
         leftover = retry.leftover
         found = [loaded.messages[one] for one in leftover.message_ids if one in loaded.messages]
         messages = sorted(
             (message for message in found if message.group_id == leftover.group_id),
             key=lambda message: message.seq,
         )
-        if not messages or not leftover.connection_ids:
+        if not messages or not (leftover.connection_ids or leftover.slots):
             return None
         return GroupBatch(
             leftover.group_id,
             tuple(pack(leftover.group_id, messages, self._frame_bytes)),
             len(messages),
-            retry.item_identifier,
-            leftover.connection_ids,
+            (retry.item_identifier,),
+            leftover.connection_ids if leftover.slots is None else None,
+            leftover.slots or ALL_SLOTS,
         )
 
-    async def _put(self, sorted_out: _SortedOut, give_up_at: float) -> list[str]:
+    async def _put(self, outcome: _Outcome, give_up_at: float) -> list[str]:
         """Send everything that is not done; return the identifiers of what no queue took."""
-        untaken: list[str] = []
-        for queue, outgoing in ((self._leftovers, sorted_out.back), (self._failures, sorted_out.failed)):
-            taken = await queue.send([message for _, message in outgoing], give_up_at)
-            untaken += [one for (one, _), ok in zip(outgoing, taken, strict=True) if not ok]
-        return untaken
+        taken = await self._retries.send([message for _, message in outcome.back], give_up_at)
+        untaken = [one for (one, _), ok in zip(outcome.back, taken, strict=True) if not ok]
+        return untaken + await save_failures(self._failures, outcome.failed, give_up_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class _Retry:
     leftover: Leftover
 
 
-class _SortedOut:
+class _Outcome:
     """What goes into which queue, each with the identifier of the message it came in."""
 
     def __init__(self) -> None:
@@ -99,15 +101,18 @@ class _SortedOut:
         self.failed: list[tuple[str, Outgoing]] = []
         self.rejected: list[Rejected] = []
 
-    def add(self, retry: _Retry) -> None:
-        """Put a retry that was tried back, or give it up."""
+    def goes_on(self, retry: _Retry) -> None:
+        """Put the rest of a retry back that got somewhere: no try is lost, since the rest is smaller."""
+        self.back.append((retry.item_identifier, outgoing(retry.leftover)))
+
+    def failed_once_more(self, retry: _Retry) -> None:
+        """Put a retry back for later, or give it up."""
         leftover = replace(retry.leftover, tries=retry.leftover.tries + 1)
-        body = to_body(leftover)
         if leftover.tries < TRIES_MAX:
             delay_s = min(2 ** (leftover.tries - 1), DELAY_MAX_S)
-            self.back.append((retry.item_identifier, Outgoing(body, delay_s)))
+            self.back.append((retry.item_identifier, outgoing(leftover, delay_s)))
         else:
-            self.reject(retry.item_identifier, f"not delivered in {TRIES_MAX} tries", body)
+            self.reject(retry.item_identifier, f"not delivered in {TRIES_MAX} tries", to_body(leftover))
 
     def reject(self, item_identifier: str, reason: str, body: str) -> None:
         message = failure_message(reason, item_identifier, {"body": body})
@@ -115,14 +120,14 @@ class _SortedOut:
         self.rejected.append(Rejected(item_identifier, reason))
 
 
-def _read(records: Iterable[Mapping[str, Any]]) -> tuple[list[_Retry], _SortedOut]:
-    retries, sorted_out = [], _SortedOut()
+def _read(records: Iterable[Mapping[str, Any]]) -> tuple[list[_Retry], _Outcome]:
+    retries, outcome = [], _Outcome()
     for record in records:
         try:
             retries.append(_Retry(record["messageId"], from_body(record["body"])))
         except ValueError as error:
-            sorted_out.reject(record["messageId"], f"{type(error).__name__}: {error}", record["body"])
-    return retries, sorted_out
+            outcome.reject(record["messageId"], f"{type(error).__name__}: {error}", record["body"])
+    return retries, outcome
 
 
 def _by_readability(retries: Iterable[_Retry], loaded: Loaded) -> tuple[list[_Retry], list[_Retry]]:
@@ -135,13 +140,17 @@ def _by_readability(retries: Iterable[_Retry], loaded: Loaded) -> tuple[list[_Re
     return readable, unreadable
 
 
-def _left_over(retries: Iterable[_Retry], report: Report) -> list[_Retry]:
-    """What the engine did not get done of each retry, with the tries that this one had before."""
+def _sort_out(retries: Iterable[_Retry], report: Report, outcome: _Outcome) -> None:
+    """Put back what the engine did not get done of each retry, with the tries that it had before."""
     by_identifier = {retry.item_identifier: retry for retry in retries}
-    found: list[_Retry] = []
     for group in report.groups:
-        retry = by_identifier[group.item_identifier]
-        # Unread: the time was over before its turn came.
-        left = (retry.leftover,) if group.unread else group.leftovers
-        found += [_Retry(retry.item_identifier, replace(one, tries=retry.leftover.tries)) for one in left]
-    return found
+        (identifier,) = group.item_identifiers
+        tries = by_identifier[identifier].leftover.tries
+        for left in group.leftovers:
+            outcome.failed_once_more(_Retry(identifier, replace(left, tries=tries)))
+        for left in group.unread:
+            rest = _Retry(identifier, replace(left, tries=tries))
+            if group.members and not group.error:
+                outcome.goes_on(rest)
+            else:
+                outcome.failed_once_more(rest)

@@ -6,58 +6,75 @@ import asyncio
 import heapq
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groupcast.aws.management import Outcome, PostResult
 from groupcast.errors import GroupcastError
+from groupcast.fanout.budget import SMALL_MEMBERS, Meter
+from groupcast.fanout.group import GroupFanout
 from groupcast.fanout.report import Report
-from groupcast.fanout.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from groupcast.fanout.batch import GroupBatch
+    from groupcast.fanout.budget import Budget
     from groupcast.fanout.pace import Limits, Pace
     from groupcast.fanout.ports import Members, Poster
     from groupcast.fanout.report import GroupReport
+    from groupcast.tables.members import Page
 
-# Groups whose members are read at once: a small one does not wait behind the pages of a large one.
-GROUPS_AT_ONCE = 8
+# Groups whose members are read at once: all that a batch of DeliveryQueue can have, so that a small one
+# does not wait behind the pages of a large one.
+GROUPS_AT_ONCE = 10
 # A group's next page is taken in when fewer connections than this wait to be posted to.
 LOW_WATER = 512
+# A read that still hangs so long after `stop_at` is given up.
+READ_MARGIN_S = 1.0
+
+Done = Callable[["GroupReport", bool], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a run works with, and what stays from one run to the next."""
+
+    poster: Poster
+    members: Members
+    pace: Pace
+    budget: Budget
+    limits: Limits
+    random: Callable[[], float]
 
 
 class Run:
-    """The deliveries that wait, those under way, and the clock."""
+    """The deliveries that wait, those under way, and the clock.
 
-    def __init__(
-        self,
-        poster: Poster,
-        members: Members,
-        pace: Pace,
-        limits: Limits,
-        random: Callable[[], float],
-        stop_at: float,
-    ) -> None:
-        self._poster = poster
-        self._members = members
-        self._pace = pace
-        self._limits = limits
-        self._random = random
+    `on_done` is called once for each group, when all its deliveries have an outcome, with whether anything
+    else of the run goes on. It must not raise.
+    """
+
+    def __init__(self, world: World, stop_at: float, on_done: Done) -> None:
+        self._poster = world.poster
+        self._members = world.members
+        self._pace = world.pace
+        self._budget = world.budget
+        self._limits = world.limits
+        self._random = world.random
         self._stop_at = stop_at
+        self._on_done = on_done
         self._loop = asyncio.get_running_loop()
         self._report = Report()
-        self._ready: deque[_Delivery] = deque()
-        self._delayed: list[tuple[float, int, _Delivery]] = []
+        self._ready: deque[Delivery] = deque()
+        self._delayed: list[tuple[float, int, Delivery]] = []
         self._delays = 0
         self._in_flight = 0
         self._pumping = False
         self._stopped = False
-        # Groups of which more members may come.
-        self._unfed = 0
-        # Loop time at which a frame was last done with, or members came.
-        self._progress_at = self._loop.time()
+        self._undone = 0
         self._wake: asyncio.Handle | None = None
         # Kept beside it: for what is due at once uvloop gives a handle that does not know when.
         self._wake_at = 0.0
@@ -67,7 +84,7 @@ class Run:
 
     async def all_groups(self, groups: Sequence[GroupBatch]) -> Report:
         at_once = asyncio.Semaphore(GROUPS_AT_ONCE)
-        self._unfed = len(groups)
+        self._undone = len(groups)
         stop = self._loop.call_at(self._stop_at, self._stop)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -90,39 +107,77 @@ class Run:
 
     async def _group(self, batch: GroupBatch, at_once: asyncio.Semaphore) -> None:
         async with at_once:
-            target = Target(batch, [await self._poster.batch(frame.data) for frame in batch.frames])
-            self._report.groups.append(target.report)
-            await self._feed(target)
-        self._unfed -= 1
-        self._part_with_stragglers()
-        while target.open:
-            target.drained.clear()
-            await target.drained.wait()
-        target.report.leftovers = target.leftovers()
+            group = GroupFanout(batch, [await self._poster.batch(frame.data) for frame in batch.frames])
+            self._report.groups.append(group.report)
+            await self._feed(group)
+        group.fed = True
+        self._part_with_stragglers(group)
+        await group.drained()
+        group.report.leftovers = group.leftovers()
+        self._undone -= 1
+        goes_on = self._undone > 0 or bool(self._report.slow or self._report.expired)
+        await self._on_done(group.report, goes_on)
 
-    async def _feed(self, target: Target) -> None:
+    async def _feed(self, group: GroupFanout) -> None:
+        """Take in the members page by page; what is not taken in when the time is over is noted as unread."""
+        batch, report = group.batch, group.report
+        meter = Meter(self._budget, self._stop_at)
+        if batch.members > SMALL_MEMBERS:
+            # While the first page is read.
+            meter.expect(batch.members * len(batch.frames))
+        position = batch.slots.first if batch.connection_ids is None else 0
         try:
-            async with aclosing(self._pages(target.batch)) as pages:
+            async with (
+                asyncio.timeout_at(self._stop_at + READ_MARGIN_S),
+                aclosing(self._pages(batch)) as pages,
+            ):
                 async for page in pages:
-                    target.report.pages += 1
+                    report.pages += 1
                     if self._stopped:
-                        target.report.unread = True
-                        return
-                    self._progress_at = self._loop.time()
-                    target.report.members += len(page)
-                    target.open += len(page)
-                    self._ready.extend(_Delivery(self, target, connection_id) for connection_id in page)
-                    self._pump()
-                    while len(self._ready) > LOW_WATER:
-                        self._room.clear()
-                        await self._room.wait()
-        except Exception as error:  # noqa: BLE001 - whatever kept the members from us, their batch must come again
-            target.report.unread = True
-            target.report.error = f"{type(error).__name__}: {error}"
+                        group.note_unread(position)
+                        break
+                    await self._feed_page(group, page, meter)
+                    position = page.next
+        except Exception as error:  # noqa: BLE001 - whatever kept the members from us, they must not be lost
+            group.note_unread(position)
+            report.error = f"{type(error).__name__}: {error}"
+        await meter.close()
+        report.booked = meter.booked
+        report.budget_wait_ms = meter.waited_s * 1000
 
-    def _pages(self, batch: GroupBatch) -> AsyncGenerator[list[str], None]:
+    async def _feed_page(self, group: GroupFanout, page: Page, meter: Meter) -> None:
+        self._report.expired.extend(page.expired)
+        ids, frames = page.connection_ids, len(group.frames)
+        if group.is_small(page):
+            self._budget.owe(len(ids) * frames)
+            await self._admit(group, ids)
+            return
+        step = max(1, self._budget.chunk_posts // frames)
+        for start in range(0, len(ids), step):
+            chunk = ids[start : start + step]
+            more = (len(ids) - start - len(chunk)) * frames if page.is_last else self._budget.chunk_posts
+            if not await meter.take(len(chunk) * frames, more):
+                self._stop()
+            if self._stopped:
+                group.report.members += len(ids) - start
+                group.hand_off(0, ids[start:])
+                return
+            await self._admit(group, chunk)
+
+    async def _admit(self, group: GroupFanout, connection_ids: Sequence[str]) -> None:
+        """Queue connections for posting, and wait until there is room for more."""
+        group.progress_at = self._loop.time()
+        group.report.members += len(connection_ids)
+        group.open += len(connection_ids)
+        self._ready.extend(Delivery(self, group, connection_id) for connection_id in connection_ids)
+        self._pump()
+        while len(self._ready) > LOW_WATER:
+            self._room.clear()
+            await self._room.wait()
+
+    def _pages(self, batch: GroupBatch) -> AsyncGenerator[Page, None]:
         if batch.connection_ids is None:
-            return self._members.pages(batch.group_id)
+            return self._members.pages(batch.group_id, batch.slots)
         return self._members.listed(batch.group_id, batch.connection_ids)
 
     def _pump(self) -> None:
@@ -140,20 +195,19 @@ class Run:
         if len(ready) <= LOW_WATER:
             self._room.set()
 
-    def on_result(self, delivery: _Delivery, result: PostResult) -> None:
+    def on_result(self, delivery: Delivery, result: PostResult) -> None:
         self._in_flight -= 1
-        report = delivery.target.report
+        report = delivery.group.report
         report.posts += 1
         match result.outcome:
             case Outcome.ACCEPTED:
                 self._accepted(delivery, report)
             case Outcome.GONE:
-                report.gone += delivery.target.left(delivery.index)
-                report.gone_connections += 1
+                report.gone += delivery.group.left(delivery.index)
                 self._members.discard(delivery.connection_id)
-                self._close(delivery)
+                delivery.group.close_one()
             case Outcome.REFUSED:
-                report.refused += delivery.target.frames[delivery.index].messages
+                report.refused += delivery.group.frames[delivery.index].messages
                 report.note_refusal(result)
                 self._next_frame(delivery)
             case Outcome.THROTTLED:
@@ -166,67 +220,61 @@ class Run:
                 report.retried += 1
                 self._again(delivery, throttled=False)
         self._pump()
-        self._part_with_stragglers()
+        self._part_with_stragglers(delivery.group)
 
-    def _accepted(self, delivery: _Delivery, report: GroupReport) -> None:
+    def _accepted(self, delivery: Delivery, report: GroupReport) -> None:
         self._pace.accepted(delivery.connection_id)
-        frame = delivery.target.frames[delivery.index]
+        frame = delivery.group.frames[delivery.index]
         report.delivered += frame.messages
         self._report.note_delivery(time.time() * 1000 - frame.oldest_ms)
         self._next_frame(delivery)
 
-    def _next_frame(self, delivery: _Delivery) -> None:
-        self._progress_at = self._loop.time()
+    def _next_frame(self, delivery: Delivery) -> None:
+        delivery.group.progress_at = self._loop.time()
         delivery.index += 1
         delivery.attempts = 0
-        if delivery.index == len(delivery.target.frames):
-            self._close(delivery)
+        if delivery.index == len(delivery.group.frames):
+            delivery.group.close_one()
         elif self._stopped:
             self._hand_off(delivery)
         else:
             self._ready.append(delivery)
 
-    def _again(self, delivery: _Delivery, *, throttled: bool) -> None:
+    def _again(self, delivery: Delivery, *, throttled: bool) -> None:
         delivery.attempts += 1
         if self._stopped or (not throttled and self._pace.gives_up(delivery.attempts)):
             self._hand_off(delivery)
             return
-        due = self._loop.time() + self._pace.delay_s(delivery.attempts, self._random())
+        # The retry is one more post than was booked.
+        self._budget.owe(1)
+        delivery.due = self._loop.time() + self._pace.delay_s(delivery.attempts, self._random())
+        delivery.group.waiting.add(delivery)
         self._delays += 1
-        heapq.heappush(self._delayed, (due, self._delays, delivery))
+        heapq.heappush(self._delayed, (delivery.due, self._delays, delivery))
         self._set_alarm()
 
-    def _give_up_slow(self, delivery: _Delivery) -> None:
+    def _give_up_slow(self, delivery: Delivery) -> None:
         # A client that reads nothing would be posted to again with every message of its group. Closed, it
         # connects again when it can and asks for what it missed by `since`: late, but whole.
-        delivery.target.report.gone += delivery.target.left(delivery.index)
-        delivery.target.report.slow_closed += 1
+        delivery.group.report.gone += delivery.group.left(delivery.index)
+        delivery.group.report.slow_closed += 1
         self._report.slow.append(delivery.connection_id)
-        self._close(delivery)
+        delivery.group.close_one()
 
-    def _part_with_stragglers(self) -> None:
-        """Hand off retries once they are all that is left, and none begins within the grace."""
-        if self._in_flight or not self._delayed or self._ready or self._unfed:
+    def _part_with_stragglers(self, group: GroupFanout) -> None:
+        """Hand off a group's retries once nothing else is left of it, and none begins within the grace."""
+        waiting = group.waiting
+        if not group.fed or not waiting or group.open > len(waiting):
             return
-        if self._delayed[0][0] > self._progress_at + self._limits.grace_s:
-            self._hand_off_delayed()
+        if min(delivery.due for delivery in waiting) > group.progress_at + self._limits.grace_s:
+            for delivery in list(waiting):
+                self._hand_off(delivery)
 
-    def _hand_off_delayed(self) -> None:
-        delayed, self._delayed = self._delayed, []
-        for _, _, delivery in delayed:
-            self._hand_off(delivery)
-
-    def _hand_off(self, delivery: _Delivery) -> None:
-        target = delivery.target
-        target.report.handed_off += target.left(delivery.index)
-        target.owing.setdefault(delivery.index, []).append(delivery.connection_id)
-        self._close(delivery)
-
-    def _close(self, delivery: _Delivery) -> None:
-        target = delivery.target
-        target.open -= 1
-        if not target.open:
-            target.drained.set()
+    def _hand_off(self, delivery: Delivery) -> None:
+        group = delivery.group
+        group.waiting.discard(delivery)
+        group.hand_off(delivery.index, [delivery.connection_id])
+        group.close_one()
 
     def _set_alarm(self) -> None:
         due = self._delayed[0][0]
@@ -240,7 +288,11 @@ class Run:
         self._wake = None
         now = self._loop.time()
         while self._delayed and self._delayed[0][0] <= now:
-            self._ready.append(heapq.heappop(self._delayed)[2])
+            delivery = heapq.heappop(self._delayed)[2]
+            # Not there: it was handed off meanwhile.
+            if delivery in delivery.group.waiting:
+                delivery.group.waiting.remove(delivery)
+                self._ready.append(delivery)
         if self._delayed:
             self._set_alarm()
         self._pump()
@@ -248,27 +300,29 @@ class Run:
     def _stop(self) -> None:
         self._stopped = True
         waiting, self._ready = self._ready, deque()
-        for delivery in waiting:
+        delayed, self._delayed = self._delayed, []
+        for delivery in (*waiting, *(one for _, _, one in delayed if one in one.group.waiting)):
             self._hand_off(delivery)
-        self._hand_off_delayed()
         self._room.set()
 
 
-class _Delivery:
+class Delivery:
     """One connection and the frames it is still to get, in order."""
 
-    __slots__ = ("_run", "attempts", "connection_id", "index", "target")
+    __slots__ = ("_run", "attempts", "connection_id", "due", "group", "index")
 
-    def __init__(self, run: Run, target: Target, connection_id: str) -> None:
+    def __init__(self, run: Run, group: GroupFanout, connection_id: str) -> None:
         self._run = run
-        self.target = target
+        self.group = group
         self.connection_id = connection_id
         self.index = 0
         self.attempts = 0
+        # Loop time of the next try, while it waits for one.
+        self.due = 0.0
 
     def send(self) -> None:
         try:
-            self.target.posts[self.index].send(self.connection_id, self.on_result)
+            self.group.posts[self.index].send(self.connection_id, self.on_result)
         except GroupcastError as error:
             # Nothing was sent: no credentials, or no room in the pool. To be tried again like a lost post.
             result = PostResult(Outcome.RETRYABLE, 0, type(error).__name__, str(error))

@@ -1,4 +1,4 @@
-"""fanoutMessage: from the Messages table's stream to every member of each message's group."""
+"""fanoutMessage: from the Messages table's stream to lanes, and from lanes to every member of a group."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ _environment = Environment(open_fanout)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Deliver a batch; `batchItemFailures` names the record from which the stream has to come again."""
+    """Deliver a batch of either source; `batchItemFailures` names what has to come again."""
     remaining_s = context.get_remaining_time_in_millis() / 1000
     return conclude(lambda: _environment.run(lambda fanout: fanout.deliver(event["Records"], remaining_s)))

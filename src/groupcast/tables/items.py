@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from groupcast.model import Message
+from groupcast.model import Audience, Message
+from groupcast.slots import LANES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Item = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message, its audience when it was sent, and whether its sender offered it (`express`)."""
+
+    message: Message
+    audience: Audience
+    express: bool
 
 
 def encode(values: Mapping[str, str | int] | Mapping[str, str | int | None]) -> Item:
@@ -37,6 +48,18 @@ def message_of(item: Mapping[str, Mapping[str, Any]]) -> Message:
         raise ValueError("not a message: an attribute has the wrong type")
     message_id, group_id, sender, text, created_at = texts
     return Message(message_id, group_id, seq, sender, text, created_at)
+
+
+def stored_message_of(item: Mapping[str, Mapping[str, Any]]) -> StoredMessage:
+    """The same with what the fan-out is told beside it. ValueError where it is malformed."""
+    audience = Audience(_number(item, "members", 0), _number(item, "lanes", 1))
+    if audience.members < 0 or not 1 <= audience.lanes <= LANES_MAX:
+        raise ValueError("not a message: members or lanes is out of bounds")
+    return StoredMessage(message_of(item), audience, express="express" in item)
+
+
+def _number(item: Mapping[str, Mapping[str, Any]], name: str, default: int) -> int:
+    return int(item[name]["N"]) if name in item else default
 
 
 def _plain(name: str, value: Mapping[str, Any]) -> str | int:

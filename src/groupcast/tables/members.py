@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from groupcast.errors import GroupcastError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from groupcast.aws.calls import Calls
+    from groupcast.slots import SlotRange
 
 # BatchWriteItem takes no more at a time.
 DELETE_BATCH = 25
@@ -26,6 +28,20 @@ GET_RETRY_BASE_S = 0.05
 HELD_MAX = 1_000
 DELETE_ATTEMPTS_MAX = 5
 DELETE_RETRY_BASE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some members of a group: those to post to, and those whose sign-in has expired.
+
+    `next` is where the next page begins: a slot, or an index where the members were listed. All connections
+    of a slot are in one page, so that a pass can end after any page and go on from `next` elsewhere.
+    """
+
+    connection_ids: list[str]
+    expired: list[str]
+    next: int
+    is_last: bool
 
 
 class UnreadError(GroupcastError):
@@ -53,39 +69,42 @@ class MembersTable:
         self._page_size = page_size
         self._signs_in = signs_in
         self._now_s = now_s
-        self._expired: list[str] = []
         self._discarded: list[str] = []
         self._removals: set[asyncio.Task[None]] = set()
         self._at_once = asyncio.Semaphore(DELETES_AT_ONCE)
         self.unremoved = 0
 
-    async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
-        """Connection ids of a group, a page at a time; the next page is read while one is worked on.
+    async def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
+        """The members of a group in these slots; the next page is read while one is worked on.
 
-        Those whose sign-in has expired are left out: `take_expired` gives them. Raises GroupcastError.
+        Raises GroupcastError.
         """
-        reading: asyncio.Task[dict[str, Any]] | None = self._read(group_id, None)
+        reading: asyncio.Task[dict[str, Any]] | None = self._read(group_id, slots, None)
+        held: list[dict[str, Any]] = []
         try:
             while reading is not None:
                 answer = await reading
                 last = answer.get("LastEvaluatedKey")
-                reading = None if last is None else self._read(group_id, last)
-                yield self._signed_in(answer["Items"])
+                reading = None if last is None else self._read(group_id, slots, last)
+                items, held = held + answer["Items"], []
+                next_slot = slots.last + 1
+                if last is not None:
+                    # More connections of the last slot may follow: they wait for the next page.
+                    next_slot = int(last["slot"]["N"])
+                    while items and int(items[-1]["slot"]["N"]) == next_slot:
+                        held.insert(0, items.pop())
+                yield self._page(items, next_slot, is_last=last is None)
         finally:
             if reading is not None:
                 reading.cancel()
 
-    async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[list[str], None]:
+    async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Those of some connections that are in the group still, by consistent reads; else as `pages`."""
         for start in range(0, len(connection_ids), GET_BATCH):
-            items = await self._get(connection_ids[start : start + GET_BATCH])
+            end = min(start + GET_BATCH, len(connection_ids))
+            items = await self._get(connection_ids[start:end])
             here = [item for item in items if item.get("groupId", {}).get("S") == group_id]
-            yield self._signed_in(here)
-
-    def take_expired(self) -> list[str]:
-        """The connections that pages left out since the last call."""
-        expired, self._expired = self._expired, []
-        return expired
+            yield self._page(here, end, is_last=end == len(connection_ids))
 
     def discard(self, connection_id: str) -> None:
         """Remove a connection some time before `flush` returns."""
@@ -99,28 +118,31 @@ class MembersTable:
         if self._removals:
             await asyncio.wait(self._removals)
 
-    def _read(self, group_id: str, start: dict[str, Any] | None) -> asyncio.Task[dict[str, Any]]:
+    def _read(
+        self, group_id: str, slots: SlotRange, start: dict[str, Any] | None
+    ) -> asyncio.Task[dict[str, Any]]:
         query: dict[str, Any] = {
             "TableName": self._table,
             "IndexName": "GroupIdIndex",
-            "KeyConditionExpression": "groupId = :group",
-            "ExpressionAttributeValues": encode({":group": group_id}),
-            "ProjectionExpression": "connectionId, authorizedUntil",
+            "KeyConditionExpression": "groupId = :group AND slot BETWEEN :first AND :last",
+            "ExpressionAttributeValues": encode(
+                {":group": group_id, ":first": slots.first, ":last": slots.last}
+            ),
+            "ProjectionExpression": "connectionId, slot, authorizedUntil",
             "Limit": self._page_size,
         }
         if start is not None:
             query["ExclusiveStartKey"] = start
         return asyncio.get_running_loop().create_task(self._dynamodb.call("Query", query))
 
-    def _signed_in(self, items: list[dict[str, Any]]) -> list[str]:
+    def _page(self, items: list[dict[str, Any]], following: int, *, is_last: bool) -> Page:
         now_s, guests_stay = self._now_s(), not self._signs_in
-        living: list[str] = []
+        page = Page([], [], following, is_last)
         for item in items:
-            connection_id: str = item["connectionId"]["S"]
             until = item.get("authorizedUntil")
             stays = guests_stay if until is None else int(until["N"]) > now_s
-            (living if stays else self._expired).append(connection_id)
-        return living
+            (page.connection_ids if stays else page.expired).append(item["connectionId"]["S"])
+        return page
 
     async def _get(self, connection_ids: Sequence[str]) -> list[dict[str, Any]]:
         keys: list[Any] = [encode({"connectionId": one}) for one in connection_ids]

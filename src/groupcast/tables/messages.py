@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from groupcast.aws.calls import Calls
     from groupcast.model import Message
+    from groupcast.tables.items import StoredMessage
 
 # What fits a reply beside its other fields: API Gateway sends at most 128 KB in one message.
 MAX_PAGE_BYTES = 120 * 1024
@@ -58,8 +59,9 @@ class Messages:
         )
         return message_of(answer["Item"]) if "Item" in answer else None
 
-    async def put(self, message: Message, expires_at_s: int | None) -> None:
+    async def put(self, stored: StoredMessage, expires_at_s: int | None) -> None:
         """Store a message once. AlreadyStoredError where its id is taken."""
+        message, audience = stored.message, stored.audience
         values: dict[str, str | int | None] = {
             "messageId": message.message_id,
             "groupId": message.group_id,
@@ -68,6 +70,10 @@ class Messages:
             "message": message.text,
             "createdAt": message.created_at,
             "expiresAt": expires_at_s,
+            # What the fan-out is told, left out where it goes without saying.
+            "members": audience.members or None,
+            "lanes": audience.lanes if audience.lanes > 1 else None,
+            "express": 1 if stored.express else None,
         }
         try:
             await self._dynamodb.put_item(

@@ -9,18 +9,25 @@ from typing import Any
 import pytest
 
 from groupcast.aws.errors import ServiceError
+from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, HELD_MAX, MembersTable
 
 
 class FakeTable:
     """A table of connection ids; `refuse` items of each batch come back unprocessed the first time.
 
-    `until` is when the sign-in of some ends, in seconds.
+    `until` is when the sign-in of some ends, in seconds; each `same_slot` neighbours share a slot.
     """
 
     def __init__(
-        self, ids: list[str], refuse: int = 0, broken: bool = False, until: Mapping[str, int] | None = None
+        self,
+        ids: list[str],
+        refuse: int = 0,
+        broken: bool = False,
+        until: Mapping[str, int] | None = None,
+        same_slot: int = 1,
     ) -> None:
+        self.same_slot = same_slot
         self.until = until or {}
         self.elsewhere: set[str] = set()
         self.ids = ids
@@ -44,10 +51,16 @@ class FakeTable:
         return self.write(payload["RequestItems"]["t"])
 
     def query(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        start = int(payload.get("ExclusiveStartKey", {"at": 0})["at"])
-        end = start + payload["Limit"]
-        answer: dict[str, Any] = {"Items": [self.item(one) for one in self.ids[start:end]]}
-        return {**answer, "LastEvaluatedKey": {"at": end}} if end < len(self.ids) else answer
+        values = payload["ExpressionAttributeValues"]
+        first, last = int(values[":first"]["N"]), int(values[":last"]["N"])
+        items = [self.item(one) for one in self.ids]
+        items = [item for item in items if first <= int(item["slot"]["N"]) <= last]
+        start = payload.get("ExclusiveStartKey")
+        at = 0 if start is None else items.index(self.item(start["connectionId"]["S"])) + 1
+        found = items[at : at + payload["Limit"]]
+        if at + payload["Limit"] >= len(items):
+            return {"Items": found}
+        return {"Items": found, "LastEvaluatedKey": found[-1]}
 
     def get(self, keys: list[Any]) -> dict[str, Any]:
         left, self.refuse = keys[: self.refuse], 0
@@ -59,6 +72,7 @@ class FakeTable:
         until = self.until.get(connection_id)
         return {
             "connectionId": {"S": connection_id},
+            "slot": {"N": str(self.ids.index(connection_id) // self.same_slot)},
             "groupId": {"S": "elsewhere" if connection_id in self.elsewhere else "g"},
             **({} if until is None else {"authorizedUntil": {"N": str(until)}}),
         }
@@ -78,8 +92,30 @@ def ids(count: int) -> list[str]:
 async def test_pages_give_every_member_once() -> None:
     """All of them, in pages of the asked size."""
     members = MembersTable(FakeTable(ids(25)), "t", 10, signs_in=False)
-    assert [len(page) async for page in members.pages("g")] == [10, 10, 5]
-    assert [one async for page in members.pages("g") for one in page] == ids(25)
+    pages = [page async for page in members.pages("g", ALL_SLOTS)]
+    assert [one for page in pages for one in page.connection_ids] == ids(25)
+    assert [page.is_last for page in pages] == [False, False, True]
+    assert [page.next for page in pages] == [9, 19, 65_536]
+
+
+@pytest.mark.parametrize("same_slot", [1, 2, 3, 7, 30])
+async def test_a_pass_can_end_after_any_page(same_slot: int) -> None:
+    """What is read from `next` on is what the pages before did not have, however many share a slot."""
+    members = MembersTable(FakeTable(ids(25), same_slot=same_slot), "t", 4, signs_in=False)
+    pages = [page async for page in members.pages("g", ALL_SLOTS)]
+    seen: list[str] = []
+    for page in pages:
+        seen += page.connection_ids
+        rest = SlotRange(page.next, 65_535)
+        others = [one async for other in members.pages("g", rest) for one in other.connection_ids]
+        assert seen + others == ids(25)
+
+
+async def test_only_the_wanted_slots_are_read() -> None:
+    """A lane's part of the group."""
+    members = MembersTable(FakeTable(ids(25)), "t", 4, signs_in=False)
+    found = [one async for page in members.pages("g", SlotRange(5, 11)) for one in page.connection_ids]
+    assert found == ids(25)[5:12]
 
 
 async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
@@ -132,18 +168,18 @@ async def test_whose_sign_in_is_over_is_left_out() -> None:
     """To the second; those without an end stay, and the others are given out once."""
     table = FakeTable(ids(10), until={"c1=": 99, "c2=": 100, "c3=": 101})
     members = MembersTable(table, "t", page_size=4, now_s=lambda: 100.0, signs_in=False)
-    living = [one async for page in members.pages("g") for one in page]
+    pages = [page async for page in members.pages("g", ALL_SLOTS)]
+    living = [one for page in pages for one in page.connection_ids]
     assert living == ["c0=", *(f"c{number}=" for number in range(3, 10))]
-    assert members.take_expired() == ["c1=", "c2="]
-    assert members.take_expired() == []
+    assert [one for page in pages for one in page.expired] == ["c1=", "c2="]
 
 
 async def test_guests_go_where_one_signs_in() -> None:
     """Who connected before that was asked for has no token's end, and may not stay either."""
     table = FakeTable(ids(3), until={"c1=": 101})
     members = MembersTable(table, "t", page_size=4, signs_in=True, now_s=lambda: 100.0)
-    assert [page async for page in members.pages("g")] == [["c1="]]
-    assert members.take_expired() == ["c0=", "c2="]
+    pages = [page async for page in members.pages("g", ALL_SLOTS)]
+    assert [(page.connection_ids, page.expired) for page in pages] == [(["c1="], ["c0=", "c2="])]
 
 
 async def test_of_listed_connections_those_who_are_still_there() -> None:
@@ -152,9 +188,11 @@ async def test_of_listed_connections_those_who_are_still_there() -> None:
     table.elsewhere = {"c4="}
     members = MembersTable(table, "t", page_size=4, signs_in=False, now_s=lambda: 100.0)
     wanted = ["gone=", *ids(250)]
-    found = [one async for page in members.listed("g", wanted) for one in page]
+    pages = [page async for page in members.listed("g", wanted)]
+    found = [one for page in pages for one in page.connection_ids]
     assert sorted(found) == sorted(set(ids(250)) - {"c3=", "c4="})
-    assert members.take_expired() == ["c3="]
+    assert [one for page in pages for one in page.expired] == ["c3="]
+    assert [(page.next, page.is_last) for page in pages] == [(100, False), (200, False), (251, True)]
 
 
 async def test_connections_that_cannot_be_read_are_not_taken_for_gone() -> None:

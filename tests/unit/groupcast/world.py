@@ -12,6 +12,7 @@ import pytest
 from groupcast.auth import Principal
 from groupcast.chat import Chat
 from groupcast.errors import ChatError, Code, TokenError
+from groupcast.fanout.express import Express
 from groupcast.model import Member
 from groupcast.ratelimit import Bucket
 from groupcast.tables.connections import Connections
@@ -34,6 +35,7 @@ class World:
         retention_days: int = 0,
         bucket: Bucket = UNLIMITED,
         signs_in: bool = False,
+        express: Express | None = None,
     ) -> None:
         self.dynamodb = dynamodb
         self.tables = tables
@@ -44,6 +46,7 @@ class World:
             Connections(dynamodb, tables["ConnectionsTable"]),
             Messages(dynamodb, tables["MessagesTable"]),
             self.groups,
+            express=express,
             signs_in=signs_in,
             bucket=bucket,
             verify=self._verify,

@@ -11,10 +11,13 @@ from typing import Any
 from groupcast.aws.errors import ServiceError
 from groupcast.aws.management import Outcome, PostResult
 from groupcast.fanout.batch import Frame, GroupBatch
+from groupcast.fanout.budget import Budget
 from groupcast.fanout.engine import Engine
 from groupcast.fanout.pace import Limits
 from groupcast.model import Message, iso_ms
+from groupcast.slots import SlotRange
 from groupcast.tables.items import encode
+from groupcast.tables.members import Page
 
 # Real waits, only shorter; the grace is longer than any pause of the machine that runs the test.
 FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005, grace_s=5.0)
@@ -77,6 +80,8 @@ class FakePost:
 
 
 class FakeMembers:
+    """Each connection of a group has the slot of its index."""
+
     def __init__(self, groups: dict[str, list[str]], page_size: int = 100) -> None:
         self.groups = groups
         self.page_size = page_size
@@ -84,22 +89,24 @@ class FakeMembers:
         self.expired: list[str] = []
         self.broken_after: int | None = None
 
-    async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
+    async def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
         ids = self.groups[group_id]
-        for page, start in enumerate(range(0, len(ids), self.page_size)):
-            if page == self.broken_after:
+        last = min(len(ids), slots.last + 1)
+        for number, start in enumerate(range(slots.first, last, self.page_size)):
+            if number == self.broken_after:
                 raise OSError("no more pages")
             await asyncio.sleep(0)
-            yield ids[start : start + self.page_size]
+            end = min(start + self.page_size, last)
+            expired, self.expired = self.expired, []
+            is_last = end == last
+            yield Page(ids[start:end], expired, slots.last + 1 if is_last else end, is_last)
 
-    async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[list[str], None]:
+    async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         del group_id
         await asyncio.sleep(0)
-        yield list(connection_ids)
-
-    def take_expired(self) -> list[str]:
-        expired, self.expired = self.expired, []
-        return expired
+        for start in range(0, len(connection_ids), self.page_size):
+            end = min(start + self.page_size, len(connection_ids))
+            yield Page(list(connection_ids[start:end]), [], end, end == len(connection_ids))
 
     def discard(self, connection_id: str) -> None:
         self.discarded.append(connection_id)
@@ -115,15 +122,17 @@ def group(name: str, *frames: tuple[bytes, int], connections: list[str] | None =
         for data, messages in frames
     )
     only = None if connections is None else tuple(connections)
-    return GroupBatch(name, made, sum(messages for _, messages in frames), "100", only)
+    return GroupBatch(name, made, sum(messages for _, messages in frames), ("100",), only)
 
 
 def ids(count: int, prefix: str = "c") -> list[str]:
     return [f"{prefix}{number}=" for number in range(count)]
 
 
-def engine(members: FakeMembers, poster: FakePoster, limits: Limits = FAST) -> Engine:
-    return Engine(members, poster, limits, random.Random(7).random)
+def engine(
+    members: FakeMembers, poster: FakePoster, limits: Limits = FAST, budget: Budget | None = None
+) -> Engine:
+    return Engine(members, poster, limits, random.Random(7).random, budget)
 
 
 def later(seconds: float = 20.0) -> float:
@@ -135,6 +144,7 @@ class FakeSqs:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, int]] = []
+        self.entries: list[dict[str, Any]] = []
         self.batch_sizes: list[int] = []
         self.calls = 0
         self.broken = 0
@@ -152,7 +162,8 @@ class FakeSqs:
         for entry in entries:
             fault = self.fails(entry["MessageBody"])
             if fault is None:
-                self.sent.append((payload["QueueUrl"], entry["MessageBody"], entry["DelaySeconds"]))
+                self.sent.append((payload["QueueUrl"], entry["MessageBody"], entry.get("DelaySeconds", 0)))
+                self.entries.append(entry)
                 answer["Successful"].append({"Id": entry["Id"]})
             else:
                 answer["Failed"].append({"Id": entry["Id"], "SenderFault": fault, "Code": "AsTold"})

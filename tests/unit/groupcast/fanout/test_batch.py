@@ -6,8 +6,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupcast.fanout.batch import lowest, pack, read_batch
-from groupcast.model import Message, iso_ms
+from groupcast.fanout.batch import lowest, pack, read_stream, stream_batch
+from groupcast.model import Audience, Message, iso_ms
 
 NOW_MS = 1_795_368_000_000
 FRAME_BYTES = 32 * 1024
@@ -32,13 +32,14 @@ def message(seq: int, text: str) -> Message:
 
 def test_records_are_grouped_and_ordered_by_seq() -> None:
     """The stream gives no order within a group; the frames do, and each group knows its first record."""
-    groups, malformed = read_batch(
-        [record("a", 2, 102), record("b", 1, 101), record("a", 1, 103), record("a", 3, 99)], FRAME_BYTES
+    by_group, malformed = read_stream(
+        [record("a", 2, 102), record("b", 1, 101), record("a", 1, 103), record("a", 3, 99)]
     )
     assert malformed == []
-    assert [(group.group_id, group.messages, group.item_identifier) for group in groups] == [
-        ("a", 3, "99"),
-        ("b", 1, "101"),
+    groups = [stream_batch(group_id, records, FRAME_BYTES) for group_id, records in by_group.items()]
+    assert [(group.group_id, group.messages, group.item_identifiers) for group in groups] == [
+        ("a", 3, ("99",)),
+        ("b", 1, ("101",)),
     ]
     frame = orjson.loads(groups[0].frames[0].data)
     assert (frame["type"], frame["groupId"]) == ("messages", "a")
@@ -48,14 +49,14 @@ def test_records_are_grouped_and_ordered_by_seq() -> None:
 
 def test_a_record_that_came_twice_is_taken_once() -> None:
     """The stream delivers at least once; one batch never sends the same message twice."""
-    groups, _ = read_batch([record("a", 1, 1), record("a", 1, 1), record("a", 2, 2)], FRAME_BYTES)
-    assert groups[0].messages == 2
+    groups, _ = read_stream([record("a", 1, 1), record("a", 1, 1), record("a", 2, 2)])
+    assert [one.message.seq for one in groups["a"]] == [1, 2]
 
 
 def test_only_inserts_are_messages() -> None:
     """An expiry or a correction by hand is nothing to deliver."""
     removed = {**record("a", 1, 1), "eventName": "REMOVE"}
-    assert read_batch([removed], FRAME_BYTES) == ([], [])
+    assert read_stream([removed]) == ({}, [])
 
 
 def test_malformed_records_stand_apart() -> None:
@@ -67,11 +68,24 @@ def test_malformed_records_stand_apart() -> None:
         record("a", 4, 4, text="x" * 200_000),
         record("a", 0, 5),
         {"eventName": "INSERT", "dynamodb": {"SequenceNumber": "6"}},
+        record("a", 8, 7, lanes={"N": "0"}),
+        record("a", 9, 8, lanes={"N": "65"}),
+        record("a", 10, 9, members={"N": "many"}),
     ]
-    groups, malformed = read_batch([*bad, record("a", 7, 7)], FRAME_BYTES)
-    assert [item.sequence_number for item in malformed] == ["1", "2", "3", "4", "5", "6"]
+    groups, malformed = read_stream([*bad, record("a", 7, 10)])
+    assert [item.sequence_number for item in malformed] == [str(number) for number in range(1, 10)]
     assert all(item.reason for item in malformed)
-    assert groups[0].messages == 1
+    assert [one.message.seq for one in groups["a"]] == [7]
+
+
+def test_a_record_says_what_the_sender_knew() -> None:
+    """Whether it offered the message, and how large the group was; messages of before have none of it."""
+    told = record("a", 1, 1, express={"N": "1"}, lanes={"N": "3"}, members={"N": "50000"})
+    groups, _ = read_stream([told, record("a", 2, 2)])
+    assert [(one.stored.express, one.stored.audience) for one in groups["a"]] == [
+        (True, Audience(50_000, 3)),
+        (False, Audience(0, 1)),
+    ]
 
 
 def test_sequence_numbers_compare_as_numbers() -> None:

@@ -13,8 +13,10 @@ from groupcast.aws.errors import PoolFullError
 from groupcast.aws.management import PostResult
 from groupcast.fanout.leftover import Leftover
 from groupcast.fanout.pace import Limits
-from groupcast.fanout.report import Report
+from groupcast.fanout.report import GroupReport, Report
 from groupcast.fanout.run import GROUPS_AT_ONCE
+from groupcast.slots import ALL_SLOTS, SlotRange
+from groupcast.tables.members import Page
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,
     ERROR,
@@ -33,6 +35,10 @@ from tests.unit.groupcast.fanout.support import (
 )
 
 
+def left_over(served: GroupReport) -> tuple[Leftover, ...]:
+    return served.leftovers + served.unread
+
+
 async def test_everyone_gets_every_frame_in_order() -> None:
     """Frames to one connection are posted one after the other, also when some have to be repeated."""
     dice = random.Random(3)
@@ -42,7 +48,7 @@ async def test_everyone_gets_every_frame_in_order() -> None:
     assert all(poster.received[connection] == [b"1", b"2", b"3"] for connection in members.groups["a"])
     assert report.total("delivered") == 950 * 7
     assert report.groups[0].pages == 10
-    assert not report.groups[0].left_over
+    assert left_over(report.groups[0]) == ()
 
 
 async def test_the_gone_are_discarded_once_and_not_posted_to_again() -> None:
@@ -53,7 +59,6 @@ async def test_the_gone_are_discarded_once_and_not_posted_to_again() -> None:
     report = await engine(members, poster).deliver([group("a", (b"1", 1), (b"2", 1))], later())
     assert sorted(members.discarded) == sorted(gone)
     assert report.total("gone") == 2 * len(gone)
-    assert report.total("gone_connections") == len(gone)
     assert report.total("delivered") == 2 * (100 - len(gone))
     assert all(poster.attempts[connection, b"2"] == 0 for connection in gone)
 
@@ -76,7 +81,7 @@ async def test_a_client_that_takes_nothing_is_closed_and_delays_nobody() -> None
     assert poster.deleted == ["c7="]
     assert (report.total("delivered"), report.total("gone"), report.total("slow_closed")) == (199, 1, 1)
     assert poster.attempts["c7=", b"1"] == 4
-    assert not report.groups[0].left_over
+    assert left_over(report.groups[0]) == ()
 
 
 async def test_a_throttled_account_closes_nobody() -> None:
@@ -96,8 +101,7 @@ async def test_what_never_works_is_handed_off() -> None:
     report = await engine(members, poster).deliver([group("a", (b"1", 3))], later())
     assert (report.total("delivered"), report.total("handed_off")) == (27, 3)
     assert poster.attempts["c3=", b"1"] == FAST.attempts_max
-    assert report.groups[0].left_over
-    assert report.groups[0].leftovers == (Leftover("a", ("1.0", "1.1", "1.2"), ("c3=",)),)
+    assert left_over(report.groups[0]) == (Leftover("a", ("1.0", "1.1", "1.2"), ("c3=",)),)
 
 
 async def test_at_the_stop_nothing_new_is_sent_and_the_rest_is_left_over() -> None:
@@ -105,19 +109,19 @@ async def test_at_the_stop_nothing_new_is_sent_and_the_rest_is_left_over() -> No
     poster = FakePoster(lambda *_: THROTTLED)
     members = FakeMembers({"a": ids(1000)})
     report = await engine(members, poster).deliver([group("a", (b"1", 1))], later(0.05))
-    assert report.groups[0].left_over
-    assert report.total("handed_off") == report.total("members")
-    named = [one for leftover in report.groups[0].leftovers for one in leftover.connection_ids]
-    assert sorted(named) == sorted(members.groups["a"][: report.total("members")])
+    served = report.groups[0]
+    assert served.handed_off == served.members > 0
+    named = [one for leftover in served.leftovers for one in leftover.connection_ids]
+    assert sorted(named) == sorted(members.groups["a"][: served.members])
+    assert served.unread == (Leftover("a", ("1.0",), slots=SlotRange(served.members, 65_535)),)
 
 
 async def test_a_stop_before_the_first_page_leaves_the_group_unread() -> None:
-    """Members nobody asked for are not forgotten: the group is left over."""
+    """Members nobody asked for are not forgotten: all slots are left over."""
     poster = FakePoster(lambda *_: ACCEPTED)
     members = FakeMembers({"a": ids(10)})
     report = await engine(members, poster).deliver([group("a", (b"1", 1))], later(-1))
-    assert report.groups[0].unread
-    assert report.groups[0].left_over
+    assert left_over(report.groups[0]) == (Leftover("a", ("1.0",), slots=ALL_SLOTS),)
     assert poster.received == {}
 
 
@@ -128,10 +132,10 @@ async def test_a_page_that_cannot_be_read_leaves_only_its_group_over() -> None:
     members.broken_after = 1
     report = await engine(members, poster).deliver([group("a", (b"1", 1)), group("b", (b"2", 1))], later())
     by_name = {one.group_id: one for one in report.groups}
-    assert by_name["a"].unread
+    assert left_over(by_name["a"]) == (Leftover("a", ("1.0",), slots=SlotRange(100, 65_535)),)
     assert by_name["a"].error == "OSError: no more pages"
     assert by_name["a"].delivered == 100
-    assert not by_name["b"].left_over
+    assert left_over(by_name["b"]) == ()
     assert by_name["b"].delivered == 50
 
 
@@ -217,8 +221,8 @@ async def test_a_straggler_is_tried_again_while_members_are_read() -> None:
     served = asyncio.Event()
 
     class SlowToRead(FakeMembers):
-        async def pages(self, group_id: str) -> AsyncGenerator[list[str], None]:
-            yield self.groups[group_id]
+        async def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
+            yield Page(self.groups[group_id], [], slots.last, is_last=False)
             await served.wait()
 
     def answer(_connection: str, _data: bytes, attempt: int) -> PostResult:
@@ -251,7 +255,7 @@ async def test_a_listed_batch_goes_to_exactly_its_connections() -> None:
     report = await engine(members, poster).deliver([batch], later())
     assert poster.received == {"c2=": [b"1"]}
     assert members.discarded == ["c1="]
-    assert not report.groups[0].left_over
+    assert left_over(report.groups[0]) == ()
 
 
 @pytest.mark.parametrize("seed", range(12))

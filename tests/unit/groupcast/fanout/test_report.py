@@ -9,7 +9,7 @@ LEFTOVER = Leftover("a", ("m1",), ("c1=", "c2="))
 
 
 def report(**counts: int) -> Report:
-    served = GroupReport("a", messages=2, item_identifier="1", members=5, leftovers=(LEFTOVER,))
+    served = GroupReport("a", messages=2, item_identifiers=("1",), members=5, leftovers=(LEFTOVER,))
     for name, count in counts.items():
         setattr(served, name, count)
     return Report(groups=[served])

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from groupcast.fanout.batch import read_batch
+from groupcast.fanout.batch import read_stream
 from localcloud.streams.batching import Batch
 from localcloud.streams.discards import AGE_EXCEEDED, RETRIES_EXHAUSTED, Discard, invocation_record
 from localcloud.streams.records import to_stream_record
@@ -61,9 +61,9 @@ def test_a_message_has_the_recorded_shape() -> None:
     api["dynamodb"] = {**recorded["dynamodb"], "ApproximateCreationDateTime": created}
     made = to_stream_record(api, stream_arn=recorded["eventSourceARN"], region=recorded["awsRegion"])
     assert made.event == recorded
-    groups, malformed = read_batch(event["Records"], 32_768)
+    groups, malformed = read_stream(event["Records"])
     assert malformed == []
-    assert [(group.group_id, group.messages) for group in groups] == [("group1", 1)]
+    assert {group_id: len(found) for group_id, found in groups.items()} == {"group1": 1}
 
 
 def test_who_deleted_an_expired_item_is_said_in_lambdas_spelling() -> None:

@@ -1,0 +1,101 @@
+"""A group that is being served: what it is sent, who still waits, and who is owed what in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from groupcast.fanout.budget import SMALL_MEMBERS
+from groupcast.fanout.leftover import split, split_range
+from groupcast.fanout.report import GroupReport
+from groupcast.slots import SlotRange
+
+if TYPE_CHECKING:
+    from groupcast.fanout.batch import Frame, GroupBatch
+    from groupcast.fanout.leftover import Leftover
+    from groupcast.fanout.ports import Post
+    from groupcast.fanout.run import Delivery
+    from groupcast.tables.members import Page
+
+
+class GroupFanout:
+    """A group, or a part of it, on its way through one invocation."""
+
+    __slots__ = (
+        "_drained",
+        "batch",
+        "fed",
+        "frames",
+        "open",
+        "owing",
+        "posts",
+        "progress_at",
+        "report",
+        "waiting",
+    )
+
+    def __init__(self, batch: GroupBatch, posts: list[Post]) -> None:
+        self.batch = batch
+        self.frames: tuple[Frame, ...] = batch.frames
+        self.posts = posts
+        self.report = GroupReport(
+            batch.group_id,
+            batch.messages,
+            batch.item_identifiers,
+            slots=batch.slots if batch.connection_ids is None else None,
+        )
+        # No more members will come.
+        self.fed = False
+        # Deliveries that have no outcome yet; those among them that wait for their next try.
+        self.open = 0
+        self.waiting: set[Delivery] = set()
+        # Loop time at which a frame was last done with, or members came.
+        self.progress_at = 0.0
+        self._drained = asyncio.Event()
+        # Connections handed off, by the first frame that they did not get.
+        self.owing: dict[int, list[str]] = {}
+
+    def is_small(self, page: Page) -> bool:
+        """Whether the group is small enough to start without a booking, judged by a page of its members."""
+        if self.batch.connection_ids is not None:
+            return len(self.batch.connection_ids) <= SMALL_MEMBERS
+        return self.report.pages == 1 and page.is_last and len(page.connection_ids) <= SMALL_MEMBERS
+
+    def left(self, index: int) -> int:
+        """Messages from a frame on."""
+        return sum(frame.messages for frame in self.frames[index:])
+
+    def close_one(self) -> None:
+        """A delivery has its outcome."""
+        self.open -= 1
+        if not self.open:
+            self._drained.set()
+
+    async def drained(self) -> None:
+        """Return when no delivery is open; no members may come any more."""
+        while self.open:
+            self._drained.clear()
+            await self._drained.wait()
+
+    def hand_off(self, index: int, connection_ids: list[str]) -> None:
+        """Leave these connections, and all frames from `index` on, to the queue."""
+        self.report.handed_off += self.left(index) * len(connection_ids)
+        self.owing.setdefault(index, []).extend(connection_ids)
+
+    def note_unread(self, position: int) -> None:
+        """Say that members from `position` on were not looked at: a slot, or an index of the connections."""
+        group_id, ids = self.batch.group_id, self._message_ids(0)
+        if self.batch.connection_ids is not None:
+            self.report.unread = tuple(split(group_id, ids, self.batch.connection_ids[position:]))
+        elif position <= self.batch.slots.last:
+            self.report.unread = tuple(split_range(group_id, ids, SlotRange(position, self.batch.slots.last)))
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """What was handed off, as messages for the queue."""
+        found: list[Leftover] = []
+        for index, connection_ids in sorted(self.owing.items()):
+            found += split(self.batch.group_id, self._message_ids(index), connection_ids)
+        return tuple(found)
+
+    def _message_ids(self, index: int) -> list[str]:
+        return [one for frame in self.frames[index:] for one in frame.message_ids]

@@ -1,0 +1,118 @@
+"""What fanoutMessage does with a batch of the stream: offer its messages to lanes, or post them itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from groupcast.fanout import offers
+from groupcast.fanout.batch import lowest, read_stream, stream_batch
+from groupcast.fanout.handover import HandOver, save_failures
+from groupcast.fanout.queue import failure_message
+from groupcast.fanout.result import Offered, Rejected, Result, times
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from groupcast.fanout.batch import Malformed, StreamRecord
+    from groupcast.fanout.engine import Engine
+    from groupcast.fanout.queue import Outgoing, Queue
+    from groupcast.fanout.report import GroupReport
+
+
+class StreamOffers:
+    """Offers every message of the stream to the lanes of its group.
+
+    A message that its sender has offered already is offered again, under the same deduplication id: SQS
+    drops it, unless the sender died first. The others travel together, since a batch of a FIFO queue holds
+    no more than ten offers.
+    """
+
+    def __init__(self, delivery: Queue, failures: Queue) -> None:
+        self._delivery = delivery
+        self._failures = failures
+
+    async def deliver(self, records: Sequence[Mapping[str, Any]], remaining_s: float) -> Offered:
+        """Offer a batch. `again` of the result is a sequence number from which AWS retries, or empty."""
+        groups, malformed = read_stream(records)
+        give_up_at = times(asyncio.get_running_loop().time(), remaining_s).give_up_at
+        offered = [one for group in groups.values() for one in _packed(group)]
+        # After them: nobody waits for these.
+        offered += [one for group in groups.values() for one in _express(group)]
+        taken, unsaved = await asyncio.gather(
+            self._delivery.send([message for _, message in offered], give_up_at),
+            save_failures(self._failures, _failure_messages(malformed), give_up_at),
+        )
+        untaken = [number for (number, _), ok in zip(offered, taken, strict=True) if not ok]
+        first = lowest([*untaken, *unsaved])
+        found = [record for group in groups.values() for record in group]
+        return Offered(
+            groups=len(groups),
+            messages=len(found),
+            express=sum(record.stored.express for record in found),
+            offers=len(offered),
+            untaken=len(untaken),
+            rejected=_rejected(malformed),
+            again=() if first is None else (first,),
+        )
+
+
+class StreamDelivery:
+    """Posts a batch of the stream to the members, without lanes (`delivery: stream`)."""
+
+    def __init__(self, engine: Engine, retries: Queue, failures: Queue, *, frame_bytes: int) -> None:
+        self._engine = engine
+        self._retries = retries
+        self._failures = failures
+        self._frame_bytes = frame_bytes
+
+    async def deliver(self, records: Sequence[Mapping[str, Any]], remaining_s: float) -> Result:
+        """Deliver a batch. `again` of the result is a sequence number from which AWS retries, or empty.
+
+        Members who had a message already get it twice then; its `seq` tells them.
+        """
+        groups, malformed = read_stream(records)
+        batches = [stream_batch(group_id, group, self._frame_bytes) for group_id, group in groups.items()]
+        bounds = times(asyncio.get_running_loop().time(), remaining_s)
+        hand_over = HandOver(self._retries, bounds.give_up_at)
+
+        async def on_done(report: GroupReport, _goes_on: bool) -> None:
+            await hand_over.take(report)
+
+        report, unsaved = await asyncio.gather(
+            self._engine.deliver(batches, bounds.stop_at, on_done),
+            save_failures(self._failures, _failure_messages(malformed), bounds.give_up_at),
+        )
+        first = lowest([*hand_over.again, *unsaved])
+        return Result(report, _rejected(malformed), () if first is None else (first,))
+
+
+def _packed(group: Sequence[StreamRecord]) -> list[tuple[str, Outgoing]]:
+    """Offers of the messages that their senders left to the stream, each with its first sequence number."""
+    records = [record for record in group if not record.stored.express]
+    return _offers(records) if records else []
+
+
+def _express(group: Sequence[StreamRecord]) -> list[tuple[str, Outgoing]]:
+    """Offers as their senders made them."""
+    return [one for record in group if record.stored.express for one in _offers([record])]
+
+
+def _offers(records: Sequence[StreamRecord]) -> list[tuple[str, Outgoing]]:
+    first = lowest(record.sequence_number for record in records)
+    assert first is not None
+    # The last message knows best how large the group is by now.
+    audience = records[-1].stored.audience
+    made = offers.outgoing([record.message for record in records], audience)
+    return [(first, message) for message in made]
+
+
+def _failure_messages(malformed: Sequence[Malformed]) -> list[tuple[str, Outgoing]]:
+    return [
+        (bad.sequence_number, failure_message(bad.reason, bad.sequence_number, {"record": bad.record}))
+        for bad in malformed
+    ]
+
+
+def _rejected(malformed: Sequence[Malformed]) -> tuple[Rejected, ...]:
+    return tuple(Rejected(bad.sequence_number, bad.reason) for bad in malformed)
