@@ -22,6 +22,8 @@ US_PER_S = 1_000_000
 CHUNK_S = 0.05
 # The clocks of two Lambda environments differ by less.
 CLOCK_SKEW_S = 0.05
+# A booking that is used later than this after it began is void: others post by now.
+LATE_S = 0.05
 # Groups up to this size start at once and are charged meanwhile.
 SMALL_MEMBERS = 500
 # A booking takes a few milliseconds. Without an answer by then posting goes on: the adaptive window remains.
@@ -35,8 +37,9 @@ DEBT_POSTS = 50
 class Rate:
     """A budget of `per_second` posts, and `burst` posts on top after a pause.
 
-    Bookings of all workers that begin within any second never exceed the two together, even where clocks
-    differ by CLOCK_SKEW_S: the credit leaves room for that and for a chunk that begins at the second's end.
+    Booked posts that begin within any second never exceed the two together, whoever books them. The credit
+    leaves room for clocks that differ by CLOCK_SKEW_S, for bookings that are used LATE_S after they began,
+    and for a chunk that begins at the end of the second.
     """
 
     per_second: int
@@ -49,7 +52,7 @@ class Rate:
     @property
     def credit_us(self) -> int:
         """How far behind the clock `freeAt` may fall."""
-        reserve_s = 2 * CLOCK_SKEW_S + self.chunk_posts / self.per_second
+        reserve_s = 2 * CLOCK_SKEW_S + LATE_S + self.chunk_posts / self.per_second
         return max(0, int((self.burst / self.per_second - reserve_s) * US_PER_S))
 
     def take_us(self, posts: int) -> int:
@@ -74,8 +77,12 @@ class Budget(Protocol):
     def chunk_posts(self) -> int:
         """How many posts to book at a time."""
 
+    @property
+    def void_after_s(self) -> float:
+        """A booking that began longer ago than this must not be used."""
+
     async def book(self, posts: int) -> float:
-        """Book posts; they may begin after so many seconds. Never raises."""
+        """Book posts; they may begin in so many seconds, or could have before. Never raises."""
 
     def owe(self, posts: int) -> None:
         """Note posts that were made without a booking."""
@@ -88,6 +95,7 @@ class Unlimited:
     """No budget: the account's quota is somebody else's concern."""
 
     chunk_posts = 1 << 30
+    void_after_s = float("inf")
 
     async def book(self, _posts: int) -> float:
         return 0.0
@@ -132,8 +140,9 @@ class Meter:
             began_at = self._loop.time()
             start_at = await start
             self._ahead = None
-            self._credit += booked
-            self.expect(posts - self._credit + more)
+            if self._loop.time() - start_at <= self._budget.void_after_s:
+                self._credit += booked
+                self.expect(posts - self._credit + more)
             await asyncio.sleep(max(0.0, min(start_at, self._stop_at) - self._loop.time()))
             self.waited_s += self._loop.time() - began_at
             if self._loop.time() >= self._stop_at:
@@ -170,6 +179,10 @@ class SharedBudget:
     def chunk_posts(self) -> int:
         return self._rate.chunk_posts
 
+    @property
+    def void_after_s(self) -> float:
+        return self._rate.credit_us / US_PER_S + LATE_S
+
     async def book(self, posts: int) -> float:
         posts, self._owed = posts + self._owed, 0
         if self._loop_time() < self._paused_until:
@@ -182,7 +195,7 @@ class SharedBudget:
         except (GroupcastError, TimeoutError):
             self._paused_until = self._loop_time() + PAUSE_S
             return 0.0
-        return max(0.0, (free_at_us - self._now_us()) / US_PER_S)
+        return (free_at_us - self._now_us()) / US_PER_S
 
     def owe(self, posts: int) -> None:
         self._owed += posts
