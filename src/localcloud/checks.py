@@ -23,8 +23,29 @@ def only(value: Any, known: Iterable[str], where: str) -> None:
 
 
 def whole(raw: Mapping[str, Any], key: str, default: int, bounds: tuple[int, int], where: str) -> int:
-    """The whole number at `key`, `default` without one; ServiceError where it is out of `bounds`."""
+    """The whole number at `key`, `default` without one; ServiceError if it is not within `bounds`.
+
+    A numeric string counts: parameters are strings where the command line gives them.
+    """
     value, (low, high) = raw.get(key, default), bounds
-    if not isinstance(value, int) or not low <= value <= high:
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ServiceError(f"serverless.yml: {where}: {key} must be {low} to {high}, not {value}")
+    return value
+
+
+def flag(raw: Mapping[str, Any], key: str, where: str) -> bool:
+    """The boolean at `key`, also as a string; False without one."""
+    value = raw.get(key, False)
+    if value not in (True, False, "true", "false"):
+        raise ServiceError(f"serverless.yml: {where}: {key} must be true or false, not {value}")
+    return value in (True, "true")
+
+
+def choice(raw: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str) -> str | None:
+    """The string at `key`, None without one; ServiceError if it is none of `choices`."""
+    value = raw.get(key)
+    if value is not None and value not in choices:
+        raise ServiceError(f"serverless.yml: {where}: {key} must be {' or '.join(choices)}, not {value}")
     return value

@@ -139,7 +139,14 @@ class LocalCloud:
         )
         await self._stack.enter_async_context(mappings)
         await self._stack.enter_async_context(
-            QueueMappings(service.queue_mappings, queues, invoker, region=service.region)
+            QueueMappings(
+                service.queue_mappings,
+                queues,
+                invoker,
+                region=service.region,
+                # In this process each function has one thread.
+                at_once=1 if options.in_process else options.environments_per_function,
+            )
         )
         gateway = Gateway(service, invoker, options.limits, options.faults)
         self._stack.push_async_callback(gateway.close)

@@ -63,6 +63,10 @@ class Queue:
     attributes: Mapping[str, str]
     redrive: Redrive | None = None
 
+    @property
+    def is_fifo(self) -> bool:
+        return "FifoQueue" in self.attributes
+
 
 @dataclass(frozen=True, slots=True)
 class UserPool:
@@ -105,13 +109,17 @@ class StreamMapping:
 
 @dataclass(frozen=True, slots=True)
 class QueueMapping:
-    """An event source mapping from a queue (its logical id) to a function."""
+    """An event source mapping from a queue (its logical id) to a function.
+
+    `maximum_concurrency` bounds the batches that the function works on at once; None: the mapping does not.
+    """
 
     function: str
     queue: str
     batch_size: int = 10
     window_s: int = 0
     report_item_failures: bool = False
+    maximum_concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""SQS and Cognito on this machine: moto's server as a child process."""
+"""SQS and Cognito on this machine: moto's server, with FIFO queues of our own, as a child process."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ class Moto(ChildServer):
     what = "moto (SQS, Cognito)"
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        return [sys.executable, "-m", "localcloud.motoserver", str(self.port)]

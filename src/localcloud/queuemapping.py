@@ -1,7 +1,8 @@
 """Event source mappings from SQS queues to functions, as Lambda makes them.
 
-The rules are those of the AWS Lambda Developer Guide, "Using Lambda with Amazon SQS" and "Handling errors for
-an SQS event source".
+The rules are those of the AWS Lambda Developer Guide, "Using Lambda with Amazon SQS", "Configuring scaling
+behavior for SQS event source mappings" and "Handling errors for an SQS event source". A FIFO queue itself
+keeps a message group to one batch at a time, so that as many batches run as groups have messages, at most.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-# Batches of one mapping that a function works on at once: what Lambda begins with.
+# Batches of one mapping that a function works on at once unless told otherwise: what Lambda begins with.
 BATCHES_AT_ONCE = 5
 # A long poll: the queue answers as soon as there is something. 20 is the most that SQS takes.
 POLL_WAIT_S = 20
@@ -37,13 +38,23 @@ CLOSE_TIMEOUT_S = 5.0
 class QueueMappings:
     """An async context manager: every mapping polls its queue while it is open.
 
-    What fails stays in the queue, which gives it out again after its visibility timeout.
+    What fails stays in the queue, which gives it out again after its visibility timeout. `at_once` bounds the
+    batches of each mapping that are worked on, beside its own `maximum_concurrency`. It should be as many as
+    the invoker runs of one function: a batch that waits there uses up its visibility timeout.
     """
 
     def __init__(
-        self, mappings: Iterable[QueueMapping], queues: Queues, invoker: Invoker, *, region: str
+        self,
+        mappings: Iterable[QueueMapping],
+        queues: Queues,
+        invoker: Invoker,
+        *,
+        region: str,
+        at_once: int = BATCHES_AT_ONCE,
     ) -> None:
-        self._pollers = [_Poller(mapping, queues, invoker, region=region) for mapping in mappings]
+        self._pollers = [
+            _Poller(mapping, queues, invoker, region=region, at_once=at_once) for mapping in mappings
+        ]
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -94,12 +105,14 @@ def succeeded(batch: Sequence[Message], mapping: QueueMapping, response: Any) ->
 
 
 class _Poller:
-    def __init__(self, mapping: QueueMapping, queues: Queues, invoker: Invoker, *, region: str) -> None:
+    def __init__(
+        self, mapping: QueueMapping, queues: Queues, invoker: Invoker, *, region: str, at_once: int
+    ) -> None:
         self._mapping = mapping
         self._queues = queues
         self._invoker = invoker
         self._region = region
-        self._free = asyncio.Semaphore(BATCHES_AT_ONCE)
+        self._free = asyncio.Semaphore(min(at_once, mapping.maximum_concurrency or at_once))
         self._running: set[asyncio.Task[None]] = set()
         self._polling: asyncio.Task[None] | None = None
         self._poll_trouble = Trouble(f"cannot poll {mapping.queue}")

@@ -63,7 +63,7 @@ class Queues:
         return list(answer.get("Messages", ()))
 
     async def delete(self, logical_id: str, receipt_handles: Iterable[str]) -> None:
-        """Delete messages that were received, ten at most."""
+        """Delete messages that were received, ten at most; one that is gone or visible again stays so."""
         entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(receipt_handles)]
         await self._client.delete_message_batch(QueueUrl=self._urls[logical_id], Entries=entries)
 

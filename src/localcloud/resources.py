@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from localcloud.checks import only, whole
+from localcloud.checks import choice, flag, only, whole
 from localcloud.errors import ServiceError
 from localcloud.model import Queue, Redrive, Table, UserPool, UserPoolClient
 from localcloud.template import attribute_owner, referred, resolve_intrinsics
@@ -25,11 +25,23 @@ TABLE_KEYS = (
 TABLE_EXTRA_KEYS = (
     "TimeToLiveSpecification PointInTimeRecoverySpecification SSESpecification Tags DeletionProtectionEnabled"
 ).split()
+# Numeric attributes of CreateQueue and their bounds (SQS API Reference).
+QUEUE_NUMBERS = {
+    "MessageRetentionPeriod": (60, 1_209_600),
+    "VisibilityTimeout": (0, 43_200),
+    "DelaySeconds": (0, 900),
+    "MaximumMessageSize": (1024, 1_048_576),
+}
+FIFO_KEYS = ("ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit")
 QUEUE_KEYS = (
-    "QueueName MessageRetentionPeriod VisibilityTimeout RedrivePolicy SqsManagedSseEnabled DelaySeconds Tags"
-).split()
-# Attributes that an SQS on this machine has a use for.
-QUEUE_ATTRIBUTES = ("MessageRetentionPeriod", "VisibilityTimeout", "DelaySeconds")
+    "QueueName",
+    "FifoQueue",
+    *QUEUE_NUMBERS,
+    *FIFO_KEYS,
+    "RedrivePolicy",
+    "SqsManagedSseEnabled",
+    "Tags",
+)
 # What CreateUserPool is told here; the others are about mail, devices and protection, which are AWS's.
 POOL_KEYS = "Policies AdminCreateUserConfig MfaConfiguration UsernameConfiguration Schema".split()
 POOL_EXTRA_KEYS = (
@@ -111,12 +123,53 @@ def _table(logical_id: str, properties: dict[str, Any]) -> Table:
     return Table(logical_id, definition, ttl.get("AttributeName") if ttl.get("Enabled") else None)
 
 
-def _queue(logical_id: str, properties: dict[str, Any], queues: Collection[str]) -> Queue:
+def _queue(logical_id: str, properties: dict[str, Any], queues: Mapping[str, dict[str, Any]]) -> Queue:
     where = f"resources.{logical_id}"
     only(properties, QUEUE_KEYS, where)
-    attributes = {key: str(properties[key]) for key in QUEUE_ATTRIBUTES if key in properties}
+    fifo = flag(properties, "FifoQueue", where)
+    name = str(properties.get("QueueName", f"{logical_id}.fifo" if fifo else logical_id))
+    if name.endswith(".fifo") != fifo:
+        raise ServiceError(
+            f"serverless.yml: {where}: QueueName must end in .fifo if FifoQueue is true, only then"
+        )
+    attributes = {
+        key: str(whole(properties, key, 0, bounds, where))
+        for key, bounds in QUEUE_NUMBERS.items()
+        if key in properties
+    }
+    attributes |= _fifo_attributes(properties, where, fifo=fifo)
     redrive = _redrive(properties.get("RedrivePolicy"), queues, f"{where}.RedrivePolicy")
-    return Queue(logical_id, properties.get("QueueName", logical_id), attributes, redrive)
+    if redrive is not None and flag(queues[redrive.queue], "FifoQueue", f"resources.{redrive.queue}") != fifo:
+        kind = "FIFO" if fifo else "standard"
+        raise ServiceError(
+            f"serverless.yml: {where}: the dead-letter queue of a {kind} queue must be {kind}, too"
+        )
+    return Queue(logical_id, name, attributes, redrive)
+
+
+def _fifo_attributes(properties: dict[str, Any], where: str, *, fifo: bool) -> dict[str, str]:
+    """CreateQueue's attributes that only a FIFO queue has."""
+    given = [key for key in FIFO_KEYS if key in properties]
+    if not fifo:
+        if given:
+            raise ServiceError(f"serverless.yml: {where}: {given[0]} is for FIFO queues alone")
+        return {}
+    attributes = {"FifoQueue": "true"}
+    if "ContentBasedDeduplication" in given:
+        content_based = flag(properties, "ContentBasedDeduplication", where)
+        attributes["ContentBasedDeduplication"] = str(content_based).lower()
+    scope = choice(properties, "DeduplicationScope", ("messageGroup", "queue"), where)
+    limit = choice(properties, "FifoThroughputLimit", ("perQueue", "perMessageGroupId"), where)
+    if limit == "perMessageGroupId" and scope != "messageGroup":
+        raise ServiceError(
+            f"serverless.yml: {where}: FifoThroughputLimit perMessageGroupId needs"
+            " DeduplicationScope messageGroup"
+        )
+    if scope is not None:
+        attributes["DeduplicationScope"] = scope
+    if limit is not None:
+        attributes["FifoThroughputLimit"] = limit
+    return attributes
 
 
 def _redrive(raw: Any, queues: Collection[str], where: str) -> Redrive | None:

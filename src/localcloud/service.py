@@ -63,6 +63,7 @@ QUEUE_EVENT_KEYS = (
 # What one ReceiveMessage returns; more than that in a batch is for queues busier than any on this machine.
 MAX_QUEUE_BATCH = 10
 MAX_WINDOW_S = 300
+CONCURRENCY_BOUNDS = (2, 1000)
 DEFAULT_VISIBILITY_S = 30
 RESOURCES_KEYS = "Description Metadata Parameters Mappings Conditions Resources Outputs extensions".split()
 
@@ -223,12 +224,18 @@ def _queue_mappings(
             raise ServiceError(
                 f"serverless.yml: {where}: VisibilityTimeout of {queue} must be at least {name}'s timeout"
             )
+        window_s = whole(raw, "maximumBatchingWindow", 0, (0, MAX_WINDOW_S), where)
+        if window_s and queues[queue].is_fifo:
+            raise ServiceError(f"serverless.yml: {where}: a FIFO queue allows no maximumBatchingWindow")
         yield QueueMapping(
             function=name,
             queue=queue,
             batch_size=whole(raw, "batchSize", MAX_QUEUE_BATCH, (1, MAX_QUEUE_BATCH), where),
-            window_s=whole(raw, "maximumBatchingWindow", 0, (0, MAX_WINDOW_S), where),
+            window_s=window_s,
             report_item_failures=_reports_failures(raw, where),
+            maximum_concurrency=whole(raw, "maximumConcurrency", 0, CONCURRENCY_BOUNDS, where)
+            if "maximumConcurrency" in raw
+            else None,
         )
 
 
@@ -247,4 +254,6 @@ def _failure_queue(raw: Any, queues: Mapping[str, Queue], where: str) -> str | N
     queue = attribute_owner(raw["onFailure"].get("arn"), "Arn", f"{where}.onFailure.arn")
     if raw["onFailure"].get("type") != "sqs" or queue not in queues:
         raise ServiceError(f"serverless.yml: {where}.onFailure: must be an SQS queue of this file")
+    if queues[queue].is_fifo:
+        raise ServiceError(f"serverless.yml: {where}.onFailure: Lambda sends to no FIFO queue")
     return queue

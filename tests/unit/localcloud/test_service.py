@@ -36,7 +36,7 @@ def test_the_file_describes_every_route_and_function(unit_service: Service) -> N
         "$connect", "connect", responds=False, authorizer="authorize"
     )
     assert unit_service.routes["sendMessage"].responds
-    assert unit_service.functions["fanoutMessage"].timeout_s == 60
+    assert unit_service.functions["fanoutMessage"].timeout_s == 30
     assert unit_service.functions["connect"].timeout_s == 10
     environment = unit_service.functions["connect"].environment
     assert environment["CONNECTIONS_TABLE"] == "groupcast-unit-connections"
@@ -56,7 +56,7 @@ def test_tables_queues_and_the_stream(unit_service: Service) -> None:
     (mapping,) = unit_service.stream_mappings
     assert (mapping.function, mapping.table, mapping.batch_size) == ("fanoutMessage", "MessagesTable", 100)
     assert (mapping.bisect_on_error, mapping.report_item_failures) == (True, True)
-    assert (mapping.max_retries, mapping.max_record_age_s) == (10, 3600)
+    assert (mapping.max_retries, mapping.max_record_age_s) == (100, 3600)
     assert mapping.filters == ({"eventName": ["INSERT"]},)
     assert mapping.on_failure_queue == "FanoutFailures"
 
@@ -67,11 +67,60 @@ def test_the_queue_of_leftovers_and_its_function(unit_service: Service) -> None:
     assert queue.attributes == {"VisibilityTimeout": "180"}
     assert queue.redrive == Redrive("FanoutFailures", 5)
     assert unit_service.queues["FanoutFailures"].redrive is None
-    assert unit_service.queue_mappings == (
-        QueueMapping("fanoutRetry", "RetryQueue", batch_size=10, window_s=0, report_item_failures=True),
+    assert unit_service.queue_mappings[1:] == (
+        QueueMapping("fanoutRetry", "RetryQueue", report_item_failures=True, maximum_concurrency=10),
     )
     environment = unit_service.functions["fanoutMessage"].environment
     assert environment["RETRY_QUEUE_URL"].endswith("/groupcast-unit-retry")
+
+
+def test_the_lanes_and_the_second_trigger_of_their_function(unit_service: Service) -> None:
+    """CreateQueue's attributes of a FIFO queue, and a function that a stream and a queue invoke."""
+    queue = unit_service.queues["DeliveryQueue"]
+    assert (queue.name, queue.is_fifo, queue.redrive) == ("groupcast-unit-delivery.fifo", True, None)
+    assert queue.attributes == {
+        "FifoQueue": "true",
+        "DeduplicationScope": "messageGroup",
+        "FifoThroughputLimit": "perMessageGroupId",
+        "VisibilityTimeout": "45",
+        "MessageRetentionPeriod": "7200",
+    }
+    assert not unit_service.queues["RetryQueue"].is_fifo
+    assert unit_service.queue_mappings[0] == QueueMapping(
+        "fanoutMessage", "DeliveryQueue", report_item_failures=True, maximum_concurrency=100
+    )
+    environment = unit_service.functions["sendMessage"].environment
+    assert environment["DELIVERY_QUEUE_URL"].endswith("/groupcast-unit-delivery.fifo")
+
+
+def test_a_number_may_be_text(tmp_path: Path) -> None:
+    """As --param gives it."""
+    service = load(tmp_path, FILE, deliveryConcurrency="7")
+    assert service.queue_mappings[0].maximum_concurrency == 7
+
+
+def test_attributes_of_a_fifo_queue(tmp_path: Path) -> None:
+    """Booleans and numbers also as text; without a name the queue gets one with its ending."""
+    text = FILE.replace("          QueueName: ${self:service}-${sls:stage}-delivery.fifo\n", "").replace(
+        "          FifoQueue: true\n",
+        """          FifoQueue: "true"
+          ContentBasedDeduplication: false
+          MaximumMessageSize: "262144"
+""",
+    )
+    queue = load(tmp_path, text).queues["DeliveryQueue"]
+    assert queue.name == "DeliveryQueue.fifo"
+    assert queue.attributes["ContentBasedDeduplication"] == "false"
+    assert queue.attributes["MaximumMessageSize"] == "262144"
+
+
+def test_a_fifo_queue_gives_up_to_a_fifo_queue(tmp_path: Path) -> None:
+    """And a standard queue to a standard one."""
+    redrive = "RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3 }"
+    dead = "Dead: { Type: AWS::SQS::Queue, Properties: { FifoQueue: true } }"
+    text = FILE.replace("          FifoQueue: true\n", f"          FifoQueue: true\n          {redrive}\n")
+    text = text.replace("      DeliveryQueue:\n", f"      {dead}\n      DeliveryQueue:\n")
+    assert load(tmp_path, text).queues["DeliveryQueue"].redrive == Redrive("Dead", 3)
 
 
 def test_the_user_pool_and_its_client(unit_service: Service) -> None:
@@ -180,7 +229,7 @@ def test_off_is_a_word_as_it_is_for_serverless(tmp_path: Path) -> None:
 def test_a_disabled_queue_event_is_left_out(tmp_path: Path) -> None:
     """`enabled: false` is a mapping that nobody polls."""
     text = FILE.replace("maximumBatchingWindow: 0", "enabled: false")
-    assert load(tmp_path, text).queue_mappings == ()
+    assert [mapping.queue for mapping in load(tmp_path, text).queue_mappings] == ["DeliveryQueue"]
 
 
 def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
@@ -212,6 +261,54 @@ def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
         ("maximumBatchingWindow: 0", "maximumBatchWindow: 0", "did you mean maximumBatchingWindow"),
         ("          batchSize: 10\n", "          batchSize: 11\n", "sqs: batchSize must be 1 to 10, not 11"),
         ("maximumBatchingWindow: 0", "maximumBatchingWindow: x", "maximumBatchingWindow must be 0 to 300"),
+        ("${param:deliveryConcurrency}", "1", "maximumConcurrency must be 2 to 1000, not 1"),
+        ("${param:deliveryConcurrency}", "1001", "maximumConcurrency must be 2 to 1000, not 1001"),
+        ("${param:deliveryConcurrency}", "true", "maximumConcurrency must be 2 to 1000, not True"),
+        ("${param:deliveryConcurrency}", "many", "maximumConcurrency must be 2 to 1000, not many"),
+        (
+            "${param:deliveryConcurrency}",
+            "100\n          maximumBatchingWindow: 1",
+            "a FIFO queue allows no maximumBatchingWindow",
+        ),
+        ("VisibilityTimeout: 45", "VisibilityTimeout: 29", "must be at least fanoutMessage's timeout"),
+        ("VisibilityTimeout: 45", "VisibilityTimeout: 43201", "VisibilityTimeout must be 0 to 43200"),
+        ("FifoQueue: true", "FifoQueue: yes", "FifoQueue must be true or false, not yes"),
+        ("-delivery.fifo", "-delivery", "QueueName must end in .fifo"),
+        ("-retry", "-retry.fifo", "QueueName must end in .fifo"),
+        ("          FifoQueue: true\n", "", "QueueName must end in .fifo"),
+        (
+            "DeduplicationScope: messageGroup",
+            "DeduplicationScope: group",
+            "DeduplicationScope must be messageGroup or queue, not group",
+        ),
+        ("DeduplicationScope: messageGroup", "DeduplicationScope: queue", "needs DeduplicationScope"),
+        (
+            "FifoThroughputLimit: perMessageGroupId",
+            "FifoThroughputLimit: none",
+            "FifoThroughputLimit must be perQueue or perMessageGroupId, not none",
+        ),
+        (
+            "          FifoQueue: true\n",
+            """          FifoQueue: true
+          RedrivePolicy: { deadLetterTargetArn: !GetAtt FanoutFailures.Arn, maxReceiveCount: 3 }
+""",
+            "DeliveryQueue: the dead-letter queue of a FIFO queue must be FIFO, too",
+        ),
+        (
+            "deadLetterTargetArn: !GetAtt FanoutFailures.Arn",
+            "deadLetterTargetArn: !GetAtt DeliveryQueue.Arn",
+            "RetryQueue: the dead-letter queue of a standard queue must be standard, too",
+        ),
+        (
+            "QueueName: ${self:service}-${sls:stage}-retry",
+            "ContentBasedDeduplication: true",
+            "ContentBasedDeduplication is for FIFO queues alone",
+        ),
+        (
+            "              arn: !GetAtt FanoutFailures.Arn",
+            "              arn: !GetAtt DeliveryQueue.Arn",
+            "Lambda sends to no FIFO queue",
+        ),
         (
             "!GetAtt RetryQueue.Arn\n          batch",
             "!GetAtt GroupsTable.Arn\n          batch",

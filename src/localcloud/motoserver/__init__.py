@@ -1,0 +1,1 @@
+"""moto's server with FIFO queues that behave as SQS documents them: `python -m localcloud.motoserver`."""
