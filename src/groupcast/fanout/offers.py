@@ -68,10 +68,10 @@ def from_body(body: str) -> Offer:
     match orjson.loads(body):
         case {
             "groupId": str(group_id),
-            "slots": [int(first), int(last)],
+            "slots": [first, last],
             "messages": [*values],
             **more,
-        } if 1 <= len(group_id) <= MAX_GROUP_ID_CHARS:
+        } if 1 <= len(group_id) <= MAX_GROUP_ID_CHARS and type(first) is type(last) is int:
             if not 0 <= first <= last < SLOTS:
                 raise ValueError(f"slots {first} to {last}; they go from 0 to {SLOTS - 1}")
             if not 1 <= len(values) <= OFFER_MESSAGES_MAX:
@@ -116,10 +116,10 @@ def _message(group_id: str, value: object) -> Message:
     match value:
         case {
             "messageId": str(message_id),
-            "seq": int(seq),
+            "seq": seq,
             "sender": str(sender),
             "message": str(text),
             "createdAt": str(created_at),
-        } if seq >= 1:
+        } if type(seq) is int and seq >= 1:
             return readable(Message(message_id, group_id, seq, sender, text, created_at))
     raise ValueError("not a message")

@@ -35,15 +35,18 @@ class QuotasTable:
 
         Times are microseconds since 1970. Raises GroupcastError.
         """
+        running = self._running
         for _ in range(TRIES_MAX):
             try:
-                if self._running:
-                    return await self._go_on(take_us, floor_us)
-                return await self._begin(take_us, floor_us)
+                book = self._go_on if running else self._begin
+                free_at_us = await book(take_us, floor_us)
             except ServiceError as error:
                 if error.code != CONDITION_FAILED:
                     raise
-                self._running = not self._running
+                running = not running
+            else:
+                self._running = running
+                return free_at_us
         raise ContendedError(f"no booking in {TRIES_MAX} tries")
 
     async def _go_on(self, take_us: int, floor_us: int) -> int:

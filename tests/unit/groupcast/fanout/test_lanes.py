@@ -1,0 +1,286 @@
+"""A batch of DeliveryQueue, with queues and a poster that fail as told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from groupcast.aws.management import PostResult
+from groupcast.fanout.lanes import (
+    BACKLOG_OFFERS,
+    RECEIVES_MAX,
+    RELEASE_S,
+    LaneDelivery,
+    LaneQueues,
+    audience_seen,
+)
+from groupcast.fanout.leftover import Leftover, from_body
+from groupcast.fanout.offers import outgoing
+from groupcast.fanout.queue import Queue, Received
+from groupcast.fanout.report import GroupReport
+from groupcast.fanout.result import Result
+from groupcast.model import Audience
+from groupcast.slots import ALL_SLOTS, SlotRange
+from groupcast.tables.groups import BUSY_MS, ServedGroups
+from tests.unit.groupcast.fanout.support import (
+    ACCEPTED,
+    ERROR,
+    LATE,
+    FakeMembers,
+    FakePoster,
+    FakeSqs,
+    engine,
+    ids,
+    message,
+)
+
+LEFTOVERS, FAILURES = "https://sqs.example/leftovers", "https://sqs.example/failures"
+DELIVERY = "https://sqs.example/delivery.fifo"
+NOW_MS = 1_795_368_000_000
+REMAINING_S = 30.0
+
+
+class LaneSqs(FakeSqs):
+    """Also notes what is deleted and released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deleting = asyncio.Event()
+        self.deleted: list[str] = []
+        self.released: list[tuple[str, int]] = []
+
+    async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        match operation:
+            case "DeleteMessageBatch":
+                assert payload["QueueUrl"] == DELIVERY
+                self.deleted += [entry["ReceiptHandle"] for entry in payload["Entries"]]
+                self.deleting.set()
+            case "ChangeMessageVisibilityBatch":
+                assert payload["QueueUrl"] == DELIVERY
+                self.released += [
+                    (entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in payload["Entries"]
+                ]
+            case _:
+                return await super().call(operation, payload)
+        return {}
+
+
+class FakeGroups:
+    def __init__(self) -> None:
+        self.updates: list[dict[str, Any]] = []
+
+    async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        assert operation == "UpdateItem"
+        values = payload["ExpressionAttributeValues"]
+        self.updates.append(
+            {
+                "group": payload["Key"]["groupId"]["S"],
+                **{name[1:]: int(value["N"]) for name, value in values.items()},
+            }
+        )
+        return {}
+
+
+class World:
+    """Groups `a` of 5 and `b` of 3; `late` holds one connection's post back until it is released."""
+
+    def __init__(self, page_size: int = 100) -> None:
+        self.members = FakeMembers({"a": ids(5, "a"), "b": ids(3, "b")}, page_size)
+        self.poster = FakePoster(self.answer)
+        self.answers: dict[str, PostResult | None] = {}
+        self.sqs = LaneSqs()
+        self.groups = FakeGroups()
+
+    def answer(self, connection_id: str, _data: bytes, _attempt: int) -> PostResult | None:
+        return self.answers.get(connection_id, ACCEPTED)
+
+    async def deliver(self, records: list[dict[str, Any]], remaining_s: float = REMAINING_S) -> Result:
+        lanes = LaneDelivery(
+            engine(self.members, self.poster, replace(LATE, grace_s=0.0)),
+            LaneQueues(Received(self.sqs, DELIVERY), Queue(self.sqs, LEFTOVERS), Queue(self.sqs, FAILURES)),
+            ServedGroups(self.groups, "groups"),
+            frame_bytes=32_768,
+            members_per_lane=20_000,
+            now_ms=lambda: NOW_MS,
+        )
+        return await lanes.deliver(records, remaining_s)
+
+    def received(self, connection_id: str) -> list[list[int]]:
+        """The seqs of each frame that a connection got."""
+        frames = (orjson.loads(data) for data in self.poster.received.get(connection_id, ()))
+        return [[value["seq"] for value in frame["messages"]] for frame in frames]
+
+
+def record(name: str, body: str, receives: int = 1) -> dict[str, Any]:
+    return {
+        "messageId": name,
+        "receiptHandle": f"handle-{name}",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": str(receives),
+            "SentTimestamp": str(NOW_MS - 40),
+        },
+    }
+
+
+def offers(group_id: str, *seqs: int, lanes: int = 1, members: int = 0) -> list[dict[str, Any]]:
+    """Each message offered by itself, named a1, a2, … and with several lanes a1.0, a1.1, …"""
+    found = []
+    for seq in seqs:
+        made = outgoing([message(seq, group_id)], Audience(members, lanes))
+        for lane, one in enumerate(made):
+            found.append(record(f"{group_id}{seq}" + (f".{lane}" if lanes > 1 else ""), one.body))
+    return found
+
+
+async def test_offers_of_a_lane_travel_in_one_frame() -> None:
+    """In order of seq, once each; every group's members get theirs."""
+    world = World()
+    result = await world.deliver([*offers("a", 2, 1, 3, 2), *offers("b", 7)])
+    assert all(world.received(one) == [[1, 2, 3]] for one in world.members.groups["a"])
+    assert all(world.received(one) == [[7]] for one in world.members.groups["b"])
+    assert (result.again, result.offers, result.offer_age_ms) == ((), 5, 40)
+    assert [group.item_identifiers for group in result.report.groups] == [("a2", "a1", "a3", "a2"), ("b7",)]
+
+
+async def test_a_lane_serves_its_slots_only() -> None:
+    """The fake gives each connection the slot of its index: all of them are in the first lane."""
+    world = World()
+    first, second = offers("a", 1, lanes=2)
+    await world.deliver([second])
+    assert world.poster.received == {}
+    await world.deliver([first])
+    assert len(world.poster.received) == 5
+
+
+async def test_a_finished_lane_goes_on_while_another_is_served() -> None:
+    """Its queue messages are deleted as soon as it is done; the last one's are left to Lambda."""
+    world = World()
+    world.answers["a3="] = None
+    delivering = asyncio.create_task(world.deliver([*offers("a", 1), *offers("b", 1, 2)]))
+    await world.sqs.deleting.wait()
+    assert world.sqs.deleted == ["handle-b1", "handle-b2"]
+    world.poster.held["a3="]()
+    result = await delivering
+    assert (result.again, world.sqs.deleted) == ((), ["handle-b1", "handle-b2"])
+
+
+async def test_leftovers_are_queued_and_the_lane_goes_on() -> None:
+    """A connection that takes nothing does not hold its group."""
+    world = World()
+    world.answers["a2="] = ERROR
+    result = await world.deliver(offers("a", 1, 2))
+    assert result.again == ()
+    (body,) = world.sqs.bodies(LEFTOVERS)
+    assert from_body(body) == Leftover("a", ("a-1", "a-2"), ("a2=",))
+
+
+async def test_when_time_runs_out_the_rest_is_handed_over() -> None:
+    """Unread slots as a range, and nothing is said to have failed: a pass never begins anew."""
+    world = World(page_size=2)
+    world.answers["a0="] = None
+    delivering = asyncio.create_task(world.deliver(offers("a", 1), remaining_s=10.2))
+    await asyncio.sleep(0.4)
+    world.poster.held["a0="]()
+    result = await delivering
+    assert result.again == ()
+    left = [from_body(body) for body in world.sqs.bodies(LEFTOVERS)]
+    served = result.report.total("delivered")
+    owed = [one for leftover in left for one in leftover.connection_ids]
+    ranges = [leftover.slots for leftover in left if leftover.slots]
+    unread = 5 - ranges[0].first if ranges else 0
+    assert served + len(owed) + unread == 5
+
+
+async def test_what_no_queue_takes_comes_again_soon() -> None:
+    """The whole lane's messages, after a moment instead of the visibility timeout; other lanes are done."""
+    world = World()
+    world.answers["a2="] = ERROR
+    world.sqs.fails = lambda _: True
+    result = await world.deliver([*offers("a", 1, 2), *offers("b", 1), record("bad", "?")])
+    assert sorted(result.again) == ["a1", "a2", "bad"]
+    assert sorted(world.sqs.released) == [
+        ("handle-a1", RELEASE_S),
+        ("handle-a2", RELEASE_S),
+        ("handle-bad", RELEASE_S),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (record("bad", "?"), "JSONDecodeError"),
+        (record("bad", '{"groupId":"a","slots":[0,65536],"messages":[{}]}'), "slots 0 to 65536"),
+        (record("bad", "x" * 300_000), "300,000 bytes"),
+        (
+            record("bad", offers("a", 9)[0]["body"], receives=RECEIVES_MAX + 1),
+            f"not delivered in {RECEIVES_MAX} receives",
+        ),
+    ],
+)
+async def test_a_bad_offer_goes_to_the_failures(bad: dict[str, Any], reason: str) -> None:
+    """With its reason, and the lane goes on."""
+    world = World()
+    result = await world.deliver([bad, *offers("a", 1)])
+    assert result.again == ()
+    assert world.received("a0=") == [[1]]
+    (body,) = world.sqs.bodies(FAILURES)
+    told = json.loads(body)
+    assert reason in told["reason"]
+    assert told["itemIdentifier"] == "bad"
+    assert [rejected.item_identifier for rejected in result.rejected] == ["bad"]
+
+
+async def test_a_deep_backlog_sends_a_groups_messages_through_the_stream() -> None:
+    """A batch holds ten offers; the stream packs more."""
+    world = World()
+    await world.deliver(offers("a", *range(1, BACKLOG_OFFERS), members=5))
+    assert world.groups.updates == []
+    await world.deliver(offers("a", *range(1, BACKLOG_OFFERS + 1), members=5))
+    assert world.groups.updates == [{"group": "a", "busyUntil": NOW_MS + BUSY_MS}]
+
+
+async def test_the_size_of_a_group_is_noted_where_it_changed() -> None:
+    """Not with each message."""
+    world = World()
+    await world.deliver([*offers("a", 1, members=5), *offers("b", 1, members=7)])
+    assert world.groups.updates == [{"group": "b", "members": 3, "lanes": 1}]
+
+
+def pass_of(members: int, slots: SlotRange = ALL_SLOTS, read_to: int | None = None) -> GroupReport:
+    """The report of a pass that came to `read_to`, or to the end."""
+    report = GroupReport("a", 1, (), slots, members=members)
+    if read_to is not None:
+        report.unread = (Leftover("a", ("a-1",), slots=SlotRange(read_to, slots.last)),)
+    return report
+
+
+HALF = SlotRange(0, 32_767)
+
+
+@pytest.mark.parametrize(
+    ("report", "expected", "seen"),
+    [
+        (pass_of(100), 100, None),
+        (pass_of(100), 92, None),
+        (pass_of(100), 80, Audience(100, 1)),
+        (pass_of(0), 0, None),
+        (pass_of(20_001), 20_001, Audience(20_001, 2)),
+        (pass_of(20_000, HALF), 40_000, None),
+        (pass_of(25_000, HALF), 40_000, Audience(50_000, 3)),
+        (pass_of(7_000, HALF), 40_000, Audience(14_000, 1)),
+        # Half of its slots were read before the time was over.
+        (pass_of(15_000, read_to=32_768), 0, Audience(30_000, 2)),
+        (pass_of(0, read_to=0), 500, None),
+        (replace(pass_of(3), error="OSError: no"), 500, None),
+    ],
+)
+def test_what_a_pass_shows_of_a_group(report: GroupReport, expected: int, seen: Audience | None) -> None:
+    """The whole group by its part; only news is written."""
+    assert audience_seen(report, expected, 20_000) == seen

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groupcast.fanout.offers import BODY_BYTES_MAX, OFFER_BYTES_MAX, OFFER_MESSAGES_MAX, from_body, outgoing
+from groupcast.model import Audience, Message, iso_ms
+from groupcast.protocol import MAX_MESSAGE_BYTES
+from groupcast.slots import SLOTS, SlotRange
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
+
+
+def message(seq: int, text: str = "hi", group_id: str = "방 1") -> Message:
+    return Message(f"m{seq}", group_id, seq, "ann", text, iso_ms(1_795_368_000_000 + seq))
+
+
+def body(**changes: Any) -> str:
+    (one,) = outgoing([message(1)], Audience())
+    return json.dumps({**json.loads(one.body), **changes})
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=250), st.integers(1, 5), st.integers(0, 100_000))
+def test_each_lane_is_offered_every_message_in_order(texts: list[str], lanes: int, members: int) -> None:
+    """Once, within the limits, in ASCII, and read back as it was."""
+    messages = [message(seq, text) for seq, text in enumerate(texts, 1)]
+    made = outgoing(messages, Audience(members, lanes))
+    by_lane: dict[str, list[Message]] = {}
+    slots: dict[str, SlotRange] = {}
+    for one in made:
+        offer = from_body(one.body)
+        assert one.body.isascii()
+        assert len(offer.messages) <= OFFER_MESSAGES_MAX
+        assert len(one.body) <= OFFER_BYTES_MAX + 1_000
+        assert (offer.group_id, offer.members) == ("방 1", members)
+        assert one.group_id is not None
+        by_lane.setdefault(one.group_id, []).extend(offer.messages)
+        slots[one.group_id] = offer.slots
+    assert len(by_lane) == lanes
+    assert all(offered == messages for offered in by_lane.values())
+    assert sum(one.width for one in slots.values()) == SLOTS
+    ids = [one.deduplication_id for one in made]
+    assert len(set(ids)) == len(ids)
+    assert all(one is not None and len(one) <= 128 and one.isascii() for one in ids)
+
+
+def test_the_longest_messages_fit_an_offer_each() -> None:
+    """However their JSON is escaped."""
+    made = outgoing([message(seq, "\x01" * MAX_MESSAGE_BYTES) for seq in (1, 2, 3)], Audience())
+    assert [len(from_body(one.body).messages) for one in made] == [2, 1]
+    assert all(len(one.body) <= BODY_BYTES_MAX for one in made)
+
+
+def test_the_same_messages_have_the_same_deduplication_ids() -> None:
+    """And others have others: of other messages, in another order, for other slots."""
+
+    def ids(*seqs: int, lanes: int = 1) -> list[str | None]:
+        return [one.deduplication_id for one in outgoing([message(seq) for seq in seqs], Audience(0, lanes))]
+
+    assert ids(1) == ids(1) == ["m1.0-65535"]
+    assert ids(1, 2) == ids(1, 2)
+    assert len({*ids(1), *ids(2), *ids(1, 2), *ids(2, 1), *ids(1, lanes=2), *ids(1, lanes=3)}) == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"groupId": 5}, "not an offer"),
+        ({"groupId": ""}, "not an offer"),
+        ({"groupId": "x" * 129}, "not an offer"),
+        ({"slots": [0]}, "not an offer"),
+        ({"slots": [0, SLOTS]}, "slots 0 to 65536"),
+        ({"slots": [-1, 5]}, "slots -1 to 5"),
+        ({"slots": [7, 5]}, "slots 7 to 5"),
+        ({"slots": [False, True]}, "not an offer"),
+        ({"messages": []}, "0 messages"),
+        ({"messages": ["hi"]}, "not a message"),
+        ({"messages": [{"messageId": "m1"}]}, "not a message"),
+        ({"members": -1}, "members"),
+        ({"members": True}, "members"),
+        ({"members": "many"}, "members"),
+    ],
+)
+def test_what_is_wrong_with_an_offer_is_said(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        from_body(body(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seq": 0}, {"seq": True}, {"seq": "1"}, {"createdAt": "soon"}, {"message": None}]
+)
+def test_a_malformed_message_spoils_its_offer(changes: dict[str, Any]) -> None:
+    """Nobody wrote it but a hand: half of an offer is not delivered."""
+    value = {**json.loads(body())["messages"][0], **changes}
+    with pytest.raises(ValueError, match=r"message|isoformat|date"):
+        from_body(body(messages=[value]))
+
+
+def test_a_body_that_is_too_long_is_not_even_read() -> None:
+    with pytest.raises(ValueError, match="300,000 bytes"):
+        from_body("x" * 300_000)
+
+
+@given(st.text())
+def test_anything_else_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever orjson says
+        from_body(text)
