@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from localcloud import queuemapping
 from localcloud.errors import FunctionError, ServiceError
@@ -18,6 +17,7 @@ from localcloud.model import Queue, QueueMapping, Redrive
 from localcloud.queuemapping import BATCHES_AT_ONCE, QueueMappings, event_record, succeeded
 from localcloud.queues import Queues
 from tests.conftest import REGION, ROOT
+from tests.unit.localcloud.support import Invocations, aws
 
 MAPPING = QueueMapping("f", "Q", report_item_failures=True)
 RECORDED = json.loads((ROOT / "tests/events/sqs.json").read_text())["Records"][0]
@@ -69,67 +69,20 @@ def test_without_reports_every_answer_lets_all_go() -> None:
     assert succeeded(BATCH, QueueMapping("f", "Q"), failures) == BATCH
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-class Invocations:
-    """An invoker that keeps the events and answers each with `answer(bodies)`."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-        self.records: list[dict[str, Any]] = []
-        self.at_once = 0
-        self.at_once_max = 0
-        self.answer: Callable[[list[str]], Any] = lambda _: None
-        self.gate: asyncio.Event | None = None
-        self.changed = asyncio.Condition()
-
-    async def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
-        assert function == "f"
-        bodies = [record["body"] for record in event["Records"]]
-        self.at_once += 1
-        self.at_once_max = max(self.at_once_max, self.at_once)
-        async with self.changed:
-            self.batches.append(bodies)
-            self.records += event["Records"]
-            self.changed.notify_all()
-        try:
-            if self.gate is not None:
-                await self.gate.wait()
-            return self.answer(bodies)
-        finally:
-            self.at_once -= 1
-
-    async def seen(self, count: int) -> list[str]:
-        """The bodies once there are so many."""
-        async with self.changed, asyncio.timeout(20):
-            await self.changed.wait_for(lambda: len(self.records) >= count)
-        return [record["body"] for record in self.records]
-
-
 @asynccontextmanager
 async def polled(
     moto: str, name: str, *, mapping: QueueMapping = MAPPING, visibility_s: int = 30
 ) -> AsyncIterator[tuple[Queues, Invocations]]:
     """A queue that gives up after two receives, and its mapping."""
-    aws = {
-        "endpoint_url": moto,
-        "region_name": REGION,
-        "aws_access_key_id": "test",
-        "aws_secret_access_key": "test",
-    }
     described = [
         Queue("Q", name, {"VisibilityTimeout": str(visibility_s)}, Redrive("Dead", 2)),
         Queue("Dead", f"{name}-dead", {}),
     ]
     invocations = Invocations()
-    async with Queues(described, aws) as queues, QueueMappings([mapping], queues, invocations, region=REGION):
+    async with (
+        Queues(described, aws(moto)) as queues,
+        QueueMappings([mapping], queues, invocations, region=REGION),
+    ):
         yield queues, invocations
 
 
