@@ -63,11 +63,12 @@ def where_of(
 
 
 def _way(instants: Mapping[str, Any]) -> str:
-    offered_ns, read_ns = instants.get("offered_ns"), instants.get("read_ns")
+    offered_ns, started_ns = instants.get("offered_ns"), instants.get("started_ns")
     if offered_ns is None:
         return STREAM
-    # SQS keeps the first offer, and the stream cannot offer what was not read.
-    return STREAM_OFFER if read_ns is not None and read_ns <= offered_ns else EXPRESS
+    # SQS keeps the first offer. Before the stream's batch had started it was the sender's; after that it is
+    # taken for the stream's, since both look alike.
+    return STREAM_OFFER if started_ns is not None and started_ns <= offered_ns else EXPRESS
 
 
 def _at(way: str, instants: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,6 +76,12 @@ def test_a_message_that_the_stream_offered_passed_both() -> None:
     }
 
 
+def test_an_offer_before_the_streams_batch_started_is_the_senders() -> None:
+    """Also where the stream had been read by then."""
+    (way,) = where_of([(7, express(read=17, started=19))], {7: 46 * MS})
+    assert way.name == EXPRESS
+
+
 def test_ways_are_kept_apart() -> None:
     """Each message counts in all parts of its own way, and in no other."""
     timeline = [(1, express()), (2, from_stream()), (3, express()), (4, express(read=3, started=4, stored=2))]
