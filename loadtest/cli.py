@@ -112,6 +112,13 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     local.add_argument(
         "--poll-interval-s", type=float, metavar="S", help="of the stream (default: as on AWS)"
     )
+    local.add_argument(
+        "--up",
+        type=given.words,
+        default=(),
+        metavar="OPTIONS",
+        help="more options of `groupcast up`, such as --up='--hops aws'",
+    )
     local.add_argument("--timeline", type=Path, metavar="FILE", help="that `groupcast up` at URL writes")
 
 
@@ -140,7 +147,7 @@ async def _run(options: argparse.Namespace) -> int:
     async with AsyncExitStack() as stack:
         if options.url is None:
             _say(options, "starting a local cloud …")
-            opened = local_stack(BUILD, poll_interval_s=options.poll_interval_s)
+            opened = local_stack(BUILD, poll_interval_s=options.poll_interval_s, arguments=options.up)
             cloud = await stack.enter_async_context(opened)
             session = replace(session, url=cloud.gateway_url, timeline=cloud.timeline)
         result = await run(scenario, session, live=_live(options, scenario))

@@ -101,6 +101,14 @@ def token_of(command: str | None) -> str | None:
     return token
 
 
+def words(text: str) -> tuple[str, ...]:
+    """The words of a command line."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+
+
 def duration_s(text: str) -> float:
     """Seconds of a text such as 500ms, 30s, 2m, 1h or 30."""
     form = _DURATION.fullmatch(text.strip())

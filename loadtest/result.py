@@ -1,4 +1,4 @@
-"""What a run found, and its JSON (schema 1): the one thing that runs, reports and comparisons share.
+"""What a run found, and its JSON (schema 2): the one thing that runs, reports and comparisons share.
 
 Times are milliseconds unless a name says otherwise. None means that there were too few samples to say.
 """
@@ -14,7 +14,7 @@ from loadtest.histogram import PRECISION, SUB_BUCKET_BITS, UNIT, Histogram
 from loadtest.jsonvalue import decode
 from loadtest.scenario import Scenario  # noqa: TC001 - from_json resolves the annotation
 
-SCHEMA = 1
+SCHEMA = 2
 
 PASS = "pass"  # noqa: S105 - a verdict, no password
 THRESHOLD_FAILED = "threshold failed"
@@ -22,6 +22,11 @@ NOT_MEASURED = "not measured"
 INTERRUPTED = "interrupted"
 ERROR = "error"
 EXIT_CODES = {PASS: 0, ERROR: 1, THRESHOLD_FAILED: 3, NOT_MEASURED: 4, INTERRUPTED: 130}
+
+# Ways of a message to its fan-out: its sender offered it; the stream did; or there are no offers.
+EXPRESS = "express"
+STREAM_OFFER = "stream offer"
+STREAM = "stream"
 
 _PERCENTS = (50, 90, 95, 99, 99.9)
 _DIGITS = 3
@@ -119,14 +124,25 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """Where a message's time went, one sample a message; only a local stack can tell."""
+class Part:
+    """The time between two points of a way, one sample a message. The points:
 
-    accepted_to_stored: Metric
-    stored_to_read: Metric
-    read_to_started: Metric
-    started_to_posted: Metric
-    posted_to_received: Metric
+    `accepted` the gateway had the frame; `stored` sendMessage had ended; `read` it came from the stream;
+    `offered` SQS took the offer; `received` fanoutMessage was given it; `first_post` and `last_post` the
+    gateway got the first and the last post of it; `delivered` the last receiver had it.
+    """
+
+    begin: str
+    end: str
+    times: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the time of those messages went that took one way: EXPRESS, STREAM_OFFER or STREAM."""
+
+    name: str
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +218,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole run. `started_at` is ISO 8601 UTC; `command` is what was asked for on the command line."""
+    """A whole run. `started_at` is ISO 8601 UTC; `command` is what was asked for on the command line.
+
+    `where` is empty where the target could not tell: only a local stack can.
+    """
 
     started_at: str
     command: tuple[str, ...]
@@ -212,7 +231,7 @@ class Result:
     verdict: Verdict
     thresholds: tuple[ThresholdOutcome, ...]
     metrics: Metrics
-    where: Where | None
+    where: tuple[Way, ...]
     ledger: LedgerTotals
     series: tuple[Second, ...]
     groups: tuple[GroupRow, ...]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from loadtest.fleet import Remote
     from loadtest.live import LiveView
-    from loadtest.result import Floor, Where
+    from loadtest.result import Floor, Way
     from loadtest.scenario import Scenario
     from loadtest.tally import Arrivals, Tally
     from loadtest.thresholds import Threshold
@@ -216,15 +216,15 @@ def _result(
     )
 
 
-def _where(session: Session, run_id: str, messages: Sequence[merge.Message]) -> Where | None:
+def _where(session: Session, run_id: str, messages: Sequence[merge.Message]) -> tuple[Way, ...]:
     if session.timeline is None or not session.timeline.exists():
-        return None
-    received_ns = {
+        return ()
+    delivered_ns = {
         message.due.number: message.row.last_ns
         for message in messages
         if message.row.last_ns and message.second >= 0
     }
-    return where_of(read_timeline(session.timeline, schedule.message_prefix(run_id)), received_ns)
+    return where_of(read_timeline(session.timeline, schedule.message_prefix(run_id)), delivered_ns)
 
 
 def _target(session: Session) -> Target:

@@ -51,12 +51,15 @@ def messages(scenario: Scenario) -> list[Due]:
     # The dice are seeded: what they are for is to fall the same way in every process.
     dice = random.Random(scenario.seed)  # noqa: S311 - see above
     steady = steady_users(scenario)
+    ends_s = [until_s for _, until_s in stage_bounds_s(scenario)]
     due: list[Due] = []
     for number, (at_s, stage) in enumerate(_times(scenario, dice)):
         group = number % scenario.groups if scenario.arrival != POISSON else dice.randrange(scenario.groups)
         members = (steady[stage] - group + scenario.groups - 1) // scenario.groups
         sender = group + scenario.groups * dice.randrange(members)
-        due.append(Due(number, round(at_s * _NS), group, sender))
+        # Rounding must not carry it over the stage's end, at which its sender may leave.
+        offset_ns = min(round(at_s * _NS), round(ends_s[stage] * _NS) - 1)
+        due.append(Due(number, offset_ns, group, sender))
     return due
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from loadtest.result import EXPRESS, STREAM, STREAM_OFFER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadtest.result import Metric, Result
 
 _HEAD = ("", "count", "p50", "p90", "p99", "p99.9", "max")
-_NAME_WIDTH, _WIDTH = 22, 11
+_NAME_WIDTH, _WIDTH = 27, 11
+_WAYS = {
+    EXPRESS: "that sendMessage offered",
+    STREAM_OFFER: "that the stream offered",
+    STREAM: "posted from the stream",
+}
 
 
 def summary_text(result: Result) -> str:
@@ -33,11 +40,11 @@ def _lines(result: Result) -> Iterator[str]:
     )
     yield ""
     yield from _latencies(result)
-    if result.where is not None:
+    for way in result.where:
         yield ""
-        yield "of which, a message"
-        for span in fields(result.where):
-            yield _row(f"  {span.name.replace('_', ' ')}", getattr(result.where, span.name))
+        yield f"of which, a message {_WAYS[way.name]}"
+        for part in way.parts:
+            yield _row(f"  {part.begin} to {part.end}".replace("_", " "), part.times)
     yield ""
     ledger = result.ledger
     yield (

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from loadtest.histogram import Histogram
-from loadtest.result import Metric, Where
+from loadtest.result import EXPRESS, STREAM, STREAM_OFFER, Metric, Part, Way
 from loadtest.schedule import message_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-_POINTS = ("accepted_ns", "stored_ns", "read_ns", "started_ns", "posted_ns", "received_ns")
-_SPANS = tuple(Where.__dataclass_fields__)
+_FROM_RECEIPT = ("received", "first_post", "last_post", "delivered")
+# The points of each way, in the order a message passes them.
+_POINTS = {
+    EXPRESS: ("accepted", "offered", *_FROM_RECEIPT),
+    STREAM_OFFER: ("accepted", "stored", "read", "offered", *_FROM_RECEIPT),
+    STREAM: ("accepted", "stored", "read", *_FROM_RECEIPT),
+}
 _US = 1000
 
 
 def read_timeline(path: Path, prefix: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(message number, its instants) of each line about this run."""
+    """(message number, its instants) of each line about this run; of several, a message's last one holds."""
     for line in path.read_bytes().splitlines():
         try:
             instants = orjson.loads(line)
@@ -34,21 +39,40 @@ def read_timeline(path: Path, prefix: str) -> Iterator[tuple[int, Mapping[str, A
 
 
 def where_of(
-    timeline: Iterable[tuple[int, Mapping[str, Any]]], received_ns: Mapping[int, int]
-) -> Where | None:
-    """The time between neighbouring points, for messages whose last receipt is in `received_ns`.
+    timeline: Iterable[tuple[int, Mapping[str, Any]]], delivered_ns: Mapping[int, int]
+) -> tuple[Way, ...]:
+    """The time between neighbouring points, by way, for messages whose last receipt is in `delivered_ns`.
 
     A point that was passed before the one ahead of it (the acknowledgement returns while the stream is being
-    read, the last receiver has it before the posting function has ended) counts as no time. None where no
-    message has all its points.
+    read, the last post goes to a connection that is gone) counts as no time. A message that lacks a point of
+    its way is left out, and so is a way that no message took.
     """
-    histograms = {span: Histogram() for span in _SPANS}
-    for number, instants in timeline:
-        at = {**instants, "received_ns": received_ns.get(number)}
-        if any(at.get(point) is None for point in _POINTS):
+    histograms = {way: {span: Histogram() for span in pairwise(points)} for way, points in _POINTS.items()}
+    for number, instants in dict(timeline).items():
+        way = _way(instants)
+        at = _at(way, instants) | {"delivered": delivered_ns.get(number)}
+        if any(at[point] is None for point in _POINTS[way]):
             continue
-        for span, (before, after) in zip(_SPANS, pairwise(_POINTS), strict=True):
-            histograms[span].record((at[after] - at[before]) // _US)
-    if not histograms[_SPANS[0]].count:
-        return None
-    return Where(**{span: Metric.of(histogram) for span, histogram in histograms.items()})
+        for (begin, end), histogram in histograms[way].items():
+            histogram.record((at[end] - at[begin]) // _US)
+    ways = (
+        Way(way, tuple(Part(*span, Metric.of(histogram)) for span, histogram in spans.items()))
+        for way, spans in histograms.items()
+    )
+    return tuple(way for way in ways if way.parts[0].times.count)
+
+
+def _way(instants: Mapping[str, Any]) -> str:
+    offered_ns, started_ns = instants.get("offered_ns"), instants.get("started_ns")
+    if offered_ns is None:
+        return STREAM
+    # SQS keeps the first offer. Before the stream's batch had started it was the sender's; after that it is
+    # taken for the stream's, since both look alike.
+    return STREAM_OFFER if started_ns is not None and started_ns <= offered_ns else EXPRESS
+
+
+def _at(way: str, instants: Mapping[str, Any]) -> dict[str, Any]:
+    at = {point: instants.get(f"{point}_ns") for point in _POINTS[way]}
+    if way == STREAM:
+        at["received"] = instants.get("started_ns")
+    return at

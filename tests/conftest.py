@@ -45,6 +45,7 @@ class Stack:
     user_pool_id: str = ""
     client_id: str = ""
     passwords: dict[str, str] = field(default_factory=dict)
+    requests_url: str = ""
 
     @property
     def gateway_port(self) -> str:
@@ -87,6 +88,7 @@ def running_stack(log: Path, *arguments: str) -> Iterator[Stack]:
                 said.get("userPoolId", ""),
                 said.get("clientId", ""),
                 {user["name"]: user["password"] for user in said.get("users", ())},
+                said["requestsUrl"],
             )
         finally:
             if process.poll() is None:

@@ -20,7 +20,7 @@ _SIGNS = {"pass": "✓", "threshold failed": "✗", "not measured": "?", "interr
 
 
 def write_html(result: Mapping[str, Any], path: Path) -> None:
-    """Write the report of a result (JSON values, schema 1)."""
+    """Write the report of a result (JSON values, schema 2)."""
     _write(path, page(result))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loadtest.report import distributions, overtime, verdicts, words
 from loadtest.report.cards import as_text, card, empty_card, figure, table, table_behind
 from loadtest.report.markup import Markup, joined, tag, text
+from loadtest.result import EXPRESS, STREAM, STREAM_OFFER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,12 +30,34 @@ _METRICS = {
     "group_complete_ms": "last delivery of a message",
 }
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99_9", "max")
+_WAYS = {
+    EXPRESS: "Offered by sendMessage",
+    STREAM_OFFER: "Offered by the stream",
+    STREAM: "Posted from the stream",
+}
+# By the points a part lies between: its name, its colour, and what happens in it.
 _PARTS = {
-    "accepted_to_stored": ("stored", "part-0", "The gateway took the frame; sendMessage stored the message."),
-    "stored_to_read": ("stream read", "part-1", "It waited in the table's stream, which is polled."),
-    "read_to_started": ("fan-out started", "part-2", "An environment of fanoutMessage took it."),
-    "started_to_posted": ("fan-out", "part-3", "It was posted to every member."),
-    "posted_to_received": ("received", "part-4", "The gateway pushed it, and the receivers had it."),
+    ("accepted", "stored"): (
+        "stored",
+        "part-0",
+        "The gateway took the frame; sendMessage stored the message and acknowledged it.",
+    ),
+    ("accepted", "offered"): (
+        "offered",
+        "part-0",
+        "The gateway took the frame; sendMessage stored the message and offered it to DeliveryQueue.",
+    ),
+    ("stored", "read"): ("stream read", "part-1", "It waited in the table's stream, which is polled."),
+    ("read", "offered"): ("offered", "part-5", "fanoutMessage offered it to DeliveryQueue."),
+    ("read", "received"): ("received", "part-2", "fanoutMessage was given its batch of the stream."),
+    ("offered", "received"): ("received", "part-2", "It waited in DeliveryQueue for its turn."),
+    ("received", "first_post"): (
+        "first post",
+        "part-6",
+        "An environment of fanoutMessage took it, looked for members and posted to the first.",
+    ),
+    ("first_post", "last_post"): ("last post", "part-3", "It was posted to every other member."),
+    ("last_post", "delivered"): ("delivered", "part-4", "The gateway pushed it, and the receivers had it."),
 }
 
 
@@ -139,33 +162,43 @@ def _groups_table(rows: Sequence[Sequence[str]]) -> Markup:
 
 
 def where(result: Result) -> Markup:
-    """Where the time goes; empty where the target could not tell."""
-    parts = result["where"]
-    if not parts:
+    """Where the time goes, by the way that messages took; empty where the target could not tell."""
+    if not result["where"]:
         return Markup("")
+    return card(
+        "where-the-time-goes",
+        "Where the time goes",
+        "A message that sendMessage offered need not wait for the stream, which is polled 4 times a second. "
+        "Each part has its own slowest messages, so a bar of p99s is longer than the p99 of the whole."
+        + verdicts.caveat(result),
+        *(_way(way) for way in result["where"]),
+    )
+
+
+def _way(way: Mapping[str, Any]) -> Markup:
+    parts = [(_PARTS[part["begin"], part["end"]], part["times"]) for part in way["parts"]]
     bars = [
-        distributions.Bar(name, [(told, parts[key][statistic]) for key, (told, _, _) in _PARTS.items()])
+        distributions.Bar(name, [(told, times[statistic]) for (told, _, _), times in parts])
         for statistic, name in (("p50", "median"), ("p90", "p90"), ("p99", "p99"))
-        if all(parts[key][statistic] is not None for key in _PARTS)
+        if all(times[statistic] is not None for _, times in parts)
     ]
-    classes = {told: kind for told, kind, _ in _PARTS.values()}
-    drawn = distributions.stacked("where", "Where the time goes", bars, classes) if bars else None
+    title = f"{_WAYS[way['name']]}: {words.plural(parts[0][1]['count'], 'message')}"
+    identity = f"where-{way['name'].replace(' ', '-')}"
+    classes = {told: kind for (told, kind, _), _ in parts}
     rows = [
         (
             joined((tag("span", class_=f"swatch {kind}"), text(told))),
             text(meaning),
-            *(text(words.ms(parts[key][statistic])) for statistic in ("p50", "p90", "p99", "max")),
+            *(text(words.ms(times[statistic])) for statistic in ("p50", "p90", "p99", "max")),
         )
-        for key, (told, kind, meaning) in _PARTS.items()
+        for (told, kind, meaning), times in parts
     ]
-    return card(
-        "where-the-time-goes",
-        "Where the time goes",
-        "AWS polls the stream four times a second: a message waits 0 to 250 ms before its fan-out begins. "
-        "Each part has its own slowest messages, so a bar of p99s is longer than the p99 of the whole."
-        + verdicts.caveat(result),
-        *([figure(drawn)] if drawn else []),
-        table("Parts of a delivery", ("part", "meaning", "median", "p90", "p99", "max"), rows, words_in=2),
+    return joined(
+        (
+            tag("h3", text(title)),
+            *([figure(distributions.stacked(identity, title, bars, classes))] if bars else []),
+            table(f"Parts: {title}", ("part", "meaning", "median", "p90", "p99", "max"), rows, words_in=2),
+        )
     )
 
 

@@ -26,6 +26,7 @@ def as_json(cloud: LocalCloud) -> str:
         "managementUrl": cloud.management_url,
         "dynamodbUrl": cloud.dynamodb_url,
         "sqsUrl": cloud.sqs_url,
+        "requestsUrl": cloud.requests_url,
     }
     if cloud.user_pool is not None:
         places |= {

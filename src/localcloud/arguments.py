@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 
+from localcloud.gateway import AccountQuota
+
 REGION = "us-east-1"
 DEFAULT_PAGE_PORT = 3000
 DEFAULT_GATEWAY_PORT = 3001
 MAX_PORT = 65_535
+# The longest that Lambda lets a function run.
+MAX_TIMEOUT_S = 900
 
 
 def port(text: str) -> int:
@@ -37,3 +41,21 @@ def pair(text: str) -> tuple[str, str]:
     if not equals:
         raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
     return name, value
+
+
+def timeout(text: str) -> tuple[str, int]:
+    """FUNCTION=SECONDS, whole ones as Lambda takes them."""
+    name, value = pair(text)
+    if not value.isdecimal() or not 1 <= int(value) <= MAX_TIMEOUT_S:
+        raise argparse.ArgumentTypeError(f"{text}: a timeout is 1 to {MAX_TIMEOUT_S} whole seconds")
+    return name, int(value)
+
+
+def quota(text: str) -> AccountQuota:
+    """RATE[,BURST]; without BURST half of RATE, the proportion of AWS's own quotas."""
+    rate, comma, burst = text.partition(",")
+    try:
+        rate_per_s = float(rate)
+        return AccountQuota(rate_per_s, float(burst) if comma else max(1.0, rate_per_s / 2))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not RATE or RATE,BURST such as 10000,5000") from error

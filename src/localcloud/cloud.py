@@ -12,7 +12,9 @@ from localcloud import children
 from localcloud.dynamodb import DynamoDBLocal, create_tables
 from localcloud.environments import Environments, InProcess
 from localcloud.errors import StartError
-from localcloud.gateway import Faults, Gateway, GatewayLimits
+from localcloud.gateway import Faults, Gateway, GatewayLimits, Posts
+from localcloud.gateway.management import REQUESTS_PATH
+from localcloud.hops import HopDelays
 from localcloud.model import with_ids
 from localcloud.moto import Moto
 from localcloud.pageserver import PageServer
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from localcloud.dynamodb import OpenTable
+    from localcloud.hops import HopProfile
     from localcloud.invoking import Invoker
     from localcloud.model import Service
     from localcloud.userpool import OpenUserPool
@@ -42,7 +45,7 @@ class CloudOptions:
     """How to run the service. Port 0 takes a free port; `log` gets what functions write (None: stdout).
 
     `auth` is `none` or `cognito`, which makes a user pool. `timeline` gets when each message passed which
-    point (see Timeline).
+    point (see Timeline). `hops` makes each hop take as long as in that cloud.
     """
 
     root: Path
@@ -57,6 +60,7 @@ class CloudOptions:
     poll_interval_s: float = POLL_INTERVAL_S
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     faults: Faults = field(default_factory=Faults)
+    hops: HopProfile | None = None
 
 
 class LocalCloud:
@@ -90,6 +94,11 @@ class LocalCloud:
     @property
     def management_url(self) -> str:
         return f"http://{HOST}:{self.gateway_port}/{self._service.stage}"
+
+    @property
+    def requests_url(self) -> str:
+        """Where the gateway says how many requests it let through and refused."""
+        return f"http://{HOST}:{self.gateway_port}{REQUESTS_PATH}"
 
     @property
     def page_url(self) -> str:
@@ -126,8 +135,11 @@ class LocalCloud:
         environments = self._environments(service)
         await self._stack.enter_async_context(environments)
         await environments.warm(service.functions)
-        timeline = self._timeline(environments)
-        invoker = timeline or environments
+        # The timeline stands before a frame's hop and behind that of a batch.
+        hops = None if options.hops is None else HopDelays(options.hops)
+        routes: Invoker = environments if hops is None else hops.routes(environments)
+        timeline = self._timeline(routes)
+        invoker = timeline or routes
         mappings = StreamMappings(
             _going_on(service, tables),
             {name: table.stream_arn for name, table in tables.items()},
@@ -136,19 +148,22 @@ class LocalCloud:
             send=queues.send,
             poll_interval_s=options.poll_interval_s,
             observer=timeline.observe if timeline else None,
+            hop_s=hops.stream_s if hops else None,
         )
         await self._stack.enter_async_context(mappings)
+        from_queues = invoker if hops is None else hops.queues(invoker)
         await self._stack.enter_async_context(
             QueueMappings(
                 service.queue_mappings,
                 queues,
-                invoker,
+                from_queues,
                 region=service.region,
                 # In this process each function has one thread.
                 at_once=1 if options.in_process else options.environments_per_function,
             )
         )
-        gateway = Gateway(service, invoker, options.limits, options.faults)
+        posts = Posts(timeline.posted if timeline else None, hops.post_s if hops else None)
+        gateway = Gateway(service, invoker, options.limits, options.faults, posts)
         self._stack.push_async_callback(gateway.close)
         await gateway.start(HOST, self.gateway_port)
         page = PageServer(self.gateway_url, self.user_pool)
@@ -207,8 +222,7 @@ class LocalCloud:
     def _timeline(self, invoker: Invoker) -> Timeline | None:
         if self._options.timeline is None:
             return None
-        fanout = {mapping.function for mapping in self._service.stream_mappings}
-        timeline = Timeline(invoker, fanout, self._options.timeline)
+        timeline = Timeline(invoker, self._options.timeline)
         self._stack.callback(timeline.close)
         return timeline
 

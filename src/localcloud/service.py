@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from localcloud.checks import only, whole
@@ -68,8 +69,18 @@ DEFAULT_VISIBILITY_S = 30
 RESOURCES_KEYS = "Description Metadata Parameters Mappings Conditions Resources Outputs extensions".split()
 
 
-def load_service(path: Path, *, stage: str, region: str, params: Mapping[str, str]) -> Service:
-    """The service of one stage. `params` override the file's; ServiceError says what is wrong, and where."""
+def load_service(
+    path: Path,
+    *,
+    stage: str,
+    region: str,
+    params: Mapping[str, str],
+    timeouts: Mapping[str, int] | None = None,
+) -> Service:
+    """The service of one stage; ServiceError says what is wrong, and where.
+
+    `params` and `timeouts` (seconds, by function) override the file's.
+    """
     try:
         text = path.read_text()
     except OSError as error:
@@ -92,6 +103,7 @@ def load_service(path: Path, *, stage: str, region: str, params: Mapping[str, st
     }
     raw_functions = document.get("functions") or {}
     functions = {name: _function(name, raw, provider, names) for name, raw in raw_functions.items()}
+    functions |= {name: _with_timeout(name, functions, s) for name, s in (timeouts or {}).items()}
     return Service(
         name=str(document["service"]),
         stage=stage,
@@ -152,6 +164,12 @@ def _function(name: str, raw: dict[str, Any], provider: dict[str, Any], names: M
             for key, value in environment.items()
         },
     )
+
+
+def _with_timeout(name: str, functions: Mapping[str, Function], timeout_s: int) -> Function:
+    if name not in functions:
+        raise ServiceError(f"--timeout: there is no function {name}; there are {', '.join(functions)}")
+    return replace(functions[name], timeout_s=timeout_s)
 
 
 def _events(functions: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict[str, Any], str]]:

@@ -20,11 +20,14 @@ from localcloud.arguments import (
     pair,
     port,
     positive,
+    quota,
     seconds,
+    timeout,
 )
 from localcloud.cloud import CloudOptions, LocalCloud
 from localcloud.errors import ServiceError, StartError
 from localcloud.gateway import Faults, GatewayLimits
+from localcloud.hops import AWS
 from localcloud.runfile import published
 from localcloud.service import load_service
 from localcloud.streams import POLL_INTERVAL_S
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 SERVICE_FILE = "serverless.yml"
 AUTH_MODES = ("none", "cognito")
+HOP_PROFILES = {"none": None, "aws": AWS}
+# Where a hop profile draws a record's whole way to its function, looking for records must take little of it.
+HOPS_POLL_INTERVAL_S = 0.05
 DEFAULT_LOG = Path("build/functions.log")
 INTERRUPTED = 130
 
@@ -59,10 +65,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     up.add_argument("--handler", action="append", default=[], metavar="FUNCTION=MODULE.NAME", type=pair)
     up.add_argument("--in-process", action="store_true", help="functions in this process, for a debugger")
     up.add_argument("--environments", type=positive, default=4, help="a function runs in, at most")
-    up.add_argument("--poll-interval-s", type=seconds, default=POLL_INTERVAL_S, help="of the stream")
+    up.add_argument("--timeout", action="append", default=[], metavar="FUNCTION=SECONDS", type=timeout)
+    up.add_argument(
+        "--poll-interval-s",
+        type=seconds,
+        default=argparse.SUPPRESS,
+        help=f"of the stream (default: {POLL_INTERVAL_S}; with --hops aws {HOPS_POLL_INTERVAL_S})",
+    )
+    up.add_argument("--hops", choices=HOP_PROFILES, default="none", help="as slow as between AWS's services")
     up.add_argument("--idle-timeout-s", type=seconds, default=limits.idle_timeout_s, help="as on AWS")
     up.add_argument("--lifetime-s", type=seconds, default=limits.lifetime_s, help="of a connection")
     up.add_argument("--faults", type=_faults, default=Faults(), metavar="THROTTLE,ERROR,RESET", help="shares")
+    up.add_argument(
+        "--account-quota",
+        type=quota,
+        metavar="RATE[,BURST]",
+        help="requests a second of the account, as API Gateway limits them; BURST: half of RATE",
+    )
     up.add_argument("--json", action="store_true", help="say where everything is in one line of JSON")
     up.set_defaults(run=_run)
 
@@ -120,7 +139,10 @@ def _service(root: Path, options: argparse.Namespace) -> Service:
         raise ServiceError(
             f"--param auth={params['auth']} contradicts --auth {options.auth}: give --auth alone"
         )
-    return load_service(root / SERVICE_FILE, stage=options.stage, region=REGION, params=params)
+    timeouts = dict(options.timeout)
+    return load_service(
+        root / SERVICE_FILE, stage=options.stage, region=REGION, params=params, timeouts=timeouts
+    )
 
 
 def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
@@ -134,10 +156,20 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
         log=None if options.in_process else options.log,
         timeline=options.timeline,
         environments_per_function=options.environments,
-        poll_interval_s=options.poll_interval_s,
-        limits=GatewayLimits(idle_timeout_s=options.idle_timeout_s, lifetime_s=options.lifetime_s),
+        poll_interval_s=_poll_interval_s(options),
+        limits=GatewayLimits(
+            idle_timeout_s=options.idle_timeout_s,
+            lifetime_s=options.lifetime_s,
+            account_quota=options.account_quota,
+        ),
         faults=options.faults,
+        hops=HOP_PROFILES[options.hops],
     )
+
+
+def _poll_interval_s(options: argparse.Namespace) -> float:
+    default_s = POLL_INTERVAL_S if options.hops == "none" else HOPS_POLL_INTERVAL_S
+    return float(getattr(options, "poll_interval_s", default_s))
 
 
 def _with_handlers(service: Service, handlers: Sequence[tuple[str, str]]) -> Service:

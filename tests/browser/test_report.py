@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.browser.chromium import Chromium
 
-CHARTS = "latency percentiles deliveries groups where harness".split()
+CHARTS = "latency percentiles deliveries groups where-express where-stream-offer harness".split()
 # What is drawn in a chart and has a size; a path of no width or height would be a chart that shows nothing.
 SIZES = """[...document.querySelectorAll('svg')].map(svg => [svg.id, ...['path', 'rect', 'text'].map(
   kind => [...svg.querySelectorAll(kind)].filter(

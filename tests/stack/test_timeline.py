@@ -1,4 +1,4 @@
-"""--timeline: where the time of a message goes."""
+"""--timeline: where the time of a message goes, by either way; --hops: that it goes where AWS spends it."""
 
 from __future__ import annotations
 
@@ -8,32 +8,60 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.result import EXPRESS, STREAM, STREAM_OFFER
+from loadtest.where import where_of
+from localcloud.hops import AWS
 from tests.conftest import running_stack
 from tests.contract.peer import Peer
 
 pytestmark = pytest.mark.stack
-POINTS = ["accepted_ns", "stored_ns", "read_ns", "started_ns", "posted_ns"]
+IDS = [f"0192f0c1-2345-7abc-8def-{number:012x}" for number in range(5)]
+MS = 1_000_000
 
 
-async def test_every_message_passes_every_point_in_order(tmp_path: Path) -> None:
-    """One line for each message, on the clock of this machine, between its sending and its arrival."""
-    ids = [f"0192f0c1-2345-7abc-8def-{number:012x}" for number in range(5)]
-    timeline = tmp_path / "timeline.jsonl"
-    sent_ns, received_ns = {}, {}
-    with running_stack(tmp_path / "functions.log", "--timeline", str(timeline)) as running:
+async def timeline_of(path: Path, *arguments: str) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Send messages one after the other; the last line of each, and when its sender had it back."""
+    timeline = path / "timeline.jsonl"
+    delivered_ns = {}
+    with running_stack(path / "functions.log", "--timeline", str(timeline), *arguments) as running:
         async with Peer.connect(running.gateway_url) as peer:
             await peer.join("group1")
-            for message_id in ids:
-                sent_ns[message_id] = time.monotonic_ns()
+            for message_id in IDS:
+                sent_ns = time.monotonic_ns()
                 await peer.say("hi", messageId=message_id)
                 await peer.messages(1)
-                received_ns[message_id] = time.monotonic_ns()
-    lines = {line["messageId"]: line for line in map(json.loads, timeline.read_text().splitlines())}
-    assert set(lines) == set(ids)
+                delivered_ns[message_id] = time.monotonic_ns()
+                assert sent_ns < delivered_ns[message_id]
+    lines = {line.pop("messageId"): line for line in map(json.loads, timeline.read_text().splitlines())}
+    assert set(lines) == set(IDS)
+    return lines, delivered_ns
+
+
+@pytest.mark.parametrize(("delivery", "ways"), [("lanes", {EXPRESS, STREAM_OFFER}), ("stream", {STREAM})])
+async def test_every_message_passes_every_point_of_its_way(
+    tmp_path: Path, delivery: str, ways: set[str]
+) -> None:
+    """No message lacks a point, and none arrives before the gateway had its post."""
+    lines, delivered_ns = await timeline_of(tmp_path, "--param", f"delivery={delivery}")
+    numbers = {message_id: number for number, message_id in enumerate(IDS)}
+    found = where_of(
+        [(numbers[message_id], line) for message_id, line in lines.items()],
+        {numbers[message_id]: at_ns for message_id, at_ns in delivered_ns.items()},
+    )
+    assert {way.name for way in found} <= ways
+    assert sum(way.parts[0].times.count for way in found) == len(IDS)
     for message_id, line in lines.items():
-        times = [line[point] for point in POINTS]
-        # The stream may be read before the ack has made its way back through the gateway.
-        assert times[0] == min(times)
-        assert times[2] <= times[3] <= times[4]
-        assert sent_ns[message_id] <= line["accepted_ns"] <= line["stored_ns"]
-        assert line["started_ns"] <= received_ns[message_id]
+        received_ns = line["started_ns"] if delivery == "stream" else line["received_ns"]
+        assert line["accepted_ns"] < received_ns < line["first_post_ns"] <= line["last_post_ns"]
+        assert line["last_post_ns"] < delivered_ns[message_id]
+
+
+async def test_hops_take_as_long_as_on_aws(tmp_path: Path) -> None:
+    """No hop is shorter than the shortest draw: queue to function, stream to function, post to client."""
+    lines, delivered_ns = await timeline_of(tmp_path, "--hops", "aws")
+    for message_id, line in lines.items():
+        # SQS's clock has milliseconds.
+        assert line["received_ns"] - line["offered_ns"] >= (AWS.fifo_queue.p10_ms - 1) * MS
+        assert delivered_ns[message_id] - line["last_post_ns"] >= (AWS.post.p10_ms - 1) * MS
+        # The event loop's timers may be a millisecond early, and so may the offer be.
+        assert line["offered_ns"] - line["accepted_ns"] >= (AWS.route.p10_ms - 2) * MS

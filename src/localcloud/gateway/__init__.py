@@ -1,7 +1,9 @@
 """API Gateway for WebSocket APIs on one machine."""
 
 from localcloud.gateway.faults import Faults
+from localcloud.gateway.handshake import Posts
 from localcloud.gateway.limits import GatewayLimits
+from localcloud.gateway.quota import AccountQuota
 from localcloud.gateway.server import Gateway
 
-__all__ = ["Faults", "Gateway", "GatewayLimits"]
+__all__ = ["AccountQuota", "Faults", "Gateway", "GatewayLimits", "Posts"]

@@ -21,6 +21,7 @@ from localcloud.gateway.responses import closing, message_body, response
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from localcloud.gateway.background import Background
     from localcloud.gateway.lifecycle import Admission, Lifecycle
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
 # websockets reports every connection that opens and closes; the gateway says itself what matters.
 _frames_log = logging.getLogger("localcloud.gateway.frames")
 _frames_log.setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Posts:
+    """What else happens to posts: who looks at their bodies, and how long (s) each waits to be served.
+
+    `observe` is called with every body as it arrives, `delay_s` for every post; None: nobody, and not at all.
+    """
+
+    observe: Callable[[bytes], None] | None = None
+    delay_s: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ class Shared:
     management: Management
     background: Background
     connections: dict[str, Connection]
+    posts: Posts
 
 
 @dataclass(frozen=True, slots=True)

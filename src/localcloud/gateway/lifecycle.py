@@ -26,6 +26,7 @@ from localcloud.gateway.events import (
 )
 from localcloud.gateway.ids import new_id
 from localcloud.gateway.policy import evaluate_policy
+from localcloud.gateway.quota import TOO_MANY_REQUESTS
 from localcloud.gateway.responses import reason_phrase
 from localcloud.gateway.routing import CONNECT, DISCONNECT, select_route
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from localcloud.gateway.events import Api, Client, ConnectRequest
     from localcloud.gateway.limits import GatewayLimits
+    from localcloud.gateway.quota import Requests
     from localcloud.invoking import Invoker
     from localcloud.model import Route
 
@@ -70,19 +72,26 @@ class Lifecycle:
         selection: tuple[str, ...],
         invoker: Invoker,
         limits: GatewayLimits,
+        requests: Requests,
     ) -> None:
         self._api = api
         self._routes = routes
         self._selection = selection
         self._invoker = invoker
         self._limits = limits
+        self._requests = requests
 
     async def admit(self, client: Client, request: ConnectRequest) -> Admission:
-        """Ask the authorizer and the `$connect` function. Raises RefusedError if one of them says no."""
+        """Ask the authorizer and the `$connect` function.
+
+        Raises RefusedError if one of them says no, or the account's quota is used up.
+        """
+        stamp = _stamp()
+        if not self._requests.connects.admit():
+            raise _refused(HTTPStatus.TOO_MANY_REQUESTS, TOO_MANY_REQUESTS, client, stamp)
         route = self._routes.get(CONNECT)
         if route is None:
             return Admission(None, None)
-        stamp = _stamp()
         authorizer: Mapping[str, str] | None = None
         if route.authorizer is not None:
             authorizer = await self._authorize(route.authorizer, client, stamp, request)
@@ -104,9 +113,36 @@ class Lifecycle:
     async def answer(self, client: Client, authorizer: Mapping[str, str] | None, body: str) -> bytes | None:
         """Run a message's function; return the text to send to the client, None where there is none."""
         stamp = _stamp()
+        if not self._requests.frames.admit():
+            return _complaint(TOO_MANY_REQUESTS, client, stamp)
         route = select_route(body, self._routes, self._selection)
         if route is None:
             return _complaint("Forbidden", client, stamp)
+        return await self._reply(route, client, stamp, authorizer, body)
+
+    async def leave(
+        self, client: Client, authorizer: Mapping[str, str] | None, code: int, reason: str
+    ) -> None:
+        """Run the `$disconnect` function. Its failure is only logged: the client is gone."""
+        route = self._routes.get(DISCONNECT)
+        if route is None:
+            return
+        event = disconnect_event(self._api, client, _stamp(), code=code, reason=reason, authorizer=authorizer)
+        try:
+            await self._invoke(route.function, event)
+        except TimeoutError:
+            log.warning("$disconnect failed: %s took too long", route.function)
+        except FunctionError as error:
+            log.warning("$disconnect failed: %s", error)
+
+    async def _reply(
+        self,
+        route: Route,
+        client: Client,
+        stamp: Stamp,
+        authorizer: Mapping[str, str] | None,
+        body: str,
+    ) -> bytes | None:
         event = message_event(
             self._api,
             client,
@@ -129,21 +165,6 @@ class Lifecycle:
             log.warning("%s failed: %d bytes are too many for a message", route.key, len(answer.body))
             return _complaint(_INTERNAL_ERROR, client, stamp)
         return answer.body
-
-    async def leave(
-        self, client: Client, authorizer: Mapping[str, str] | None, code: int, reason: str
-    ) -> None:
-        """Run the `$disconnect` function. Its failure is only logged: the client is gone."""
-        route = self._routes.get(DISCONNECT)
-        if route is None:
-            return
-        event = disconnect_event(self._api, client, _stamp(), code=code, reason=reason, authorizer=authorizer)
-        try:
-            await self._invoke(route.function, event)
-        except TimeoutError:
-            log.warning("$disconnect failed: %s took too long", route.function)
-        except FunctionError as error:
-            log.warning("$disconnect failed: %s", error)
 
     async def _authorize(
         self, function: str, client: Client, stamp: Stamp, request: ConnectRequest

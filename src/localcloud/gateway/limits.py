@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from localcloud.gateway.quota import AccountQuota
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,9 @@ class GatewayLimits:
     message_bytes: int = 128 * 1024
     integration_timeout_s: float = 29
     url_bytes: int = 4096
+
+    # Requests of the whole account; None: no quota.
+    account_quota: AccountQuota | None = None
 
     # Messages of one connection whose functions run at the same time; beyond it the socket is not read.
     pending_messages: int = 32

@@ -2,6 +2,9 @@
 
 Contract: the API Gateway Management API (`PostToConnection`, `GetConnection`, `DeleteConnection`). No
 sockets here: a request's parts come in, a response's bytes go out.
+
+Besides, for tests and benchmarks alone: `GET /_localcloud/requests` says how many requests the account's
+quota let through and refused (see `Requests.counts`). It is not counted, and asks for no signature.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from websockets.frames import CloseCode
 from localcloud.gateway.connection import text_frame
 from localcloud.gateway.faults import Fault
 from localcloud.gateway.ids import is_id
+from localcloud.gateway.quota import TOO_MANY_REQUESTS
 from localcloud.gateway.responses import message_body, ok, response
 
 if TYPE_CHECKING:
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
 
     from localcloud.gateway.connection import Connection
     from localcloud.gateway.faults import Faults
+    from localcloud.gateway.quota import Requests
+
+REQUESTS_PATH = "/_localcloud/requests"
 
 _METHODS = frozenset({b"POST", b"GET", b"DELETE"})
 # The same exception as for throttling: AWS tells the two apart by nothing but this text.
@@ -36,8 +43,11 @@ _BUFFER_FULL = "WebSocket client side buffer is full"
 class Management:
     """Answers `@connections` requests for the open `connections`, by connection id."""
 
-    def __init__(self, connections: Mapping[str, Connection], stage: str, faults: Faults) -> None:
+    def __init__(
+        self, connections: Mapping[str, Connection], stage: str, faults: Faults, requests: Requests
+    ) -> None:
         self._connections = connections
+        self._requests = requests
         roots, names = ("", f"/{stage}"), ("@connections", "%40connections")
         self._prefixes = frozenset(f"{root}/{name}".encode() for root in roots for name in names)
         self._faults = faults if faults.enabled else None
@@ -57,12 +67,17 @@ class Management:
         request_id = self._request_prefix + b"%012x" % next(self._request_number)
         head, _, last = target.partition(b"?")[0].rpartition(b"/")
         if head not in self._prefixes or not last or method not in _METHODS:
-            # An answer to HEAD has no body, or the next answer would be taken for it.
-            body = b"" if method == b"HEAD" else message_body("Not Found")
-            return response(HTTPStatus.NOT_FOUND, request_id, body=body)
+            return self._elsewhere(request_id, method, target)
         if not authorized:
             error_type, message = "MissingAuthenticationTokenException", "Missing Authentication Token"
             return _error(request_id, HTTPStatus.FORBIDDEN, error_type, message)
+        return self._authorized(request_id, method, last, body)
+
+    def _authorized(self, request_id: bytes, method: bytes, last: bytes, body: bytes | None) -> bytes | None:
+        gate = self._requests.posts if method == b"POST" else self._requests.other_calls
+        if not gate.admit():
+            status, error_type = HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException"
+            return _error(request_id, status, error_type, TOO_MANY_REQUESTS)
         connection_id = unquote(last.decode("latin-1"))
         connection = self._connections.get(connection_id)
         if connection is None:
@@ -73,6 +88,13 @@ class Management:
             return response(HTTPStatus.OK, request_id, body=_description(connection))
         connection.close(CloseCode.NORMAL_CLOSURE)
         return response(HTTPStatus.NO_CONTENT, request_id)
+
+    def _elsewhere(self, request_id: bytes, method: bytes, target: bytes) -> bytes:
+        if method == b"GET" and target == REQUESTS_PATH.encode():
+            return response(HTTPStatus.OK, request_id, body=orjson.dumps(self._requests.counts()))
+        # An answer to HEAD has no body, or the next answer would be taken for it.
+        body = b"" if method == b"HEAD" else message_body("Not Found")
+        return response(HTTPStatus.NOT_FOUND, request_id, body=body)
 
     def _post(self, request_id: bytes, connection: Connection, body: bytes | None) -> bytes | None:
         if body is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
 from websockets.frames import CloseCode
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 _SIGNATURE = b"AWS4-HMAC-SHA256 "
 # Zero seconds of lingering turn a close into a reset.
 _NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class _Request(NamedTuple):
+    method: bytes
+    target: bytes
+    authorized: bool
+    body: bytes | None
+    keep_alive: bool
 
 
 class GatewayProtocol(asyncio.Protocol):
@@ -41,6 +50,8 @@ class GatewayProtocol(asyncio.Protocol):
         self._heard = True
         self._done = False
         self._responses: list[bytes] = []
+        self._held: deque[_Request] = deque()
+        self._held_until_s = 0.0
         self.on_message_begin()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -143,21 +154,48 @@ class GatewayProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._done or (self._websocket and self._parser.should_upgrade()):
             return
-        answer = self._shared.management.answer(
+        request = _Request(
             self._parser.get_method(),
             self._target,
-            authorized=self._authorized,
-            body=b"".join(self._body) if self._body_bytes <= self._shared.limits.message_bytes else None,
+            self._authorized,
+            b"".join(self._body) if self._body_bytes <= self._shared.limits.message_bytes else None,
+            self._parser.should_keep_alive(),
+        )
+        posts = self._shared.posts
+        if posts.observe is not None and request.method == b"POST" and request.body is not None:
+            posts.observe(request.body)
+        if posts.delay_s is None:
+            self._answer(request)
+        else:
+            self._hold(request, posts.delay_s() if request.method == b"POST" else 0.0)
+
+    # The rest of HTTP.
+
+    def _answer(self, request: _Request) -> None:
+        answer = self._shared.management.answer(
+            request.method, request.target, authorized=request.authorized, body=request.body
         )
         if answer is None:
             self._reset()
-        elif self._parser.should_keep_alive():
+        elif request.keep_alive:
             self._responses.append(answer)
         else:
             self._responses.append(closing(answer))
             self._done = True
 
-    # The rest of HTTP.
+    def _hold(self, request: _Request, wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        # Answers keep the order of their requests.
+        self._held_until_s = max(self._held_until_s, loop.time() + wait_s)
+        self._held.append(request)
+        loop.call_at(self._held_until_s, self._answer_held)
+
+    def _answer_held(self) -> None:
+        # The first one, whichever's timer this is: timers are rounded and may change places.
+        request = self._held.popleft()
+        if not self._done and not self._transport.is_closing():
+            self._answer(request)
+            self._write_responses()
 
     def _write_responses(self) -> None:
         if self._responses:

@@ -13,11 +13,12 @@ from localcloud.errors import StartError
 from localcloud.gateway.background import Background
 from localcloud.gateway.events import Api
 from localcloud.gateway.faults import Faults
-from localcloud.gateway.handshake import Shared
+from localcloud.gateway.handshake import Posts, Shared
 from localcloud.gateway.lifecycle import Lifecycle
 from localcloud.gateway.limits import GatewayLimits
 from localcloud.gateway.management import Management
 from localcloud.gateway.protocol import GatewayProtocol
+from localcloud.gateway.quota import Requests
 from localcloud.gateway.routing import parse_selection_expression
 
 if TYPE_CHECKING:
@@ -49,12 +50,14 @@ class Gateway:
         invoker: Invoker,
         limits: GatewayLimits | None = None,
         faults: Faults | None = None,
+        posts: Posts | None = None,
     ) -> None:
         """Raises ServiceError for a route selection expression other than `$request.body.NAME`."""
         self._service = service
         self._invoker = invoker
         self._limits = limits or GatewayLimits()
         self._faults = faults or Faults()
+        self._posts = posts or Posts()
         self._selection = parse_selection_expression(service.route_selection_expression)
         self._background = Background()
         self._peers: set[GatewayProtocol] = set()
@@ -111,14 +114,16 @@ class Gateway:
         service = self._service
         api = Api(API_ID, service.stage, service.region, f"{host}:{self._port}")
         connections: dict[str, Connection] = {}
+        requests = Requests(self._limits.account_quota)
         return Shared(
             stage=service.stage,
             port=self._port,
             limits=self._limits,
-            lifecycle=Lifecycle(api, service.routes, self._selection, self._invoker, self._limits),
-            management=Management(connections, service.stage, self._faults),
+            lifecycle=Lifecycle(api, service.routes, self._selection, self._invoker, self._limits, requests),
+            management=Management(connections, service.stage, self._faults, requests),
             background=self._background,
             connections=connections,
+            posts=self._posts,
         )
 
     async def _see_peers_off(self) -> None:

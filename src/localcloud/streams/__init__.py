@@ -7,6 +7,7 @@ batching.py     what goes into one invocation, and what follows from its outcome
 discards.py     what the failure destination is told of records that were given up
 
 With:
+holding.py      hands pages on in order, each not before its time
 lane.py         invokes for one sequence of records, retries, gives up
 shard.py        reads one shard into its lanes
 mapping.py      Mapping: the shards of one stream, parents before children

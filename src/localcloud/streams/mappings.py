@@ -29,7 +29,8 @@ class StreamMappings:
 
     `stream_arns` is by table name, `aws` the keyword arguments of a client. `send` puts a message (its body)
     into a queue (its logical id). `observer` is called with the records of each page that is read, as the
-    function would see them, before they are filtered.
+    function would see them, before they are filtered. `hop_s` draws how long each page takes from its writing
+    to the function (s); None: as long as it takes.
 
     ServiceError where a mapping asks for what Lambda does not take. Where a mapping got to is not kept: the
     next start begins at the starting position again.
@@ -45,6 +46,7 @@ class StreamMappings:
         send: Send,
         poll_interval_s: float = POLL_INTERVAL_S,
         observer: Observer | None = None,
+        hop_s: c.Callable[[], float] | None = None,
     ) -> None:
         self._service = service
         self._stream_arns = stream_arns
@@ -53,6 +55,7 @@ class StreamMappings:
         self._send = send
         self._settings = StreamSettings(poll_interval_s=poll_interval_s)
         self._observer = observer
+        self._hop_s = hop_s
         self._stack = AsyncExitStack()
         for mapping in service.stream_mappings:
             batching.check(mapping)
@@ -93,4 +96,5 @@ class StreamMappings:
             region=region,
             accepts=compile_filters(mapping.filters),
             observer=self._observer,
+            hop_s=self._hop_s,
         )

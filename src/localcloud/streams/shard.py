@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.streams import batching
+from localcloud.streams.holding import Holding
 from localcloud.streams.lane import Lane
 from localcloud.streams.records import to_stream_record
 from localcloud.streams.settings import PAGE_RECORDS
@@ -33,7 +34,10 @@ LARGE_PAGE_BYTES = 512 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a mapping's shards share. `client` is an aiobotocore client of `dynamodbstreams`."""
+    """What a mapping's shards share. `client` is an aiobotocore client of `dynamodbstreams`.
+
+    `hop_s` draws how long (s) a page takes from its writing to the lanes; None: it is there when it is read.
+    """
 
     mapping: StreamMapping
     client: Any = field(repr=False)
@@ -44,6 +48,7 @@ class Source:
     region: str
     accepts: Callable[[Mapping[str, Any]], bool]
     observer: Observer | None
+    hop_s: Callable[[], float] | None = None
 
 
 class Shard:
@@ -55,7 +60,9 @@ class Shard:
         self._position = position
         self._iterator: str | None = None
         self._last_read: str | None = None
+        self._asked_s: float | None = None
         self._ahead = _ReadAhead(source.settings)
+        self._pages: Holding[_Page] = Holding(self._hand_on)
         self._stopped = asyncio.Event()
         self._trouble = Trouble(f"cannot read the stream of {source.mapping.table}")
         self._lanes = [
@@ -78,13 +85,17 @@ class Shard:
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(lane.run())
+            holding = group.create_task(self._pages.run())
             await self._read()
+            self._pages.end()
+            await holding
             for lane in self._lanes:
                 lane.end()
 
     def stop(self) -> None:
         """Let run() return after the running invocations."""
         self._stopped.set()
+        self._pages.stop()
         self._ahead.give_way()
         for lane in self._lanes:
             lane.stop()
@@ -93,6 +104,7 @@ class Shard:
         failures = 0
         while not self._stopped.is_set():
             limit = await self._ahead.room()
+            asked_s = asyncio.get_running_loop().time()
             try:
                 page = await self._page(limit)
             except (BotoCoreError, ClientError, OSError) as error:
@@ -102,7 +114,8 @@ class Shard:
                 continue
             failures = 0
             self._trouble.over()
-            is_full = self._distribute(page["Records"], limit)
+            is_full = self._take(page["Records"], limit, asked_s)
+            self._asked_s = asked_s
             self._iterator = page.get("NextShardIterator")
             if self._iterator is None:
                 return
@@ -136,22 +149,30 @@ class Shard:
             # The stream has dropped what comes after it; what it still has comes next.
             self._last_read = None
 
-    def _distribute(self, page: Sequence[Mapping[str, Any]], limit: int) -> bool:
-        """Hand records to the lanes; whether there are probably more right behind them."""
+    def _take(self, page: Sequence[Mapping[str, Any]], limit: int, asked_s: float) -> bool:
+        """Hand records to the lanes, now or later; whether there are probably more right behind them."""
         source = self._source
         records = [
             to_stream_record(record, stream_arn=source.stream_arn, region=source.region) for record in page
         ]
         if not records:
             return False
-        if source.observer is not None:
-            source.observer([record.event for record in records])
         self._last_read = records[-1].sequence_number
         accepted = [record for record in records if source.accepts(record.event)]
         self._ahead.add(accepted)
-        for record in accepted:
-            self._lanes[batching.lane_of(record, len(self._lanes))].add(record)
+        if source.hop_s is None:
+            self._hand_on(_Page(records, accepted))
+        else:
+            # Written between the last look and this one; DynamoDB's own time of it is too coarse.
+            written_s = asked_s if self._asked_s is None else (self._asked_s + asked_s) / 2
+            self._pages.add(_Page(records, accepted), written_s + source.hop_s())
         return len(records) == limit or sum(record.size_bytes for record in records) >= LARGE_PAGE_BYTES
+
+    def _hand_on(self, page: _Page) -> None:
+        if self._source.observer is not None:
+            self._source.observer([record.event for record in page.records])
+        for record in page.accepted:
+            self._lanes[batching.lane_of(record, len(self._lanes))].add(record)
 
     def _retry_s(self, failures: int) -> float:
         settings = self._source.settings
@@ -163,6 +184,14 @@ class Shard:
     async def _pause(self, wait_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), wait_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What one read brought, and which of it the function is to see."""
+
+    records: Sequence[StreamRecord]
+    accepted: Sequence[StreamRecord]
 
 
 class _ReadAhead:

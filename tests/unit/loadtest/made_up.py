@@ -9,6 +9,8 @@ from typing import Any
 from loadtest.histogram import Histogram
 from loadtest.result import (
     EXIT_CODES,
+    EXPRESS,
+    STREAM_OFFER,
     Floor,
     GroupRow,
     Health,
@@ -16,23 +18,32 @@ from loadtest.result import (
     Machine,
     Metric,
     Metrics,
+    Part,
     Result,
     Second,
     Target,
     ThresholdOutcome,
     Verdict,
-    Where,
+    Way,
     rounded,
 )
 from loadtest.scenario import Scenario, Stage
 
-# The median of each part of a delivery, in ms.
-PARTS_MS = {
-    "accepted_to_stored": 11.0,
-    "stored_to_read": 62.0,
-    "read_to_started": 4.0,
-    "started_to_posted": 19.0,
-    "posted_to_received": 3.0,
+# The median of each part of a delivery, in ms: most messages are offered by their sender, some by the stream.
+FROM_RECEIPT_MS = (
+    ("received", "first_post", 4.0),
+    ("first_post", "last_post", 19.0),
+    ("last_post", "delivered", 3.0),
+)
+WAYS_MS = {
+    EXPRESS: (("accepted", "offered", 14.0), ("offered", "received", 8.0), *FROM_RECEIPT_MS),
+    STREAM_OFFER: (
+        ("accepted", "stored", 11.0),
+        ("stored", "read", 62.0),
+        ("read", "offered", 9.0),
+        ("offered", "received", 8.0),
+        *FROM_RECEIPT_MS,
+    ),
 }
 
 
@@ -74,7 +85,7 @@ def result(
             ThresholdOutcome("ledger:lost==0", float(lost), held=not lost),
         ),
         metrics=Metrics(*(Metric.of(one) for one in whole.values())),
-        where=_where(dice, seconds * int(rate)) if timeline else None,
+        where=_where(dice, seconds * int(rate)) if timeline else (),
         ledger=LedgerTotals(
             expected, expected - lost, lost, 0, 3, seconds * int(rate), seconds * int(rate), 0
         ),
@@ -105,14 +116,18 @@ def _second(
     return Second(t_s, users, sent, sent * users, sent * users, p50, p90, p99, rounded(now.max_ms), lag, cpu)
 
 
-def _where(dice: random.Random, messages: int) -> Where:
-    parts = {}
-    for name, median_ms in PARTS_MS.items():
-        histogram = Histogram()
-        for _ in range(messages):
-            histogram.record(round(dice.lognormvariate(0, 0.5) * median_ms * 1000))
-        parts[name] = Metric.of(histogram)
-    return Where(**parts)
+def _where(dice: random.Random, messages: int) -> tuple[Way, ...]:
+    return tuple(
+        Way(name, tuple(Part(begin, end, _times(dice, messages, ms)) for begin, end, ms in parts))
+        for name, parts in WAYS_MS.items()
+    )
+
+
+def _times(dice: random.Random, messages: int, median_ms: float) -> Metric:
+    histogram = Histogram()
+    for _ in range(messages):
+        histogram.record(round(dice.lognormvariate(0, 0.5) * median_ms * 1000))
+    return Metric.of(histogram)
 
 
 def _group(dice: random.Random, name: str, members: int, scale: float) -> GroupRow:

@@ -36,6 +36,14 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         given.duration_s(text)
 
 
+def test_words_are_those_of_a_shell() -> None:
+    """Quotes hold a word together; one that does not end is a usage error."""
+    assert given.words("--hops aws --param 'a=b c'") == ("--hops", "aws", "--param", "a=b c")
+    assert given.words("") == ()
+    with pytest.raises(argparse.ArgumentTypeError, match="No closing quotation"):
+        given.words("--param 'a")
+
+
 @pytest.mark.parametrize("text", ["200", "30s", "30s:", "30s:many", ":200"])
 def test_what_is_no_stage_is_refused(text: str) -> None:
     """A mistyped stage is a usage error."""

@@ -147,13 +147,21 @@ def test_the_page_needs_nothing_and_allows_nothing_else() -> None:
 
 
 def test_all_charts_are_there_with_their_tables() -> None:
-    """Six charts with unique ids, each with its values in a table, and every table with a caption."""
+    """Seven charts with unique ids, each with its values in a table, and every table with a caption."""
     written = page(made_up.result())
     elements = Elements(written)
     charts = {attributes["id"] for name, attributes in elements.found if name == "svg"}
-    assert charts == {"latency", "percentiles", "deliveries", "groups", "where", "harness"}
+    assert charts == {
+        "latency",
+        "percentiles",
+        "deliveries",
+        "groups",
+        "where-express",
+        "where-stream-offer",
+        "harness",
+    }
     assert len(elements.ids()) == len(set(elements.ids()))
-    assert elements.count("caption") == elements.count("table") == 10
+    assert elements.count("caption") == elements.count("table") == 11
     for chart in charts:
         section = written[written.index(f'id="{chart}"') :].partition("</section>")[0]
         assert "<table>" in section
@@ -174,7 +182,7 @@ def test_a_run_that_was_stopped_at_once_has_a_report() -> None:
     }
     for metric in result["metrics"]:
         result["metrics"][metric] = empty
-    result |= {"series": [], "groups": [], "where": None, "thresholds": []}
+    result |= {"series": [], "groups": [], "where": [], "thresholds": []}
     result["ledger"] = dict.fromkeys(result["ledger"], 0)
     result["health"]["floor_ms"] = None
     elements = Elements(page(result))
@@ -264,7 +272,7 @@ async def test_report_of_several_results_compares_them(
         await report.main(parsed(*paths, "--csv", str(tmp_path / "both.csv")))
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 2}', "not JSON"])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 1}', "not JSON"])
 async def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     """A file of another kind ends with its name and the reason, and nothing is written."""
     path = tmp_path / "other.json"

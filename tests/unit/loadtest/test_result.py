@@ -19,10 +19,10 @@ def test_a_result_survives_its_json() -> None:
     assert written.to_dict() == data
 
 
-def test_its_json_has_the_names_of_schema_1() -> None:
+def test_its_json_has_the_names_of_schema_2() -> None:
     """The names that reports, comparisons and CI rely on."""
     data = result()
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert set(data) == {
         *("schema", "started_at", "command", "target", "machine", "scenario", "verdict", "thresholds"),
         *("metrics", "where", "ledger", "series", "groups", "health"),
@@ -38,7 +38,7 @@ def test_its_json_has_the_names_of_schema_1() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "command": 3}']
+    "text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 2}', '{"schema": 2, "command": 3}']
 )
 def test_what_is_no_result_is_refused(text: str) -> None:
     """Another file, or another schema's, is a ValueError and nothing else."""

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadtest.errors import ScenarioError
@@ -51,6 +51,21 @@ def test_messages_are_the_same_everywhere_and_in_time(scenario: Scenario) -> Non
     assert all(0 <= offset <= horizon_s(scenario) * NS for offset in offsets)
 
 
+# Due a moment before a stage ends, by less than a nanosecond.
+AT_A_STAGES_END = Scenario(
+    users=7,
+    connect_rate=100.0,
+    groups=1,
+    rate=0.5000000000000001,
+    arrival="uniform",
+    duration_s=4.0,
+    warmup_s=2.0,
+    seed=0,
+    stages=(Stage(2.0, 7), Stage(2.0, 1)),
+)
+
+
+@example(AT_A_STAGES_END)
 @given(scenarios())
 def test_senders_are_there(scenario: Scenario) -> None:
     """Each message is sent by a member of its group who has been there since the stage before, and stays."""

@@ -15,13 +15,18 @@ def made_up() -> Result:
 
 
 def test_a_summary_has_every_answer() -> None:
-    """All metrics, all spans, all counts, the floor, each condition and the verdict with its reasons."""
+    """Metrics, the parts of every way, counts, the floor, each condition and the verdict with its reasons."""
     found = made_up()
     found = replace(found, verdict=replace(found.verdict, reasons=("because of this", "and of that")))
     lines = summary_text(found).splitlines()
     first_words = {line.split()[0] for line in lines if line.strip()}
     assert {"connect_ms", "ack_ms", "delivery_ms", "group_complete_ms"} <= first_words
+    for words, parts in (("sendMessage offered", 5), ("the stream offered", 7)):
+        begins = lines.index(f"of which, a message that {words}") + 1
+        assert all(line.startswith("  ") for line in lines[begins : begins + parts])
+        assert lines[begins + parts] == ""
     assert any(line.startswith("  stored to read") for line in lines)
+    assert any(line.startswith("  first post to last post") for line in lines)
     assert any(f"{found.ledger.lost:,} lost" in line for line in lines)
     assert any(line.startswith("floor:") for line in lines)
     for outcome in found.thresholds:
@@ -36,7 +41,7 @@ def test_what_is_unknown_is_a_dash() -> None:
     found = made_up()
     metrics = replace(found.metrics, delivery_ms=replace(found.metrics.delivery_ms, p99_9=None))
     found = replace(
-        found, metrics=metrics, where=None, health=replace(found.health, floor_ms=None), thresholds=()
+        found, metrics=metrics, where=(), health=replace(found.health, floor_ms=None), thresholds=()
     )
     text = summary_text(found)
     (delivery,) = [line for line in text.splitlines() if line.startswith("delivery_ms")]

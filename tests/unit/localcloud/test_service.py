@@ -238,6 +238,28 @@ def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
     assert service.functions["connect"].environment["RETENTION_DAYS"] == "7"
 
 
+def with_timeouts(**timeouts: int) -> Service:
+    path = ROOT / "serverless.yml"
+    return load_service(path, stage="dev", region=REGION, params={}, timeouts=timeouts)
+
+
+def test_a_timeout_can_be_overridden() -> None:
+    """As --timeout does: of that function, and of no other."""
+    changed, untouched = with_timeouts(ping=3), with_timeouts()
+    assert changed.functions["ping"].timeout_s == 3 != untouched.functions["ping"].timeout_s
+    assert {**changed.functions, "ping": None} == {**untouched.functions, "ping": None}
+
+
+def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
+    """An unknown function is named with those there are; a queue must hold messages as long as they take."""
+    with pytest.raises(ServiceError, match="no function pin; there are authorize, connect"):
+        with_timeouts(pin=3)
+    visibility_s = int(with_timeouts().queues["RetryQueue"].attributes["VisibilityTimeout"])
+    assert with_timeouts(fanoutRetry=visibility_s).functions["fanoutRetry"].timeout_s == visibility_s
+    with pytest.raises(ServiceError, match="must be at least fanoutRetry's timeout"):
+        with_timeouts(fanoutRetry=visibility_s + 1)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [

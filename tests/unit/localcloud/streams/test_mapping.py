@@ -365,3 +365,54 @@ async def test_a_stream_that_is_not_there_is_a_start_error() -> None:
     streams.describe_stream = describe_stream  # type: ignore[method-assign,assignment]  # the fault
     with pytest.raises(StartError, match="cannot read the stream of T"):
         await mapping.start()
+
+
+async def test_a_hop_holds_records_back_and_keeps_their_order() -> None:
+    """No record is seen, by function or observer, before its page's draw is over, and none overtakes."""
+    draws_s = iter((0.15, *([0.0] * 1_000_000)))
+    streams = one_shard(5)
+    seen_s: list[float] = []
+    loop = asyncio.get_running_loop()
+    invoker = FakeInvoker()
+    source = a_source(streams, invoker, observer=lambda _: seen_s.append(loop.time()))
+    started_s = loop.time()
+    async with running(replace(source, hop_s=lambda: next(draws_s))):
+        await until(lambda: bool(streams.most_read))
+        # A second page, whose own draw is shorter.
+        streams.shards["s1"].records += some_records(5, first=5)
+        await until(lambda: streams.most_read == 10)
+        assert invoker.batches == []
+        await until(lambda: len(invoker.accepted) == 10)
+    assert invoker.accepted == list(range(10))
+    assert min(seen_s) - started_s >= 0.15
+
+
+async def test_a_hop_counts_from_between_two_looks() -> None:
+    """A record is taken as written halfway between the look that missed it and the one that found it."""
+    settings = replace(FAST, poll_interval_s=1.0)
+    streams = FakeStreams(s1=FakeShard())
+    found_s: list[float] = []
+    loop = asyncio.get_running_loop()
+    source = a_source(
+        streams, FakeInvoker(), settings=settings, observer=lambda _: found_s.append(loop.time())
+    )
+    async with running(replace(source, hop_s=lambda: 0.5)):
+        await until(lambda: len(streams.limits) == 1)
+        streams.shards["s1"].records += some_records(1)
+        await until(lambda: len(streams.limits) == 2)
+        read_s = loop.time()
+        await until(lambda: bool(found_s))
+    # Half a second has passed by then, and nothing of the draw is left.
+    assert found_s[0] - read_s < 0.4
+
+
+async def test_a_shards_end_waits_for_what_a_hop_holds_back() -> None:
+    """A child shard starts after the held records of its parent."""
+    streams = FakeStreams(
+        child=FakeShard(parent="parent", records=some_records(2, first=10)),
+        parent=FakeShard(records=some_records(2), closed=True),
+    )
+    invoker = FakeInvoker()
+    async with running(replace(a_source(streams, invoker), hop_s=lambda: 0.05)):
+        await until(lambda: len(invoker.accepted) == 4)
+    assert invoker.accepted == [0, 1, 10, 11]

@@ -1,0 +1,47 @@
+"""--account-quota and --timeout: what a small account and a hasty function do to the chat."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import running_stack
+from tests.contract.peer import Peer
+from tests.stack.test_start_stop import assert_one_clear_line, up
+
+pytestmark = pytest.mark.stack
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url) as response:  # noqa: S310 - a URL of the stack's own
+        return json.load(response)
+
+
+async def test_connects_frames_and_posts_share_the_accounts_quota(tmp_path: Path) -> None:
+    """A connect, two frames and a post are all there is; the third frame is refused by the gateway itself."""
+    with running_stack(tmp_path / "functions.log", "--account-quota", "0.001,4") as running:
+        async with Peer.connect(running.gateway_url) as peer:
+            await peer.join("group1")
+            await peer.say("hi")
+            await peer.messages(1)
+            await peer.send({"action": "ping", "id": "mine"})
+            complaint = json.loads(await peer.socket.recv())
+        counts = await asyncio.to_thread(get, running.requests_url)
+    assert complaint.keys() == {"message", "connectionId", "requestId"}
+    assert counts == {
+        "posts": {"accepted": 1, "refused": 0},
+        "otherCalls": {"accepted": 0, "refused": 0},
+        "frames": {"accepted": 2, "refused": 1},
+        "connects": {"accepted": 1, "refused": 0},
+    }
+
+
+def test_a_timeout_that_cannot_be_is_one_clear_line() -> None:
+    """A function that is none, and one over the time its queue would wait for it."""
+    assert_one_clear_line(up("--timeout", "fanout=3"), "there is no function fanout")
+    assert_one_clear_line(up("--timeout", "fanoutRetry=900"), "at least fanoutRetry's timeout")

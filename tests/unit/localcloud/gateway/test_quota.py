@@ -1,0 +1,167 @@
+"""The account's quota: the bucket by itself, and what a throttled client and poster see."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groupcast.aws.management import Outcome, classify
+from localcloud.gateway import AccountQuota, GatewayLimits
+from localcloud.gateway.management import REQUESTS_PATH
+from localcloud.gateway.quota import Requests, TokenBucket
+from tests.unit.localcloud.gateway.support import (
+    ROUTES,
+    Functions,
+    at,
+    dial,
+    http,
+    joined,
+    knock,
+    serving,
+)
+
+# So slow that nothing is refilled while a test runs.
+SLOW_RATE_PER_S = 0.001
+
+
+def limited_to(requests: int) -> GatewayLimits:
+    return GatewayLimits(account_quota=AccountQuota(SLOW_RATE_PER_S, requests))
+
+
+@given(
+    rate=st.integers(1, 10_000),
+    burst=st.integers(1, 5_000),
+    gaps_ms=st.lists(st.integers(0, 2_000), min_size=1, max_size=300),
+)
+def test_a_bucket_never_gives_more_than_its_rate_and_burst(rate: int, burst: int, gaps_ms: list[int]) -> None:
+    """In any span between two takes: at most the burst, and what was refilled in the span."""
+    bucket = TokenBucket(AccountQuota(rate, burst), 0.0)
+    at_ms, taken_ms = 0, []
+    for gap_ms in gaps_ms:
+        at_ms += gap_ms
+        if bucket.take(at_ms / 1000):
+            taken_ms.append(at_ms)
+    for first, from_ms in enumerate(taken_ms):
+        for last in range(first, len(taken_ms)):
+            span_s = (taken_ms[last] - from_ms) / 1000
+            assert last - first + 1 <= burst + rate * span_s + 1e-6
+
+
+def test_a_bucket_gives_its_whole_rate_and_burst() -> None:
+    """Asked all the time it gives the burst first, then the rate; a long pause fills it to the burst."""
+    bucket = TokenBucket(AccountQuota(100, 50), 0.0)
+    assert sum(bucket.take(0.0) for _ in range(200)) == 50
+    assert sum(bucket.take(number / 1000) for number in range(1, 2001)) == 200
+    assert sum(bucket.take(1000.0) for _ in range(200)) == 50
+
+
+def test_a_refusal_takes_no_token() -> None:
+    """Whoever is refused again and again does not keep others from the next token."""
+    bucket = TokenBucket(AccountQuota(1, 1), 0.0)
+    assert bucket.take(0.0)
+    assert not any(bucket.take(number / 100) for number in range(1, 99))
+    assert bucket.take(1.01)
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "burst"), [(0, 5), (5, 0), (-1, 5), (float("nan"), 5), (float("inf"), 5)]
+)
+def test_impossible_quotas_are_refused(rate_per_s: float, burst: float) -> None:
+    """A quota that would let nothing through, or everything, is an error where it is written."""
+    with pytest.raises(ValueError, match="account quota"):
+        AccountQuota(rate_per_s, burst)
+
+
+def test_all_kinds_share_one_bucket() -> None:
+    """What posts take, frames and connects do not get; each kind's counts are its own."""
+    requests = Requests(AccountQuota(1, 3), lambda: 0.0)
+    assert [requests.posts.admit(), requests.posts.admit(), requests.connects.admit()] == [True] * 3
+    assert [requests.frames.admit(), requests.other_calls.admit()] == [False] * 2
+    assert requests.counts() == {
+        "posts": {"accepted": 2, "refused": 0},
+        "otherCalls": {"accepted": 0, "refused": 1},
+        "frames": {"accepted": 0, "refused": 1},
+        "connects": {"accepted": 1, "refused": 0},
+    }
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+async def test_a_throttled_call_is_429_and_changes_nothing(method: str) -> None:
+    """The documented exception with a text of its own, which groupcast takes for a throttle."""
+    functions = Functions()
+    async with (
+        serving(functions, limits=limited_to(2)) as gateway,
+        joined(gateway, functions) as (client, id_),
+        http(gateway) as sender,
+    ):
+        assert (await sender.request("POST", at(id_), body=b"first")).status == 200
+        refused = await sender.request(method, at(id_), body=b"second")
+        assert refused.error == (429, "LimitExceededException", "Too Many Requests")
+        assert classify(refused.status, refused.headers["x-amzn-errortype"]) is Outcome.THROTTLED
+        assert await client.recv() == "first"
+        await client.close()
+        # The client's buffer would hold the second one, too, had it been sent.
+        assert [message async for message in client] == []
+
+
+async def test_a_throttled_frame_is_answered_by_the_gateway_and_reaches_no_function() -> None:
+    """API Gateway's own error frame: without a type, and without the id that the client chose."""
+    functions = Functions(send={"body": "sent"})
+    frame = '{"action": "sendMessage", "message": "hi", "id": 7}'
+    async with (
+        serving(functions, limits=limited_to(2)) as gateway,
+        joined(gateway, functions) as (client, id_),
+    ):
+        await client.send(frame)
+        assert await client.recv() == "sent"
+        await client.send(frame)
+        complaint = json.loads(await client.recv())
+    assert complaint.keys() == {"message", "connectionId", "requestId"}
+    assert (complaint["message"], complaint["connectionId"]) == ("Too Many Requests", id_)
+    assert len(functions.events("send")) == 1
+
+
+async def test_a_throttled_connect_is_429_before_any_function() -> None:
+    """Neither authorizer nor $connect runs for it, also where there is no $connect."""
+    for routes in (ROUTES, ROUTES[2:]):
+        functions = Functions()
+        async with serving(functions, *routes, limits=limited_to(1)) as gateway, dial(gateway):
+            calls = len(functions.calls)
+            refused = await knock(gateway)
+            assert refused.status == 429
+            assert json.loads(refused.body)["message"] == "Too Many Requests"
+            assert len(functions.calls) == calls
+
+
+async def counts(gateway: Any) -> Any:
+    async with http(gateway) as reader:
+        response = await reader.request("GET", REQUESTS_PATH, headers={})
+        assert response.status == 200
+        return json.loads(response.body)
+
+
+async def test_the_gateway_counts_with_and_without_a_quota() -> None:
+    """A local address tells what was let through and refused; asking there and unsigned calls are free."""
+    for limits, refused in ((GatewayLimits(), 0), (limited_to(4), 2)):
+        functions = Functions()
+        async with serving(functions, limits=limits) as gateway, http(gateway) as sender:
+            async with joined(gateway, functions) as (client, id_):
+                await client.send("frame")
+                await functions.called("default")
+                for _ in range(2 + refused):
+                    await sender.request("POST", at(id_), body=b"x")
+                await sender.request("POST", at(id_), body=b"x", headers={})
+            assert (
+                await counts(gateway)
+                == await counts(gateway)
+                == {
+                    "posts": {"accepted": 2, "refused": refused},
+                    "otherCalls": {"accepted": 0, "refused": 0},
+                    "frames": {"accepted": 1, "refused": 0},
+                    "connects": {"accepted": 1, "refused": 0},
+                }
+            )

@@ -1,0 +1,39 @@
+"""How the text of options is read."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from localcloud.arguments import quota, timeout
+from localcloud.gateway import AccountQuota
+
+
+@pytest.mark.parametrize(
+    ("text", "rate_per_s", "burst"),
+    [("10000", 10_000, 5_000), ("2000,1000", 2_000, 1_000), ("1", 1, 1), ("0.5,3", 0.5, 3)],
+)
+def test_a_quota_has_a_rate_and_a_burst(text: str, rate_per_s: float, burst: float) -> None:
+    """The burst is half the rate unless it is given, as AWS has it."""
+    assert quota(text) == AccountQuota(rate_per_s, burst)
+
+
+@pytest.mark.parametrize("text", ["", "fast", "0", "-1", "10,0", "10,", "10,5,2", "inf", "nan"])
+def test_what_is_no_quota_is_said(text: str) -> None:
+    """The error shows what one looks like."""
+    with pytest.raises(argparse.ArgumentTypeError, match="10000,5000"):
+        quota(text)
+
+
+def test_a_timeout_names_a_function() -> None:
+    """Whole seconds, up to Lambda's longest."""
+    assert timeout("fanoutMessage=3") == ("fanoutMessage", 3)
+    assert timeout("f=900") == ("f", 900)
+
+
+@pytest.mark.parametrize("text", ["f=0", "f=901", "f=1.5", "f=-3", "f=", "f=soon", "f"])
+def test_what_is_no_timeout_is_said(text: str) -> None:
+    """A number that Lambda would not take, or none at all."""
+    with pytest.raises(argparse.ArgumentTypeError, match=text):
+        timeout(text)
