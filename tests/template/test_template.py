@@ -216,7 +216,7 @@ def test_every_queue_has_an_alarm(template: Template) -> None:
 
 
 def test_thresholds_are_parameters(package: Package) -> None:
-    """Of the offers' age, which is a matter of how large groups are; the dashboard draws it, and the budget."""
+    """How old an offer may get depends on the size of groups; the dashboard draws it, and the budget."""
     changed = package("dev", "offerAlarmSeconds=60", "postsPerSecond=40000")
     assert changed.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == "60"
     (dashboard,) = changed.of_type("AWS::CloudWatch::Dashboard").values()

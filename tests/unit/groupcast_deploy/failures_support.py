@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tests.conftest import REGION
 from tests.unit.localcloud.streams.support import FAST, STREAM_ARN, a_mapping, from_api
 
 REASON = f"not delivered in {TRIES_MAX} tries"
+OFFER_REASON = "not delivered in 4 receives"
 
 
 def leftover(number: int = 0, *, tries: int = TRIES_MAX, connections: int = 2) -> Leftover:
@@ -29,6 +31,25 @@ def leftover(number: int = 0, *, tries: int = TRIES_MAX, connections: int = 2) -
 
 def given_up(one: Leftover) -> str:
     return failure_message(REASON, str(uuid.uuid4()), {"body": to_body(one)}).body
+
+
+def offer(number: int = 0, *, slots: tuple[int, int] = (0, 65_535), texts: tuple[str, ...] = ("hi",)) -> str:
+    """The body of a DeliveryQueue message."""
+    messages = [
+        {
+            "messageId": f"message-{number}-{seq}",
+            "seq": seq,
+            "sender": "ann",
+            "message": text,
+            "createdAt": "2026-11-22T21:00:44.183Z",
+        }
+        for seq, text in enumerate(texts, start=1)
+    ]
+    return json.dumps({"groupId": f"gruppe-{number}-ä", "slots": slots, "messages": messages})
+
+
+def given_up_offer(body: str, reason: str = OFFER_REASON) -> str:
+    return failure_message(reason, str(uuid.uuid4()), {"body": body}).body
 
 
 def malformed_record(*, padding: int = 0) -> str:
@@ -58,11 +79,11 @@ def stream_batch() -> str:
 
 @dataclass(frozen=True)
 class Deployed:
-    """The two queues of a stage that nobody else knows."""
+    """Two queues of a stage that nobody else knows: RetryQueue and FanoutFailures."""
 
     sqs: Any
     name: str
-    fanout_url: str
+    retry_url: str
     failures_url: str
 
     def fail(self, *bodies: str) -> None:
@@ -86,7 +107,7 @@ class Deployed:
 
     @property
     def redriven(self) -> list[str]:
-        return self.bodies(self.fanout_url)
+        return self.bodies(self.retry_url)
 
 
 @dataclass
