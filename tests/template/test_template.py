@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from groupcast.handlers.outcome import COUNTS
+from groupcast_deploy.cost.estimate import ALARMS
 from tests.conftest import ROOT
 from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, copy_project
 
@@ -204,8 +205,9 @@ def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
 
 
 def test_every_queue_has_an_alarm(template: Template) -> None:
-    """Whatever waits in one for too long is seen; descriptions fit what CloudWatch takes."""
+    """Whatever waits in one for too long is seen; descriptions fit what CloudWatch takes, and all are paid for."""
     alarms = template.of_type("AWS::CloudWatch::Alarm")
+    assert len(alarms) == ALARMS
     assert all(len(alarm["AlarmDescription"]) <= 1024 for alarm in alarms.values())
     watched = {
         alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
