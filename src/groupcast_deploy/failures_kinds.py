@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from groupcast.fanout.leftover import Leftover, from_body, to_body
-from groupcast.slots import SLOTS
+from groupcast.fanout import leftover, offers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from groupcast.fanout.leftover import Leftover
+    from groupcast.fanout.queue import Outgoing
 
 MAX_REASON_CHARS = 100
 # How failure_message of the fan-out begins the content that it had to cut.
 RECORD_BEGINNING = '{"record"'
 BODY_BEGINNING = '{"body"'
-# How the fan-out begins the reason for what it gave up; any other reason says what is malformed.
+# Part of the fan-out's reason for what it gave up; any other reason says what is malformed.
 GIVEN_UP_REASON = "not delivered in "
 
 
@@ -73,20 +74,15 @@ KINDS = (GIVEN_UP, MOVED, OFFER, CUT_OFFER, STREAM_BATCH, RECORD, MALFORMED, OTH
 
 
 @dataclass(frozen=True, slots=True)
-class Redrive:
-    """The message for RetryQueue that has a failure tried as if it were new, and the group it belongs to."""
-
-    group_id: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
-    """A message of the queue as it was understood; `redrive` is there where the kind can be redriven."""
+    """A message of the queue as it was understood.
+
+    `redrive` is the message for RetryQueue that has it tried as if it were new; None where its kind can't be.
+    """
 
     kind: Kind
     reason: str
-    redrive: Redrive | None = None
+    redrive: Outgoing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +97,9 @@ class Row:
 
 def classify(body: str) -> Failure:
     """What a message of FanoutFailures is; never raises."""
-    leftover = _leftover(body)
-    if leftover is not None:
-        reason = f"not finished by fanoutRetry, tries before: {leftover.tries}"
-        return Failure(MOVED, reason, _again(leftover))
+    moved = _leftover(body)
+    if moved is not None:
+        return Failure(MOVED, f"not finished by fanoutRetry, tries before: {moved.tries}", _again(moved))
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -147,51 +142,42 @@ def _cut_kind(reason: str, beginning: str) -> Kind:
     if beginning.startswith(RECORD_BEGINNING):
         return RECORD
     if beginning.startswith(BODY_BEGINNING):
-        return CUT_OFFER if reason.startswith(GIVEN_UP_REASON) else MALFORMED
+        return CUT_OFFER if GIVEN_UP_REASON in reason else MALFORMED
     return OTHER
 
 
 def _from_body(reason: str, body: str) -> Failure:
     """Of a queue message that the fan-out put there: a leftover, an offer, or neither."""
-    if (leftover := _leftover(body)) is not None:
-        return Failure(GIVEN_UP, _shown(reason), _again(leftover))
-    if reason.startswith(GIVEN_UP_REASON) and (redrive := _range_of_offer(body)) is not None:
+    if (given_up := _leftover(body)) is not None:
+        return Failure(GIVEN_UP, _shown(reason), _again(given_up))
+    if GIVEN_UP_REASON in reason and (redrive := _range_of_offer(body)) is not None:
         return Failure(OFFER, _shown(reason), redrive)
     return Failure(MALFORMED, _shown(reason))
 
 
-def _again(leftover: Leftover) -> Redrive:
-    return Redrive(leftover.group_id, to_body(replace(leftover, tries=0)))
+def _again(given_up: Leftover) -> Outgoing:
+    return leftover.outgoing(replace(given_up, tries=0))
 
 
-def _range_of_offer(body: str) -> Redrive | None:
+def _range_of_offer(body: str) -> Outgoing | None:
     """The leftover that an offer becomes: its messages for its range of slots. None where it is no offer.
 
     It goes to RetryQueue, since back in its lane it would come after later messages, and hold them up again.
     """
     try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        offer = offers.from_body(body)
+    except ValueError:
         return None
-    match content:
-        case {
-            "groupId": str(group_id),
-            "slots": [int(first), int(last)],
-            "messages": [{"messageId": str()}, *_] as messages,
-        } if 0 <= first <= last < SLOTS and all(_has_id(one) for one in messages):
-            message_ids = [one["messageId"] for one in messages]
-            leftover = {"groupId": group_id, "messageIds": message_ids, "slots": [first, last], "tries": 0}
-            return Redrive(group_id, json.dumps(leftover, separators=(",", ":")))
-    return None
-
-
-def _has_id(message: Any) -> bool:
-    return isinstance(message, dict) and isinstance(message.get("messageId"), str)
+    # All of an offer's messages fit one.
+    (owed,) = leftover.split_range(
+        offer.group_id, [message.message_id for message in offer.messages], offer.slots
+    )
+    return leftover.outgoing(owed)
 
 
 def _leftover(body: str) -> Leftover | None:
     try:
-        return from_body(body)
+        return leftover.from_body(body)
     except ValueError:
         return None
 

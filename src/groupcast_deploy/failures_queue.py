@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from groupcast_deploy.stage import SERVICE, StageError, client
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from groupcast_deploy.failures_kinds import Redrive
+    from groupcast.fanout.queue import Outgoing
 
 # So long nobody else gets what is being read; it is given back earlier unless the command is killed.
 HIDDEN_S = 60
@@ -75,7 +74,7 @@ class FailuresQueue:
             if empty == EMPTY_RECEIVES_MAX or len(self._seen) >= expected:
                 return
 
-    def put_back(self, messages: Sequence[tuple[Received, Redrive]]) -> dict[str, str]:
+    def put_back(self, messages: Sequence[tuple[Received, Outgoing]]) -> dict[str, str]:
         """Send each redrive to RetryQueue, then delete the message that it is of; ten at most.
 
         The answer has why a message is still in FanoutFailures, by its id: it was not taken, or not deleted.
@@ -122,12 +121,12 @@ class FailuresQueue:
                 new.append(message)
         return new
 
-    def _send(self, batch: Sequence[tuple[Received, Redrive]]) -> dict[str, str]:
+    def _send(self, batch: Sequence[tuple[Received, Outgoing]]) -> dict[str, str]:
         entries = [
             {
                 "Id": str(place),
                 "MessageBody": redrive.body,
-                "MessageGroupId": fairness_group(redrive.group_id),
+                "MessageGroupId": redrive.group_id,
             }
             for place, (_, redrive) in enumerate(batch)
         ]
@@ -165,11 +164,6 @@ def retry_name(stage: str) -> str:
     return f"{SERVICE}-{stage}-retry"
 
 
-def fairness_group(group_id: str) -> str:
-    """The MessageGroupId of a group: hashed, since SQS takes 128 ASCII characters and a group any text."""
-    return blake2b(group_id.encode(), digest_size=16).hexdigest()
-
-
 def _url(sqs: Any, name: str, stage: str, region: str) -> str:
     try:
         return str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
@@ -180,7 +174,7 @@ def _url(sqs: Any, name: str, stage: str, region: str) -> str:
         ) from None
 
 
-def _batches(messages: Sequence[tuple[Received, Redrive]]) -> Iterable[Sequence[tuple[Received, Redrive]]]:
+def _batches(messages: Sequence[tuple[Received, Outgoing]]) -> Iterable[Sequence[tuple[Received, Outgoing]]]:
     """All at once, or, what leftovers of groupcast never need, each by itself."""
     if sum(len(redrive.body) for _, redrive in messages) <= BATCH_BYTES_MAX:
         return [messages]

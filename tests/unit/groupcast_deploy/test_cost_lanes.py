@@ -12,7 +12,7 @@ from tests.unit.groupcast_deploy.test_cost import MONTH_S, quantities
 
 
 def test_a_rare_message_costs_four_requests_and_a_booking() -> None:
-    """Sent, sent again by the stream, received, deleted; two invocations, for the pass and the second offer."""
+    """Sent, sent again by the stream, received, deleted; the pass and the second offer are invocations."""
     bill = estimate(Load(members=100, messages_per_second=0.01), Prices())
     used = quantities(bill)
     a_month = 0.01 * MONTH_S
