@@ -141,7 +141,7 @@ def warning(load: Load, bill: Estimate) -> str | None:
 
 def _too_many_requests(load: Load, traffic: Traffic) -> str:
     needed = requests_in_per_second(load) + traffic.posts_unlimited
-    if load.delivery == "lanes" and needed <= load.quota_per_second:
+    if needed <= load.quota_per_second:
         return (
             f"{traffic.posts_unlimited:,.0f} posts/s are more than the {load.budget_per_second:,.0f} that "
             "postsPerSecond allows"

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from groupcast.fanout.lanes import BACKLOG_OFFERS
 from groupcast_deploy.cost.model import (
     BATCH_RECORDS,
     LANES_PER_SHARD,
@@ -17,9 +18,10 @@ from groupcast_deploy.cost.model import (
     POLL_INTERVAL_S,
     Traffic,
     batches_per_second,
+    bookings_per_pass,
     frame_s,
     messages_per_frame,
-    requests_in_per_second,
+    room,
     shortest,
 )
 
@@ -32,8 +34,6 @@ MEMBERS_PER_LANE = 20_000
 DELIVERY_CONCURRENCY = 100
 BATCH_OFFERS = 10
 LONGEST_WAIT_S = 7_200.0
-# A worker books what the budget gives in so long, at least once a pass.
-BOOKING_S = 0.05
 # One request of SQS: of ten messages, and of 64 KB (https://aws.amazon.com/sqs/pricing/).
 REQUEST_MESSAGES = 10
 REQUEST_BYTES = 64 * 1024
@@ -45,15 +45,13 @@ STREAM_HOP_S = 0.213
 def traffic_of_lanes(load: Load) -> Traffic:
     """The steady state of a load."""
     group = _Group.of(load)
-    room = max(0.0, load.quota_per_second - requests_in_per_second(load))
-    room = min(room, load.budget_per_second) if load.budget_per_second else room
 
     def workers_suffice(cycle_s: float) -> bool:
         posting = load.groups * group.frames(cycle_s) * group.lanes * group.frame_s
         return group.rate / group.most * group.frame_s <= 1 and posting <= DELIVERY_CONCURRENCY
 
     def all_suffices(cycle_s: float) -> bool:
-        return workers_suffice(cycle_s) and load.groups * group.frames(cycle_s) * load.audience <= room
+        return workers_suffice(cycle_s) and load.groups * group.frames(cycle_s) * load.audience <= room(load)
 
     unlimited_s = shortest(workers_suffice, group.frame_s, LONGEST_WAIT_S)
     pass_s = shortest(all_suffices, group.frame_s, LONGEST_WAIT_S)
@@ -87,7 +85,7 @@ def traffic_of_lanes(load: Load) -> Traffic:
         offers=sending.offers,
         queue_requests=requests,
         offering=sending.batches,
-        bookings=passes * group.lanes * group.bookings(load),
+        bookings=passes * group.lanes * bookings_per_pass(load, group.lane_members),
         marks=marks,
     )
 
@@ -118,11 +116,6 @@ class _Group:
         """A second: one a pass, or more where one is too small for what has come."""
         return max(self.passes(pass_s), self.rate / self.most)
 
-    def bookings(self, load: Load) -> float:
-        """Of a pass over a lane."""
-        booked = load.budget_per_second * BOOKING_S
-        return max(1.0, self.lane_members / booked) if booked else 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class _Offers:
@@ -143,8 +136,8 @@ class _Offers:
         batches = batches_per_second(messages, lanes, POLL_INTERVAL_S)
         batches = max(batches, messages / BATCH_RECORDS)
         size = messages * group.lanes * (load.message_bytes + MESSAGE_OVERHEAD_BYTES)
-        # A group whose offers fill a batch is busy: its messages are left to the stream.
-        if group.rate / max(group.passes(pass_s), 1e-12) < BATCH_OFFERS:
+        # A group whose offers come faster than its passes is busy: its messages are left to the stream.
+        if group.rate < BACKLOG_OFFERS * group.passes(pass_s) or not group.rate:
             offers = messages * group.lanes
             by_sender = max(offers / REQUEST_MESSAGES, messages, size / REQUEST_BYTES)
             again = max(offers / REQUEST_MESSAGES, batches, size / REQUEST_BYTES)

@@ -16,7 +16,7 @@ class Load:
     """Members and messages are those of all groups together, spread evenly; both are there the same hours.
 
     `quota_per_second` is API Gateway's of an account and region: what comes in and what is posted share it.
-    `posts_per_second` is the budget of all workers (with lanes); 0 is none, None BUDGET_SHARE of the quota.
+    `posts_per_second` is the budget of all workers; 0 is none, None BUDGET_SHARE of the quota.
     `post_cpu_ms` is measured (README); the waits of a post and of a route are assumptions to be replaced by
     what X-Ray shows. A new on-demand table has four partitions, and its stream a shard for each.
     """

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from groupcast.fanout.budget import CHUNK_S, DEBT_POSTS, SMALL_MEMBERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,10 +40,10 @@ class Traffic:
     posted without quota and budget. Where `sustainable` is false, messages come in faster than they can go
     out, however many travel together; `limit` says why. `workers_busy` are those that post, on average.
 
-    With lanes alone: `express` is the share of messages that their sender offers itself, `offers` counts
-    messages of DeliveryQueue without duplicates, `queue_requests` what SQS bills for them, `offering` the
-    invocations by the stream, which only offer, `bookings` the writes into the table Quotas, and `marks`
-    those that say in Groups that a group is busy, once a second.
+    `bookings` are writes into the table Quotas. With lanes alone: `express` is the share of messages that their
+    sender offers itself, `offers` counts messages of DeliveryQueue without duplicates, `queue_requests` what
+    SQS bills for them, `offering` the invocations by the stream, which only offer, and `marks` the writes
+    which say in Groups that a group is busy, about one a second.
     """
 
     deliveries: float
@@ -55,11 +57,11 @@ class Traffic:
     pass_s: float
     sustainable: bool
     limit: Limit
+    bookings: float
     express: float = 0.0
     offers: float = 0.0
     queue_requests: float = 0.0
     offering: float = 0.0
-    bookings: float = 0.0
     marks: float = 0.0
 
     @property
@@ -94,6 +96,21 @@ def frame_s(load: Load, members: float) -> float:
 def requests_in_per_second(load: Load) -> float:
     """Frames and handshakes of clients; each connection also joins its group."""
     return load.messages_per_second + load.pings_per_second + 2 * load.connects_per_second
+
+
+def room(load: Load) -> float:
+    """Posts a second that the quota leaves to all workers together, and the budget within it."""
+    left = max(0.0, load.quota_per_second - requests_in_per_second(load))
+    return min(left, load.budget_per_second) if load.budget_per_second else left
+
+
+def bookings_per_pass(load: Load, members: float) -> float:
+    """Writes of the budget: a small group is booked with others, a large one chunk by chunk."""
+    if not load.budget_per_second:
+        return 0.0
+    if members <= SMALL_MEMBERS:
+        return min(1.0, members / DEBT_POSTS)
+    return max(1.0, members / (load.budget_per_second * CHUNK_S))
 
 
 def batches_per_second(messages_per_second: float, lanes: int, wait_s: float) -> float:

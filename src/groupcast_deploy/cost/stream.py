@@ -13,9 +13,10 @@ from groupcast_deploy.cost.model import (
     POLL_INTERVAL_S,
     Traffic,
     batches_per_second,
+    bookings_per_pass,
     frame_s,
     messages_per_frame,
-    requests_in_per_second,
+    room,
     shortest,
 )
 
@@ -30,7 +31,6 @@ def traffic_of_stream(load: Load) -> Traffic:
     """The steady state of a load."""
     lanes = load.stream_shards * LANES_PER_SHARD
     one_frame_s = frame_s(load, load.audience)
-    room = max(0.0, load.quota_per_second - requests_in_per_second(load))
 
     def frames(wait_s: float) -> float:
         """Of all groups."""
@@ -41,13 +41,13 @@ def traffic_of_stream(load: Load) -> Traffic:
         return frames(wait_s) * one_frame_s <= lanes
 
     def all_keeps_up(wait_s: float) -> bool:
-        return lanes_keep_up(wait_s) and frames(wait_s) * load.audience <= room
+        return lanes_keep_up(wait_s) and frames(wait_s) * load.audience <= room(load)
 
     unlimited_s = shortest(lanes_keep_up, POLL_INTERVAL_S, LONGEST_WAIT_S)
     wait_s = shortest(all_keeps_up, POLL_INTERVAL_S, LONGEST_WAIT_S)
     limited = wait_s > unlimited_s
     batches = batches_per_second(load.messages_per_second, lanes, wait_s)
-    # At the quota every lane is busy with being throttled.
+    # At the budget every lane is busy with waiting.
     busy = lanes if limited else min(lanes, frames(wait_s) * one_frame_s)
     return Traffic(
         deliveries=load.messages_per_second * load.audience,
@@ -61,4 +61,5 @@ def traffic_of_stream(load: Load) -> Traffic:
         pass_s=busy / frames(wait_s) if limited else one_frame_s,
         sustainable=all_keeps_up(wait_s),
         limit="requests" if limited else "none" if lanes_keep_up(POLL_INTERVAL_S) else "workers",
+        bookings=frames(wait_s) * bookings_per_pass(load, load.audience),
     )

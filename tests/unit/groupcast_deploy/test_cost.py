@@ -92,7 +92,7 @@ def test_packing_saves_the_difference_between_posts_and_deliveries() -> None:
 
 def test_a_group_beyond_the_quota_is_served_later_in_fuller_frames() -> None:
     """50,000 deliveries/s through 10,000 requests/s: whatever comes in or goes out stays within them."""
-    load = Load(members=10_000, messages_per_second=5, delivery="stream")
+    load = Load(members=10_000, messages_per_second=5, delivery="stream", posts_per_second=0)
     traffic = traffic_of(load)
     assert traffic.sustainable
     assert traffic.posts + requests_in_per_second(load) == pytest.approx(10_000)
@@ -105,7 +105,7 @@ def test_a_group_beyond_the_quota_is_served_later_in_fuller_frames() -> None:
 def test_a_higher_quota_makes_the_wait_go() -> None:
     """With room for every post a message waits for the next poll alone, and costs more."""
     load = Load(members=10_000, messages_per_second=5, delivery="stream")
-    roomy = dataclasses.replace(load, quota_per_second=60_000)
+    roomy = dataclasses.replace(load, quota_per_second=100_000)
     traffic = traffic_of(roomy)
     assert (traffic.wait_s, traffic.posts) == (0.25, traffic.posts_unlimited)
     assert estimate(roomy, Prices()).dollars > estimate(load, Prices()).dollars
@@ -137,7 +137,7 @@ def test_frames_hold_at_least_one_message_and_posts_keep_to_the_quota(load: Load
     assert traffic.packing >= 1 - 1e-9
     if traffic.sustainable:
         assert traffic.posts + requests_in_per_second(load) <= load.quota_per_second * (1 + 1e-9)
-        assert load.delivery == "stream" or traffic.posts <= load.budget_per_second * (1 + 1e-9)
+        assert traffic.posts <= load.budget_per_second * (1 + 1e-9)
     assert all(0 <= item.dollars < math.inf for item in bill.items)
 
 
@@ -164,7 +164,7 @@ def test_the_command_warns_of_the_quota(capsys: pytest.CaptureFixture[str]) -> N
     """What happens, and what to do about it."""
     said = cost("--members 10000 --messages-per-second 5 --delivery stream", capsys)
     assert "of them posts, are more than the 10,000 that an account may make in a region" in said
-    assert "one up to 16.0 s after it was sent. Ask AWS for a higher quota" in said
+    assert "one up to 22.8 s after it was sent. Ask AWS for a higher quota" in said
 
 
 def test_the_command_warns_where_no_quota_helps(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ def test_the_stream_costs_no_offers() -> None:
     """Idle polls of both queues there are all the same."""
     bill = estimate(Load(members=100, messages_per_second=0.01, delivery="stream"), Prices())
     used = quantities(bill)
-    assert used["SQS: offers sent, received, deleted"] == used["DynamoDB: writes of the budget"] == 0
+    assert used["SQS: offers sent, received, deleted"] == 0
     assert used["SQS: idle polls of DeliveryQueue"] == used["SQS: idle polls of RetryQueue"] == MONTH_S / 4
 
 
@@ -54,6 +54,14 @@ def test_over_the_budget_a_pass_takes_as_long_as_its_posts() -> None:
     assert (traffic.limit, traffic.sustainable) == ("requests", True)
 
 
+def test_small_groups_share_bookings() -> None:
+    """A worker books what it owes when it comes to 50 posts: that of five passes over ten members."""
+    traffic = traffic_of(Load(members=10, messages_per_second=1))
+    assert traffic.bookings == pytest.approx(traffic.passes / 5)
+    larger = traffic_of(Load(members=600, messages_per_second=0.1))
+    assert larger.bookings == pytest.approx(larger.passes * 600 / 350)
+
+
 def test_without_a_budget_the_quota_is_the_limit() -> None:
     """What members send counts in it."""
     load = Load(members=10_000, messages_per_second=5, posts_per_second=0)
@@ -75,7 +83,7 @@ def test_a_large_group_has_lanes() -> None:
 
 
 def test_a_busy_group_is_left_to_the_stream() -> None:
-    """Over ten messages a pass: what the stream's eight lanes read every 250 ms becomes an offer each."""
+    """Over eight messages a pass: what the stream's eight lanes read every 250 ms becomes an offer each."""
     traffic = traffic_of(Load(members=2_000, messages_per_second=100, quota_per_second=100_000))
     assert traffic.pass_s == pytest.approx(0.01 + 8 * 0.015)
     assert traffic.express == 0
