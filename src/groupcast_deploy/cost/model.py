@@ -40,7 +40,7 @@ class Traffic:
     posted without quota and budget. Where `sustainable` is false, messages come in faster than they can go
     out, however many travel together; `limit` says why. `workers_busy` are those that post, on average.
 
-    `bookings` are writes into the table Quotas. With lanes alone: `express` is the share of messages that their
+    `bookings` are writes into Quotas. With lanes alone: `express` is the share of messages that their
     sender offers itself, `offers` counts messages of DeliveryQueue without duplicates, `queue_requests` what
     SQS bills for them, `offering` the invocations by the stream, which only offer, and `marks` the writes
     which say in Groups that a group is busy, about one a second.
