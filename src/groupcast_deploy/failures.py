@@ -1,4 +1,4 @@
-"""`groupcast failures`: what lies in FanoutFailures; leftovers are put back, others discarded, when told."""
+"""`groupcast failures`: show FanoutFailures; when told, redrive what can be delivered or discard the rest."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from groupcast_deploy.failures_kinds import Failure, Row, classify, fresh_body, summary
-from groupcast_deploy.failures_queue import Received, Waiting, failures_name, fanout_name, open_queue
+from groupcast_deploy.failures_kinds import Failure, Row, classify, summary
+from groupcast_deploy.failures_queue import Received, Waiting, failures_name, open_queue, retry_name
 from groupcast_deploy.stage import StageError, add_region, one_line
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def add_parser(commands: Any) -> None:
     add_region(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--redrive", action="store_true", help="put leftovers back, so that fanoutRetry tries them anew"
+        "--redrive", action="store_true", help="put leftovers and offers into RetryQueue, to be delivered"
     )
     what.add_argument(
         "--discard",
@@ -103,7 +103,7 @@ def add_parser(commands: Any) -> None:
 def look(
     queue: FailuresQueue, limit: int, expected: int, *, redrive: bool = False, discard: bool = False
 ) -> Iterator[list[Entry]]:
-    """What lies in the queue, ten at most at a time; leftovers are put back, others discarded, as told."""
+    """What lies in the queue, ten at most at a time; redriven or discarded as told."""
     for batch in queue.receive(limit, expected):
         entries = [Entry(message, classify(message.body)) for message in batch]
         if redrive:
@@ -190,11 +190,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _put_back(queue: FailuresQueue, entries: Sequence[Entry]) -> list[Entry]:
-    owed = [
-        (entry.message, fresh_body(entry.failure.leftover))
-        for entry in entries
-        if entry.failure.leftover is not None
-    ]
+    owed = [(entry.message, entry.failure.redrive) for entry in entries if entry.failure.redrive is not None]
     trouble = queue.put_back(owed) if owed else {}
     return [_after(entry, trouble) if entry.failure.kind.redrivable else entry for entry in entries]
 
@@ -225,7 +221,7 @@ def _outcome(findings: Findings, *, discard: bool) -> list[str]:
         lines = [f"Discarded: {findings.discarded}"]
         lines += [f"Staying, for --redrive: {stay}"] if stay else []
     else:
-        lines = [f"Put back into {fanout_name(findings.stage)}: {findings.back}"]
+        lines = [f"Put back into {retry_name(findings.stage)}: {findings.back}"]
         lines += [f"Staying, since redriving helps none of them: {stay}; --discard ends them"] if stay else []
     if troubles := findings.troubles:
         lines.append(f"Staying, though it should not: {len(troubles)}, the first {troubles[0]}")

@@ -15,6 +15,8 @@ from groupcast_deploy.stage import SERVICE, StageError, client
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from groupcast.fanout.queue import Outgoing
+
 # So long nobody else gets what is being read; it is given back earlier unless the command is killed.
 HIDDEN_S = 60
 # A long poll asks all of SQS's servers: an empty answer then means that there is hardly anything.
@@ -44,10 +46,10 @@ class Waiting:
 class FailuresQueue:
     """The two queues of a stage. Its calls raise botocore's ClientError and BotoCoreError."""
 
-    def __init__(self, sqs: Any, *, failures_url: str, fanout_url: str) -> None:
+    def __init__(self, sqs: Any, *, failures_url: str, retry_url: str) -> None:
         self._sqs = sqs
         self._url = failures_url
-        self._fanout_url = fanout_url
+        self._retry_url = retry_url
         self._held: dict[str, Received] = {}
         self._seen: set[str] = set()
 
@@ -72,8 +74,8 @@ class FailuresQueue:
             if empty == EMPTY_RECEIVES_MAX or len(self._seen) >= expected:
                 return
 
-    def put_back(self, messages: Sequence[tuple[Received, str]]) -> dict[str, str]:
-        """Send each body to RetryQueue, then delete the message that it is of; ten at most.
+    def put_back(self, messages: Sequence[tuple[Received, Outgoing]]) -> dict[str, str]:
+        """Send each redrive to RetryQueue, then delete the message that it is of; ten at most.
 
         The answer has why a message is still in FanoutFailures, by its id: it was not taken, or not deleted.
         """
@@ -119,9 +121,16 @@ class FailuresQueue:
                 new.append(message)
         return new
 
-    def _send(self, batch: Sequence[tuple[Received, str]]) -> dict[str, str]:
-        entries = [{"Id": str(place), "MessageBody": body} for place, (_, body) in enumerate(batch)]
-        answer = self._sqs.send_message_batch(QueueUrl=self._fanout_url, Entries=entries)
+    def _send(self, batch: Sequence[tuple[Received, Outgoing]]) -> dict[str, str]:
+        entries = [
+            {
+                "Id": str(place),
+                "MessageBody": redrive.body,
+                "MessageGroupId": redrive.group_id,
+            }
+            for place, (_, redrive) in enumerate(batch)
+        ]
+        answer = self._sqs.send_message_batch(QueueUrl=self._retry_url, Entries=entries)
         return _failed(answer, [message for message, _ in batch])
 
     def _delete(self, messages: Sequence[Received]) -> dict[str, str]:
@@ -137,8 +146,8 @@ class FailuresQueue:
 def open_queue(stage: str, region: str) -> Iterator[FailuresQueue]:
     """The queues of a stage; what was read is given back at the end. StageError where AWS refuses."""
     with client("sqs", region) as sqs:
-        urls = [_url(sqs, name, stage, region) for name in (failures_name(stage), fanout_name(stage))]
-        queue = FailuresQueue(sqs, failures_url=urls[0], fanout_url=urls[1])
+        urls = [_url(sqs, name, stage, region) for name in (failures_name(stage), retry_name(stage))]
+        queue = FailuresQueue(sqs, failures_url=urls[0], retry_url=urls[1])
         try:
             yield queue
         finally:
@@ -150,9 +159,9 @@ def failures_name(stage: str) -> str:
     return f"{SERVICE}-{stage}-fanout-failures"
 
 
-def fanout_name(stage: str) -> str:
+def retry_name(stage: str) -> str:
     """As in serverless.yml."""
-    return f"{SERVICE}-{stage}-fanout"
+    return f"{SERVICE}-{stage}-retry"
 
 
 def _url(sqs: Any, name: str, stage: str, region: str) -> str:
@@ -165,9 +174,9 @@ def _url(sqs: Any, name: str, stage: str, region: str) -> str:
         ) from None
 
 
-def _batches(messages: Sequence[tuple[Received, str]]) -> Iterable[Sequence[tuple[Received, str]]]:
+def _batches(messages: Sequence[tuple[Received, Outgoing]]) -> Iterable[Sequence[tuple[Received, Outgoing]]]:
     """All at once, or, what leftovers of groupcast never need, each by itself."""
-    if sum(len(body) for _, body in messages) <= BATCH_BYTES_MAX:
+    if sum(len(redrive.body) for _, redrive in messages) <= BATCH_BYTES_MAX:
         return [messages]
     return [[message] for message in messages]
 

@@ -10,6 +10,7 @@ import pytest
 from tests.template.conftest import Template
 
 CONNECTIONS, GROUPS, MESSAGES = "ConnectionsTable", "GroupsTable", "MessagesTable"
+QUOTAS = "QuotasTable"
 MEMBERS, LOG = "ConnectionsTable/index/GroupIdIndex", "MessagesTable/index/GroupSeqIndex"
 POST, DELETE = "POST/@connections", "DELETE/@connections"
 
@@ -29,6 +30,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("dynamodb:UpdateItem", GROUPS),
         ("dynamodb:GetItem", MESSAGES),
         ("dynamodb:PutItem", MESSAGES),
+        ("sqs:SendMessage", "DeliveryQueue"),
     },
     "history": {
         ("dynamodb:GetItem", CONNECTIONS),
@@ -47,6 +49,13 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("dynamodb:BatchWriteItem", CONNECTIONS),
         ("execute-api:ManageConnections", POST),
         ("execute-api:ManageConnections", DELETE),
+        ("dynamodb:UpdateItem", GROUPS),
+        ("dynamodb:UpdateItem", QUOTAS),
+        ("sqs:SendMessage", "DeliveryQueue"),
+        ("sqs:ReceiveMessage", "DeliveryQueue"),
+        ("sqs:DeleteMessage", "DeliveryQueue"),
+        ("sqs:GetQueueAttributes", "DeliveryQueue"),
+        ("sqs:ChangeMessageVisibility", "DeliveryQueue"),
         ("sqs:SendMessage", "RetryQueue"),
         ("sqs:SendMessage", "FanoutFailures"),
     },
@@ -56,6 +65,8 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("sqs:GetQueueAttributes", "RetryQueue"),
         ("sqs:SendMessage", "RetryQueue"),
         ("dynamodb:BatchGetItem", MESSAGES),
+        ("dynamodb:Query", MEMBERS),
+        ("dynamodb:UpdateItem", QUOTAS),
         ("dynamodb:BatchGetItem", CONNECTIONS),
         ("dynamodb:BatchWriteItem", CONNECTIONS),
         ("execute-api:ManageConnections", POST),

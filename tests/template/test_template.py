@@ -11,12 +11,19 @@ from typing import Any
 import pytest
 
 from groupcast.handlers.outcome import COUNTS
+from groupcast_deploy.cost.estimate import ALARMS
 from tests.conftest import ROOT
 from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, copy_project
 
 # Resources that may be `*`, and why.
 STARS = {("xray:PutTraceSegments", "xray:PutTelemetryRecords"): "X-Ray has no resources to name"}
-OTHER_METRICS = {"delivery_ms", "rejected", "expired", "sign_ins_refused", "frames_refused"}
+OTHER_METRICS = {
+    *("delivery_ms", "rejected", "expired", "sign_ins_refused", "frames_refused"),
+    *("offer_age_ms", "budget_wait_ms"),
+    *("offered", "offers_failed", "express", "express_failed"),
+}
+# What lies in it is worth nothing a second later.
+FORGETTABLE_TABLES = {"QuotasTable"}
 
 
 def statements(template: Template) -> list[dict[str, Any]]:
@@ -39,11 +46,16 @@ def test_a_star_has_its_reason(template: Template) -> None:
 
 
 def test_tables_are_private_encrypted_and_can_be_restored(template: Template) -> None:
-    """Point-in-time recovery, encryption, no policy that lets others in."""
+    """Encryption, no policy that lets others in; and point-in-time recovery of what is worth it."""
     tables = template.of_type("AWS::DynamoDB::Table")
-    assert len(tables) == 3
+    assert len(tables) == 4
+    recoverable = {
+        name
+        for name, table in tables.items()
+        if table.get("PointInTimeRecoverySpecification") == {"PointInTimeRecoveryEnabled": True}
+    }
+    assert recoverable == set(tables) - FORGETTABLE_TABLES
     for table in tables.values():
-        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
         assert table["SSESpecification"]["SSEEnabled"] is True
         assert "ResourcePolicy" not in table
     for queue in template.of_type("AWS::SQS::Queue").values():
@@ -56,10 +68,12 @@ def test_tables_are_private_encrypted_and_can_be_restored(template: Template) ->
     [("dev", "Delete", "Delete"), ("prod", "RetainExceptOnCreate", "Retain")],
 )
 def test_production_keeps_its_data(package: Package, stage: str, deleted: str, replaced: str) -> None:
-    """Tables and users outlive the stack of `prod`, and of no other stage."""
+    """Tables and users outlive the stack of `prod`, and of no other stage; the budget's table never does."""
     kinds = ("AWS::DynamoDB::Table", "AWS::Cognito::UserPool")
-    kept = [one for one in package(stage).resources.values() if one["Type"] in kinds]
+    data = {name: one for name, one in package(stage).resources.items() if one["Type"] in kinds}
+    kept = [one for name, one in data.items() if name not in FORGETTABLE_TABLES]
     assert len(kept) == 4
+    assert {data[name]["DeletionPolicy"] for name in FORGETTABLE_TABLES} == {"Delete"}
     assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in kept} == {(deleted, replaced)}
 
 
@@ -74,10 +88,13 @@ def test_every_log_ends_some_day(template: Template) -> None:
 
 
 def test_what_runs_unasked_has_somewhere_to_fail_to(template: Template) -> None:
-    """A stream's records and a queue's messages that nobody can deliver end in FanoutFailures."""
+    """A stream's records and a queue's messages that nobody can deliver end in FanoutFailures.
+
+    Offers do, too, by the function's own hand: the dead-letter queue of a FIFO queue would have to be FIFO.
+    """
     failures = {"Fn::GetAtt": ["FanoutFailures", "Arn"]}
     mappings = template.of_type("AWS::Lambda::EventSourceMapping").values()
-    assert len(mappings) == 2
+    assert len(mappings) == 3
     for mapping in mappings:
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         source = mapping["EventSourceArn"]["Fn::GetAtt"]
@@ -88,7 +105,21 @@ def test_what_runs_unasked_has_somewhere_to_fail_to(template: Template) -> None:
             assert mapping["BisectBatchOnFunctionError"] is True
         else:
             queue = template.resources[source[0]]["Properties"]
-            assert queue["RedrivePolicy"]["deadLetterTargetArn"] == failures
+            assert queue.get("FifoQueue") or queue["RedrivePolicy"]["deadLetterTargetArn"] == failures
+
+
+def test_a_lane_is_held_longer_than_its_function_may_take(template: Template) -> None:
+    """Or two workers would serve one lane at a time; and the delivery queue keeps the order of each group."""
+    functions = template.of_type("AWS::Lambda::Function")
+    for mapping in template.of_type("AWS::Lambda::EventSourceMapping").values():
+        source, kind = mapping["EventSourceArn"]["Fn::GetAtt"]
+        if kind == "Arn":
+            function = functions[mapping["FunctionName"]["Fn::GetAtt"][0]]
+            assert template.resources[source]["Properties"]["VisibilityTimeout"] > function["Timeout"]
+    delivery = template.resources["DeliveryQueue"]["Properties"]
+    assert delivery["QueueName"] == "groupcast-dev-delivery.fifo"
+    assert (delivery["FifoQueue"], delivery["DeduplicationScope"]) == (True, "messageGroup")
+    assert delivery["FifoThroughputLimit"] == "perMessageGroupId"
 
 
 def test_only_our_api_calls_our_functions(template: Template) -> None:
@@ -159,6 +190,8 @@ def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
     assert looked_at >= {
         ("AWS/Lambda", "IteratorAge"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+        ("groupcast", "express_failed"),
         ("AWS/Lambda", "Errors"),
         ("groupcast", "throttled"),
         ("groupcast", "delivery_ms"),
@@ -171,12 +204,54 @@ def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
     assert set(shown) <= metrics
 
 
+def test_every_queue_has_an_alarm(template: Template) -> None:
+    """What waits in one for too long is seen; descriptions fit CloudWatch, and each alarm is in the bill."""
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    assert len(alarms) == ALARMS
+    assert all(len(alarm["AlarmDescription"]) <= 1024 for alarm in alarms.values())
+    watched = {
+        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
+        for alarm in alarms.values()
+        if alarm["Namespace"] == "AWS/SQS"
+    }
+    assert watched == set(template.of_type("AWS::SQS::Queue"))
+
+
+def test_thresholds_are_parameters(package: Package) -> None:
+    """How old an offer may get depends on the size of groups; the dashboard draws it, and the budget."""
+    changed = package("dev", "offerAlarmSeconds=60", "postsPerSecond=40000")
+    assert changed.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == "60"
+    (dashboard,) = changed.of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
+    drawn = {
+        line["label"]: line["value"]
+        for widget in body["widgets"]
+        for line in widget["properties"].get("annotations", {}).get("horizontal", ())
+    }
+    assert drawn == {"alarm": 60, "postsPerSecond": 40_000}
+
+
+def test_widgets_do_not_overlap(template: Template) -> None:
+    """Each has its cells of a grid that is 24 wide."""
+    (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
+    cells = [
+        (widget["x"] + right, widget["y"] + down)
+        for widget in body["widgets"]
+        for right in range(widget["width"])
+        for down in range(widget["height"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) == 23
+
+
 def test_the_dashboard_searches_with_whole_quotes(template: Template) -> None:
     """An expression is text within JSON within YAML: what CloudWatch gets has no backslash left."""
     (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
     lines = [line for widget in body["widgets"] for line in widget["properties"]["metrics"]]
-    found = [line[0]["expression"] for line in lines if isinstance(line[0], dict)]
+    expressions = [line[0]["expression"] for line in lines if isinstance(line[0], dict)]
+    found = [expression for expression in expressions if "SEARCH" in expression]
     terms = 'MetricName="frames_refused" service="groupcast-dev"'
     assert found == [f"SEARCH('{{groupcast,code,service}} {terms}', 'Sum', 60)"]
 

@@ -9,12 +9,15 @@ import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from groupcast_deploy.cost.estimate import Estimate, estimate
-from groupcast_deploy.cost.load import Load
+from groupcast_deploy.cost.lanes import BATCH_OFFERS, DELIVERY_CONCURRENCY
+from groupcast_deploy.cost.load import BUDGET_SHARE, Load
+from groupcast_deploy.cost.model import requests_in_per_second
 from groupcast_deploy.cost.prices import AS_OF, REGION, Prices
-from groupcast_deploy.cost.traffic import requests_in_per_second
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from groupcast_deploy.cost.model import Traffic
 
 Row: TypeAlias = tuple[str, str, str, str, str]
 
@@ -39,6 +42,16 @@ def add_parser(commands: Any) -> None:
     ):
         # Suppressed is the help's "default: None", not the error where it is missing.
         parser.add_argument(f"--{name}", type=kind, required=True, default=argparse.SUPPRESS, help=means)
+    parser.add_argument(
+        "--delivery", choices=("lanes", "stream"), default="lanes", help="the stage's parameter of that name"
+    )
+    parser.add_argument(
+        "--posts-per-second",
+        type=_number(float, 0, 1e7),
+        # Left out of the options where it is not given.
+        default=argparse.SUPPRESS,
+        help=f"the budget; unless given {BUDGET_SHARE * 100:.0f} %% of the quota; 0: none",
+    )
     default = {field.name: field.default for field in dataclasses.fields(Load)}
     for name, kind, means in (
         ("groups", whole, "that members and messages are spread over evenly"),
@@ -59,7 +72,10 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    load = Load(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Load)})
+    given = vars(options)
+    load = Load(
+        **{field.name: given[field.name] for field in dataclasses.fields(Load) if field.name in given}
+    )
     if load.members < load.groups:
         options.parser.error(f"--groups: {load.groups} groups need as many members, there are {load.members}")
     bill = estimate(load, Prices())
@@ -78,7 +94,11 @@ def as_json(load: Load, bill: Estimate) -> dict[str, Any]:
         "dollars_per_million_messages": _per_million(bill.dollars, bill.messages),
         "dollars_per_million_deliveries": _per_million(bill.dollars, bill.deliveries),
         "packing_saves_dollars": bill.packing_saves_dollars,
-        "traffic": {**dataclasses.asdict(bill.traffic), "packing": bill.traffic.packing},
+        "traffic": {
+            **dataclasses.asdict(bill.traffic),
+            "packing": bill.traffic.packing,
+            "late_s": bill.traffic.late_s,
+        },
         "warning": warning(load, bill),
     }
 
@@ -100,26 +120,49 @@ def as_text(load: Load, bill: Estimate) -> str:
 def warning(load: Load, bill: Estimate) -> str | None:
     """What it means where a load needs more than there is; None where it fits."""
     traffic = bill.traffic
+    if traffic.limit == "none":
+        return None
+    if traffic.limit == "requests":
+        return f"{_too_many_requests(load, traffic)}{_what_follows(traffic, 'Ask AWS for a higher quota')}"
+    if traffic.limit == "offers":
+        return (
+            f"the stream makes {traffic.offers:,.1f} offers/s, and a lane takes {BATCH_OFFERS} in a pass of "
+            f"{traffic.pass_s:.1f} s: messages come in faster than they go out. Ask AWS for a higher quota, "
+            "which shortens passes, or give the stream a longer batchWindow, which makes fewer offers."
+        )
+    workers = (
+        f"the lanes of {load.stream_shards} shards can post"
+        if load.delivery == "stream"
+        else f"{DELIVERY_CONCURRENCY} workers, one to a lane, can post"
+    )
+    problem = f"{traffic.deliveries:,.0f} deliveries/s, each by itself, are more than {workers}"
+    return f"{problem}{_what_follows(traffic, 'Spread members over more groups')}"
+
+
+def _too_many_requests(load: Load, traffic: Traffic) -> str:
     needed = requests_in_per_second(load) + traffic.posts_unlimited
     if needed <= load.quota_per_second:
-        if traffic.sustainable:
-            return None
         return (
-            f"{traffic.deliveries:,.0f} deliveries/s are more than the lanes of {load.stream_shards} shards "
-            "can post: messages come in faster than they go out and are given up after an hour."
+            f"{traffic.posts_unlimited:,.0f} posts/s are more than the {load.budget_per_second:,.0f} that "
+            "postsPerSecond allows"
         )
-    problem = (
+    return (
         f"{needed:,.0f} requests/s, {traffic.posts_unlimited:,.0f} of them posts, are more than the "
         f"{load.quota_per_second:,.0f} that an account may make in a region"
     )
+
+
+def _what_follows(traffic: Traffic, advice: str) -> str:
     if traffic.sustainable:
         return (
-            f"{problem}: messages wait up to {traffic.wait_s:.1f} s and travel {traffic.packing:.1f} to a "
-            "frame. Ask AWS for a higher quota; --quota-per-second shows what one changes."
+            f": {traffic.packing:.1f} messages travel in a frame, and the last member has one up to "
+            f"{traffic.late_s:.1f} s after it was sent. {advice}; --quota-per-second shows what one changes."
+            if traffic.limit == "requests"
+            else f": the last member has a message up to {traffic.late_s:.1f} s after it was sent. {advice}."
         )
     return (
-        f"{problem}, and no packing makes them fit: messages come in faster than they go out and are given "
-        "up after an hour. The bill holds with a quota that is high enough; ask AWS for it first."
+        ", and no packing makes them fit: messages come in faster than they go out, and are given up in the "
+        f"end. The bill holds where there is enough of it. {advice} first."
     )
 
 
@@ -152,7 +195,7 @@ def _summary(load: Load, bill: Estimate) -> list[str]:
             f"A million messages cost {a_million_messages}, a million deliveries {a_million_deliveries}.",
             f"{traffic.deliveries:,.0f} deliveries/s take {traffic.posts:,.0f} posts/s.",
             f"{traffic.packing:.2f} messages to a frame save {_dollars(bill.packing_saves_dollars)} a month.",
-            f"A message waits up to {traffic.wait_s:.2f} s for its fan-out.",
+            f"A message waits up to {traffic.wait_s:.2f} s, then its fan-out takes {traffic.pass_s:.2f} s.",
         ]
     warned = warning(load, bill)
     return [*lines, f"WARNING: {warned}"] if warned else lines

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groupcast_deploy.cost.load import DAYS_PER_MONTH, SECONDS_PER_HOUR, Load
-from groupcast_deploy.cost.traffic import Traffic, frame_bytes, traffic_of
+from groupcast_deploy.cost.model import Traffic, frame_bytes
+from groupcast_deploy.cost.traffic import traffic_of
 
 if TYPE_CHECKING:
     from groupcast_deploy.cost.prices import Price, Prices
@@ -19,7 +20,7 @@ READ_UNIT_BYTES = 4096
 
 # serverless.yml.
 ROUTE_MB, FANOUT_MB = 1024, 1769
-METRICS, ALARMS, DASHBOARDS = 22, 10, 1
+METRICS, ALARMS, DASHBOARDS = 31, 13, 1
 
 # Of a connection: authorize, connect, joinGroup, disconnect.
 CONNECTION_INVOCATIONS = 4
@@ -45,6 +46,8 @@ FANOUT_LOG_BYTES = 2_000
 TRACED_PER_SECOND, TRACED_SHARE = 1, 0.05
 # An idle event source mapping asks its queue with five long polls of 20 s.
 IDLE_POLLS_PER_SECOND = 5 / 20
+# An offer takes sendMessage so much longer; those of a batch of the stream take so long. Assumed.
+EXPRESS_S, OFFERING_S = 0.01, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,10 @@ def _gateway(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
 
 def _functions(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
     routed = _routed(load) * load.seconds
-    routed_gb_s = routed * load.route_ms / 1000 * ROUTE_MB / 1024
-    fanout_gb_s = traffic.lanes_busy * load.seconds * FANOUT_MB / 1024
+    express_s = load.messages_per_second * load.seconds * traffic.express * EXPRESS_S
+    routed_gb_s = (routed * load.route_ms / 1000 + express_s) * ROUTE_MB / 1024
+    fanout_s = (traffic.workers_busy + traffic.offering * OFFERING_S) * load.seconds
+    fanout_gb_s = fanout_s * FANOUT_MB / 1024
     duration = prices.duration.of(routed_gb_s + fanout_gb_s)
     routed_dollars = prices.duration.of(routed_gb_s)
     unit = prices.duration.unit
@@ -139,15 +144,17 @@ def _tables(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
     copies = 2 * math.ceil(item_bytes / WRITE_UNIT_BYTES)
     writes = load.messages_per_second * (MESSAGE_WRITES + copies)
     writes += load.connects_per_second * CONNECTION_WRITES
+    budget_writes = traffic.bookings + traffic.marks
     reads = load.messages_per_second * MESSAGE_READS + load.pings_per_second * PING_READS
     reads += load.connects_per_second * CONNECTION_READS
     member_reads = (
-        traffic.frames * FANOUT_READ_UNITS * math.ceil(load.audience * MEMBER_BYTES / READ_UNIT_BYTES)
+        traffic.passes * FANOUT_READ_UNITS * math.ceil(load.audience * MEMBER_BYTES / READ_UNIT_BYTES)
     )
     kept = load.messages_per_second * load.seconds * load.retention_days / DAYS_PER_MONTH
     stored_gb = kept * (item_bytes + STORED_ITEM_BYTES) / GB
     return (
         _item("DynamoDB", "writes", prices.writes, writes * load.seconds),
+        _item("DynamoDB", "writes of the budget", prices.writes, budget_writes * load.seconds),
         _item("DynamoDB", "reads of routes", prices.reads, reads * load.seconds),
         _item("DynamoDB", "reads of members by the fan-out", prices.reads, member_reads * load.seconds),
         _item("DynamoDB", "stream to Lambda", prices.stream_reads, load.messages_per_second * load.seconds),
@@ -169,7 +176,11 @@ def _watching(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
     return (
         # A user counts once a month, however often they sign in.
         _item("Cognito", "users, plan Lite", prices.users, load.members),
-        _item("SQS", "idle polls of the fan-out queue", prices.queue, IDLE_POLLS_PER_SECOND * month_s),
+        _item(
+            "SQS", "offers sent, received, deleted", prices.fifo_queue, traffic.queue_requests * load.seconds
+        ),
+        _item("SQS", "idle polls of DeliveryQueue", prices.fifo_queue, IDLE_POLLS_PER_SECOND * month_s),
+        _item("SQS", "idle polls of RetryQueue", prices.queue, IDLE_POLLS_PER_SECOND * month_s),
         _item("CloudWatch", "logs", prices.logs, logged * load.seconds / GB),
         _item("CloudWatch", "metrics", prices.metrics, METRICS),
         _item("CloudWatch", "alarms", prices.alarms, ALARMS),

@@ -72,6 +72,7 @@ class Prices:
     storage: Price = Price("GB-months", 1, _DYNAMODB, ((ALL, 0.25),))
     backup: Price = Price("GB-months", 1, _DYNAMODB, ((ALL, 0.20),))
     queue: Price = Price("requests", MILLION, _SQS, ((ALL, 0.40),))
+    fifo_queue: Price = Price("requests", MILLION, _SQS, ((ALL, 0.50),))
     logs: Price = Price(
         "GB",
         1,

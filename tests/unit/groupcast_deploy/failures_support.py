@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from groupcast.fanout.batch import read_batch
+from groupcast.fanout import offers
+from groupcast.fanout.batch import read_stream
+from groupcast.fanout.lanes import RECEIVES_MAX, read_offers
 from groupcast.fanout.leftover import Leftover, to_body
 from groupcast.fanout.queue import failure_message
 from groupcast.fanout.retries import TRIES_MAX
+from groupcast.model import Audience, Message
+from groupcast.slots import SlotRange
 from localcloud.streams.batching import Batch
 from localcloud.streams.destination import Destination
 from localcloud.streams.discards import RETRIES_EXHAUSTED, Discard
@@ -20,6 +25,7 @@ from tests.conftest import REGION
 from tests.unit.localcloud.streams.support import FAST, STREAM_ARN, a_mapping, from_api
 
 REASON = f"not delivered in {TRIES_MAX} tries"
+OFFER_REASON = f"not delivered in {RECEIVES_MAX} receives"
 
 
 def leftover(number: int = 0, *, tries: int = TRIES_MAX, connections: int = 2) -> Leftover:
@@ -27,15 +33,37 @@ def leftover(number: int = 0, *, tries: int = TRIES_MAX, connections: int = 2) -
     return Leftover(f"gruppe-{number}-ä", (f"message-{number}",), members, tries)
 
 
+def slot_leftover(number: int = 0) -> Leftover:
+    return replace(leftover(number, connections=0), slots=SlotRange(0, 32_767))
+
+
 def given_up(one: Leftover) -> str:
     return failure_message(REASON, str(uuid.uuid4()), {"body": to_body(one)}).body
+
+
+def offer(number: int = 0, *, slots: tuple[int, int] = (0, 65_535), texts: tuple[str, ...] = ("hi",)) -> str:
+    """The body of a DeliveryQueue message: groupcast's own, but for its slots."""
+    messages = [
+        Message(f"message-{number}-{seq}", f"gruppe-{number}-ä", seq, "ann", text, "2026-11-22T21:00:44.183Z")
+        for seq, text in enumerate(texts, start=1)
+    ]
+    (made,) = offers.outgoing(messages, Audience())
+    return json.dumps({**json.loads(made.body), "slots": slots})
+
+
+def failed_offer(body: str, *, receives: int = RECEIVES_MAX + 1) -> str:
+    """A message of DeliveryQueue that was received too often, or is malformed."""
+    attributes = {"ApproximateReceiveCount": str(receives)}
+    record = {"messageId": str(uuid.uuid4()), "body": body, "attributes": attributes}
+    _, ((_, message),) = read_offers([record])
+    return message.body
 
 
 def malformed_record(*, padding: int = 0) -> str:
     raw = from_api(1)
     raw["dynamodb"]["NewImage"]["padding"] = {"S": "x" * padding}
     event = to_stream_record(raw, stream_arn=STREAM_ARN, region=REGION).event
-    _, (bad,) = read_batch([event], 0)
+    _, (bad,) = read_stream([event])
     return failure_message(bad.reason, bad.sequence_number, {"record": bad.record}).body
 
 
@@ -58,11 +86,11 @@ def stream_batch() -> str:
 
 @dataclass(frozen=True)
 class Deployed:
-    """The two queues of a stage that nobody else knows."""
+    """Two queues of a stage that nobody else knows: RetryQueue and FanoutFailures."""
 
     sqs: Any
     name: str
-    fanout_url: str
+    retry_url: str
     failures_url: str
 
     def fail(self, *bodies: str) -> None:
@@ -86,7 +114,7 @@ class Deployed:
 
     @property
     def redriven(self) -> list[str]:
-        return self.bodies(self.fanout_url)
+        return self.bodies(self.retry_url)
 
 
 @dataclass

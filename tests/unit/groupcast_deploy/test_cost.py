@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groupcast_deploy.cost import Estimate, Load, Price, Prices, add_parser, estimate, traffic_of
-from groupcast_deploy.cost.traffic import requests_in_per_second
+from groupcast_deploy.cost.model import requests_in_per_second
 
 MONTH_S = 2_628_000
 
@@ -47,12 +47,13 @@ def test_members_who_say_nothing_cost_connections_and_pings() -> None:
     assert spent["DynamoDB: writes"] == pytest.approx(8.2125)
     assert spent["DynamoDB: reads of routes"] == pytest.approx(20.367)
     assert spent["API Gateway: posts to members"] == spent["Lambda: fan-out"] == 0
+    assert spent["SQS: offers sent, received, deleted"] == spent["DynamoDB: writes of the budget"] == 0
     assert bill.dollars == pytest.approx(sum(spent.values()))
 
 
 def test_a_rare_message_is_posted_to_each_member_by_itself() -> None:
     """100 members, a message every 100 s: a post a second. A fan-out takes 10 ms and a round of 15 ms."""
-    bill = estimate(Load(members=100, messages_per_second=0.01), Prices())
+    bill = estimate(Load(members=100, messages_per_second=0.01, delivery="stream"), Prices())
     used = quantities(bill)
     assert used["API Gateway: posts to members"] == pytest.approx(MONTH_S, rel=1e-3)
     assert used["Lambda: fan-out"] == pytest.approx(0.01 * MONTH_S, rel=1e-3)
@@ -75,7 +76,7 @@ def test_a_message_over_a_kilobyte_takes_more_write_units() -> None:
 
 def test_messages_that_arrive_between_two_polls_share_frames() -> None:
     """32/s in 8 lanes polled every 250 ms is one a poll on average: 1 - 1/e of the polls find any."""
-    traffic = traffic_of(Load(members=10, messages_per_second=32))
+    traffic = traffic_of(Load(members=10, messages_per_second=32, delivery="stream"))
     assert traffic.frames == pytest.approx(8 * (1 - 1 / math.e) / 0.25)
     assert traffic.packing == pytest.approx(1 / (1 - 1 / math.e))
     assert (traffic.wait_s, traffic.sustainable) == (0.25, True)
@@ -83,27 +84,28 @@ def test_messages_that_arrive_between_two_polls_share_frames() -> None:
 
 def test_packing_saves_the_difference_between_posts_and_deliveries() -> None:
     """At $1 a million, below the first tier's end."""
-    bill = estimate(Load(members=10, messages_per_second=32, hours_per_day=1), Prices())
+    load = Load(members=10, messages_per_second=32, hours_per_day=1, delivery="stream")
+    bill = estimate(load, Prices())
     fewer = (bill.traffic.deliveries - bill.traffic.posts) * MONTH_S / 24
     assert bill.packing_saves_dollars == pytest.approx(fewer / 1e6)
 
 
 def test_a_group_beyond_the_quota_is_served_later_in_fuller_frames() -> None:
     """50,000 deliveries/s through 10,000 requests/s: whatever comes in or goes out stays within them."""
-    load = Load(members=10_000, messages_per_second=5)
+    load = Load(members=10_000, messages_per_second=5, delivery="stream", posts_per_second=0)
     traffic = traffic_of(load)
     assert traffic.sustainable
     assert traffic.posts + requests_in_per_second(load) == pytest.approx(10_000)
     assert traffic.posts_unlimited > 40_000
     # A lane gets 5/8 messages a second, so a frame of n of them takes about n x 1.6 s to come together.
     assert traffic.wait_s == pytest.approx(traffic.packing * 1.6, rel=0.01)
-    assert traffic.lanes_busy == 8
+    assert traffic.workers_busy == 8
 
 
 def test_a_higher_quota_makes_the_wait_go() -> None:
     """With room for every post a message waits for the next poll alone, and costs more."""
-    load = Load(members=10_000, messages_per_second=5)
-    roomy = dataclasses.replace(load, quota_per_second=60_000)
+    load = Load(members=10_000, messages_per_second=5, delivery="stream")
+    roomy = dataclasses.replace(load, quota_per_second=100_000)
     traffic = traffic_of(roomy)
     assert (traffic.wait_s, traffic.posts) == (0.25, traffic.posts_unlimited)
     assert estimate(roomy, Prices()).dollars > estimate(load, Prices()).dollars
@@ -125,6 +127,7 @@ def test_what_no_packing_can_deliver_is_said_to_be_so() -> None:
         messages_per_second=st.floats(0.001, 10_000),
         message_bytes=st.integers(1, 16_384),
         quota_per_second=st.floats(100, 1_000_000),
+        delivery=st.sampled_from(["lanes", "stream"]),
     )
 )
 def test_frames_hold_at_least_one_message_and_posts_keep_to_the_quota(load: Load) -> None:
@@ -134,6 +137,7 @@ def test_frames_hold_at_least_one_message_and_posts_keep_to_the_quota(load: Load
     assert traffic.packing >= 1 - 1e-9
     if traffic.sustainable:
         assert traffic.posts + requests_in_per_second(load) <= load.quota_per_second * (1 + 1e-9)
+        assert traffic.posts <= load.budget_per_second * (1 + 1e-9)
     assert all(0 <= item.dollars < math.inf for item in bill.items)
 
 
@@ -158,15 +162,32 @@ def test_the_command_prints_an_aligned_table(capsys: pytest.CaptureFixture[str])
 
 def test_the_command_warns_of_the_quota(capsys: pytest.CaptureFixture[str]) -> None:
     """What happens, and what to do about it."""
-    said = cost("--members 10000 --messages-per-second 5", capsys)
+    said = cost("--members 10000 --messages-per-second 5 --delivery stream", capsys)
     assert "of them posts, are more than the 10,000 that an account may make in a region" in said
-    assert "Ask AWS for a higher quota" in said
+    assert "one up to 22.8 s after it was sent. Ask AWS for a higher quota" in said
 
 
 def test_the_command_warns_where_no_quota_helps(capsys: pytest.CaptureFixture[str]) -> None:
     """Eight lanes that post 256 at a time, each 10 s long, can't reach 10,000 members ten times a second."""
     arguments = "--members 10000 --messages-per-second 1000 --post-wait-ms 10000 --quota-per-second 10000000"
-    assert "are more than the lanes of 4 shards can post" in cost(arguments, capsys)
+    said = cost(f"{arguments} --delivery stream", capsys)
+    assert "are more than the lanes of 4 shards can post" in said
+    assert "no packing makes them fit" in said
+    assert "are more than 100 workers, one to a lane, can post" in cost(arguments, capsys)
+
+
+def test_the_command_warns_of_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is below the quota; and without one there is just the quota."""
+    load = "--members 2000 --messages-per-second 10 --quota-per-second 20000"
+    said = cost(f"{load} --posts-per-second 5000", capsys)
+    assert "are more than the 5,000 that postsPerSecond allows" in said
+    assert "WARNING" not in cost(f"{load} --posts-per-second 0", capsys)
+
+
+def test_the_command_warns_where_a_lane_falls_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    """The stream makes more offers than a lane takes: frames would have room for the messages."""
+    said = cost("--members 10000 --messages-per-second 20", capsys)
+    assert "the stream makes 14.9 offers/s, and a lane takes 10 in a pass of 1.4 s" in said
 
 
 def test_json_has_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:

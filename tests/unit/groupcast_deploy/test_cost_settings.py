@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from groupcast_deploy.cost import traffic
+from groupcast_deploy.cost import Load, lanes, model, stream
 from groupcast_deploy.cost.estimate import FANOUT_MB, ROUTE_MB
 from localcloud.template import parse_yaml
 from tests.conftest import ROOT
 
 
 def test_it_has_the_numbers_of_serverless_yml() -> None:
-    """Memory, lanes, batches, window and frames; whoever changes one changes the bill."""
+    """Memory, lanes, batches, window, frames and budget; whoever changes one changes the bill."""
     service = parse_yaml((ROOT / "serverless.yml").read_text())
     fanout = service["functions"]["fanoutMessage"]
-    stream = fanout["events"][0]["stream"]
+    from_stream, from_queue = fanout["events"][0]["stream"], fanout["events"][1]["sqs"]
     parameters = service["params"]["default"]
+    queue = service["resources"][0]["Resources"]["DeliveryQueue"]["Properties"]
     assert fanout["memorySize"] == FANOUT_MB
     assert service["provider"]["memorySize"] == ROUTE_MB
-    assert stream["parallelizationFactor"] == traffic.LANES_PER_SHARD
-    assert stream["batchSize"] == traffic.BATCH_RECORDS
-    assert stream["maximumRecordAgeInSeconds"] == traffic.LONGEST_WAIT_S
-    assert int(parameters["postWindow"]) == traffic.POST_WINDOW
-    assert int(parameters["frameBytes"]) == traffic.FRAME_BYTES
+    assert from_stream["parallelizationFactor"] == model.LANES_PER_SHARD
+    assert from_stream["batchSize"] == model.BATCH_RECORDS
+    assert from_stream["maximumRecordAgeInSeconds"] == stream.LONGEST_WAIT_S
+    assert int(parameters["postWindow"]) == model.POST_WINDOW
+    assert int(parameters["frameBytes"]) == model.FRAME_BYTES
+    assert from_queue["batchSize"] == lanes.BATCH_OFFERS
+    assert queue["MessageRetentionPeriod"] == lanes.LONGEST_WAIT_S
+    assert parameters["deliveryConcurrency"] == lanes.DELIVERY_CONCURRENCY
+    assert int(parameters["membersPerLane"]) == lanes.MEMBERS_PER_LANE
+    usual = Load(members=1, messages_per_second=1)
+    assert int(parameters["postsPerSecond"]) == usual.budget_per_second
+    assert parameters["delivery"] == usual.delivery

@@ -16,12 +16,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groupcast.fanout.leftover import from_body, to_body
-from groupcast.fanout.queue import BATCH_BYTES_MAX, failure_message
+from groupcast.fanout.queue import BATCH_BYTES_MAX
 from groupcast_deploy import failures_queue
 from groupcast_deploy.failures_kinds import (
+    CUT_OFFER,
     GIVEN_UP,
     KINDS,
+    MALFORMED,
     MOVED,
+    OFFER,
     OTHER,
     RECORD,
     STREAM_BATCH,
@@ -34,12 +37,16 @@ from localcloud.queues import Queues
 from localcloud.service import load_service
 from tests.conftest import REGION, ROOT
 from tests.unit.groupcast_deploy.failures_support import (
+    OFFER_REASON,
     REASON,
     Deployed,
     Faulty,
+    failed_offer,
     given_up,
     leftover,
     malformed_record,
+    offer,
+    slot_leftover,
     stream_batch,
 )
 from tests.unit.groupcast_deploy.support import OTHER_REGION, Account
@@ -92,10 +99,19 @@ def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     [
         (given_up(leftover()), GIVEN_UP, REASON),
         (to_body(leftover(tries=3)), MOVED, "tries before: 3"),
+        (to_body(slot_leftover()), MOVED, "tries before: 8"),
+        (given_up(slot_leftover()), GIVEN_UP, REASON),
         (stream_batch(), STREAM_BATCH, "RetryAttemptsExhausted: 2 records"),
         (malformed_record(), RECORD, "not a message: 'seq'"),
         (malformed_record(padding=BATCH_BYTES_MAX), RECORD, "not a message: 'seq'"),
-        (failure_message("ValueError: no", "1", {"body": "odd"}).body, OTHER, "ValueError: no"),
+        (failed_offer(offer()), OFFER, OFFER_REASON),
+        (failed_offer(offer(texts=("x" * BATCH_BYTES_MAX,))), CUT_OFFER, OFFER_REASON),
+        (failed_offer("odd"), MALFORMED, OFFER_REASON),
+        (failed_offer(offer(slots=(5, 4))), MALFORMED, OFFER_REASON),
+        (failed_offer("odd", receives=1), MALFORMED, "unexpected character"),
+        (failed_offer("x" * BATCH_BYTES_MAX, receives=1), MALFORMED, "unexpected character"),
+        (failed_offer(offer(slots=(0, 65_536)), receives=1), MALFORMED, "slots 0 to 65536"),
+        (json.dumps({"reason": "odd"}), OTHER, "odd"),
         ("odd", OTHER, "no JSON: "),
         ("[]", OTHER, "not of a shape"),
     ],
@@ -105,7 +121,24 @@ def test_a_body_tells_its_kind(body: str, kind: Any, reason: str) -> None:
     failure = classify(body)
     assert failure.kind == kind
     assert reason in failure.reason
-    assert (failure.leftover is not None) == kind.redrivable
+    assert (failure.redrive is not None) == kind.redrivable
+
+
+@given(
+    st.lists(st.integers(0, 65_535), min_size=2, max_size=2).map(sorted),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=100),
+)
+def test_a_failed_offer_becomes_a_leftover_of_its_range(slots: list[int], texts: list[str]) -> None:
+    """The same messages for the same slots of the same group, tried as new."""
+    redrive = classify(failed_offer(offer(7, slots=(slots[0], slots[1]), texts=tuple(texts)))).redrive
+    assert redrive is not None
+    assert redrive.body.isascii()
+    assert json.loads(redrive.body) == {
+        "groupId": "gruppe-7-ä",
+        "messageIds": [f"message-7-{seq}" for seq in range(1, len(texts) + 1)],
+        "slots": slots,
+        "tries": 0,
+    }
 
 
 @given(st.text() | st.dictionaries(st.text(), st.text() | st.integers()).map(json.dumps))
@@ -121,7 +154,7 @@ def test_no_body_is_too_odd(body: str) -> None:
 
 def test_the_oldest_of_a_kind_gives_its_reason() -> None:
     """In whatever order SQS hands them out; the kinds keep theirs."""
-    later, first = (classify(failure_message(reason, "1", {}).body) for reason in ("later", "first"))
+    later, first = (classify(json.dumps({"reason": reason})) for reason in ("later", "first"))
     moved = classify(to_body(leftover()))
     rows = summary([(2000, later), (1000, first), (3000, moved)])
     assert [(row.kind, row.count, row.oldest_ms) for row in rows] == [(MOVED, 1, 3000), (OTHER, 2, 1000)]
@@ -131,7 +164,8 @@ def test_the_oldest_of_a_kind_gives_its_reason() -> None:
 def test_looking_changes_nothing(stage: Deployed, groupcast: Any) -> None:
     """Each kind has its line and its advice; afterwards all can be had at once, and nothing was sent."""
     bodies = [given_up(leftover(1)), given_up(leftover(2)), to_body(leftover(3)), stream_batch()]
-    bodies += [malformed_record(), "odd"]
+    bodies += [malformed_record(), "odd", failed_offer(offer()), failed_offer("odd")]
+    bodies += [failed_offer(offer(texts=("x" * BATCH_BYTES_MAX,)))]
     stage.fail(*bodies)
     shown = groupcast("failures", "--stage", stage.name)
     assert (shown.code, shown.err) == (0, "")
@@ -145,7 +179,7 @@ def test_looking_changes_nothing(stage: Deployed, groupcast: Any) -> None:
 def test_json_has_the_messages(stage: Deployed, groupcast: Any) -> None:
     """With their bodies and when they were sent; the oldest gives its kind a reason and a time."""
     began_s = int(time.time())
-    stage.fail("odd", failure_message("second", "1", {"body": "odd"}).body)
+    stage.fail("odd", json.dumps({"reason": "second"}))
     said = groupcast("failures", "--stage", stage.name, "--json")
     assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
     read = json.loads(said.out)
@@ -154,27 +188,42 @@ def test_json_has_the_messages(stage: Deployed, groupcast: Any) -> None:
     (kind,) = read["kinds"]
     assert (kind["kind"], kind["count"], kind["redrivable"]) == ("other", 2, False)
     first, second = sorted(read["messages"], key=lambda one: one["body"] != "odd")
-    assert second["body"] == {"reason": "second", "itemIdentifier": "1", "body": "odd"}
+    assert second["body"] == {"reason": "second"}
     assert kind["oldest"] == min(first["sentAt"], second["sentAt"])
     assert kind["oldest"] >= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began_s))
 
 
 def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
     """Those given up and those that SQS moved itself; the others stay, and a second run has nothing to do."""
-    stage.sqs.send_message(QueueUrl=stage.fanout_url, MessageBody=to_body(leftover(2, tries=3)))
-    while stage.sqs.receive_message(QueueUrl=stage.fanout_url, VisibilityTimeout=0).get("Messages"):
+    stage.sqs.send_message(QueueUrl=stage.retry_url, MessageBody=to_body(leftover(2, tries=3)))
+    while stage.sqs.receive_message(QueueUrl=stage.retry_url, VisibilityTimeout=0).get("Messages"):
         """Fail to finish it, until the redrive policy moves it."""
     others = [stream_batch(), malformed_record(), "odd"]
     stage.fail(given_up(leftover(1)), *others)
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert (done.code, done.err) == (0, "")
-    assert f"Put back into groupcast-{stage.name}-fanout: 2\n" in done.out
+    assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
     assert "redriving helps none of them: 3; --discard ends them\n" in done.out
     expected = sorted(to_body(leftover(number, tries=0)) for number in (1, 2))
     assert (stage.redriven, stage.failed) == (expected, sorted(others))
     again = json.loads(groupcast("failures", "--stage", stage.name, "--redrive", "--json").out)
     assert (again["read"], again["putBack"]) == (3, 0)
     assert (stage.redriven, stage.failed) == (expected, sorted(others))
+
+
+def test_offers_go_to_the_retry_queue(stage: Deployed, groupcast: Any) -> None:
+    """As leftovers of their range, each under its group, so that a large group does not hold up others."""
+    stage.fail(failed_offer(offer(1, slots=(0, 32_767))), given_up(leftover(1)), given_up(slot_leftover(2)))
+    assert groupcast("failures", "--stage", stage.name, "--redrive").code == 0
+    assert stage.failed == []
+    assert sum('"slots":[0,32767]' in body for body in stage.redriven) == 2
+    got = stage.sqs.receive_message(
+        QueueUrl=stage.retry_url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["MessageGroupId"]
+    )["Messages"]
+    groups = {
+        (json.loads(message["Body"])["groupId"], message["Attributes"]["MessageGroupId"]) for message in got
+    }
+    assert (len(got), len(groups), len({hashed for _, hashed in groups})) == (3, 2, 2)
 
 
 def test_what_no_redrive_helps_can_be_discarded(stage: Deployed, groupcast: Any) -> None:
@@ -291,7 +340,7 @@ def test_what_the_queue_does_not_take_stays(
     stage.fail(*bodies)
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert done.code == 1
-    assert f"Put back into groupcast-{stage.name}-fanout: 2\n" in done.out
+    assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
     assert "though it should not: 1, the first not taken" in done.out
     assert "InternalError: later" in done.out
     (stays,) = stage.failed
