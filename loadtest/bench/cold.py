@@ -24,13 +24,17 @@ def main() -> None:
     handler: Callable[[dict[str, Any], Any], dict[str, Any]]
     if options.handler == "engine":
         from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - what is measured
-        from loadtest.bench.events import Context, records  # noqa: PLC0415
+        from loadtest.bench.events import Context, offers  # noqa: PLC0415
+
+        records = offers
     else:
         import aws_lambda_powertools.logging  # noqa: PLC0415
         import aws_lambda_powertools.metrics  # noqa: F401, PLC0415
 
-        from loadtest.bench.events import Context, records  # noqa: PLC0415
+        from loadtest.bench.events import Context, stream_records  # noqa: PLC0415
         from loadtest.peers.fanout_function import handler  # noqa: PLC0415
+
+        records = stream_records
     answer = handler({"Records": records(options.group, 1, 200)}, Context())
     wall_s, cpu_s = time.perf_counter() - _started_s, time.process_time() - _started_cpu_s
     print()

@@ -1,7 +1,7 @@
-"""One invocation of fanoutMessage, whole: from a batch of records to the last answer.
+"""One invocation of fanoutMessage, whole: from a batch of offers to the last answer.
 
 `python -m loadtest.bench.invocation --handler engine|peer …` prints one line of JSON. The peer is the same
-function written with aioboto3 (loadtest/peers/fanout_function.py).
+function written with aioboto3 (loadtest/peers/fanout_function.py), which gets its messages from the stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from loadtest.bench.events import Context, records
+from loadtest.bench.events import Context, offers, stream_records
 
 Handler: TypeAlias = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -34,8 +34,12 @@ def main() -> None:
     last_accepted_s: Callable[[], float] | None = None
     if options.handler == "engine":
         from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - each without the other
+
+        records = offers
     else:
         from loadtest.peers.fanout_function import handler, last_accepted_s  # noqa: PLC0415
+
+        records = stream_records
     written = io.StringIO()
     with contextlib.redirect_stdout(written):
         # Lambda's own warm state: clients, connections and code are there from an earlier invocation.

@@ -32,6 +32,8 @@ class Invocations:
         self._env = {
             **service.functions["fanoutMessage"].environment,
             **parts.CREDENTIALS,
+            # What posting costs, not what an account allows.
+            "POSTS_PER_SECOND": "0",
             "AWS_DEFAULT_REGION": parts.REGION,
             "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
             "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",

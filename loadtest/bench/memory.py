@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from loadtest.bench.events import records
+from loadtest.bench.events import offers
 from loadtest.children import child
 from loadtest.fleet import ROOT
 from localcloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
@@ -78,7 +78,7 @@ def steps(token: str) -> list[tuple[str, Call]]:
         message("renew", token=token),
         ("default", message("nothing")[1]),
         message("leaveGroup"),
-        ("fanoutMessage", lambda _one, _who: {"Records": records(GROUP, 1, 200)}),
+        ("fanoutMessage", lambda _one, _who: {"Records": offers(GROUP, 1, 200)}),
         (
             "disconnect",
             lambda one, who: disconnect_event(
