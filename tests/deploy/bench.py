@@ -11,15 +11,31 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from botocore.exceptions import ClientError
+
+from groupcast.fanout import offers
+from groupcast.fanout.lanes import RELEASE_S
+from groupcast.model import Audience, Message
+from groupcast.slots import slot_of
 from tests.deploy.emulator import ROOT
 from tests.deploy.project import Stage
 from tests.deploy.users import Users
 
+if TYPE_CHECKING:
+    from groupcast.fanout.queue import Outgoing
+
 EVENTS = ROOT / "tests" / "events"
 LONG_AGO_S = 1_000_000_000
+WAIT_S = 10
+# When one environment of a function fails, ministack removes the files of all, of one that starts as well.
+NOT_STARTED = "Worker init failed"
+STARTS_MAX = 3
+CREATED_AT = "2026-11-22T21:00:44.183Z"
+
+Record = dict[str, Any]
 
 
 class Bench:
@@ -29,13 +45,21 @@ class Bench:
         self.stage = stage
         self._lambda = stage.emulator.client("lambda")
         self._dynamodb = stage.emulator.client("dynamodb")
+        self._sqs = stage.emulator.client("sqs")
+        self._delivery_url = self.queue_url("delivery.fifo")
         self._user = Users(stage).add("bench")
 
     def invoke(self, function: str, event: Any) -> Any:
         """What a function returns; None where it raises."""
-        answer = self._lambda.invoke(FunctionName=self.stage.resource(function), Payload=json.dumps(event))
-        payload = json.loads(answer["Payload"].read())
-        return None if "FunctionError" in answer else payload
+        name = self.stage.resource(function)
+        for _ in range(STARTS_MAX):
+            answer = self._lambda.invoke(FunctionName=name, Payload=json.dumps(event))
+            payload = json.loads(answer["Payload"].read())
+            if "FunctionError" not in answer:
+                return payload
+            if not payload["errorMessage"].startswith(NOT_STARTED):
+                break
+        return None
 
     def connect(self, connection_id: str) -> bool:
         """$connect of a user that the authorizer has let in; whether it worked."""
@@ -87,14 +111,85 @@ class Bench:
         """Have the connection's sign-in ended."""
         self._update(connection_id, "SET authorizedUntil = :value", {"N": str(LONG_AGO_S)})
 
-    def fan_out(self, group_id: str, *, readable: bool = True) -> bool:
-        """fanoutMessage on a new message of the group; whether it is done with it."""
+    def offer(self, group_id: str, *, readable: bool = True) -> bool:
+        """fanoutMessage on a new message in the stream; whether it is done with it."""
         event = json.loads((EVENTS / "stream.json").read_text())
         image = event["Records"][0]["dynamodb"]["NewImage"]
-        image["groupId"] = {"S": group_id}
+        image |= {"groupId": {"S": group_id}, "messageId": {"S": str(uuid.uuid4())}}
         if not readable:
             del image["seq"]
         return bool(self.invoke("fanoutMessage", event) == {"batchItemFailures": []})
+
+    def fan_out(self, group_id: str, *, members: int = 0) -> bool:
+        """fanoutMessage on an offer to a group that had so many members; whether it is done with it."""
+        return self.deliver(self._record(self._offer(group_id, members).body, uuid.uuid4().hex))
+
+    def deliver(self, record: Record) -> bool:
+        """fanoutMessage on a message of DeliveryQueue; whether it is done with it."""
+        return bool(self.invoke("fanoutMessage", {"Records": [record]}) == {"batchItemFailures": []})
+
+    def received(self, group_id: str) -> Record:
+        """An offer as Lambda receives it, and then holds it; only while `paused`."""
+        offer = self._offer(group_id)
+        self._sqs.send_message(
+            QueueUrl=self._delivery_url,
+            MessageBody=offer.body,
+            MessageGroupId=offer.group_id,
+            MessageDeduplicationId=offer.deduplication_id,
+        )
+        handle = self._receive(group_id, WAIT_S)
+        assert handle is not None
+        return self._record(offer.body, handle)
+
+    def waits(self, group_id: str, wait_s: float = 1) -> bool:
+        """Whether an offer to a group waits in DeliveryQueue, or comes in so many seconds."""
+        return self._receive(group_id, wait_s) is not None
+
+    def comes_again(self, group_id: str) -> bool:
+        """Whether an offer that was not finished comes again long before the visibility timeout."""
+        return self.waits(group_id, RELEASE_S + 1)
+
+    def is_held(self, record: Record) -> bool:
+        """Whether a message is still in DeliveryQueue."""
+        try:
+            self._sqs.change_message_visibility(
+                QueueUrl=self._delivery_url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=30
+            )
+        except ClientError:
+            return False
+        return True
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nobody reads the stream and DeliveryQueue meanwhile; what is in the queue at the end is dropped."""
+        name = self.stage.resource("fanoutMessage")
+        mappings = self._lambda.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+        assert len(mappings) == 2
+        try:
+            for mapping in mappings:
+                self._lambda.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+            yield
+        finally:
+            self._sqs.purge_queue(QueueUrl=self._delivery_url)
+            for mapping in mappings:
+                self._lambda.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+    def make_group(self) -> str:
+        """A group that has had a message."""
+        group_id = f"group-{uuid.uuid4()}"
+        item = {"groupId": {"S": group_id}, "lastSeq": {"N": "1"}, "movedAt": {"N": "1"}}
+        self._dynamodb.put_item(TableName=self.stage.resource("groups"), Item=item)
+        return group_id
+
+    def noted_members(self, group_id: str) -> int | None:
+        """How many members a group has, as its item says."""
+        item = self._get("groups", {"groupId": {"S": group_id}})
+        return int(item["members"]["N"]) if "members" in item else None
+
+    def booked_until_us(self) -> int:
+        """Until when the budget is booked."""
+        item = self._get("quotas", {"name": {"S": "posts"}})
+        return int(item["freeAtUs"]["N"]) if item else 0
 
     def finish(self, leftover: str) -> bool:
         """fanoutRetry on a leftover from the queue; whether it is done with it."""
@@ -102,17 +197,67 @@ class Bench:
         event["Records"][0]["body"] = leftover
         return bool(self.invoke("fanoutRetry", event) == {"batchItemFailures": []})
 
-    def leftover(self, connection_id: str) -> str:
-        """A stored message that a connection is still to get."""
-        group_id = f"group-{uuid.uuid4()}"
-        message_id = str(uuid.uuid4())
+    def leftover(self, *connection_ids: str) -> str:
+        """A stored message that connections are still to get."""
+        group_id, message_id = self._sent()
+        for connection_id in connection_ids:
+            # Without a slot it is in no index: the message's own fan-out must not find it gone.
+            self._update(connection_id, "SET groupId = :value", {"S": group_id})
+        return _leftover(group_id, message_id, {"connectionIds": connection_ids})
+
+    def range_leftover(self, connection_id: str) -> str:
+        """A stored message that a slot range is still to get, with the connection in it."""
+        group_id, message_id = self._sent()
+        self._update(connection_id, "SET groupId = :value", {"S": group_id})
+        slot = slot_of(connection_id)
+        self._update(connection_id, "SET slot = :value", {"N": str(slot)})
+        return _leftover(group_id, message_id, {"slots": [slot, slot]})
+
+    def _sent(self) -> tuple[str, str]:
+        """A group and a message in it, whose own fan-out is over: it has found the sender gone."""
+        group_id, message_id = f"group-{uuid.uuid4()}", str(uuid.uuid4())
         sender = self.connected(group_id)
         assert self.frame(sender, "sendMessage", message="hi", messageId=message_id)
-        # Without a slot it is in no index: the stream's own fan-out must not come across it and find it gone.
-        self._update(connection_id, "SET groupId = :value", {"S": group_id})
-        return json.dumps(
-            {"groupId": group_id, "messageIds": [message_id], "connectionIds": [connection_id], "tries": 0}
-        )
+        until = time.monotonic() + WAIT_S
+        while self.is_known(sender):
+            assert time.monotonic() < until, "the message was not fanned out"
+            time.sleep(0.05)
+        return group_id, message_id
+
+    def _offer(self, group_id: str, members: int = 0) -> Outgoing:
+        message = Message(str(uuid.uuid4()), group_id, 1, "ann", "hi", CREATED_AT)
+        (offer,) = offers.outgoing([message], Audience(members))
+        return offer
+
+    def _record(self, body: str, receipt_handle: str) -> Record:
+        record: Record = json.loads((EVENTS / "sqs.json").read_text())["Records"][0]
+        return record | {
+            "messageId": str(uuid.uuid4()),
+            "receiptHandle": receipt_handle,
+            "body": body,
+            "eventSourceARN": record["eventSourceARN"].replace("-retry", "-delivery.fifo"),
+        }
+
+    def _receive(self, group_id: str, wait_s: float) -> str | None:
+        """The receipt handle of an offer to a group; it is held for the queue's visibility timeout then."""
+        until = time.monotonic() + wait_s
+        while time.monotonic() < until:
+            got = self._sqs.receive_message(
+                QueueUrl=self._delivery_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+            )
+            for message in got.get("Messages", ()):
+                if json.loads(message["Body"])["groupId"] == group_id:
+                    return str(message["ReceiptHandle"])
+        return None
+
+    def queue_url(self, name: str) -> str:
+        return str(self._sqs.get_queue_url(QueueName=self.stage.resource(name))["QueueUrl"])
+
+    def _get(self, table: str, key: dict[str, Any]) -> dict[str, Any]:
+        name = self.stage.resource(table)
+        found = self._dynamodb.get_item(TableName=name, Key=key, ConsistentRead=True)
+        item: dict[str, Any] = found.get("Item", {})
+        return item
 
     def _update(self, connection_id: str, expression: str, value: dict[str, str]) -> None:
         self._dynamodb.update_item(
@@ -125,17 +270,27 @@ class Bench:
     @contextmanager
     def gateway_answers(self, function: str, status: HTTPStatus) -> Iterator[None]:
         """Have all posts of a function answered with a status; what else it asks reaches the gateway."""
-        name = self.stage.resource(function)
-        environment = self._lambda.get_function_configuration(FunctionName=name)["Environment"]
         with _in_between(self.stage.emulator.endpoint, status) as endpoint:
             path = urlsplit(self.stage.management_url).path
             override = {"AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"{endpoint}{path}"}
-            changed = {"Variables": environment["Variables"] | override}
-            self._lambda.update_function_configuration(FunctionName=name, Environment=changed)
-            try:
+            with self.environment(function, override):
                 yield
-            finally:
-                self._lambda.update_function_configuration(FunctionName=name, Environment=environment)
+
+    @contextmanager
+    def environment(self, function: str, override: dict[str, str]) -> Iterator[None]:
+        """Give a function other environment variables for a time."""
+        name = self.stage.resource(function)
+        environment = self._lambda.get_function_configuration(FunctionName=name)["Environment"]
+        changed = {"Variables": environment["Variables"] | override}
+        self._lambda.update_function_configuration(FunctionName=name, Environment=changed)
+        try:
+            yield
+        finally:
+            self._lambda.update_function_configuration(FunctionName=name, Environment=environment)
+
+
+def _leftover(group_id: str, message_id: str, whom: dict[str, Any]) -> str:
+    return json.dumps({"groupId": group_id, "messageIds": [message_id], **whom, "tries": 0})
 
 
 @contextmanager
@@ -168,6 +323,8 @@ def _in_between(endpoint: str, status: HTTPStatus) -> Iterator[str]:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()

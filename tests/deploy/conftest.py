@@ -39,6 +39,12 @@ def open_stage(project: Project) -> Stage:
 
 
 @pytest.fixture(scope="session")
+def stream_stage(project: Project) -> Stage:
+    """A stage where nobody signs in, and the stream's batches are posted without lanes."""
+    return project.deploy("stream", auth="none", delivery="stream")
+
+
+@pytest.fixture(scope="session")
 def stage(project: Project) -> Stage:
     """A stage as serverless.yml has it: with a user pool."""
     return project.deploy("rehearsal")

@@ -76,6 +76,14 @@ class Roles:
         """How much was decided so far."""
         return len(self.stage.emulator.decisions())
 
+    def used(self, function: str) -> set[Grant]:
+        """What a function has asked for and was allowed."""
+        return {
+            Grant(function, decision.action, self.target(decision.resource))
+            for decision in self.stage.emulator.decisions()
+            if decision.role == self.by_function[function] and decision.allowed
+        }
+
     def denied(self, function: str, since: int) -> set[Grant]:
         """What a function was denied after `since` decisions."""
         return {

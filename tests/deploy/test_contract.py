@@ -7,9 +7,10 @@ import re
 import pytest
 
 from tests.deploy.contract import run_contract
-from tests.deploy.permissions import Roles
+from tests.deploy.permissions import Grant, Roles
 from tests.deploy.project import Stage
 
+FANOUT = "fanoutMessage"
 # What of API Gateway ministack 1.5.33 does not do. tests/unit/localcloud/gateway/ has it against ours, and
 # `make contract` shows it on AWS.
 NOT_THERE = {
@@ -29,11 +30,27 @@ NOT_THERE = {
 
 @pytest.mark.timeout(180)
 def test_the_contract_holds_where_it_is_deployed(open_stage: Stage) -> None:
-    """Every test of the contract passes against the deployed stage, but for those the emulator can't do."""
+    """With lanes: every test of the contract passes, and messages are offered, by senders and the stream."""
     roles = Roles(open_stage)
+    assert_contract(roles)
+    offering = {Grant(function, "sqs:SendMessage", "delivery.fifo") for function in ("sendMessage", FANOUT)}
+    assert offering <= roles.used("sendMessage") | roles.used(FANOUT)
+
+
+@pytest.mark.timeout(180)
+def test_the_contract_holds_without_lanes(stream_stage: Stage) -> None:
+    """With delivery=stream: the same, and nobody offers anything."""
+    roles = Roles(stream_stage)
+    assert_contract(roles)
+    used = roles.used("sendMessage") | roles.used(FANOUT)
+    assert not [grant for grant in used if grant.target == "delivery.fifo"]
+
+
+def assert_contract(roles: Roles) -> None:
+    """Every test of the contract passes against the deployed stage, but for those the emulator can't do."""
     seen = roles.decided()
     left_out = [f"--deselect=tests/contract/{name}" for name in NOT_THERE]
-    done = run_contract(open_stage, "tests/contract", *left_out)
+    done = run_contract(roles.stage, "tests/contract", *left_out)
     assert done.returncode == 0, done.stdout
     assert f"{len(NOT_THERE)} deselected" in done.stdout, "a name above is no test's any more"
     passed = re.search(r"(\d+) passed", done.stdout)
