@@ -146,12 +146,14 @@ async def open_fanout(settings: Settings) -> AsyncIterator[Fanout]:
     from groupcast.fanout.service import Fanout  # noqa: PLC0415
     from groupcast.fanout.stream import StreamDelivery, StreamOffers  # noqa: PLC0415
     from groupcast.tables.groups import ServedGroups  # noqa: PLC0415
+    from groupcast.tables.messages import StoredMessages  # noqa: PLC0415
 
     async with _open_posting(settings, Limits(window_max=settings.post_window)) as parts:
         lanes = LaneDelivery(
             parts.engine,
             LaneQueues(Received(parts.sqs, settings.delivery_queue_url), parts.retries, parts.failures),
             ServedGroups(parts.dynamodb, settings.groups_table),
+            StoredMessages(parts.dynamodb, settings.messages_table),
             frame_bytes=settings.frame_bytes,
             members_per_lane=settings.members_per_lane,
             now_ms=now_ms,

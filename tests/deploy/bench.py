@@ -17,9 +17,12 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from groupcast.fanout import offers
+from groupcast.fanout.budget import SMALL_MEMBERS
+from groupcast.fanout.catchup import BACKLOG_OFFERS
 from groupcast.fanout.lanes import RELEASE_S
 from groupcast.model import Audience, Message
 from groupcast.slots import slot_of
+from groupcast.tables.items import encode
 from tests.deploy.emulator import ROOT
 from tests.deploy.project import Stage
 from tests.deploy.users import Users
@@ -180,6 +183,30 @@ class Bench:
         item = {"groupId": {"S": group_id}, "lastSeq": {"N": "1"}, "movedAt": {"N": "1"}}
         self._dynamodb.put_item(TableName=self.stage.resource("groups"), Item=item)
         return group_id
+
+    def note_served(self, group_id: str) -> None:
+        """Say that the message which `fan_out` offers was taken from the log before."""
+        item = self._get("groups", {"groupId": {"S": group_id}})
+        served = {"servedFrom0to65535": {"N": "1"}, "servedTo0to65535": {"N": "1"}}
+        self._dynamodb.put_item(TableName=self.stage.resource("groups"), Item=item | served)
+
+    def store(self, group_id: str, seq: int) -> None:
+        """Put a message into the log."""
+        message = Message(str(uuid.uuid4()), group_id, seq, "ann", "hi", CREATED_AT)
+        item = encode({"messageId": message.message_id, "groupId": group_id, "seq": seq, "sender": "ann"})
+        item |= encode({"message": message.text, "createdAt": message.created_at})
+        self._dynamodb.put_item(TableName=self.stage.resource("messages"), Item=item)
+
+    def work_off(self, group_id: str) -> bool:
+        """fanoutMessage on a backlog of a large group; whether it is done with it."""
+        body = self._offer(group_id, SMALL_MEMBERS + 1).body
+        records = [self._record(body, uuid.uuid4().hex) for _ in range(BACKLOG_OFFERS)]
+        return bool(self.invoke("fanoutMessage", {"Records": records}) == {"batchItemFailures": []})
+
+    def served_to(self, group_id: str) -> int | None:
+        """The last message that was taken from the log, as the group's item says."""
+        item = self._get("groups", {"groupId": {"S": group_id}})
+        return int(item["servedTo0to65535"]["N"]) if "servedTo0to65535" in item else None
 
     def noted_members(self, group_id: str) -> int | None:
         """How many members a group has, as its item says."""

@@ -99,6 +99,31 @@ def noting(bench: Bench) -> Act:
     return act
 
 
+def catching_up(bench: Bench) -> Act:
+    """Works where a pass over a backlog has taken the message behind its offers from the log."""
+    group_id = bench.make_group()
+    bench.store(group_id, 2)
+
+    def act() -> bool:
+        assert bench.work_off(group_id)
+        return bench.served_to(group_id) == 2
+
+    return act
+
+
+def skipping_what_was_taken(bench: Bench) -> Act:
+    """Works where nothing is posted: the connection, which the gateway does not know, stays."""
+    group_id = bench.make_group()
+    bench.note_served(group_id)
+    connection_id = bench.connected(group_id)
+
+    def act() -> bool:
+        assert bench.fan_out(group_id, members=SMALL_MEMBERS + 1)
+        return bench.is_known(connection_id)
+
+    return act
+
+
 def booking(bench: Bench) -> Act:
     """Works where the budget of a large group is booked; without it posts go out unbooked."""
     group_id = f"group-{uuid.uuid4()}"
@@ -248,6 +273,8 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("fanoutMessage", "sqs:SendMessage", "delivery.fifo"): offering,
     Grant("fanoutMessage", "dynamodb:Query", "connections/index/GroupIdIndex"): removing_who_is_gone,
     Grant("fanoutMessage", "dynamodb:UpdateItem", "groups"): noting,
+    Grant("fanoutMessage", "dynamodb:GetItem", "groups"): skipping_what_was_taken,
+    Grant("fanoutMessage", "dynamodb:Query", "messages/index/GroupSeqIndex"): catching_up,
     Grant("fanoutMessage", "dynamodb:UpdateItem", "quotas"): booking,
     Grant("fanoutMessage", "sqs:DeleteMessage", "delivery.fifo"): going_on_early,
     Grant("fanoutMessage", "sqs:ChangeMessageVisibility", "delivery.fifo"): releasing,

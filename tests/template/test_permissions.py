@@ -49,6 +49,8 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("dynamodb:BatchWriteItem", CONNECTIONS),
         ("execute-api:ManageConnections", POST),
         ("execute-api:ManageConnections", DELETE),
+        ("dynamodb:Query", LOG),
+        ("dynamodb:GetItem", GROUPS),
         ("dynamodb:UpdateItem", GROUPS),
         ("dynamodb:UpdateItem", QUOTAS),
         ("sqs:SendMessage", "DeliveryQueue"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout.batch import GroupBatch, pack
+from groupcast.fanout.budget import SMALL_MEMBERS
+from groupcast.fanout.catchup import BACKLOG_OFFERS, LOG_MESSAGES_MAX, Served, behind, served_by, unserved
 from groupcast.fanout.handover import HandOver, save_failures
 from groupcast.fanout.offers import from_body
 from groupcast.fanout.queue import failure_message
 from groupcast.fanout.result import Rejected, Result, times
 from groupcast.model import Audience
 from groupcast.slots import SLOTS, lanes_for
-from groupcast.tables.groups import BUSY_MS
+from groupcast.tables.groups import BUSY_MS, Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,15 +24,15 @@ if TYPE_CHECKING:
     from groupcast.fanout.offers import Offer
     from groupcast.fanout.queue import Outgoing, Queue, Received
     from groupcast.fanout.report import GroupReport
+    from groupcast.model import Message
+    from groupcast.slots import SlotRange
     from groupcast.tables.groups import ServedGroups
+    from groupcast.tables.messages import StoredMessages
 
 # An offer that comes more often kills its workers, or meets a fault that lasts: it must not hold its lane.
 RECEIVES_MAX = 4
 # Offers that no queue could finish come again after so long, instead of the visibility timeout.
 RELEASE_S = 2
-# So many offers of one lane in a batch: messages come faster than passes end. A batch holds ten at most, so
-# that senders should leave them to the stream, which packs up to 100 into one.
-BACKLOG_OFFERS = 8
 # A group's size is written anew where it has changed by more than this.
 MEMBERS_CHANGE_RATIO = 0.1
 
@@ -52,6 +54,7 @@ class LaneDelivery:
         engine: Engine,
         queues: LaneQueues,
         groups: ServedGroups,
+        messages: StoredMessages,
         *,
         frame_bytes: int,
         members_per_lane: int,
@@ -60,6 +63,7 @@ class LaneDelivery:
         self._engine = engine
         self._queues = queues
         self._groups = groups
+        self._messages = messages
         self._frame_bytes = frame_bytes
         self._members_per_lane = members_per_lane
         self._now_ms = now_ms
@@ -72,19 +76,21 @@ class LaneDelivery:
         bounds = times(asyncio.get_running_loop().time(), remaining_s)
         offer_age_ms = self._now_ms() - min(sent_at_ms(record) for record in records)
         offers, failed = read_offers(records)
-        batches = lane_batches(offers, self._frame_bytes)
-        expected = {batch.item_identifiers: batch.members for batch in batches}
+        lanes = {lane.identifiers: lane for lane in lanes_of(offers)}
+        await asyncio.gather(*(self._catch_up(lane) for lane in lanes.values()))
         handles = {record["messageId"]: record["receiptHandle"] for record in records}
         hand_over = HandOver(self._queues.retries, bounds.give_up_at)
 
         async def on_done(report: GroupReport, goes_on: bool) -> None:
-            finished, _ = await asyncio.gather(
-                hand_over.take(report), self._note(report, expected[report.item_identifiers])
-            )
+            finished = await hand_over.take(report)
+            if finished:
+                # Before its offers are deleted: what it took from the log must not be taken twice.
+                await self._note(report, lanes[report.item_identifiers])
             if finished and goes_on:
                 # The lane goes on now; else Lambda deletes them in a moment.
                 await self._queues.received.delete([handles[one] for one in report.item_identifiers])
 
+        batches = [lane.batch(self._frame_bytes) for lane in lanes.values() if lane.messages]
         report, unsaved = await asyncio.gather(
             self._engine.deliver(batches, bounds.stop_at, on_done),
             save_failures(
@@ -102,13 +108,61 @@ class LaneDelivery:
             offer_age_ms=offer_age_ms,
         )
 
-    async def _note(self, report: GroupReport, expected_members: int) -> None:
-        """Write what the pass has shown of the group, where it is news. The first lane speaks for all."""
-        if report.slots is None or report.slots.first > 0:
+    async def _catch_up(self, lane: Lane) -> None:
+        """Leave out what an earlier pass took from the log; over a backlog, take what follows there."""
+        # A small group's pass is over before ten more offers come.
+        if lane.members <= SMALL_MEMBERS:
             return
-        audience = audience_seen(report, expected_members, self._members_per_lane)
-        busy = len(report.item_identifiers) >= BACKLOG_OFFERS
-        await self._groups.note(report.group_id, audience, self._now_ms() + BUSY_MS if busy else None)
+        served = await self._groups.served(lane.group_id, lane.name)
+        lane.served = None if served is None else Served(*served)
+        lane.messages = unserved(lane.messages, lane.served)
+        if lane.messages and lane.is_deep:
+            log = await self._messages.after(lane.group_id, max(lane.messages), LOG_MESSAGES_MAX)
+            lane.taken = behind(lane.messages, log)
+
+    async def _note(self, report: GroupReport, lane: Lane) -> None:
+        """Write what the pass has shown of the group, where it is news. The first lane speaks for all."""
+        served = served_by(lane.messages, lane.taken, lane.served) if lane.taken else None
+        note = Note(lane=lane.name, served=(served.first, served.last) if served else None)
+        if lane.slots.first == 0:
+            audience = audience_seen(report, lane.members, self._members_per_lane)
+            busy_until_ms = self._now_ms() + BUSY_MS if lane.is_deep else None
+            note = replace(note, audience=audience, busy_until_ms=busy_until_ms)
+        await self._groups.note(report.group_id, note)
+
+
+@dataclass(slots=True)
+class Lane:
+    """The offers of one lane in a batch. `messages` were offered, `taken` follow them in the log, by seq."""
+
+    group_id: str
+    slots: SlotRange
+    members: int
+    identifiers: tuple[str, ...]
+    messages: dict[int, Message]
+    taken: dict[int, Message] = field(default_factory=dict)
+    served: Served | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.slots.first}to{self.slots.last}"
+
+    @property
+    def is_deep(self) -> bool:
+        return len(self.identifiers) >= BACKLOG_OFFERS
+
+    def batch(self, frame_bytes: int) -> GroupBatch:
+        """Its messages, once each and in order of `seq`."""
+        by_seq = self.messages | self.taken
+        messages = [by_seq[seq] for seq in sorted(by_seq)]
+        return GroupBatch(
+            self.group_id,
+            tuple(pack(self.group_id, messages, frame_bytes)),
+            len(messages),
+            self.identifiers,
+            slots=self.slots,
+            members=self.members,
+        )
 
 
 def read_offers(
@@ -129,13 +183,22 @@ def read_offers(
     return offers, failed
 
 
-def lane_batches(offers: Iterable[tuple[str, Offer]], frame_bytes: int) -> list[GroupBatch]:
-    """The offers of each lane as one batch, its messages once each and in order of `seq`. Pure."""
-    lanes: dict[tuple[str, int, int], list[tuple[str, Offer]]] = {}
+def lanes_of(offers: Iterable[tuple[str, Offer]]) -> list[Lane]:
+    """The lanes of a batch's offers, given with their message ids. Pure."""
+    lanes: dict[tuple[str, SlotRange], list[tuple[str, Offer]]] = {}
     for identifier, offer in offers:
-        key = (offer.group_id, offer.slots.first, offer.slots.last)
-        lanes.setdefault(key, []).append((identifier, offer))
-    return [_lane_batch(lane, frame_bytes) for lane in lanes.values()]
+        lanes.setdefault((offer.group_id, offer.slots), []).append((identifier, offer))
+    return [
+        Lane(
+            group_id,
+            slots,
+            # The latest offer knows best.
+            lane[-1][1].members,
+            tuple(identifier for identifier, _ in lane),
+            {message.seq: message for _, offer in lane for message in offer.messages},
+        )
+        for (group_id, slots), lane in lanes.items()
+    ]
 
 
 def audience_seen(report: GroupReport, expected_members: int, members_per_lane: int) -> Audience | None:
@@ -160,17 +223,3 @@ def audience_seen(report: GroupReport, expected_members: int, members_per_lane: 
 def sent_at_ms(record: Mapping[str, Any]) -> int:
     """When SQS took a message, in ms since 1970."""
     return int(record["attributes"]["SentTimestamp"])
-
-
-def _lane_batch(lane: Sequence[tuple[str, Offer]], frame_bytes: int) -> GroupBatch:
-    latest = lane[-1][1]
-    by_seq = {message.seq: message for _, offer in lane for message in offer.messages}
-    messages = [by_seq[seq] for seq in sorted(by_seq)]
-    return GroupBatch(
-        latest.group_id,
-        tuple(pack(latest.group_id, messages, frame_bytes)),
-        len(messages),
-        tuple(identifier for identifier, _ in lane),
-        slots=latest.slots,
-        members=latest.members,
-    )

@@ -72,23 +72,49 @@ class Groups:
         return Head(int(values["lastSeq"]), int(values["movedAt"]))
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a pass has learnt of a group; None leaves an attribute as it was.
+
+    `served` are the first and last seq that its lane, which `lane` names, took from the log.
+    """
+
+    audience: Audience | None = None
+    busy_until_ms: int | None = None
+    lane: str = ""
+    served: tuple[int, int] | None = None
+
+
 class ServedGroups:
-    """The Groups table, written as the fan-out writes it: through the signed client."""
+    """The Groups table, as the fan-out uses it: through the signed client. Never raises.
+
+    What cannot be read counts as unknown, and what cannot be written is noted by the next pass.
+    """
 
     def __init__(self, dynamodb: Calls, table: str) -> None:
         self._dynamodb = dynamodb
         self._table = table
 
-    async def note(self, group_id: str, audience: Audience | None, busy_until_ms: int | None) -> None:
-        """Note how large a group is, and that it is busy; None leaves either as it was.
+    async def served(self, group_id: str, lane: str) -> tuple[int, int] | None:
+        """The first and last seq that a lane took from the log when it last did (a consistent read)."""
+        get = {"TableName": self._table, "Key": encode({"groupId": group_id}), "ConsistentRead": True}
+        with contextlib.suppress(GroupcastError, TimeoutError):
+            async with asyncio.timeout(NOTE_TIMEOUT_S):
+                item = decode((await self._dynamodb.call("GetItem", get)).get("Item", {}))
+                if f"servedTo{lane}" in item:
+                    return int(item[f"servedFrom{lane}"]), int(item[f"servedTo{lane}"])
+        return None
 
-        Never raises: the next pass notes it again.
-        """
+    async def note(self, group_id: str, note: Note) -> None:
+        """Note what is not None."""
         values: dict[str, str | int] = {}
-        if audience is not None:
-            values |= {"members": audience.members, "lanes": audience.lanes}
-        if busy_until_ms is not None:
-            values["busyUntil"] = busy_until_ms
+        if note.audience is not None:
+            values |= {"members": note.audience.members, "lanes": note.audience.lanes}
+        if note.busy_until_ms is not None:
+            values["busyUntil"] = note.busy_until_ms
+        if note.served is not None:
+            first, last = note.served
+            values |= {f"servedFrom{note.lane}": first, f"servedTo{note.lane}": last}
         if not values:
             return
         update: dict[str, Any] = {

@@ -27,6 +27,8 @@ MAX_PAGE_BYTES = 120 * 1024
 GET_BATCH = 50
 GET_ATTEMPTS_MAX = 5
 GET_RETRY_BASE_S = 0.05
+# A pass that cannot read on in the log delivers what it was offered.
+LOG_TIMEOUT_S = 1.0
 
 
 class AlreadyStoredError(GroupcastError):
@@ -123,11 +125,30 @@ class Loaded:
 
 
 class StoredMessages:
-    """The Messages table, read as fanoutRetry reads it: many by id, through the signed client."""
+    """The Messages table, as the fan-out reads it: many at a time, through the signed client."""
 
     def __init__(self, dynamodb: Calls, table: str) -> None:
         self._dynamodb = dynamodb
         self._table = table
+
+    async def after(self, group_id: str, seq: int, limit: int) -> list[Message]:
+        """Up to `limit` messages of a group above `seq`, at most 1 MB; none where they cannot be read."""
+        query: dict[str, Any] = {
+            "TableName": self._table,
+            "IndexName": "GroupSeqIndex",
+            "KeyConditionExpression": "groupId = :group AND seq > :seq",
+            "ExpressionAttributeValues": encode({":group": group_id, ":seq": seq}),
+            "Limit": limit,
+        }
+        found: list[Message] = []
+        with contextlib.suppress(GroupcastError, TimeoutError):
+            async with asyncio.timeout(LOG_TIMEOUT_S):
+                answer = await self._dynamodb.call("Query", query)
+                for item in answer["Items"]:
+                    # Corrupt items count as missing.
+                    with contextlib.suppress(ValueError):
+                        found.append(message_of(item))
+        return found
 
     async def load(self, message_ids: Collection[str], give_up_at: float) -> Loaded:
         """The messages with these ids (consistent reads). `give_up_at` is a loop time in s. Never raises."""
@@ -155,7 +176,7 @@ class StoredMessages:
             except GroupcastError:
                 return
             for item in answer["Responses"].get(self._table, ()):
-                # Whoever spoilt a stored message: for its members it is as good as gone.
+                # Corrupt items count as missing.
                 with contextlib.suppress(ValueError):
                     message = message_of(item)
                     loaded.messages[message.message_id] = message

@@ -15,8 +15,9 @@ from groupcast.fanout.express import OFFER_TIMEOUT_S, PAUSE_S, Express
 from groupcast.fanout.offers import from_body
 from groupcast.fanout.queue import Queue
 from groupcast.model import Audience
-from groupcast.tables.groups import BUSY_MS, QUIET_MS, ServedGroups
+from groupcast.tables.groups import BUSY_MS, QUIET_MS, Note, ServedGroups
 from groupcast.tables.items import stored_message_of
+from groupcast.tables.messages import StoredMessages
 from groupcast.tables.quotas import QuotasTable
 from tests.conftest import Stack
 from tests.unit.groupcast.fanout.support import FakeSqs
@@ -81,7 +82,7 @@ async def test_what_the_fan_out_noted_reaches_the_next_message(
     member = await world.member(group)
     await world.send(member)
     groups = ServedGroups(signed, world.tables["GroupsTable"])
-    await groups.note(group, Audience(50_000, 3), None)
+    await groups.note(group, Note(Audience(50_000, 3)))
     await world.send(member)
     offers = [from_body(body) for body in world.sqs.bodies(DELIVERY)]
     assert [(one.members, one.messages[0].seq) for one in offers] == [(0, 1), *[(50_000, 2)] * 3]
@@ -89,11 +90,27 @@ async def test_what_the_fan_out_noted_reaches_the_next_message(
     assert (head.last_seq, head.moved_at_ms) == (2, world.now_ms)
 
 
+async def test_what_a_lane_took_from_the_log_is_known_to_its_next_pass(
+    world: ExpressWorld, signed: JsonApi, group: str
+) -> None:
+    """Of each lane by itself; and the log is read in order, from where the offers end."""
+    member = await world.member(group)
+    for _ in range(5):
+        await world.send(member)
+    groups = ServedGroups(signed, world.tables["GroupsTable"])
+    assert await groups.served(group, "0to32767") is None
+    await groups.note(group, Note(lane="0to32767", served=(3, 7)))
+    assert await groups.served(group, "0to32767") == (3, 7)
+    assert await groups.served(group, "32768to65535") is None
+    log = await StoredMessages(signed, world.tables["MessagesTable"]).after(group, 2, 2)
+    assert [message.seq for message in log] == [3, 4]
+
+
 async def test_a_group_that_does_not_exist_is_not_noted(
     world: ExpressWorld, signed: JsonApi, group: str
 ) -> None:
     """A stray offer makes no item."""
-    await ServedGroups(signed, world.tables["GroupsTable"]).note(group, Audience(5, 1), 1)
+    await ServedGroups(signed, world.tables["GroupsTable"]).note(group, Note(Audience(5, 1)))
     assert await world.item("GroupsTable", groupId=group) is None
 
 
@@ -109,7 +126,7 @@ async def test_a_busy_groups_messages_are_left_to_the_stream_until_it_pauses(
     paths = []
     for _ in range(60):
         if dice.random() < 0.1:
-            await groups.note(group, None, world.now_ms + BUSY_MS)
+            await groups.note(group, Note(busy_until_ms=world.now_ms + BUSY_MS))
         pause_ms = dice.choice((10, 200, 700, QUIET_MS + BUSY_MS))
         world.now_ms += pause_ms
         express = await world.send(member)

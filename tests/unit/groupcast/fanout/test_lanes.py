@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,8 @@ import orjson
 import pytest
 
 from groupcast.aws.management import PostResult
+from groupcast.fanout.catchup import BACKLOG_OFFERS
 from groupcast.fanout.lanes import (
-    BACKLOG_OFFERS,
     RECEIVES_MAX,
     RELEASE_S,
     LaneDelivery,
@@ -28,6 +29,7 @@ from groupcast.fanout.result import Result
 from groupcast.model import Audience
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.groups import BUSY_MS, ServedGroups
+from groupcast.tables.messages import StoredMessages
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,
     ERROR,
@@ -37,6 +39,7 @@ from tests.unit.groupcast.fanout.support import (
     FakeSqs,
     engine,
     ids,
+    item_of,
     message,
 )
 
@@ -74,17 +77,34 @@ class LaneSqs(FakeSqs):
 class FakeGroups:
     def __init__(self) -> None:
         self.updates: list[dict[str, Any]] = []
+        self.reads: list[str] = []
+        self.items: dict[str, dict[str, Any]] = {}
 
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        group_id = payload["Key"]["groupId"]["S"]
+        if operation == "GetItem":
+            self.reads.append(group_id)
+            return {"Item": self.items[group_id]} if group_id in self.items else {}
         assert operation == "UpdateItem"
-        values = payload["ExpressionAttributeValues"]
-        self.updates.append(
-            {
-                "group": payload["Key"]["groupId"]["S"],
-                **{name[1:]: int(value["N"]) for name, value in values.items()},
-            }
-        )
+        values = {name[1:]: value for name, value in payload["ExpressionAttributeValues"].items()}
+        self.items.setdefault(group_id, {}).update(values)
+        self.updates.append({"group": group_id, **{name: int(value["N"]) for name, value in values.items()}})
         return {}
+
+
+class FakeLog:
+    """Query of the log; `stored` are the seqs of group a that it shows."""
+
+    def __init__(self) -> None:
+        self.stored: set[int] = set()
+        self.queries = 0
+
+    async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        assert (operation, payload["IndexName"]) == ("Query", "GroupSeqIndex")
+        self.queries += 1
+        above = int(payload["ExpressionAttributeValues"][":seq"]["N"])
+        seqs = sorted(seq for seq in self.stored if seq > above)[: payload["Limit"]]
+        return {"Items": [item_of(message(seq)) for seq in seqs]}
 
 
 class World:
@@ -96,6 +116,7 @@ class World:
         self.answers: dict[str, PostResult | None] = {}
         self.sqs = LaneSqs()
         self.groups = FakeGroups()
+        self.log = FakeLog()
 
     def answer(self, connection_id: str, _data: bytes, _attempt: int) -> PostResult | None:
         return self.answers.get(connection_id, ACCEPTED)
@@ -105,6 +126,7 @@ class World:
             engine(self.members, self.poster, replace(LATE, grace_s=0.0)),
             LaneQueues(Received(self.sqs, DELIVERY), Queue(self.sqs, LEFTOVERS), Queue(self.sqs, FAILURES)),
             ServedGroups(self.groups, "groups"),
+            StoredMessages(self.log, "messages"),
             frame_bytes=32_768,
             members_per_lane=20_000,
             now_ms=lambda: NOW_MS,
@@ -244,6 +266,69 @@ async def test_a_deep_backlog_sends_a_groups_messages_through_the_stream() -> No
     assert world.groups.updates == []
     await world.deliver(offers("a", *range(1, BACKLOG_OFFERS + 1), members=5))
     assert world.groups.updates == [{"group": "a", "busyUntil": NOW_MS + BUSY_MS}]
+
+
+LARGE = 501
+
+
+async def test_a_pass_over_a_backlog_takes_what_follows_in_the_log() -> None:
+    """In the same frame, and the offers of those messages are skipped when they come."""
+    world = World()
+    world.log.stored = {*range(1, 41)}
+    await world.deliver(offers("a", *range(1, 11), members=LARGE))
+    assert world.received("a0=") == [list(range(1, 41))]
+    result = await world.deliver(offers("a", *range(11, 21), members=LARGE))
+    assert (result.again, result.report.groups) == ((), [])
+    await world.deliver(offers("a", *range(35, 43), members=LARGE))
+    assert world.received("a0=") == [list(range(1, 41)), [41, 42]]
+
+
+async def test_a_gap_in_the_log_ends_the_taking() -> None:
+    """The message in it may be on its way: it comes with its own offer, and so does what follows it."""
+    world = World()
+    world.log.stored = {11, 12, 14, 15}
+    await world.deliver(offers("a", *range(1, 11), members=LARGE))
+    await world.deliver(offers("a", *range(11, 16), members=LARGE))
+    assert world.received("a0=") == [list(range(1, 13)), [13, 14, 15]]
+
+
+async def test_a_worker_that_dies_before_its_note_loses_nothing() -> None:
+    """What it took is noted only when the pass is over; then it comes twice, and clients drop it."""
+    world = World()
+    world.log.stored = {*range(1, 13)}
+    world.sqs.fails = lambda _: True
+    world.answers["a2="] = ERROR
+    result = await world.deliver(offers("a", *range(1, 11), members=LARGE))
+    assert len(result.again) == 10
+    world.answers.clear()
+    await world.deliver(offers("a", 11, 12, members=LARGE))
+    assert world.received("a2=") == [[11, 12]]
+
+
+async def test_a_small_group_and_a_shallow_batch_read_no_log() -> None:
+    """Their passes are over before a backlog forms; a small group does not even ask."""
+    world = World()
+    world.log.stored = {*range(1, 30)}
+    await world.deliver(offers("a", *range(1, 11), members=LARGE - 1))
+    assert world.groups.reads == []
+    await world.deliver(offers("a", *range(11, 18), members=LARGE))
+    assert (world.groups.reads, world.log.queries) == (["a"], 0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_backlog_is_delivered_once_and_in_order(seed: int) -> None:
+    """Whatever the depth of batches and however far the log lags behind the offers."""
+    dice = random.Random(seed)
+    world = World()
+    queue = list(range(1, 400))
+    while queue:
+        count = dice.randint(1, 10)
+        world.log.stored = {*range(1, queue[0] + count + dice.randint(0, 60))} - {dice.randint(1, 400)}
+        await world.deliver(offers("a", *queue[:count], members=LARGE))
+        del queue[:count]
+    seqs = [seq for frame in world.received("a0=") for seq in frame]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert seqs[-1] >= 399
 
 
 async def test_the_size_of_a_group_is_noted_where_it_changed() -> None:

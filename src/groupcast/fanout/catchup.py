@@ -1,0 +1,63 @@
+"""A pass that meets a backlog also takes the messages behind its offers, from the group's log. Pure.
+
+A batch of a FIFO queue holds ten offers, however many wait. Where more than ten come in a pass, the lane
+would fall behind without end. So a pass over a deep backlog reads on in the log, and notes which messages it
+has taken from there. Their own offers, which still wait in the queue, are skipped when they come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from groupcast.model import Message
+
+# So many offers of one lane in a batch, which holds ten at most, are a backlog.
+BACKLOG_OFFERS = 8
+# Messages of the log that one pass takes: as many as ten full offers hold.
+LOG_MESSAGES_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The messages that a lane's passes took from the log: those whose seq is from `first` to `last`."""
+
+    first: int
+    last: int
+
+    def __contains__(self, seq: int) -> bool:
+        return self.first <= seq <= self.last
+
+
+def unserved(messages: Mapping[int, Message], served: Served | None) -> dict[int, Message]:
+    """The messages, by seq, that no pass took from the log."""
+    return {seq: message for seq, message in messages.items() if served is None or seq not in served}
+
+
+def behind(messages: Mapping[int, Message], log: Iterable[Message]) -> dict[int, Message]:
+    """The messages of the log, by seq, that follow the last of `messages` without a gap.
+
+    A gap may be a message that is just being stored: it and what follows it come with their own offers.
+    """
+    found: dict[int, Message] = {}
+    expected = max(messages) + 1
+    for message in sorted(log, key=lambda one: one.seq):
+        if message.seq == expected:
+            found[message.seq] = message
+            expected += 1
+    return found
+
+
+def served_by(offered: Mapping[int, Message], taken: Mapping[int, Message], before: Served | None) -> Served:
+    """What is served when `taken` were delivered beside `offered`; at least one was taken.
+
+    Of two stretches with unserved messages between them only the later is kept: the offers of the earlier
+    have mostly come by then, and a message that comes twice harms nobody.
+    """
+    first, last = min(taken), max(taken)
+    if before is not None and all(seq in offered for seq in range(before.last + 1, first)):
+        first = min(first, before.first)
+    return Served(first, last)
