@@ -150,7 +150,7 @@ class Bench:
 
     def comes_again(self, group_id: str) -> bool:
         """Whether an offer that was not finished comes again long before the visibility timeout."""
-        return self.waits(group_id, RELEASE_S + 1)
+        return self.waits(group_id, RELEASE_S + 5)
 
     def is_held(self, record: Record) -> bool:
         """Whether a message is still in DeliveryQueue."""

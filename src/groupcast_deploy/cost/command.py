@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from groupcast_deploy.cost.estimate import Estimate, estimate
-from groupcast_deploy.cost.lanes import BATCH_OFFERS, DELIVERY_CONCURRENCY
+from groupcast_deploy.cost.lanes import DELIVERY_CONCURRENCY
 from groupcast_deploy.cost.load import BUDGET_SHARE, Load
 from groupcast_deploy.cost.model import requests_in_per_second
 from groupcast_deploy.cost.prices import AS_OF, REGION, Prices
@@ -124,12 +124,6 @@ def warning(load: Load, bill: Estimate) -> str | None:
         return None
     if traffic.limit == "requests":
         return f"{_too_many_requests(load, traffic)}{_what_follows(traffic, 'Ask AWS for a higher quota')}"
-    if traffic.limit == "offers":
-        return (
-            f"the stream makes {traffic.offers:,.1f} offers/s, and a lane takes {BATCH_OFFERS} in a pass of "
-            f"{traffic.pass_s:.1f} s: messages come in faster than they go out. Ask AWS for a higher quota, "
-            "which shortens passes, or give the stream a longer batchWindow, which makes fewer offers."
-        )
     workers = (
         f"the lanes of {load.stream_shards} shards can post"
         if load.delivery == "stream"

@@ -1,6 +1,7 @@
 """Delivery by lanes: one pass at a time over a group, or over each of its slot ranges. Pure.
 
-A frame fills with what arrives during the pass before. A pass takes as long as its posts do: a worker makes
+A frame fills with what arrives during the pass before: a pass over more offers than a batch holds takes the
+rest from the log. A pass takes as long as its posts do: a worker makes
 them as fast as it can, all workers together as fast as the budget lets them.
 """
 
@@ -10,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from groupcast.fanout.lanes import BACKLOG_OFFERS
+from groupcast.fanout.catchup import BACKLOG_OFFERS
 from groupcast_deploy.cost.model import (
     BATCH_RECORDS,
     LANES_PER_SHARD,
@@ -62,9 +63,7 @@ def traffic_of_lanes(load: Load) -> Traffic:
     # Of a batch: received, and deleted.
     requests = sending.requests + max(2 * batches, batches + sending.bytes / REQUEST_BYTES)
     limit: Limit = "none"
-    if all_suffices(pass_s) and sending.offers * pass_s > BATCH_OFFERS * load.groups * group.lanes:
-        limit = "offers"
-    elif pass_s > unlimited_s:
+    if pass_s > unlimited_s:
         limit = "requests"
     elif unlimited_s > group.frame_s:
         limit = "workers"
@@ -79,7 +78,7 @@ def traffic_of_lanes(load: Load) -> Traffic:
         workers_busy=min(DELIVERY_CONCURRENCY, passes * group.lanes * pass_s),
         wait_s=pass_s + QUEUE_HOP_S + (0 if sending.express else STREAM_HOP_S),
         pass_s=pass_s,
-        sustainable=all_suffices(pass_s) and limit != "offers",
+        sustainable=all_suffices(pass_s),
         limit=limit,
         express=sending.express,
         offers=sending.offers,

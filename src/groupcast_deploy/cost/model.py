@@ -28,7 +28,7 @@ _BISECTIONS = 60
 
 # What makes messages wait longer than one by itself would: requests (the quota, the budget), workers, or the
 # offers that a lane takes at a time.
-Limit: TypeAlias = Literal["none", "requests", "workers", "offers"]
+Limit: TypeAlias = Literal["none", "requests", "workers"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,12 +184,6 @@ def test_the_command_warns_of_the_budget(capsys: pytest.CaptureFixture[str]) -> 
     assert "WARNING" not in cost(f"{load} --posts-per-second 0", capsys)
 
 
-def test_the_command_warns_where_a_lane_falls_behind(capsys: pytest.CaptureFixture[str]) -> None:
-    """The stream makes more offers than a lane takes: frames would have room for the messages."""
-    said = cost("--members 10000 --messages-per-second 20", capsys)
-    assert "the stream makes 14.9 offers/s, and a lane takes 10 in a pass of 1.4 s" in said
-
-
 def test_json_has_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     """For programs; a warning is null where there is none."""
     said = json.loads(cost("--members 10 --messages-per-second 0.5 --json", capsys))
