@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -67,10 +68,16 @@ class Stack:
 
 
 @contextmanager
-def running_stack(log: Path, *arguments: str) -> Iterator[Stack]:
-    """`groupcast up` on free ports; stopped by Ctrl-C's signal at the end, which must end it with 0."""
+def running_stack(log: Path, *arguments: str, root: Path = ROOT) -> Iterator[Stack]:
+    """`groupcast up` on free ports; stopped by Ctrl-C's signal at the end, which must end it with 0.
+
+    `root` is where it finds serverless.yml. Functions of tests can be named with --handler.
+    """
     command = [GROUPCAST, "up", "--json", "--page-port", "0", "--gateway-port", "0", "--log", str(log)]
-    with subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*command, *arguments], cwd=root, env=env, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -94,6 +101,17 @@ def running_stack(log: Path, *arguments: str) -> Iterator[Stack]:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
         assert process.wait(STOP_TIMEOUT_S) == 0
+
+
+def amended_root(directory: Path, *changes: tuple[str, str]) -> Path:
+    """A root for `running_stack` whose serverless.yml has other text in some places."""
+    text = (ROOT / "serverless.yml").read_text()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    (directory / "serverless.yml").write_text(text)
+    (directory / "node_modules").symlink_to(ROOT / "node_modules")
+    return directory
 
 
 @pytest.fixture(scope="session")

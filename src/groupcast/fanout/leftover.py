@@ -81,12 +81,17 @@ def to_body(leftover: Leftover) -> str:
 def from_body(body: str) -> Leftover:
     """The leftover of a message's body. ValueError says what is wrong with it."""
     match orjson.loads(body):
-        case {"groupId": str(group_id), "messageIds": [*ids], "tries": int(tries), **whom} if tries >= 0:
+        # Not int(…) in a pattern: true and false are ints to it.
+        case {"groupId": str(group_id), "messageIds": [*ids], "tries": tries, **whom} if (
+            type(tries) is int and tries >= 0
+        ):
             message_ids = _texts(ids)
             match whom:
                 case {"connectionIds": [*connection_ids]}:
                     return Leftover(group_id, message_ids, _texts(connection_ids), tries)
-                case {"slots": [int(first), int(last)]} if 0 <= first <= last < SLOTS:
+                case {"slots": [first, last]} if (
+                    type(first) is type(last) is int and 0 <= first <= last < SLOTS
+                ):
                     return Leftover(group_id, message_ids, (), tries, SlotRange(first, last))
     raise ValueError("not a leftover")
 

@@ -21,8 +21,8 @@ class GroupReport:
     """One group. Each of `messages` to each of `members` is delivered, gone, refused or handed off.
 
     `slots` is the lane, None where connections were listed. `leftovers` are what was handed off; `unread`
-    are members that the pass did not come to, and `error` says why, unless it was the time. `slow_closed`
-    connections are among the gone.
+    are members that the pass did not come to, and `error` says why, unless it was the time, which `cut_short`
+    says of both. `slow_closed` connections are among the gone.
     """
 
     group_id: str
@@ -42,9 +42,15 @@ class GroupReport:
     booked: int = 0
     budget_wait_ms: float = 0.0
     error: str = ""
+    cut_short: bool = False
     refusals: dict[str, int] = field(default_factory=dict)
     leftovers: tuple[Leftover, ...] = ()
     unread: tuple[Leftover, ...] = ()
+
+    @property
+    def moved(self) -> bool:
+        """Whether anybody was served: what is left over is less than there was."""
+        return self.delivered + self.gone + self.refused > 0
 
     @property
     def lanes(self) -> int:

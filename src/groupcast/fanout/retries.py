@@ -146,11 +146,9 @@ def _sort_out(retries: Iterable[_Retry], report: Report, outcome: _Outcome) -> N
     for group in report.groups:
         (identifier,) = group.item_identifiers
         tries = by_identifier[identifier].leftover.tries
-        for left in group.leftovers:
-            outcome.failed_once_more(_Retry(identifier, replace(left, tries=tries)))
-        for left in group.unread:
+        for left in (*group.leftovers, *group.unread):
             rest = _Retry(identifier, replace(left, tries=tries))
-            if group.members and not group.error:
+            if group.cut_short and group.moved and not group.error:
                 outcome.goes_on(rest)
             else:
                 outcome.failed_once_more(rest)

@@ -114,6 +114,7 @@ class Run:
         self._part_with_stragglers(group)
         await group.drained()
         group.report.leftovers = group.leftovers()
+        group.report.cut_short = self._stopped
         self._undone -= 1
         goes_on = self._undone > 0 or bool(self._report.slow or self._report.expired)
         await self._on_done(group.report, goes_on)

@@ -63,6 +63,11 @@ GOOD = {"groupId": "a", "messageIds": ["m"], "connectionIds": ["c"], "tries": 0}
         json.dumps({**GOOD, "connectionIds": ["c", 2]}),
         json.dumps({**GOOD, "tries": "0"}),
         json.dumps({**GOOD, "tries": -1}),
+        json.dumps({**GOOD, "tries": True}),
+        *(
+            json.dumps({"groupId": "a", "messageIds": ["m"], "slots": slots, "tries": 0})
+            for slots in ([0], [0, 65_536], [-1, 5], [7, 5], [False, True], [0.0, 1.0], "01")
+        ),
     ],
     ids=lambda body: body[:20],
 )

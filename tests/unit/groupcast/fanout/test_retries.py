@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -51,7 +52,8 @@ class World:
 
     def __init__(self) -> None:
         self.messages = FakeMessages(*(message(seq) for seq in range(1, 200)), message(1, "b"))
-        self.answers: dict[str, PostResult] = {}
+        # None: not before the test says so.
+        self.answers: dict[str, PostResult | None] = {}
         self.poster = FakePoster(lambda connection, *_: self.answers.get(connection, ACCEPTED))
         self.members = FakeMembers({})
         self.sqs = FakeSqs()
@@ -206,3 +208,17 @@ async def test_without_time_everything_goes_back(posting_s: float) -> None:
     await world.deliver(event(one(1), one(2)), remaining_s=STOP_MARGIN_S + posting_s / 2)
     assert [from_body(body) for body in world.sqs.bodies(LEFTOVERS)] == [one(1, tries=1), one(2, tries=1)]
     assert world.poster.received == {}
+
+
+async def test_what_only_lacked_time_loses_no_try() -> None:
+    """The rest is smaller than what there was, and nothing was wrong with it: it goes on at once."""
+    world = World()
+    world.limits = replace(LATE, window_start=1, window_max=1)
+    world.answers = {"c1=": None}
+    last = one(1, tries=TRIES_MAX - 1)
+    delivering = asyncio.create_task(world.deliver(event(last), remaining_s=STOP_MARGIN_S + 0.2))
+    await asyncio.sleep(0.4)
+    world.poster.held["c1="]()
+    result = await delivering
+    assert world.sqs.sent == [(LEFTOVERS, to_body(replace(last, connection_ids=("c2=",))), 0)]
+    assert (result.again, result.rejected) == ((), ())

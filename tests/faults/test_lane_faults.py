@@ -1,0 +1,379 @@
+"""What dies or stands still on a message's way through its lane: nothing is lost, and others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from groupcast import protocol
+from groupcast.fanout import offers
+from groupcast.model import Audience, Message, iso_ms
+from tests.conftest import Stack, amended_root, running_stack
+from tests.crowd import PATIENCE_S, all_have, eventually, logged, logged_since, people, surplus
+from tests.functions.dying_sender import LAST_WORDS
+from tests.functions.hurried_worker import DOOMED, POSTS_BEFORE_DEATH
+from tests.functions.hurried_worker import LAST_WORDS as WORKERS_LAST_WORDS
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+
+TIMEOUT_S = 3
+# How many visibility timeouts a lane's next worker may take to start, on a busy machine.
+LATE_RATIO = 10
+HURRIED = (
+    *("--handler", "sendMessage=tests.functions.dying_sender.handler"),
+    *("--handler", "fanoutMessage=tests.functions.hurried_worker.handler"),
+    *("--handler", "fanoutRetry=tests.functions.hurried_worker.retry_handler"),
+    # Each message is a frame, so that posts can be counted.
+    *("--param", "frameBytes=0"),
+    *("--param", "postsPerSecond=80", "--param", "postBurst=20", "--param", "membersPageSize=8"),
+)
+
+
+def hurried_root(directory: Path) -> Path:
+    """Functions that have a few seconds, and a queue that waits for them as long."""
+    return amended_root(
+        directory,
+        ("timeout: 30\n", f"timeout: {TIMEOUT_S}\n"),
+        ("VisibilityTimeout: 45 ", f"VisibilityTimeout: {TIMEOUT_S} "),
+    )
+
+
+# Several times what a sender waits for its offer, and more than a call waits for SQS's answer.
+OUTAGE_S = 8.0
+# What five people may send at once. A group is busy as soon as a pass finds that many more have come.
+MESSAGES_MAX = 90
+LEFT_TO_THE_STREAM = "offer left to the stream"
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose fan-out has little time and a small budget, and whose functions die when told to."""
+    root = hurried_root(tmp_path_factory.mktemp("hurried"))
+    with running_stack(root / "functions.log", *HURRIED, root=root) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hurried_stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The same without lanes."""
+    root = hurried_root(tmp_path_factory.mktemp("hurried-stream"))
+    arguments = (*HURRIED, "--param", "delivery=stream")
+    with running_stack(root / "functions.log", *arguments, root=root) as running:
+        yield running
+
+
+@pytest.fixture
+def group() -> str:
+    return f"group-{uuid.uuid4()}"
+
+
+async def test_a_sender_that_dies_before_its_offer(hurried: Stack, group: str) -> None:
+    """The stream offers what it has stored; sent again, it is acknowledged and pushed to nobody twice."""
+    message_id = str(uuid.uuid4())
+    async with people(hurried, 3, group) as members:
+        ann = members[0]
+        before = len(logged_since(hurried, "offers", 0))
+        dying = asyncio.create_task(ann.ask("sendMessage", message=LAST_WORDS, messageId=message_id))
+        await all_have(members, [1])
+        # Nobody answers for a sender that is gone.
+        assert [frame["message"] for frame in ann.others] == ["Internal server error"]
+        dying.cancel()
+        (offered,) = logged_since(hurried, "offers", before)
+        assert (offered["express"], offered["offers"], offered["untaken"]) == (1, 1, 0)
+        ack = await ann.say(LAST_WORDS, messageId=message_id)
+        assert (ack["seq"], ack["messageId"]) == (1, message_id)
+        assert (await ann.say("I am fine"))["seq"] == 2
+        await all_have(members, [2])
+        assert surplus(members) == 0
+
+
+async def test_a_worker_that_dies_in_mid_pass(hurried: Stack, group: str) -> None:
+    """Its lane goes on after the visibility timeout, in order; the other groups' do so meanwhile."""
+    words = hurried.log.parent / WORKERS_LAST_WORDS
+    async with people(hurried, 20, DOOMED) as members, people(hurried, 5, group) as others:
+        await members[0].say("first")
+        await eventually(words.exists)
+        died_s = time.perf_counter()
+        await members[0].say("second")
+        for number in range(10):
+            await others[number % 5].say(f"meanwhile {number}")
+        await all_have(others, range(1, 11))
+        # All that while the lane stood still.
+        assert not any(2 in person.seqs for person in members)
+        await all_have(members, [1, 2])
+        late_s = max(person.got[-1].at_s for person in members) - died_s
+        assert late_s < LATE_RATIO * TIMEOUT_S
+        # Only those who had it before the worker died have it twice, which its number tells a client.
+        assert POSTS_BEFORE_DEATH <= surplus(members) < len(members)
+        for person in members:
+            assert list(dict.fromkeys(person.seqs)) == [1, 2]
+        assert surplus(others) == 0
+
+
+@pytest.mark.parametrize("stack_name", ["hurried", "hurried_stream"])
+async def test_a_pass_that_takes_longer_than_the_function_has(
+    request: pytest.FixtureRequest, stack_name: str, group: str
+) -> None:
+    """It is continued, not begun anew: eight messages at once, and no post more than they need."""
+    stack: Stack = request.getfixturevalue(stack_name)
+    members_count, messages = 60, 8
+    async with people(stack, members_count, group) as members:
+        before = len(logged_since(stack, "fan-out", 0))
+        await asyncio.gather(*(person.say(f"hello {n}") for n, person in enumerate(members[:messages])))
+        await all_have(members, range(1, messages + 1))
+        assert surplus(members) == 0
+        await eventually(
+            lambda: (
+                sum(one["delivered"] for one in logged_since(stack, "fan-out", before))
+                == members_count * messages
+            )
+        )
+        passes = logged_since(stack, "fan-out", before)
+        assert sum(one["posts"] for one in passes) <= 1.05 * members_count * messages
+        # There was something to continue, and it was continued from a slot on.
+        assert sum(one["ranges"] for one in passes) >= 1
+        assert not any(one["again"] or one["rejected"] or one["errors"] for one in passes)
+
+
+async def test_a_small_lane_does_not_wait_for_a_large_one_of_its_batch(hurried: Stack, group: str) -> None:
+    """Its offers are deleted early: the next batch can have the lane while this one is still at work."""
+    large, small, first = f"{group}-large", f"{group}-small", f"{group}-first"
+    async with people(hurried, 25, large) as crowd, people(hurried, 3, small) as few:
+        queue = Delivery(hurried)
+        with stopped(hurried.process.pid):
+            # The poll that waits gets the first, the next poll both of the others.
+            queue.offer(first, 1)
+            queue.offer(large, 1, 2, 3, 4)
+            queue.offer(small, 1000)
+        before = len(logged_since(hurried, "fan-out", 0))
+        await all_have(few, [1000])
+        await few[0].say("on we go")
+        await all_have(few, [1])
+        small_s = max(person.got[-1].at_s for person in few)
+        await all_have(crowd, range(1, 5))
+        large_s = max(person.got[-1].at_s for person in crowd)
+        assert small_s < large_s
+        await eventually(lambda: any(one["lanes"] == 2 for one in logged_since(hurried, "fan-out", before)))
+        assert surplus([*crowd, *few]) == 0
+
+
+async def test_sqs_stands_still_for_a_while(stack: Stack, group: str) -> None:
+    """Senders are acknowledged all the same, nothing is lost, and the stream offers what they could not."""
+    async with people(stack, 10, group) as members:
+        await members[0].say("before")
+        await all_have(members, [1])
+        failed_before, count = len(logged(stack, LEFT_TO_THE_STREAM)), 1
+        with stopped(moto_pid(stack)):
+            async with asyncio.TaskGroup() as saying:
+                until_s = time.perf_counter() + OUTAGE_S
+                while time.perf_counter() < until_s:
+                    saying.create_task(members[count % 10].say(f"number {count}"))
+                    count += 1
+                    await asyncio.sleep(0.2)
+            # All are acknowledged by now, and nothing has gone out.
+            assert {len(person.got) for person in members} == {1}
+        # A sender tries once in a while: most did not wait for the queue.
+        assert 0 < len(logged(stack, LEFT_TO_THE_STREAM)) - failed_before < count / 2
+        await all_have(members, range(1, count + 1))
+        await members[0].say("after")
+        await all_have(members, [count + 1])
+        # Also what SQS had taken without saying so is known by its deduplication id.
+        assert surplus(members) == 0
+
+
+async def test_a_burst_makes_a_group_busy_and_a_pause_makes_it_quiet(hurried: Stack, group: str) -> None:
+    """Quiet, its senders offer; busy, the stream does, many messages at a time; after a pause as before."""
+    dynamodb: Any = boto3.client("dynamodb", **hurried.aws(hurried.dynamodb_url))
+    async with people(hurried, 5, group) as members:
+        before = len(logged(hurried, "offers"))
+        await members[0].say("in the quiet")
+        assert expresses(dynamodb, group) == {1: True}
+        said = 1
+        while not busy_until_ms(dynamodb, group):
+            assert said < MESSAGES_MAX, "never busy"
+            await asyncio.gather(*(person.say("burst") for person in members * 2))
+            said += 10
+        busy_from = said + 1
+        await asyncio.gather(*(person.say("busy") for person in members * 2))
+        said += 10
+        await all_have(members, range(1, said + 1))
+        sent = expresses(dynamodb, group)
+        assert not any(sent[seq] for seq in range(busy_from, said + 1))
+        lines = logged_since(hurried, "offers", before)
+        assert sum(one["messages"] for one in lines) == said
+        assert sum(one["express"] for one in lines) == sum(sent.values())
+        # The others travelled together.
+        assert sum(one["offers"] for one in lines) < said
+        await eventually(lambda: busy_until_ms(dynamodb, group) < time.time() * 1000)
+        assert (await members[0].say("in the quiet again"))["seq"] == said + 1
+        assert expresses(dynamodb, group)[said + 1]
+        await all_have(members, [said + 1])
+        assert surplus(members) == 0
+
+
+def bad_bodies() -> dict[str, str]:
+    """Bodies that no sender of ours writes, by what is wrong with them."""
+
+    def offer(**changes: Any) -> str:
+        return json.dumps({"groupId": "g", "slots": [0, 65_535], "messages": [value(1)], **changes})
+
+    def value(seq: Any, **changes: Any) -> dict[str, Any]:
+        stored = protocol.message_value(message("g", 1))
+        return {**stored, "seq": seq, **changes}
+
+    return {
+        "not JSON": "hello",
+        "not UTF-8 once unescaped": '{"groupId": "\\ud800"}',
+        "nested too deep": "[" * 100_000,
+        "not an object": "[1, 2, 3]",
+        "empty": "{}",
+        "another queue's": json.dumps({"groupId": "g", "messageIds": ["1"], "slots": [0, 1], "tries": 0}),
+        "a group of a wrong type": offer(groupId=7),
+        "a group without a name": offer(groupId=""),
+        "a group with a long name": offer(groupId="g" * 129),
+        "slots below": offer(slots=[-1, 65_535]),
+        "slots above": offer(slots=[0, 65_536]),
+        "slots backwards": offer(slots=[2, 1]),
+        "three slots": offer(slots=[0, 1, 2]),
+        "slots that are true and false": offer(slots=[False, True]),
+        "slots with a fraction": offer(slots=[0.0, 1.0]),
+        "no messages": offer(messages=[]),
+        "too many messages": offer(messages=[value(seq) for seq in range(1, 102)]),
+        "messages of a wrong type": offer(messages="hello"),
+        "a message of a wrong type": offer(messages=["hello"]),
+        "a negative seq": offer(messages=[value(-1)]),
+        "a seq that is true": offer(messages=[value(True)]),
+        "a seq beyond all numbers": offer(messages=[value(10**30)]),
+        "a text that is none": offer(messages=[value(1, message=None)]),
+        "no date": offer(messages=[value(1, createdAt="yesterday")]),
+        "a date before all dates": offer(messages=[value(1, createdAt="0001-01-01")]),
+        "a message longer than a frame": offer(messages=[value(1, message="x" * 140_000)]),
+        "300 KB": offer(messages=[value(seq, message="x" * 10_000) for seq in range(1, 31)]),
+        "a size that is true": offer(members=True),
+        "a negative size": offer(members=-1),
+    }
+
+
+async def test_what_is_no_offer(stack: Stack, group: str) -> None:
+    """It goes to FanoutFailures with the reason, and whatever follows it in its lane is delivered."""
+    queue, bodies = Delivery(stack), bad_bodies()
+    lane = f"lane-{uuid.uuid4()}"
+    async with people(stack, 2, group) as members:
+        for number, body in enumerate(bodies.values(), 1):
+            queue.put(body, lane)
+            queue.offer(group, number, lane=lane)
+        # Nothing is wrong with these two.
+        queue.offer(f"{group}-without-members", 1, lane=lane)
+        queue.put(twice(group, len(bodies) + 1), lane)
+        await all_have(members, range(1, len(bodies) + 2))
+        assert surplus(members) == 0
+        for person in members:
+            assert person.seqs == sorted(person.seqs)
+    failures = queue.failures(len(bodies))
+    assert all(one["reason"] for one in failures)
+    bodies.pop("300 KB")
+    assert sorted(one["body"] for one in failures if "body" in one) == sorted(bodies.values())
+    # One that would not fit a message is cut.
+    (cut,) = (one for one in failures if "body" not in one)
+    assert "304,212 bytes" in cut["reason"]
+    assert "xxxxx" in cut["beginning"]
+
+
+def expresses(dynamodb: Any, group_id: str) -> dict[int, bool]:
+    """Whether its sender offered each message of a group."""
+    answer = dynamodb.query(
+        TableName="groupcast-dev-messages",
+        IndexName="GroupSeqIndex",
+        KeyConditionExpression="groupId = :group",
+        ExpressionAttributeValues={":group": {"S": group_id}},
+    )
+    return {int(item["seq"]["N"]): "express" in item for item in answer["Items"]}
+
+
+def busy_until_ms(dynamodb: Any, group_id: str) -> int:
+    """In ms since 1970; 0 for a group that never was busy."""
+    key = {"groupId": {"S": group_id}}
+    item = dynamodb.get_item(TableName="groupcast-dev-groups", Key=key, ConsistentRead=True)["Item"]
+    return int(item.get("busyUntil", {"N": "0"})["N"])
+
+
+class Delivery:
+    """DeliveryQueue as somebody with a key to it could use it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._sqs: Any = boto3.client("sqs", **stack.aws(stack.sqs_url))
+        self._url = self._url_of("delivery.fifo")
+
+    def put(self, body: str, lane: str) -> None:
+        self._sqs.send_message(
+            QueueUrl=self._url,
+            MessageBody=body,
+            MessageGroupId=lane,
+            MessageDeduplicationId=str(uuid.uuid4()),
+        )
+
+    def offer(self, group_id: str, *seqs: int, lane: str = "") -> None:
+        """Offer made-up messages of a group, as a sender would."""
+        (made,) = offers.outgoing([message(group_id, seq) for seq in seqs], Audience())
+        self.put(made.body, lane or str(made.group_id))
+
+    def failures(self, count: int) -> list[dict[str, Any]]:
+        """What FanoutFailures has, taken out of it: so many at least."""
+        url = self._url_of("fanout-failures")
+        found: list[dict[str, Any]] = []
+        until_s = time.perf_counter() + PATIENCE_S
+        while len(found) < count and time.perf_counter() < until_s:
+            answer = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            for one in answer.get("Messages", ()):
+                found.append(json.loads(one["Body"]))
+                self._sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        return found
+
+    def _url_of(self, name: str) -> str:
+        return str(self._sqs.get_queue_url(QueueName=f"groupcast-dev-{name}")["QueueUrl"])
+
+
+def twice(group_id: str, seq: int) -> str:
+    """An offer that has a message two times."""
+    one = protocol.message_value(message(group_id, seq))
+    return json.dumps({"groupId": group_id, "slots": [0, 65_535], "messages": [one, one]})
+
+
+def message(group_id: str, seq: int) -> Message:
+    text = f"text {seq}"
+    return Message(str(uuid.uuid4()), group_id, seq, "ann", text, iso_ms(time.time_ns() // 1_000_000))
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that stands still meanwhile: its sockets are open, and it says nothing."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def moto_pid(stack: Stack) -> int:
+    """The child of `groupcast up` that serves SQS."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (entry / "cmdline").read_text()
+            except OSError:
+                continue
+            if parent == stack.process.pid and "localcloud.motoserver" in command:
+                return int(entry.name)
+    raise AssertionError("no moto")

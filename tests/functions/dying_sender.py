@@ -1,0 +1,31 @@
+"""sendMessage that dies where its message says so: after the put, before the offer.
+
+`groupcast up --handler sendMessage=tests.functions.dying_sender.handler` runs it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from groupcast.fanout.express import Express
+from groupcast.handlers.send_message import handler
+
+if TYPE_CHECKING:
+    from groupcast.tables.items import StoredMessage
+
+__all__ = ["handler"]
+
+LAST_WORDS = "these are my last words"
+
+_offer = Express.offer
+
+
+async def _offer_or_die(self: Express, stored: StoredMessage) -> None:
+    if stored.message.text == LAST_WORDS:
+        os._exit(1)
+    await _offer(self, stored)
+
+
+patch.object(Express, "offer", _offer_or_die).start()
