@@ -26,6 +26,8 @@ CLOCK_SKEW_S = 0.05
 LATE_S = 0.05
 # Groups up to this size start at once and are charged meanwhile.
 SMALL_MEMBERS = 500
+# So do leftovers for so few. The rest of a large group comes in many pieces, each of which would be small.
+STRAGGLERS_MAX = 20
 # A booking takes a few milliseconds. Without an answer by then posting goes on: the adaptive window remains.
 BOOKING_TIMEOUT_S = 1.0
 PAUSE_S = 5.0
@@ -74,6 +76,10 @@ class Budget(Protocol):
     """What the engine asks before it posts."""
 
     @property
+    def is_limited(self) -> bool:
+        """Whether anything is booked at all."""
+
+    @property
     def chunk_posts(self) -> int:
         """How many posts to book at a time."""
 
@@ -94,6 +100,7 @@ class Budget(Protocol):
 class Unlimited:
     """No budget: the account's quota is somebody else's concern."""
 
+    is_limited = False
     chunk_posts = 1 << 30
     void_after_s = float("inf")
 
@@ -164,6 +171,8 @@ class SharedBudget:
 
     `now_us` gives microseconds since 1970, `loop_time` seconds of a monotonic clock.
     """
+
+    is_limited = True
 
     def __init__(
         self, rate: Rate, bookings: Bookings, *, now_us: Callable[[], int], loop_time: Callable[[], float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from groupcast.fanout.budget import SMALL_MEMBERS
+from groupcast.fanout.budget import SMALL_MEMBERS, STRAGGLERS_MAX
 from groupcast.fanout.leftover import split, split_range
 from groupcast.fanout.report import GroupReport
 from groupcast.slots import SlotRange
@@ -58,8 +58,16 @@ class GroupFanout:
     def is_small(self, page: Page) -> bool:
         """Whether the group is small enough to start without a booking, judged by a page of its members."""
         if self.batch.connection_ids is not None:
-            return len(self.batch.connection_ids) <= SMALL_MEMBERS
+            return len(self.batch.connection_ids) <= STRAGGLERS_MAX
         return self.report.pages == 1 and page.is_last and len(page.connection_ids) <= SMALL_MEMBERS
+
+    def later(self, page: Page) -> int | None:
+        """How many members come after a page; None where nobody knows."""
+        if page.is_last:
+            return 0
+        if self.batch.connection_ids is not None:
+            return len(self.batch.connection_ids) - page.next
+        return None
 
     def left(self, index: int) -> int:
         """Messages from a frame on."""

@@ -143,7 +143,7 @@ class Run:
             group.note_unread(position)
             report.error = f"{type(error).__name__}: {error}"
         await meter.close()
-        report.booked = meter.booked
+        report.booked = meter.booked if self._budget.is_limited else 0
         report.budget_wait_ms = meter.waited_s * 1000
 
     async def _feed_page(self, group: GroupFanout, page: Page, meter: Meter) -> None:
@@ -154,9 +154,12 @@ class Run:
             await self._admit(group, ids)
             return
         step = max(1, self._budget.chunk_posts // frames)
+        later = group.later(page)
         for start in range(0, len(ids), step):
             chunk = ids[start : start + step]
-            more = (len(ids) - start - len(chunk)) * frames if page.is_last else self._budget.chunk_posts
+            more = self._budget.chunk_posts
+            if later is not None:
+                more = (len(ids) - start - len(chunk) + later) * frames
             if not await meter.take(len(chunk) * frames, more):
                 self._stop()
             if self._stopped:

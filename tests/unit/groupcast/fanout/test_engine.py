@@ -258,6 +258,46 @@ async def test_a_listed_batch_goes_to_exactly_its_connections() -> None:
     assert left_over(report.groups[0]) == ()
 
 
+class CountingBudget:
+    """Lets everything through at once, and counts."""
+
+    is_limited = True
+    chunk_posts = 70
+    void_after_s = 1.0
+
+    def __init__(self) -> None:
+        self.booked = 0
+        self.owed = 0
+
+    async def book(self, posts: int) -> float:
+        self.booked += posts
+        return 0.0
+
+    def owe(self, posts: int) -> None:
+        self.owed += posts
+
+    async def settle(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("listed", "booked", "owed"), [(20, 0, 40), (21, 42, 0), (450, 900, 0)])
+async def test_the_rest_of_a_large_group_is_booked(listed: int, booked: int, owed: int) -> None:
+    """Leftovers come in pieces as small as a small group: only a few stragglers start without a booking."""
+    budget, poster = CountingBudget(), FakePoster(lambda *_: ACCEPTED)
+    members = FakeMembers({"a": ids(listed)})
+    batch = group("a", (b"1", 1), (b"2", 1), connections=ids(listed))
+    report = await engine(members, poster, budget=budget).deliver([batch], later())
+    assert (budget.booked, budget.owed, report.total("booked")) == (booked, owed, booked)
+    assert report.total("delivered") == 2 * listed
+
+
+async def test_without_a_budget_nothing_counts_as_booked() -> None:
+    """postsPerSecond 0: the log says so."""
+    poster = FakePoster(lambda *_: ACCEPTED)
+    report = await engine(FakeMembers({"a": ids(900)}), poster).deliver([group("a", (b"1", 1))], later())
+    assert (report.total("booked"), report.total("delivered")) == (0, 900)
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_nothing_is_lost(seed: int) -> None:
     """Whatever posts meet and whenever it stops: what a connection did not get, a leftover names, once."""
