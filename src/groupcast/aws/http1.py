@@ -9,7 +9,9 @@ what waits to be written to one request a connection: there is no need to heed `
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -23,17 +25,49 @@ MAX_HEAD_BYTES = 32 * 1024
 _FIRST_FINAL_STATUS = 200
 
 
-class Response(NamedTuple):
-    """A response. Header names are as the server wrote them; of a repeated header the last one counts."""
+@dataclass(slots=True)
+class Response:
+    """A response. `head` is what was received until its head was complete; `headers` reads it when asked.
+
+    An accepted post's headers interest nobody, and collecting them would cost more than all other parsing.
+    """
 
     status: int
-    headers: dict[bytes, bytes]
+    head: bytes
     body: bytes
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """Headers under the names as the server wrote them; of a repeated one the last counts."""
+        return _Headers(self.head).found or {}
 
     def header(self, name: str) -> str:
         """Return a header's value, empty without that header."""
         wanted = name.lower().encode()
         return next((v.decode("latin-1") for k, v in self.headers.items() if k.lower() == wanted), "")
+
+
+class _Headers:
+    """The headers of the final response in bytes that a Connection's parser accepted already."""
+
+    __slots__ = ("_collected", "_parser", "found", "on_header")
+
+    def __init__(self, head: bytes) -> None:
+        self._collected: dict[bytes, bytes] = {}
+        self.on_header = self._collected.__setitem__
+        self.found: dict[bytes, bytes] | None = None
+        self._parser = HttpResponseParser(self)
+        # The head was whole; what follows it may be anything.
+        with suppress(HttpParserError, HttpParserUpgrade):
+            self._parser.feed_data(head)
+        # It refers back to this: together they would wait for the garbage collector.
+        del self._parser
+
+    def on_headers_complete(self) -> None:
+        # Trailers and a second response come later, and are not its headers.
+        if self.found is None and self._parser.get_status_code() >= _FIRST_FINAL_STATUS:
+            self.found = self._collected.copy()
+        self._collected.clear()
 
 
 OnDone: TypeAlias = "Callable[[Response | HttpError], None]"
@@ -53,8 +87,8 @@ class Connection(asyncio.Protocol):
     """A connection for `loop.create_connection`. Each `send` leads to exactly one call of `on_done`."""
 
     __slots__ = (
+        "_head",
         "_head_complete",
-        "_headers",
         "_max_bytes",
         "_on_done",
         "_owner",
@@ -67,7 +101,6 @@ class Connection(asyncio.Protocol):
         "closing",
         "deadline",
         "on_body",
-        "on_header",
         "used_at",
     )
 
@@ -79,11 +112,9 @@ class Connection(asyncio.Protocol):
         self.closing = False
         # Loop times, of making it and then of the last request. The owner sees to the deadline (`fail`).
         self.used_at = self.deadline = now
-        self._headers: dict[bytes, bytes] = {}
+        self._head = b""
         self._parts: list[bytes] = []
-        # The parser calls these for each header and piece of body; straight into dict and list, since
-        # a Python function in between would be called six times a response.
-        self.on_header = self._headers.__setitem__
+        # The parser looks for callbacks when it is made. For want of `on_header` it makes no header objects.
         self.on_body = self._parts.append
         self._received_bytes = 0
         self._head_complete = False
@@ -129,6 +160,8 @@ class Connection(asyncio.Protocol):
         if self._received_bytes > self._max_bytes:
             self.fail(TooLargeError(f"a response of more than {self._max_bytes} bytes"))
             return
+        if not self._head_complete:
+            self._head += data
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
@@ -145,9 +178,9 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         # By returning None the transport closes.
         self.closing = True
-        if self._head_complete and self._ends_with_connection():
+        if self._head_complete and _ends_with_connection(response := self._take_response()):
             self._reusable = False
-            self._finish(self._take_response())
+            self._finish(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
@@ -172,25 +205,19 @@ class Connection(asyncio.Protocol):
         if self._parser.get_status_code() < _FIRST_FINAL_STATUS:
             # An interim response (RFC 9110, 15.2); the real one follows.
             self._head_complete = False
-            self._headers.clear()
             return
         self._reusable = self._parser.should_keep_alive()
         self._response = self._take_response()
 
     def _take_response(self) -> Response:
-        return Response(self._parser.get_status_code(), self._headers.copy(), b"".join(self._parts))
-
-    def _ends_with_connection(self) -> bool:
-        # RFC 9112, 6.3: neither length nor chunks, so the end of the connection ends the body.
-        names = {name.lower() for name in self._headers}
-        return names.isdisjoint((b"content-length", b"transfer-encoding"))
+        return Response(self._parser.get_status_code(), self._head, b"".join(self._parts))
 
     def _finish(self, response: Response) -> None:
         on_done, self._on_done = self._on_done, None
         self._response = None
         self._head_complete = False
         self._received_bytes = 0
-        self._headers.clear()
+        self._head = b""
         self._parts.clear()
         if self._reusable:
             # Free before the callback: what it sends next can go out at once, on this connection.
@@ -199,3 +226,9 @@ class Connection(asyncio.Protocol):
             self.drop()
         if on_done is not None:
             on_done(response)
+
+
+def _ends_with_connection(response: Response) -> bool:
+    # RFC 9112, 6.3: neither length nor chunks, so the end of the connection ends the body.
+    names = {name.lower() for name in response.headers}
+    return names.isdisjoint((b"content-length", b"transfer-encoding"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import TypeAlias, cast
 
 import pytest
 
@@ -12,10 +12,12 @@ from groupcast.aws.http1 import MAX_HEAD_BYTES, Connection, Response
 
 MAX_BODY_BYTES = 1000
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: 7\r\n\r\nok"
-PLAIN_RESPONSE = Response(200, {b"Content-Length": b"2", b"X-Id": b"7"}, b"ok")
+PLAIN_PARTS = (200, {b"Content-Length": b"2", b"X-Id": b"7"}, b"ok")
 CHUNKED = b"HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\nX-Id: 8\r\n\r\n"
-CHUNKED_RESPONSE = Response(410, {b"Transfer-Encoding": b"chunked", b"X-Id": b"8"}, b"ok")
+CHUNKED_PARTS = (410, {b"Transfer-Encoding": b"chunked"}, b"ok")
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\n" + PLAIN
+
+Parts: TypeAlias = tuple[int, dict[bytes, bytes], bytes]
 
 
 class FakeTransport:
@@ -54,6 +56,11 @@ class Wire:
     def ask(self) -> None:
         self.connection.send(b"request", self.results.append, 1.0, 2.0)
 
+    def parts(self) -> list[Parts]:
+        responses = [result for result in self.results if isinstance(result, Response)]
+        assert len(responses) == len(self.results)
+        return [(response.status, response.headers, response.body) for response in responses]
+
     def outcome(self) -> type:
         [result] = self.results
         assert not self.connection.busy
@@ -70,9 +77,9 @@ def wire() -> Wire:
 
 
 @pytest.mark.parametrize(
-    ("data", "response"), [(PLAIN, PLAIN_RESPONSE), (CHUNKED, CHUNKED_RESPONSE), (INTERIM, PLAIN_RESPONSE)]
+    ("data", "parts"), [(PLAIN, PLAIN_PARTS), (CHUNKED, CHUNKED_PARTS), (INTERIM, PLAIN_PARTS)]
 )
-def test_a_response_may_be_split_anywhere(data: bytes, response: Response) -> None:
+def test_a_response_may_be_split_anywhere(data: bytes, parts: Parts) -> None:
     """In two at every place, or byte by byte, and a second time over the same connection."""
     splits = [[data[:at], data[at:]] for at in range(1, len(data))]
     for pieces in [*splits, [data[at : at + 1] for at in range(len(data))]]:
@@ -82,7 +89,7 @@ def test_a_response_may_be_split_anywhere(data: bytes, response: Response) -> No
             for piece in pieces:
                 assert len(wire.results) == count - 1
                 wire.connection.data_received(piece)
-            assert wire.results == [response] * count
+            assert wire.parts() == [parts] * count
         assert wire.owner.calls == ["free", "free"]
         assert not wire.transport.aborted
 
@@ -103,7 +110,7 @@ def test_free_before_the_callback(wire: Wire) -> None:
 def test_surplus_ends_the_connection_only(wire: Wire, surplus: bytes) -> None:
     """What follows the response in one piece touches neither it nor another request."""
     wire.connection.data_received(PLAIN + surplus)
-    assert wire.results == [PLAIN_RESPONSE]
+    assert wire.parts() == [PLAIN_PARTS]
     assert wire.transport.aborted
     assert "free" not in wire.owner.calls
 
@@ -114,7 +121,7 @@ def test_unasked_bytes_end_the_connection(wire: Wire) -> None:
     wire.connection.data_received(PLAIN)
     assert wire.transport.aborted
     assert wire.connection.closing
-    assert wire.results == [PLAIN_RESPONSE]
+    assert wire.parts() == [PLAIN_PARTS]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +144,7 @@ def test_the_end_of_the_connection_may_end_the_body(wire: Wire) -> None:
     assert not wire.results
     wire.connection.eof_received()
     wire.connection.connection_lost(None)
-    assert wire.results == [Response(200, {}, b"all there is")]
+    assert wire.parts() == [(200, {}, b"all there is")]
 
 
 @pytest.mark.parametrize("eof", [True, False])
@@ -202,6 +209,16 @@ def test_limits_are_for_one_response(wire: Wire) -> None:
 
 def test_header_names_have_no_case() -> None:
     """Headers are found by any spelling; a missing one is empty."""
-    response = Response(410, {b"x-amzn-ErrorType": b"GoneException"}, b"")
+    response = Response(410, b"HTTP/1.1 410 Gone\r\nx-amzn-ErrorType: GoneException\r\n\r\n", b"")
     assert response.header("X-Amzn-Errortype") == "GoneException"
     assert response.header("Retry-After") == ""
+
+
+@pytest.mark.parametrize(
+    "around", [(b"", CHUNKED), (b"", PLAIN), (b"", b"\x00"), (INTERIM[: -len(PLAIN)], b"")]
+)
+def test_headers_are_those_of_the_response_alone(wire: Wire, around: tuple[bytes, bytes]) -> None:
+    """Interim responses, trailers and surplus bytes add nothing, even if all comes in one piece."""
+    before, after = around
+    wire.connection.data_received(before + CHUNKED + after)
+    assert wire.parts() == [CHUNKED_PARTS]
