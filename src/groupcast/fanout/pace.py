@@ -69,7 +69,11 @@ class Pace:
 
     def accepted(self, connection_id: str) -> None:
         """A post was taken."""
-        self._note(None)
+        if self._settle or self._throttled:
+            self._note(None)
+        else:
+            # Nearly always: what falls out of a full deque then is None too.
+            self._recent.append(None)
         if self._odds:
             self._odds.pop(connection_id, None)
         self._accepted += 1

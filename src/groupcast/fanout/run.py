@@ -205,7 +205,11 @@ class Run:
         report.posts += 1
         match result.outcome:
             case Outcome.ACCEPTED:
-                self._accepted(delivery, report)
+                frame = delivery.group.frames[delivery.index]
+                report.delivered += frame.messages
+                self._pace.accepted(delivery.connection_id)
+                self._report.note_delivery(time.time() * 1000 - frame.oldest_ms)
+                self._next_frame(delivery)
             case Outcome.GONE:
                 report.gone += delivery.group.left(delivery.index)
                 self._members.discard(delivery.connection_id)
@@ -224,14 +228,8 @@ class Run:
                 report.retried += 1
                 self._again(delivery, throttled=False)
         self._pump()
-        self._part_with_stragglers(delivery.group)
-
-    def _accepted(self, delivery: Delivery, report: GroupReport) -> None:
-        self._pace.accepted(delivery.connection_id)
-        frame = delivery.group.frames[delivery.index]
-        report.delivered += frame.messages
-        self._report.note_delivery(time.time() * 1000 - frame.oldest_ms)
-        self._next_frame(delivery)
+        if delivery.group.waiting:
+            self._part_with_stragglers(delivery.group)
 
     def _next_frame(self, delivery: Delivery) -> None:
         delivery.group.progress_at = self._loop.time()
