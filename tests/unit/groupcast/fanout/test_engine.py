@@ -107,7 +107,7 @@ async def test_what_never_works_is_handed_off() -> None:
 async def test_at_the_stop_nothing_new_is_sent_and_the_rest_is_left_over() -> None:
     """What waits and what is delayed is handed off; what was under way still counts."""
     poster = FakePoster(lambda *_: THROTTLED)
-    members = FakeMembers({"a": ids(1000)})
+    members = FakeMembers({"a": ids(60_000)})
     report = await engine(members, poster).deliver([group("a", (b"1", 1))], later(0.05))
     served = report.groups[0]
     assert served.handed_off == served.members > 0
