@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from groupcast.model import Message
+    from groupcast.tables.items import StoredMessage
 
 # So many offers of one lane in a batch, which holds ten at most, are a backlog.
 BACKLOG_OFFERS = 8
@@ -37,17 +38,30 @@ def unserved(messages: Mapping[int, Message], served: Served | None) -> dict[int
     return {seq: message for seq, message in messages.items() if served is None or seq not in served}
 
 
-def behind(messages: Mapping[int, Message], log: Iterable[Message]) -> dict[int, Message]:
-    """The messages of the log, by seq, that follow the last of `messages` without a gap.
+def log_start(offered: Iterable[int], served: Served | None) -> int | None:
+    """The seq behind which the log is read on, None where it must not be; `offered` are at least one.
+
+    Offers overtake each other a little. Behind one that came late there is what was served before it.
+    """
+    last = max(offered)
+    if served is None or last > served.last:
+        return last
+    return served.last if last in served else None
+
+
+def behind(start: int, log: Iterable[StoredMessage], lanes: int) -> dict[int, Message]:
+    """The messages of the log, by seq, that follow `start` without a gap and are offered to as many lanes.
 
     A gap may be a message that is just being stored: it and what follows it come with their own offers.
+    Those of a message that has other lanes have other slots: they would not be known as served.
     """
     found: dict[int, Message] = {}
-    expected = max(messages) + 1
-    for message in sorted(log, key=lambda one: one.seq):
-        if message.seq == expected:
-            found[message.seq] = message
-            expected += 1
+    expected = start + 1
+    for stored in sorted(log, key=lambda one: one.message.seq):
+        if stored.message.seq != expected or stored.audience.lanes != lanes:
+            break
+        found[expected] = stored.message
+        expected += 1
     return found
 
 

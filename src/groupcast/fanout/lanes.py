@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout.batch import GroupBatch, pack
 from groupcast.fanout.budget import SMALL_MEMBERS
-from groupcast.fanout.catchup import BACKLOG_OFFERS, LOG_MESSAGES_MAX, Served, behind, served_by, unserved
+from groupcast.fanout.catchup import (
+    BACKLOG_OFFERS,
+    LOG_MESSAGES_MAX,
+    Served,
+    behind,
+    log_start,
+    served_by,
+    unserved,
+)
 from groupcast.fanout.handover import HandOver, save_failures
 from groupcast.fanout.offers import from_body
 from groupcast.fanout.queue import failure_message
@@ -115,10 +123,11 @@ class LaneDelivery:
             return
         served = await self._groups.served(lane.group_id, lane.name)
         lane.served = None if served is None else Served(*served)
+        start = log_start(lane.messages, lane.served)
         lane.messages = unserved(lane.messages, lane.served)
-        if lane.messages and lane.is_deep:
-            log = await self._messages.after(lane.group_id, max(lane.messages), LOG_MESSAGES_MAX)
-            lane.taken = behind(lane.messages, log)
+        if lane.messages and lane.is_deep and start is not None:
+            log = await self._messages.after(lane.group_id, start, LOG_MESSAGES_MAX)
+            lane.taken = behind(start, log, lane.count)
 
     async def _note(self, report: GroupReport, lane: Lane) -> None:
         """Write what the pass has shown of the group, where it is news. The first lane speaks for all."""
@@ -146,6 +155,11 @@ class Lane:
     @property
     def name(self) -> str:
         return f"{self.slots.first}to{self.slots.last}"
+
+    @property
+    def count(self) -> int:
+        """How many lanes the group has with this one."""
+        return round(SLOTS / self.slots.width)
 
     @property
     def is_deep(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout import offers
@@ -88,9 +89,14 @@ class StreamDelivery:
 
 
 def _packed(group: Sequence[StreamRecord]) -> list[tuple[str, Outgoing]]:
-    """Offers of the messages that their senders left to the stream, each with its first sequence number."""
+    """Offers of the messages that their senders left to the stream, each with its first sequence number.
+
+    Each message is offered to the lanes that it was stored with, also where this comes again with fewer or
+    with more records: else somebody whose slot is in two ranges would get it twice.
+    """
     records = [record for record in group if not record.stored.express]
-    return _offers(records) if records else []
+    runs = groupby(records, key=lambda record: record.stored.audience.lanes)
+    return [one for _, run in runs for one in _offers(list(run))]
 
 
 def _express(group: Sequence[StreamRecord]) -> list[tuple[str, Outgoing]]:

@@ -12,7 +12,7 @@ import orjson
 
 from groupcast.errors import GroupcastError
 from groupcast.protocol import message_value
-from groupcast.tables.items import encode, message_of
+from groupcast.tables.items import encode, message_of, stored_message_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -131,7 +131,7 @@ class StoredMessages:
         self._dynamodb = dynamodb
         self._table = table
 
-    async def after(self, group_id: str, seq: int, limit: int) -> list[Message]:
+    async def after(self, group_id: str, seq: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` messages of a group above `seq`, at most 1 MB; none where they cannot be read."""
         query: dict[str, Any] = {
             "TableName": self._table,
@@ -140,14 +140,14 @@ class StoredMessages:
             "ExpressionAttributeValues": encode({":group": group_id, ":seq": seq}),
             "Limit": limit,
         }
-        found: list[Message] = []
+        found: list[StoredMessage] = []
         with contextlib.suppress(GroupcastError, TimeoutError):
             async with asyncio.timeout(LOG_TIMEOUT_S):
                 answer = await self._dynamodb.call("Query", query)
                 for item in answer["Items"]:
                     # Corrupt items count as missing.
                     with contextlib.suppress(ValueError):
-                        found.append(message_of(item))
+                        found.append(stored_message_of(item))
         return found
 
     async def load(self, message_ids: Collection[str], give_up_at: float) -> Loaded:

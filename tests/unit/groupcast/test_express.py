@@ -103,7 +103,7 @@ async def test_what_a_lane_took_from_the_log_is_known_to_its_next_pass(
     assert await groups.served(group, "0to32767") == (3, 7)
     assert await groups.served(group, "32768to65535") is None
     log = await StoredMessages(signed, world.tables["MessagesTable"]).after(group, 2, 2)
-    assert [message.seq for message in log] == [3, 4]
+    assert [stored.message.seq for stored in log] == [3, 4]
 
 
 async def test_a_group_that_does_not_exist_is_not_noted(

@@ -29,6 +29,7 @@ from groupcast.fanout.result import Result
 from groupcast.model import Audience
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.groups import BUSY_MS, ServedGroups
+from groupcast.tables.items import encode
 from groupcast.tables.messages import StoredMessages
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,
@@ -93,10 +94,11 @@ class FakeGroups:
 
 
 class FakeLog:
-    """Query of the log; `stored` are the seqs of group a that it shows."""
+    """Query of the log; `stored` are the seqs of group a that it shows, `lanes` those of some messages."""
 
     def __init__(self) -> None:
         self.stored: set[int] = set()
+        self.lanes: dict[int, int] = {}
         self.queries = 0
 
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +106,7 @@ class FakeLog:
         self.queries += 1
         above = int(payload["ExpressionAttributeValues"][":seq"]["N"])
         seqs = sorted(seq for seq in self.stored if seq > above)[: payload["Limit"]]
-        return {"Items": [item_of(message(seq)) for seq in seqs]}
+        return {"Items": [item_of(message(seq)) | encode({"lanes": self.lanes.get(seq, 1)}) for seq in seqs]}
 
 
 class World:
@@ -292,6 +294,28 @@ async def test_a_gap_in_the_log_ends_the_taking() -> None:
     assert world.received("a0=") == [list(range(1, 13)), [13, 14, 15]]
 
 
+async def test_a_message_of_other_lanes_ends_the_taking() -> None:
+    """Its own offers have other slots: nobody would know that some of their members have it."""
+    world = World()
+    world.log.stored = {*range(1, 21)}
+    world.log.lanes = {13: 2}
+    await world.deliver(offers("a", *range(1, 11), members=LARGE))
+    assert world.received("a0=") == [list(range(1, 13))]
+
+
+async def test_what_overtook_an_offer_is_not_taken_again() -> None:
+    """Neither behind what came late, nor when all else was served."""
+    world = World()
+    world.log.stored = {*range(1, 31)}
+    await world.deliver(offers("a", *range(1, 10), 11, members=LARGE))
+    world.log.stored = {*range(1, 41)}
+    await world.deliver(offers("a", 10, *range(12, 21), members=LARGE))
+    assert world.received("a0=") == [[*range(1, 10), *range(11, 31)], [10, *range(31, 41)]]
+    # So late that all of its batch is: who knows what of that was served.
+    await world.deliver(offers("a", *range(2, 10), members=LARGE))
+    assert world.received("a0=")[2:] == [[*range(2, 10)]]
+
+
 async def test_a_worker_that_dies_before_its_note_loses_nothing() -> None:
     """What it took is noted only when the pass is over; then it comes twice, and clients drop it."""
     world = World()
@@ -315,20 +339,24 @@ async def test_a_small_group_and_a_shallow_batch_read_no_log() -> None:
     assert (world.groups.reads, world.log.queries) == (["a"], 0)
 
 
+@pytest.mark.parametrize("overtaking", [0, 2])
 @pytest.mark.parametrize("seed", range(8))
-async def test_a_backlog_is_delivered_once_and_in_order(seed: int) -> None:
-    """Whatever the depth of batches and however far the log lags behind the offers."""
+async def test_a_backlog_is_delivered_once_and_in_order(seed: int, overtaking: int) -> None:
+    """Whatever the depth of batches and however far the log lags behind the offers.
+
+    Where offers overtake their neighbours, the order is theirs, and still each message comes once.
+    """
     dice = random.Random(seed)
     world = World()
-    queue = list(range(1, 400))
+    queue = sorted(range(1, 400), key=lambda seq: seq + overtaking * dice.random())
     while queue:
         count = dice.randint(1, 10)
         world.log.stored = {*range(1, queue[0] + count + dice.randint(0, 60))} - {dice.randint(1, 400)}
         await world.deliver(offers("a", *queue[:count], members=LARGE))
         del queue[:count]
     seqs = [seq for frame in world.received("a0=") for seq in frame]
-    assert seqs == list(range(1, len(seqs) + 1))
-    assert seqs[-1] >= 399
+    assert (sorted(seqs) if overtaking else seqs) == list(range(1, len(seqs) + 1))
+    assert len(seqs) >= 399
 
 
 async def test_the_size_of_a_group_is_noted_where_it_changed() -> None:

@@ -200,6 +200,18 @@ async def test_a_group_of_several_lanes_is_offered_to_each() -> None:
     assert len({entry["MessageGroupId"] for entry in world.sqs.entries}) == 3
 
 
+async def test_messages_travel_together_only_to_the_same_lanes() -> None:
+    """A retry that begins between them, as Lambda may choose, offers each to the same slots as before."""
+    world = Offering()
+    records = [record("a", 1, 10), record("a", 2, 11, lanes=2), record("a", 3, 12, lanes=2)]
+    await world.stream.deliver(records, REMAINING_S)
+    assert world.offered == [("a", (1,)), ("a", (2, 3)), ("a", (2, 3))]
+    before = [entry["MessageDeduplicationId"] for entry in world.sqs.entries]
+    await world.stream.deliver(records[:1], REMAINING_S)
+    await world.stream.deliver(records[1:], REMAINING_S)
+    assert [entry["MessageDeduplicationId"] for entry in world.sqs.entries] == before * 2
+
+
 async def test_offers_that_are_not_taken_make_the_stream_come_again() -> None:
     """From the first record that is in one of them, or that no failures queue took."""
     world = Offering()
