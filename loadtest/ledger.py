@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from loadtest.histogram import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from loadtest.schedule import Due
 
@@ -147,6 +147,16 @@ class Ledger:
                 counts = (track.received, track.duplicate, track.out_of_order, track.last_ns)
                 rows.append(Row(eligible, *counts))
         return rows
+
+    def is_whole(self, numbers: Iterable[int]) -> bool:
+        """Whether every member has these messages, and all others that anyone here has."""
+        for number in {*numbers, *self._tracks}:
+            due = self._due[number]
+            track = self._tracks.get(number)
+            eligible = self._groups[due.group].eligible(self._start_ns + due.offset_ns)
+            if (0 if track is None else track.received) < eligible:
+                return False
+        return True
 
     def missing(self, before_ns: int) -> int:
         """Deliveries that were not there when last looked at, of messages due before `before_ns`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from loadtest.schedule import horizon_s, stage_bounds_s
 
@@ -51,6 +51,16 @@ class Moment:
             lost=ledger.lost,
             lag_ms=lag_ms,
         )
+
+
+class View(Protocol):
+    """Whoever wants to see how a run goes on."""
+
+    def show(self, moment: Moment) -> None:
+        """Take note of a moment, about every EVERY_S."""
+
+    def close(self) -> None:
+        """The run is over."""
 
 
 class LiveView:

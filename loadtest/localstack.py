@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """A running `groupcast up`, by its addresses; `timeline` is where it writes one."""
+    """A running `groupcast up`, by its addresses; `timeline` and `log` are where it writes."""
 
     gateway_url: str
     management_url: str
     dynamodb_url: str
+    requests_url: str
     timeline: Path
+    log: Path
 
 
 @asynccontextmanager
@@ -47,7 +49,14 @@ async def local_stack(
     ]
     async with child(*command, stop_by=signal.SIGINT, errors=errors) as line:
         urls = json.loads(line)
-        yield LocalStack(urls["gatewayUrl"], urls["managementUrl"], urls["dynamodbUrl"], timeline)
+        yield LocalStack(
+            gateway_url=urls["gatewayUrl"],
+            management_url=urls["managementUrl"],
+            dynamodb_url=urls["dynamodbUrl"],
+            requests_url=urls["requestsUrl"],
+            timeline=timeline,
+            log=log,
+        )
 
 
 def _absolute(path: Path) -> Path:

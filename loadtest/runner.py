@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadtest.fleet import Remote
-    from loadtest.live import LiveView
+    from loadtest.live import View
     from loadtest.result import Floor, Way
     from loadtest.scenario import Scenario
     from loadtest.tally import Arrivals, Tally
@@ -50,7 +50,8 @@ class Session:
     """Where a scenario runs, and what is asked of it.
 
     `timeline` is the file of `groupcast up --timeline`; `floor` is what calibrate() found; setting `stop`
-    ends the run early, with a result of what was done.
+    ends the run early, with a result of what was done. With `settle_s` the drain is over as soon as all
+    messages have arrived and nothing more has come for so long.
     """
 
     url: str
@@ -62,14 +63,16 @@ class Session:
     timeline: Path | None = None
     command: Sequence[str] = ()
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    settle_s: float | None = None
 
 
-async def run(scenario: Scenario, session: Session, *, live: LiveView | None = None) -> Result:
+async def run(scenario: Scenario, session: Session, *, live: View | None = None) -> Result:
     """Put the load on a server. Raises LoadTestError where that can't be done."""
     started_at = datetime.now(UTC)
     run_id = secrets.token_hex(schedule.RUN_DIGITS // 2)
     orders = [
-        Order(run_id, process, session.url, scenario, session.token) for process in range(scenario.processes)
+        Order(run_id, process, session.url, scenario, session.token, session.settle_s)
+        for process in range(scenario.processes)
     ]
     async with fleet(orders) as remotes:
         try:
@@ -99,7 +102,7 @@ class _Performance:
     """A run under way."""
 
     def __init__(
-        self, scenario: Scenario, session: Session, remotes: Sequence[Remote], live: LiveView | None
+        self, scenario: Scenario, session: Session, remotes: Sequence[Remote], live: View | None
     ) -> None:
         self._scenario = scenario
         self._session = session

@@ -33,13 +33,14 @@ class Word(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One worker's part of a run."""
+    """One worker's part of a run; `settle_s` as in Session."""
 
     run: str
     process: int
     url: str
     scenario: Scenario
     token: str | None = field(default=None, repr=False)
+    settle_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

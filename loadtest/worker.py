@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 PROGRESS_EVERY_S = 1.0
+SETTLE_CHECK_S = 0.1
 # Closing frames are on their way by then.
 GOODBYE_S = 0.2
 
@@ -80,6 +81,7 @@ class Worker:
     def __init__(self, order: Order, dialer: Dialer) -> None:
         scenario = order.scenario
         self._scenario = scenario
+        self._settle_s = order.settle_s
         prefix = schedule.message_prefix(order.run)
         self._due = schedule.messages(scenario)
         self._mine = [due for due in self._due if schedule.process_of(due.sender, scenario) == order.process]
@@ -140,8 +142,29 @@ class Worker:
         end_ns = start_ns + round(schedule.horizon_s(scenario) * NS)
         completed = await self._unless_stopped(self._perform(start_ns, end_ns))
         until_ns = end_ns if completed else monotonic_ns()
-        await asyncio.sleep(scenario.drain_s)
+        await self._drain()
         return until_ns
+
+    async def _drain(self) -> None:
+        """Let arrive what is under way, in the scenario's time; see Session.settle_s."""
+        if self._settle_s is None:
+            await asyncio.sleep(self._scenario.drain_s)
+            return
+        loop, ledger = asyncio.get_running_loop(), self._ledger
+        now = since = loop.time()
+        until_s, seen = now + self._scenario.drain_s, -1
+        while now < until_s and now < since + self._settle_s:
+            came = ledger.received + ledger.duplicate
+            if came != seen or not self._is_settled():
+                since, seen = now, came
+            await asyncio.sleep(SETTLE_CHECK_S)
+            now = loop.time()
+
+    def _is_settled(self) -> bool:
+        """Whether all messages of this process were answered, and have arrived where they were stored."""
+        sender = self._sender
+        answered = len(sender.acknowledged) + sender.refused >= len(sender.sent)
+        return answered and self._ledger.is_whole(sender.acknowledged)
 
     async def _perform(self, start_ns: int, end_ns: int) -> None:
         warmup_s, drain_s = self._scenario.warmup_s, self._scenario.drain_s

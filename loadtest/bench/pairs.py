@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from loadtest.errors import LoadTestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 Measured = dict[str, Any]
+T = TypeVar("T")
+
+# A round that is none is measured again, so often at most.
+REPEATS_MAX = 2
+
+
+class NoRatioError(LoadTestError):
+    """A row has no ratio, and why."""
+
+
+class NotMeasuredError(NoRatioError):
+    """The harness did not keep up, so that a measurement says nothing of what was measured."""
+
+    def __str__(self) -> str:
+        return f"not measured: {super().__str__()}"
+
+
+class BrokenError(NoRatioError):
+    """What was measured did not do what it has to: no ratio can make up for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +52,71 @@ class Bench:
             else:
                 yield ours(), theirs()
 
+    async def rounds(
+        self, what: str, *measures: Callable[[int], Awaitable[T]], at_most: int | None = None
+    ) -> list[tuple[T, ...]]:
+        """The results of `measures` in their order, once for each round, measured in turn.
+
+        The order turns round with each round, whose number each measure gets: both sides can have the same
+        seed then. A round in which the harness did not keep up is measured again, all of it. Raises
+        NotMeasuredError where that does not help, and whatever else a measure raises.
+        """
+        count = self.pairs if at_most is None else min(self.pairs, at_most)
+        rounds = []
+        for number in range(count):
+            for repeat in range(REPEATS_MAX + 1):
+                self.say(f"{what}: {number + 1} of {count}{', again' if repeat else ''}")
+                try:
+                    rounds.append(await _round(number, measures))
+                    break
+                except NotMeasuredError as error:
+                    self.say(str(error))
+                    if repeat == REPEATS_MAX:
+                        raise
+        return rounds
+
+
+async def _round(number: int, measures: Sequence[Callable[[int], Awaitable[T]]]) -> tuple[T, ...]:
+    order = list(enumerate(measures))
+    if number % 2:
+        order.reverse()
+    found = {place: await measure(number) for place, measure in order}
+    return tuple(found[place] for place in range(len(measures)))
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table. `ratio` is the pairs' median, `low` and `high` their extremes.
 
-    `at_most` says that the target is a ceiling; otherwise the ratio has to reach it.
+    `at_most` says that the target is a ceiling; otherwise the ratio has to reach it. Without a ratio (None)
+    the row is not met, and `detail` says why; `measured` is False where that is the harness's fault.
     """
 
     name: str
-    ratio: float
+    ratio: float | None
     low: float
     high: float
     pairs: int
-    target: float
+    target: float | None
     at_most: bool = False
     unit: str = "x"
     detail: str = ""
+    measured: bool = True
 
     @property
     def met(self) -> bool:
+        if self.ratio is None or self.target is None:
+            return False
         return self.ratio <= self.target if self.at_most else self.ratio >= self.target
 
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "ratio": round(self.ratio, 3),
+            "ratio": None if self.ratio is None else round(self.ratio, 3),
             "target": self.target,
             "at_most": self.at_most,
             "met": self.met,
+            "measured": self.measured,
             "low": round(self.low, 3),
             "high": round(self.high, 3),
             "pairs": self.pairs,
@@ -73,16 +130,27 @@ def row_of(name: str, ratios: Sequence[float], target: float, **more: Any) -> Ro
     return Row(name, statistics.median(ratios), min(ratios), max(ratios), len(ratios), target, **more)
 
 
+def worst_of(name: str, values: Sequence[float], target: float, **more: Any) -> Row:
+    """A row of what must not happen in any pair: its ratio is the largest value."""
+    return Row(name, max(values), min(values), max(values), len(values), target, at_most=True, **more)
+
+
+def without_ratio(name: str, error: NoRatioError) -> Row:
+    """A row that says why it has no ratio."""
+    measured = not isinstance(error, NotMeasuredError)
+    return Row(name, None, 0.0, 0.0, 0, None, detail=str(error), measured=measured)
+
+
 def as_table(rows: Sequence[Row]) -> str:
     """The rows as text, aligned, for people."""
     head = ("what", "ratio", "spread", "target", "met", "pairs", "")
     body = [
         (
             row.name,
-            f"{row.ratio:.2f} {row.unit}",
-            f"{row.low:.2f} to {row.high:.2f}",
-            f"{'≤' if row.at_most else '≥'} {row.target:g}",
-            "yes" if row.met else "NO",
+            "-" if row.ratio is None else f"{row.ratio:.2f} {row.unit}",
+            "-" if row.ratio is None else f"{row.low:.2f} to {row.high:.2f}",
+            "-" if row.target is None else f"{'≤' if row.at_most else '≥'} {row.target:g}",
+            "yes" if row.met else "NO" if row.measured else "-",
             str(row.pairs),
             row.detail,
         )

@@ -45,7 +45,8 @@ class CloudOptions:
     """How to run the service. Port 0 takes a free port; `log` gets what functions write (None: stdout).
 
     `auth` is `none` or `cognito`, which makes a user pool. `timeline` gets when each message passed which
-    point (see Timeline). `hops` makes each hop take as long as in that cloud.
+    point (see Timeline). `hops` makes each hop take as long as in that cloud, and `stream_shards` is how many
+    shards a table's stream has there.
     """
 
     root: Path
@@ -61,6 +62,7 @@ class CloudOptions:
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     faults: Faults = field(default_factory=Faults)
     hops: HopProfile | None = None
+    stream_shards: int = 1
 
 
 class LocalCloud:
@@ -149,6 +151,7 @@ class LocalCloud:
             poll_interval_s=options.poll_interval_s,
             observer=timeline.observe if timeline else None,
             hop_s=hops.stream_s if hops else None,
+            shards=options.stream_shards,
         )
         await self._stack.enter_async_context(mappings)
         from_queues = invoker if hops is None else hops.queues(invoker)

@@ -72,6 +72,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=argparse.SUPPRESS,
         help=f"of the stream (default: {POLL_INTERVAL_S}; with --hops aws {HOPS_POLL_INTERVAL_S})",
     )
+    up.add_argument(
+        "--stream-shards",
+        type=positive,
+        default=1,
+        help="that a table's stream is spread over; on AWS a new table's is over 4",
+    )
     up.add_argument("--hops", choices=HOP_PROFILES, default="none", help="as slow as between AWS's services")
     up.add_argument("--idle-timeout-s", type=seconds, default=limits.idle_timeout_s, help="as on AWS")
     up.add_argument("--lifetime-s", type=seconds, default=limits.lifetime_s, help="of a connection")
@@ -164,6 +170,7 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
         ),
         faults=options.faults,
         hops=HOP_PROFILES[options.hops],
+        stream_shards=options.stream_shards,
     )
 
 

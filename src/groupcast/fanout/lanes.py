@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 RECEIVES_MAX = 4
 # Offers that no queue could finish come again after so long, instead of the visibility timeout.
 RELEASE_S = 2
+# A small group's offers are a backlog only when they are as old as this: ten can come within one slow hop.
+# Messages of a busy group overtake each other, since the stream has several lanes.
+SMALL_BEHIND_MS = 2_000
 # A group's size is written anew where it has changed by more than this.
 MEMBERS_CHANGE_RATIO = 0.1
 
@@ -93,7 +96,7 @@ class LaneDelivery:
             finished = await hand_over.take(report)
             if finished:
                 # Before its offers are deleted: what it took from the log must not be taken twice.
-                await self._note(report, lanes[report.item_identifiers])
+                await self._note(report, lanes[report.item_identifiers], offer_age_ms)
             if finished and goes_on:
                 # The lane goes on now; else Lambda deletes them in a moment.
                 await self._queues.received.delete([handles[one] for one in report.item_identifiers])
@@ -129,13 +132,15 @@ class LaneDelivery:
             log = await self._messages.after(lane.group_id, start, LOG_MESSAGES_MAX)
             lane.taken = behind(start, log, lane.count)
 
-    async def _note(self, report: GroupReport, lane: Lane) -> None:
+    async def _note(self, report: GroupReport, lane: Lane, offer_age_ms: int) -> None:
         """Write what the pass has shown of the group, where it is news. The first lane speaks for all."""
         served = served_by(lane.messages, lane.taken, lane.served) if lane.taken else None
         note = Note(lane=lane.name, served=(served.first, served.last) if served else None)
         if lane.slots.first == 0:
             audience = audience_seen(report, lane.members, self._members_per_lane)
-            busy_until_ms = self._now_ms() + BUSY_MS if lane.is_deep else None
+            is_large = report.members > SMALL_MEMBERS
+            is_busy = lane.is_deep and (is_large or offer_age_ms >= SMALL_BEHIND_MS)
+            busy_until_ms = self._now_ms() + BUSY_MS if is_busy else None
             note = replace(note, audience=audience, busy_until_ms=busy_until_ms)
         await self._groups.note(report.group_id, note)
 

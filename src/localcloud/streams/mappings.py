@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import aioboto3
@@ -30,7 +31,8 @@ class StreamMappings:
     `stream_arns` is by table name, `aws` the keyword arguments of a client. `send` puts a message (its body)
     into a queue (its logical id). `observer` is called with the records of each page that is read, as the
     function would see them, before they are filtered. `hop_s` draws how long each page takes from its writing
-    to the function (s); None: as long as it takes.
+    to the function (s); None: as long as it takes. `shards` is how many AWS would spread a table's records
+    over: a stream of DynamoDB Local has one, which gets as many lanes as all of them together.
 
     ServiceError where a mapping asks for what Lambda does not take. Where a mapping got to is not kept: the
     next start begins at the starting position again.
@@ -47,6 +49,7 @@ class StreamMappings:
         poll_interval_s: float = POLL_INTERVAL_S,
         observer: Observer | None = None,
         hop_s: c.Callable[[], float] | None = None,
+        shards: int = 1,
     ) -> None:
         self._service = service
         self._stream_arns = stream_arns
@@ -56,6 +59,7 @@ class StreamMappings:
         self._settings = StreamSettings(poll_interval_s=poll_interval_s)
         self._observer = observer
         self._hop_s = hop_s
+        self._shards = shards
         self._stack = AsyncExitStack()
         for mapping in service.stream_mappings:
             batching.check(mapping)
@@ -85,7 +89,7 @@ class StreamMappings:
             raise ServiceError(f"table {mapping.table} has no stream for {mapping.function}")
         region = self._service.region
         return Source(
-            mapping=mapping,
+            mapping=replace(mapping, parallelization=mapping.parallelization * self._shards),
             client=client,
             invoker=self._invoker,
             destination=Destination(

@@ -111,3 +111,16 @@ def test_latencies_so_far_settle() -> None:
     ledger.receive(two, 0, 1, START + NS)
     ledger.receive(one, 2, 3, START + 2 * NS)
     assert ledger.latencies(settled=1).count == 3
+
+
+def test_a_run_is_whole_when_everyone_has_everything() -> None:
+    """What was stored, and what anyone here has; a message that nobody stored is not waited for."""
+    ledger = begun(0, 0, 0)
+    one, two = ledger.join(0, 0), ledger.join(0, 0)
+    assert ledger.is_whole([])
+    assert not ledger.is_whole([0])
+    ledger.receive(one, 0, 1, START + MS)
+    assert not ledger.is_whole([])
+    ledger.receive(two, 0, 1, START + MS)
+    assert ledger.is_whole([0])
+    assert not ledger.is_whole([0, 2])

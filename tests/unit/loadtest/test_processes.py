@@ -18,6 +18,7 @@ from loadtest.errors import LoadTestError
 from loadtest.fleet import ROOT
 from loadtest.floor import calibrate, floor_of, null_server
 from loadtest.result import Result
+from loadtest.runner import Session, run
 from loadtest.scenario import Scenario
 from loadtest.tally import Order, Word
 from tests.contract.peer import Peer
@@ -65,6 +66,15 @@ async def test_the_null_server_speaks_the_wire_contract() -> None:
         assert (await one.expect("pong"))["groupId"] == "g"
         await one.send({"action": "dance"})
         assert (await one.expect("error"))["code"] == "BadRequest"
+
+
+async def test_a_drain_ends_when_everything_is_there() -> None:
+    """With `settle_s` nobody waits for what has arrived, and nothing of it is missing in the result."""
+    scenario = Scenario(users=10, rate=20, duration_s=1, warmup_s=0, drain_s=10 * PATIENCE_S)
+    async with null_server(10) as url, asyncio.timeout(scenario.drain_s):
+        result = await run(scenario, Session(url, settle_s=0.5))
+    assert (result.ledger.lost, result.ledger.sent) == (0, result.ledger.acknowledged)
+    assert result.ledger.received > 0
 
 
 async def test_calibration_is_a_run_on_the_null_server() -> None:

@@ -17,6 +17,7 @@ from groupcast.fanout.catchup import BACKLOG_OFFERS
 from groupcast.fanout.lanes import (
     RECEIVES_MAX,
     RELEASE_S,
+    SMALL_BEHIND_MS,
     LaneDelivery,
     LaneQueues,
     audience_seen,
@@ -261,16 +262,27 @@ async def test_a_bad_offer_goes_to_the_failures(bad: dict[str, Any], reason: str
     assert [rejected.item_identifier for rejected in result.rejected] == ["bad"]
 
 
+LARGE = 501
+
+
 async def test_a_deep_backlog_sends_a_groups_messages_through_the_stream() -> None:
     """A batch holds ten offers; the stream packs more."""
     world = World()
-    await world.deliver(offers("a", *range(1, BACKLOG_OFFERS), members=5))
+    world.members.groups["a"] = ids(LARGE, "a")
+    await world.deliver(offers("a", *range(1, BACKLOG_OFFERS), members=LARGE))
     assert world.groups.updates == []
-    await world.deliver(offers("a", *range(1, BACKLOG_OFFERS + 1), members=5))
+    await world.deliver(offers("a", *range(1, BACKLOG_OFFERS + 1), members=LARGE))
     assert world.groups.updates == [{"group": "a", "busyUntil": NOW_MS + BUSY_MS}]
 
 
-LARGE = 501
+@pytest.mark.parametrize(("age_ms", "is_busy"), [(SMALL_BEHIND_MS - 1, False), (SMALL_BEHIND_MS, True)])
+async def test_a_small_group_is_busy_only_when_it_falls_behind(age_ms: int, is_busy: bool) -> None:
+    """Ten offers are one slow hop of a lively chat: its messages keep their short way, and their order."""
+    world = World()
+    records = offers("a", *range(1, BACKLOG_OFFERS + 1), members=5)
+    records[0]["attributes"]["SentTimestamp"] = str(NOW_MS - age_ms)
+    await world.deliver(records)
+    assert [update["busyUntil"] for update in world.groups.updates] == [NOW_MS + BUSY_MS] * is_busy
 
 
 async def test_a_pass_over_a_backlog_takes_what_follows_in_the_log() -> None:

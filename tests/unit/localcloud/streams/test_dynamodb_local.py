@@ -106,6 +106,22 @@ async def test_writes_reach_the_function(aws: Mapping[str, Any]) -> None:
     assert record["eventSourceARN"] == stream_arns["messages"]
 
 
+@pytest.mark.stack
+async def test_one_shard_has_the_lanes_of_several(aws: Mapping[str, Any]) -> None:
+    """DynamoDB Local's stream has one shard: with `shards` it is worked on as if they were as many."""
+    stream_arns = {name: table.stream_arn for name, table in (await create_tables([TABLE], aws)).items()}
+    gate = asyncio.Event()
+    invoker = FakeInvoker(lambda _: gate.wait())
+    mappings = StreamMappings(
+        service(MAPPING), stream_arns, invoker, aws, send=never, poll_interval_s=0.01, shards=3
+    )
+    async with mappings, aioboto3.Session().client("dynamodb", **aws) as dynamodb:
+        for item in range(60):
+            await dynamodb.put_item(TableName="messages", Item={"id": {"S": f"item-{item}"}})
+        await until(lambda: len(invoker.events) == 3 * MAPPING.parallelization)
+        gate.set()
+
+
 def versions(invoker: FakeInvoker) -> dict[str, list[int]]:
     """The versions of each item, as the function saw them."""
     seen: dict[str, list[int]] = {}

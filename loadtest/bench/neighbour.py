@@ -1,0 +1,103 @@
+"""A row about a small group beside a large one that needs the whole budget."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loadtest.bench.clouds import LANES, Measurement, cloud, known, pooled
+from loadtest.bench.pairs import NotMeasuredError, Row
+from loadtest.scenario import Scenario
+
+if TYPE_CHECKING:
+    from loadtest.bench.clouds import Cloud
+    from loadtest.bench.pairs import Bench
+    from loadtest.live import Moment
+
+QUOTA = ("--account-quota", "2000", "--param", "postsPerSecond=1400", "--param", "postBurst=700")
+LARGE = Scenario(users=5_000, rate=4, connect_rate=200, duration_s=120, warmup_s=2, drain_s=1)
+# Enough messages in all pairs together that ten lie beyond their p99.
+SMALL_MESSAGES = 1_050
+SMALL = Scenario(users=10, rate=10, connect_rate=200, warmup_s=1, drain_s=10)
+# The large group's passes are one behind the other by then.
+BUSY_AFTER_S = 6.0
+PAIRS_MAX = 2
+# Allowed of the small group alone, times and plus.
+FACTOR, MARGIN_MS = 1.5, 50.0
+
+
+async def neighbour(bench: Bench) -> list[Row]:
+    """p99 of all pairs together: of one alone there are too few messages for it."""
+    name = f"group of {SMALL.users} beside {LARGE.users:,} members with {LARGE.rate:g} messages/s"
+    pairs = min(bench.pairs, PAIRS_MAX)
+    duration_s = SMALL_MESSAGES / pairs / SMALL.rate
+    scenario = replace(SMALL, duration_s=duration_s, stages=())
+    async with cloud("neighbour", *QUOTA, delivery=LANES) as one:
+
+        async def alone(number: int) -> Measurement:
+            return await one.measure(replace(scenario, seed=number + 1))
+
+        async def beside(number: int) -> Measurement:
+            return await _beside(one, replace(scenario, seed=number + 1))
+
+        rounds = await bench.rounds(name, alone, beside, at_most=pairs)
+    quiet_ms, busy_ms = (_p99_ms(side) for side in zip(*rounds, strict=True))
+    ratio = busy_ms / bound_ms(quiet_ms)
+    detail = f"{busy_ms:.0f} against {quiet_ms:.0f} ms alone"
+    bound = f"{FACTOR:g} times alone + {MARGIN_MS:g} ms"
+    return [
+        Row(
+            f"{name}: group_complete_ms p99, against {bound}",
+            ratio,
+            ratio,
+            ratio,
+            pairs,
+            1,
+            True,
+            detail=detail,
+        )
+    ]
+
+
+def bound_ms(alone_ms: float) -> float:
+    """What the small group may take beside the large one."""
+    return FACTOR * alone_ms + MARGIN_MS
+
+
+class _Busy:
+    """A View that says when a run has gone on for BUSY_AFTER_S."""
+
+    def __init__(self) -> None:
+        self.since = asyncio.Event()
+
+    def show(self, moment: Moment) -> None:
+        if moment.at_s is not None and moment.at_s >= BUSY_AFTER_S:
+            self.since.set()
+
+    def close(self) -> None:
+        # Whoever waits must not do so for ever: the run may have failed.
+        self.since.set()
+
+
+async def _beside(one: Cloud, scenario: Scenario) -> Measurement:
+    """Measure the small group while the large one is busy all the time."""
+    busy, stop = _Busy(), asyncio.Event()
+    load = asyncio.create_task(one.measure(LARGE, live=busy, stop=stop))
+    try:
+        await busy.since.wait()
+        if load.done():
+            load.result()
+        measurement = await one.measure(scenario)
+        if load.done():
+            raise NotMeasuredError("the large group's load ended before the small one's")
+    finally:
+        stop.set()
+        await asyncio.wait([load])
+    load.result()
+    return measurement
+
+
+def _p99_ms(side: tuple[Measurement, ...]) -> float:
+    pool = pooled(one.result.metrics.group_complete_ms for one in side)
+    return known(pool.percentile(99), "group_complete_ms p99")

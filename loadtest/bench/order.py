@@ -1,0 +1,66 @@
+"""A row about order: messages that come after one with a higher seq, at a client that does not sort.
+
+With the hops of AWS, whose stream is far slower than this machine's: a message that goes through it and one
+that its sender offers itself differ by as much as there.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from loadtest.bench.clouds import Measurement, cloud
+from loadtest.bench.pairs import Row, row_of
+from loadtest.scenario import Scenario
+
+if TYPE_CHECKING:
+    from loadtest.bench.pairs import Bench
+
+# Messages a second in each group.
+RATES = (0.5, 2.0, 5.0, 10.0)
+# Over all groups, whatever the rate in each.
+TOTAL_RATE = 20.0
+MEMBERS = 10
+DURATION_S = 20.0
+TARGET_PERCENT = 1.0
+RUNS_MAX = 2
+
+
+async def order(bench: Bench) -> list[Row]:
+    """Of each run the rate that does worst."""
+    name = f"messages that overtake others, {RATES[0]:g} to {RATES[-1]:g} messages/s in a group of {MEMBERS}"
+    async with cloud("order", "--hops", "aws") as one:
+
+        async def lanes(number: int) -> list[Measurement]:
+            return [await one.measure(scenario(rate, number)) for rate in RATES]
+
+        runs = [found for (found,) in await bench.rounds(name, lanes, at_most=RUNS_MAX)]
+    percents = [[overtaken_percent(one) for one in found] for found in runs]
+    by_rate = [median(values) for values in zip(*percents, strict=True)]
+    detail = ", ".join(f"{one:.2f} at {rate:g}" for one, rate in zip(by_rate, RATES, strict=True))
+    return [
+        row_of(
+            name, [max(found) for found in percents], TARGET_PERCENT, at_most=True, unit="%", detail=detail
+        )
+    ]
+
+
+def scenario(rate: float, number: int) -> Scenario:
+    """As many groups as make TOTAL_RATE together."""
+    groups = round(TOTAL_RATE / rate)
+    return Scenario(
+        users=groups * MEMBERS,
+        groups=groups,
+        rate=TOTAL_RATE,
+        connect_rate=100,
+        duration_s=DURATION_S,
+        warmup_s=2,
+        drain_s=10,
+        seed=number + 1,
+    )
+
+
+def overtaken_percent(measurement: Measurement) -> float:
+    """Deliveries that came after one with a higher seq."""
+    ledger = measurement.result.ledger
+    return 100 * ledger.out_of_order / ledger.received
