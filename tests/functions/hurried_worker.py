@@ -1,6 +1,6 @@
 """fanoutMessage and fanoutRetry made small: what a real one does in 20 seconds, this does in a few.
 
-It stops posting a second before its timeout, not ten, and books the posts of every group in advance. In the
+It stops posting a second before its timeout, not ten, and treats every group as a large one. In the
 group DOOMED it dies in the middle of its first pass, when there is a directory for its last words.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from groupcast.fanout import group, result, run
+from groupcast.fanout import group, lanes, result, run
 from groupcast.fanout.run import Run
 from groupcast.handlers import fanout_message, fanout_retry
 
@@ -43,5 +43,5 @@ def _on_result_or_die(self: Run, delivery: Delivery, posted: PostResult) -> None
 patch.object(Run, "on_result", _on_result_or_die).start()
 patch.object(result, "STOP_MARGIN_S", STOP_MARGIN_S).start()
 patch.object(result, "GIVE_UP_MARGIN_S", GIVE_UP_MARGIN_S).start()
-for module in (group, run):
+for module in (group, lanes, run):
     patch.object(module, "SMALL_MEMBERS", 0).start()

@@ -28,7 +28,13 @@ LANES = 3
 def divided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose groups get a lane for every few members."""
     log = tmp_path_factory.mktemp("divided") / "functions.log"
-    with running_stack(log, "--param", f"membersPerLane={MEMBERS_PER_LANE}") as running:
+    with running_stack(
+        log,
+        "--param",
+        f"membersPerLane={MEMBERS_PER_LANE}",
+        "--handler",
+        "fanoutMessage=tests.functions.hurried_worker.handler",
+    ) as running:
         yield running
 
 
