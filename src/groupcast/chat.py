@@ -180,9 +180,12 @@ class Chat:
             express = None
         stored = StoredMessage(message, numbered.audience, express=express is not None)
         expires_at_s = now_ms // 1000 + self._retention_s if self._retention_s else None
+        turn_s = 0.0 if express is None else express.turn_s(numbered.moved_at_ms, self._now_ms())
         try:
             await asyncio.gather(
-                self._messages.put(stored, expires_at_s), self._stay_busy(group_id, numbered, now_ms)
+                self._messages.put(stored, expires_at_s),
+                self._stay_busy(group_id, numbered, now_ms),
+                asyncio.sleep(turn_s),
             )
         except AlreadyStoredError as race:
             # Two tries of one send ran side by side; the number taken here stays a hole, which clients skip.

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 OFFER_TIMEOUT_S = 1.0
 # After a failure messages are left to the stream for so long: an outage of SQS costs one sender in a while.
 PAUSE_S = 5.0
+# A message is rarely offered later than this after its sender began to number it: the next one, of another
+# sender, waits for so long, or it would often go first.
+TURN_MS = 30
 
 
 class Express:
@@ -33,6 +36,14 @@ class Express:
     def is_open(self) -> bool:
         """Whether offers are worth a try."""
         return self._loop_time() >= self._paused_until
+
+    @staticmethod
+    def turn_s(moved_at_ms: int, now_ms: int) -> float:
+        """How long to hold an offer back (s), so that the message before it goes first. Pure.
+
+        That one's sender began to number it at `moved_at_ms`, by a clock that may be ahead of ours.
+        """
+        return min(max(moved_at_ms + TURN_MS - now_ms, 0), TURN_MS) / 1000
 
     async def offer(self, stored: StoredMessage) -> None:
         """Offer a stored message to all lanes of its group. Never raises."""

@@ -25,11 +25,15 @@ NOTE_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A number that was taken, and the group as it was then: `busy_until_ms` is 0 where it never was busy."""
+    """A number that was taken, and the group as it was then: `busy_until_ms` is 0 where it never was busy.
+
+    `moved_at_ms` is when the number before was taken, 0 for none.
+    """
 
     seq: int
     audience: Audience
     busy_until_ms: int
+    moved_at_ms: int
 
 
 class Groups:
@@ -50,7 +54,12 @@ class Groups:
         )
         old = decode(answer.get("Attributes", {}))
         audience = Audience(int(old.get("members", 0)), int(old.get("lanes", 1)))
-        return Numbered(int(old.get("lastSeq", 0)) + 1, audience, int(old.get("busyUntil", 0)))
+        return Numbered(
+            seq=int(old.get("lastSeq", 0)) + 1,
+            audience=audience,
+            busy_until_ms=int(old.get("busyUntil", 0)),
+            moved_at_ms=int(old.get("movedAt", 0)),
+        )
 
     async def keep_busy(self, group_id: str, until_ms: int) -> None:
         """Say until when the group's messages go through the stream, whatever its pauses."""

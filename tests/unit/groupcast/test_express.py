@@ -11,7 +11,7 @@ import pytest
 
 from groupcast.aws.credentials import CredentialsProvider
 from groupcast.aws.json_api import DYNAMODB, JsonApi
-from groupcast.fanout.express import OFFER_TIMEOUT_S, PAUSE_S, Express
+from groupcast.fanout.express import OFFER_TIMEOUT_S, PAUSE_S, TURN_MS, Express
 from groupcast.fanout.offers import from_body
 from groupcast.fanout.queue import Queue
 from groupcast.model import Audience
@@ -72,6 +72,28 @@ async def test_a_quiet_groups_message_is_offered_by_its_sender(world: ExpressWor
     member = await world.member(group)
     assert await world.send(member)
     assert await world.send(member)
+    assert world.offered_seqs == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "held_ms"), [(0, TURN_MS), (10, TURN_MS - 10), (TURN_MS, 0), (60_000, 0), (-8, TURN_MS)]
+)
+def test_an_offer_waits_for_the_one_before_it(since_ms: int, held_ms: int) -> None:
+    """A moment, however far the other sender's clock is ahead."""
+    now_ms = 1_795_368_000_000
+    assert Express.turn_s(now_ms - since_ms, now_ms) == held_ms / 1000
+    assert Express.turn_s(0, now_ms) == 0
+
+
+async def test_a_message_right_behind_another_is_held_back(world: ExpressWorld, group: str) -> None:
+    """Its offer comes no sooner than the one before could have."""
+    member = await world.member(group)
+    await world.send(member)
+    loop = asyncio.get_running_loop()
+    began_at = loop.time()
+    await world.send(member)
+    # The loop's timers are whole milliseconds.
+    assert loop.time() - began_at >= (TURN_MS - 1) / 1000
     assert world.offered_seqs == [1, 2]
 
 
