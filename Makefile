@@ -39,7 +39,7 @@ bench-ci: setup ## the short benchmark of CI, under 3 minutes; reports in build/
 	@$(BIN)/python -m loadtest run -u 300 -r 100 --rate 5 -t 15s --headless \
 	  --threshold 'ledger:lost==0' --threshold 'ledger:duplicate==0' \
 	  --json build/loadtest.json --html build/loadtest.html
-	@$(BIN)/python -m loadtest.bench --pairs 3 --rows http tls burst cold-start
+	@$(BIN)/python -m loadtest.bench --pairs 3 --rows http tls budget burst cold-start
 
 load: setup ## the load test: make load ARGS="-u 200 -t 30s"
 	@$(BIN)/python -m loadtest run $(ARGS)
