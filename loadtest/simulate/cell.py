@@ -2,111 +2,136 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from groupcast.fanout.pace import PATIENT, Limits
+from groupcast.fanout.budget import Rate
 from groupcast.fanout.result import STOP_MARGIN_S
-from loadtest.simulate.invocation import CHUNK_S, Invocation
-from loadtest.simulate.queues import GRACE_S, DeliveryQueue, RetryQueue
+from groupcast.tables.groups import BUSY_MS, QUIET_MS
+from loadtest.simulate.delays import sample_s
+from loadtest.simulate.invocation import Ends, Invocation
+from loadtest.simulate.lanes import LIMITS, DeliveryQueue
 from loadtest.simulate.quota import Account, Budget
-from loadtest.simulate.setup import BUDGET_BURST_SHARE, LANES, QUOTA_BURST_SHARE
+from loadtest.simulate.retries import RetryQueue, leftovers_of
+from loadtest.simulate.setup import QUOTA_BURST_SHARE
 from loadtest.simulate.stream import Stream
 from loadtest.simulate.window import Window
 from loadtest.simulate.work import Pass, posts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
     from simpy import Environment
     from simpy.events import Event
 
+    from groupcast.fanout.pace import Limits
     from loadtest.simulate.setup import Setup
     from loadtest.simulate.work import Message
 
     Process = Generator[Event, object, None]
 
-# A group that was busy is so until nobody has written for this long.
-BUSY_S = 1.0
+
+@dataclass(slots=True)
+class Counts:
+    """`busy_s` is the time of all workers, `offerings` those of them that only offered, `express` counts
+    messages that their sender offered, `handed_off` posts that were left to RetryQueue.
+    """
+
+    invocations: int = 0
+    busy_s: float = 0.0
+    offerings: int = 0
+    express: int = 0
+    handed_off: int = 0
 
 
 class Cell:
-    """Delivers messages to `members` of the group; counts what that took."""
+    """Delivers messages to `members` of the group."""
 
     def __init__(self, env: Environment, setup: Setup, members: int, seed: int) -> None:
         self.env = env
         self.setup = setup
         self.members = members
-        self.members_of_lanes = _parts(members, setup.lanes)
-        # Seeded dice, so that a simulation can be repeated.
+        # Seeded dice: a simulation can be repeated.
         self.dice = random.Random(seed)  # noqa: S311 - see above
-        quota, booked = setup.quota_per_second, setup.budget_per_second
-        self.account = Account(quota, quota * QUOTA_BURST_SHARE, setup.inbound)
-        self.budget = Budget(booked, booked * BUDGET_BURST_SHARE) if booked else None
-        self.chunk = max(1, round(booked * CHUNK_S))
+        quota = setup.quota_per_second
+        self.account = Account(quota, quota * QUOTA_BURST_SHARE, setup.inbound_per_second)
+        self.budget: Budget | None = None
+        if setup.budget_per_second:
+            self.budget = Budget(Rate(round(setup.budget_per_second), round(setup.budget_burst)))
         self.posting_s = max(setup.timeout_s - STOP_MARGIN_S, 0.0)
-        # Workers in the middle of posting: they share the machine, where there is only one.
+        # Workers that are posting now: they share the machine, where there is only one.
         self.posting = 0
-        self.invocations = 0
-        self.busy_s = 0.0
-        self.handed_off = 0
-        self.express = 0
-        self.combined = 0
-        self.on_passed: dict[Pass, Callable[[Pass], None]] = {}
+        self.counts = Counts()
         self._busy_until_s = 0.0
-        self._windows: dict[bool, list[Window]] = {False: [], True: []}
-        handle = self._offer if setup.delivery == LANES else self._deliver
-        self._stream = Stream(env, setup.delays, self.dice, handle, setup.window_s if setup.delivery==LANES else 0.0)
-        self.queue = DeliveryQueue(self)
+        self._windows: dict[Limits, list[Window]] = {}
+        lanes = math.ceil(members / setup.members_per_lane)
+        self._queue = DeliveryQueue(self, parts_of(members, lanes))
         self._retries = RetryQueue(self)
+        handle = self._offer if setup.delivery == "lanes" else self._deliver
+        self._stream = Stream(env, setup.delays, self.dice, handle)
 
     def send(self, message: Message, hop_s: float) -> Process:
-        """A message that is due now, here or in another cell `hop_s` away."""
-        yield self.env.timeout(hop_s + self.setup.delays.accept.sample_s(self.dice))
-        if self.setup.delivery == LANES and self._busy_until_s <= self.env.now:
-            self.express += 1
-            self.queue.offer([message])
+        """A message that is due now, sent here or `hop_s` away."""
+        delays = self.setup.delays
+        yield self.env.timeout(hop_s + delays.accept_s + sample_s(delays.route, self.dice))
+        now_s = self.env.now
+        if self.setup.delivery == "lanes" and now_s >= self._busy_until_s:
+            self.counts.express += 1
+            self._queue.offer([message])
             return
-        self._busy_until_s = max(self._busy_until_s, self.env.now + BUSY_S)
+        if now_s < self._busy_until_s < now_s + QUIET_MS / 1000:
+            self.make_busy()
         self._stream.put(message)
 
     def make_busy(self) -> None:
         """Leave the group's next messages to the stream, which packs them."""
-        self._busy_until_s = max(self._busy_until_s, self.env.now + BUSY_S)
+        self._busy_until_s = self.env.now + BUSY_MS / 1000
 
     def passed(self, one: Pass) -> None:
         """A pass is posted; its last member has it a moment later."""
         one.received(one.members, self.env.now + self.setup.delays.to_member_s)
-        if (then := self.on_passed.pop(one, None)) is not None:
-            then(one)
+
+    def leave(self, one: Pass) -> int:
+        """End a pass with posts open; return how many members have nothing yet."""
+        return one.leave(self.env.now + self.setup.delays.to_member_s)
 
     def hand_off(self, one: Pass) -> None:
-        """Put what a worker did not get done into RetryQueue."""
-        self._retries.put(one.leave(self.env.now + self.setup.delays.to_member_s))
+        """End a pass with posts open, and leave them to RetryQueue."""
+        for leftover in leftovers_of(one, self.leave(one)):
+            self._retries.put(leftover)
 
-    def take_window(self, *, retries: bool = False) -> Window:
-        """The window of a warm environment, or of a new one."""
-        idle = self._windows[retries]
-        return idle.pop() if idle else Window(PATIENT if retries else Limits())
+    def offering(self) -> Process:
+        """An invocation that only sends offers."""
+        self.counts.invocations += 1
+        self.counts.offerings += 1
+        self.counts.busy_s += self.setup.delays.offering_s
+        yield self.env.timeout(self.setup.delays.offering_s)
 
-    def give_window(self, window: Window, *, retries: bool = False) -> None:
-        self._windows[retries].append(window)
+    def take_window(self, limits: Limits) -> Window:
+        """That of a warm environment, or of a new one."""
+        idle = self._windows.setdefault(limits, [])
+        return idle.pop() if idle else Window(limits)
 
-    def _deliver(self, batch: Sequence[Message]) -> Process:
-        """fanoutMessage with delivery=stream: posts the batch itself."""
-        window = self.take_window()
-        posts = posts_of(len(batch), self.members, self.setup.messages_per_frame)
-        one = Pass(batch, self.members, posts)
-        yield from Invocation(self, [one], window, grace_s=GRACE_S).run()
-        self.give_window(window)
+    def give_window(self, window: Window, limits: Limits) -> None:
+        self._windows[limits].append(window)
 
     def _offer(self, batch: Sequence[Message]) -> Process:
         """fanoutMessage with delivery=lanes: packs what the senders left to the stream into one offer."""
-        self.invocations += 1
-        yield self.env.timeout(self.setup.delays.offer_s)
-        self.busy_s += self.setup.delays.offer_s
-        self.queue.offer(batch)
+        yield from self.offering()
+        self._queue.offer(batch)
+
+    def _deliver(self, batch: Sequence[Message]) -> Process:
+        """fanoutMessage with delivery=stream: posts the batch itself."""
+        window = self.take_window(LIMITS)
+        posts = posts_of(len(batch), self.members, self.setup.messages_per_frame)
+        passes = [Pass(batch, 0, self.members, posts)]
+        ends = Ends(self.passed, self.hand_off)
+        yield from Invocation(self, passes, window, LIMITS, ends, meters=1).run()
+        self.give_window(window, LIMITS)
 
 
-def _parts(members: int, parts: int) -> list[int]:
-    return [members * (part + 1) // parts - members * part // parts for part in range(parts)]
+def parts_of(whole: int, parts: int) -> list[int]:
+    """Whole numbers, as equal as can be, whose sum is `whole`."""
+    return [whole * (part + 1) // parts - whole * part // parts for part in range(parts)]

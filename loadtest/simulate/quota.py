@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from groupcast.fanout.budget import Rate
+
+US_PER_S = 1_000_000
 
 
 class Account:
@@ -17,56 +23,53 @@ class Account:
         self._inbound = inbound
         self._tokens = burst
         self._asked_at_s = 0.0
-        # Fractions of posts that were granted but not given out, since posts are whole.
+        # Posts are whole: the fraction of one that was granted waits for the rest.
         self._rest = 0.0
         self.posts_accepted = 0
         self.posts_refused = 0
-        self.inbound_accepted = 0.0
         self.inbound_refused = 0.0
 
     def take(self, now_s: float, posts: int) -> int:
         """How many of so many posts are accepted."""
-        if math.isinf(self._per_second):
-            self.posts_accepted += posts
-            return posts
+        accepted = posts if math.isinf(self._per_second) else self._take(now_s, posts)
+        self.posts_accepted += accepted
+        self.posts_refused += posts - accepted
+        return accepted
+
+    def _take(self, now_s: float, posts: int) -> int:
         elapsed_s = now_s - self._asked_at_s
         self._asked_at_s = now_s
         incoming = self._inbound * elapsed_s
-        after_inbound = self._tokens + self._per_second * elapsed_s - incoming
-        if after_inbound >= min(posts, self._burst):
-            # Room for everyone meanwhile: a full bucket takes no more, whatever the pause.
-            left = min(after_inbound, self._burst)
-            accepted, refused_inbound = min(posts, math.floor(left)), 0.0
+        filled = self._tokens + self._per_second * elapsed_s
+        if filled - incoming >= min(posts, self._burst):
+            # Enough for all that came in meanwhile; a full bucket takes no more, whatever the pause.
+            left = min(filled - incoming, self._burst)
+            accepted = min(posts, math.floor(left))
             self._tokens = left - accepted
-        else:
-            share = (self._tokens + self._per_second * elapsed_s) / (posts + incoming)
-            granted = posts * share + self._rest
-            accepted = min(posts, math.floor(granted))
-            self._rest = min(granted - accepted, 1.0)
-            refused_inbound = incoming * (1 - share)
-            self._tokens = 0.0
-        self.posts_accepted += accepted
-        self.posts_refused += posts - accepted
-        self.inbound_accepted += incoming - refused_inbound
-        self.inbound_refused += refused_inbound
+            return accepted
+        share = filled / (posts + incoming)
+        granted = posts * share + self._rest
+        accepted = min(posts, math.floor(granted))
+        self._rest = min(granted - accepted, 1.0)
+        self.inbound_refused += incoming * (1 - share)
+        self._tokens = 0.0
         return accepted
 
 
 class Budget:
-    """Bookings in one item, by the generic cell rate algorithm: freeAt = max(now - burst, freeAt) + n / rate.
+    """The bookings of all workers, one after the other: `groupcast.fanout.budget` with one clock."""
 
-    A booking of n posts may begin when all of them have accrued. In any window of w seconds, bookings thus
-    begin for at most burst + w * rate posts.
-    """
-
-    def __init__(self, per_second: float, burst: float) -> None:
-        self._per_second = per_second
-        self._burst_s = burst / per_second
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
         self._free_at_s = -math.inf
-        self.booked = 0
+
+    @property
+    def chunk_posts(self) -> int:
+        return self._rate.chunk_posts
 
     def book(self, now_s: float, posts: int) -> float:
-        """Book posts; return from when on they may be made, in seconds, now at the earliest."""
-        self._free_at_s = max(now_s - self._burst_s, self._free_at_s) + posts / self._per_second
-        self.booked += posts
-        return max(now_s, self._free_at_s)
+        """Book posts; return when they may begin, in seconds, or could have before."""
+        floor_s = now_s - self._rate.credit_us / US_PER_S
+        begin_s = max(floor_s, self._free_at_s)
+        self._free_at_s = begin_s + self._rate.take_us(posts) / US_PER_S
+        return begin_s

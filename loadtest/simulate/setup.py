@@ -4,73 +4,78 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
 from groupcast_deploy.cost import Load
-from groupcast_deploy.cost.traffic import (
-    FRAME_BYTES,
-    FRAME_OVERHEAD_BYTES,
-    MESSAGE_OVERHEAD_BYTES,
-    requests_in_per_second,
-)
+from groupcast_deploy.cost.load import BUDGET_SHARE
+from groupcast_deploy.cost.model import messages_per_frame, requests_in_per_second
 from loadtest.errors import ScenarioError
-from loadtest.simulate.delays import AWS, PROFILES, Delays
+from loadtest.simulate.delays import AWS, PROFILES
 
-LANES = "lanes"
-STREAM = "stream"
-DELIVERIES = (LANES, STREAM)
+if TYPE_CHECKING:
+    from loadtest.simulate.delays import Delays
 
-# serverless.yml: postsPerSecond and postBurst at a quota of 10,000, and what API Gateway gives as its burst.
-BUDGET_SHARE = 0.7
+Delivery = Literal["lanes", "stream"]
+DELIVERIES = get_args(Delivery)
+
+# serverless.yml: postBurst at its postsPerSecond. API Gateway: the burst at its 10,000 requests a second.
 BUDGET_BURST_SHARE = 0.5
 QUOTA_BURST_SHARE = 0.5
 # So many messages are measured, after a tenth as many that are not: p99 needs 1,000.
 MESSAGES = 1_200
 WARMUP_SHARE = 0.1
-# Where a pass takes long, at least as many messages as come in during so many passes.
+# Where passes take long, as many messages as come in during so many of them; where messages are rare, no
+# more than come in so long.
 PASSES = 20
+LONGEST_S = 7_200.0
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """One group, its messages, and what it runs on.
 
-    `quota_per_second` is that of each cell's account, infinite where there is none. `posts_per_second` None
-    stands for BUDGET_SHARE of the quota, 0 for no budget. `workers` is the number of lanes served at once.
-    `timeout_s` is that of the fan-out functions. `messages` None chooses as many as p99 and PASSES need.
-    `inbound_per_second` None counts each cell's frames, pings and connects as `groupcast cost` does.
-    Raises ScenarioError where nothing like it exists.
+    Each cell is an account with an equal part of the group; `quota_per_second` and the budget
+    `posts_per_second` are those of one. The budget is BUDGET_SHARE of the quota where it is None, and none
+    where it is 0. `workers` are the lanes that are served at once, `timeout_s` is that of the fan-out
+    functions. `messages` None measures as many as percentiles and passes need.
+
+    Two changes that are not built: with `combine`, a worker that receives a full batch of offers packs them
+    into fewer instead of posting; with `keep_ranges`, what a pass did not come to goes back into its own
+    lane instead of into RetryQueue.
+
+    Raises ScenarioError where no such thing exists.
     """
 
     members: int
     messages_per_second: float
-    delivery: str = LANES
+    delivery: Delivery = "lanes"
     quota_per_second: float = 10_000.0
     posts_per_second: float | None = None
+    post_burst: float | None = None
+    cells: int = 1
     workers: int = 100
     members_per_lane: int = 20_000
-    cells: int = 1
-    message_bytes: int = 200
-    frame_bytes: int = FRAME_BYTES
     timeout_s: float = 30.0
+    message_bytes: int = 200
     hops: str = AWS
-    messages: int | None = None
-    inbound_per_second: float | None = None
-    seed: int = 1
     combine: bool = False
-    window_s: float = 0.0
+    keep_ranges: bool = False
+    messages: int | None = None
+    seed: int = 1
 
     def __post_init__(self) -> None:
         if self.delivery not in DELIVERIES:
             raise ScenarioError(f"delivery is {' or '.join(DELIVERIES)}, not {self.delivery}")
         if self.hops not in PROFILES:
             raise ScenarioError(f"hops is {' or '.join(PROFILES)}, not {self.hops}")
-        for name in ("messages_per_second", "quota_per_second", "workers", "members_per_lane", "cells"):
+        for name in ("messages_per_second", "quota_per_second", "cells", "workers", "members_per_lane"):
             if getattr(self, name) <= 0:
                 raise ScenarioError(f"{name} has to be more than 0")
+        for name in ("posts_per_second", "post_burst", "messages"):
+            if (getattr(self, name) or 0) < 0:
+                raise ScenarioError(f"{name} can't be less than 0")
         if self.members < self.cells:
             raise ScenarioError("every cell needs a member")
-        if self.budget_per_second < 0:
-            raise ScenarioError("posts_per_second can't be less than 0")
 
     @property
     def delays(self) -> Delays:
@@ -78,12 +83,14 @@ class Setup:
 
     @property
     def budget_per_second(self) -> float:
-        """Posts a second that all workers of a cell may book; 0: no budget."""
-        if self.delivery == STREAM:
-            return 0.0
+        """Posts a second that the workers of a cell may book; 0: as many as they like."""
         if self.posts_per_second is not None:
             return self.posts_per_second
         return 0.0 if math.isinf(self.quota_per_second) else BUDGET_SHARE * self.quota_per_second
+
+    @property
+    def budget_burst(self) -> float:
+        return BUDGET_BURST_SHARE * self.budget_per_second if self.post_burst is None else self.post_burst
 
     @property
     def members_per_cell(self) -> int:
@@ -91,45 +98,45 @@ class Setup:
         return math.ceil(self.members / self.cells)
 
     @property
-    def lanes(self) -> int:
-        """Slot ranges of the group in each cell."""
-        return math.ceil(self.members_per_cell / self.members_per_lane) if self.delivery == LANES else 1
-
-    @property
-    def messages_per_frame(self) -> int:
-        room = self.frame_bytes - FRAME_OVERHEAD_BYTES
-        return max(1, room // (self.message_bytes + MESSAGE_OVERHEAD_BYTES))
-
-    @property
     def load(self) -> Load:
         """One cell, as `groupcast cost` sees it."""
         return Load(
             self.members_per_cell,
             self.messages_per_second,
+            delivery=self.delivery,
             message_bytes=self.message_bytes,
             quota_per_second=self.quota_per_second,
+            posts_per_second=self.posts_per_second,
         )
 
     @property
-    def inbound(self) -> float:
-        """Requests a second that clients make of each account; messages are spread over the cells."""
-        if self.inbound_per_second is not None:
-            return self.inbound_per_second
-        spread = self.messages_per_second * (1 - 1 / self.cells)
-        return requests_in_per_second(self.load) - spread
+    def messages_per_frame(self) -> int:
+        return messages_per_frame(self.load)
+
+    @property
+    def inbound_per_second(self) -> float:
+        """What the clients of one cell ask for: a message comes in through one cell only."""
+        return requests_in_per_second(self.load) - self.messages_per_second * (1 - 1 / self.cells)
 
     @property
     def pass_s(self) -> float:
-        """How long one post to every member takes at the account's pace, without anything else."""
-        limits = (self.budget_per_second or math.inf, self.quota_per_second)
-        fastest = 1 / self.delays.post_cpu_s * self.workers
-        return self.members_per_cell / min(*limits, fastest, self.delays.machine_posts_per_second)
+        """How long posting to every member takes at the pace that the account and its workers allow."""
+        posts_per_s = min(
+            self.budget_per_second or math.inf,
+            self.quota_per_second,
+            self.workers / self.delays.post_cpu_s,
+            self.delays.machine_posts_per_s,
+        )
+        return self.members_per_cell / posts_per_s
 
     @property
     def messages_measured(self) -> int:
         if self.messages is not None:
             return self.messages
-        return max(MESSAGES, math.ceil(PASSES * self.pass_s * self.messages_per_second))
+        passes_s = PASSES * self.pass_s
+        return math.ceil(
+            max(min(MESSAGES, LONGEST_S * self.messages_per_second), passes_s * self.messages_per_second, 1)
+        )
 
     @property
     def messages_before(self) -> int:

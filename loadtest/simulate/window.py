@@ -1,17 +1,22 @@
-"""How many posts a worker has under way: `groupcast.fanout.pace`, for chunks of posts.
-
-The real window looks at each result, this one at the results of a chunk at once. It has the same bounds, the
-same step, and the same rule: halve where more than ACCOUNT_SHARE of the last RECENT_RESULTS were refused,
-and then wait until the results of a whole window have come. That a client is slow is never concluded.
-"""
+"""How many posts a worker has under way: `groupcast.fanout.pace` for chunks of posts."""
 
 from __future__ import annotations
 
-from groupcast.fanout.pace import ACCOUNT_SHARE, RECENT_RESULTS, Limits
+from typing import TYPE_CHECKING
+
+from groupcast.fanout.pace import ACCOUNT_SHARE, RECENT_RESULTS
+
+if TYPE_CHECKING:
+    from groupcast.fanout.pace import Limits
 
 
 class Window:
-    """A worker's; it lives as long as its environment."""
+    """A worker's; it lives as long as its environment.
+
+    The real one looks at each result, this one at those of a chunk at once. Bounds, steps and the rule are
+    the same: halve where more than ACCOUNT_SHARE of the last RECENT_RESULTS were refused, then not again
+    before the results of a whole window have come. It never takes a client to be slow.
+    """
 
     __slots__ = ("_accepted", "_limits", "_refused_share", "_settle", "size")
 
@@ -23,10 +28,10 @@ class Window:
         self._refused_share = 0.0
 
     def results(self, posts: int, refused: int) -> None:
-        """Posts ended, so many of them in a 429."""
+        """Posts ended, so many of them with a 429."""
         seen = min(posts, RECENT_RESULTS)
-        kept = self._refused_share * (RECENT_RESULTS - seen)
-        self._refused_share = (kept + refused / posts * seen) / RECENT_RESULTS
+        before = self._refused_share * (RECENT_RESULTS - seen)
+        self._refused_share = (before + refused / posts * seen) / RECENT_RESULTS
         settled = self._settle <= 0
         self._settle -= posts
         if refused and settled and self._refused_share > ACCOUNT_SHARE:

@@ -1,10 +1,11 @@
-"""Messages, a worker's part of them, and what is left over."""
+"""Messages, the part of them that a worker posts, and what is left over."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Message:
     def received(self, members: int, at_s: float) -> None:
         """So many more members have it."""
         self.missing -= members
-        assert self.missing >= 0, "a member got a message twice"
+        assert self.missing >= self.given_up, "a member got a message twice"
         if not self.missing:
             self.done_at_s = at_s
 
@@ -36,8 +37,17 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """Messages for the members `first` up to but not including `end` of a lane."""
+
+    messages: tuple[Message, ...]
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Leftover:
-    """Messages that so many members are still to get, in frames of which `posts` are open in all."""
+    """Messages that so many members are still to get, in `posts` frames; `tries` counts earlier hand-offs."""
 
     messages: tuple[Message, ...]
     members: int
@@ -46,50 +56,79 @@ class Leftover:
 
 
 class Pass:
-    """Messages that one worker posts to so many members. `lane` is where they came from."""
+    """Messages that one worker posts to members `first` up to `end` of a lane.
 
-    __slots__ = ("offers", "lane", "members", "messages", "open", "ready", "ready_posts", "tries")
+    `open` counts posts that are neither accepted nor handed off, `ready` those of them that may be made now.
+    """
+
+    __slots__ = ("_ready", "end", "first", "messages", "open", "ready", "tries")
 
     def __init__(
-        self, messages: Sequence[Message], members: int, posts: int, *, lane: int = 0, tries: int = 0
+        self, messages: Sequence[Message], first: int, end: int, posts: int, *, tries: int = 0
     ) -> None:
         self.messages = tuple(messages)
-        self.members = members
-        self.lane = lane
+        self.first = first
+        self.end = end
         self.tries = tries
-        # Posts that are neither accepted nor handed off; `ready` has those that may be made: (posts, attempt).
         self.open = posts
-        self.ready: deque[tuple[int, int]] = deque([(posts, 1)])
-        self.ready_posts = posts
+        self.ready = posts
+        # (posts, attempt), in the order in which they are made.
+        self._ready: deque[tuple[int, int]] = deque([(posts, 1)])
+
+    @property
+    def members(self) -> int:
+        return self.end - self.first
 
     def take(self, posts: int) -> list[tuple[int, int]]:
-        """Take that many ready posts: (posts, attempt) of each kind."""
+        """Take ready posts, as (posts, attempt)."""
         taken: list[tuple[int, int]] = []
-        self.ready_posts -= posts
+        self.ready -= posts
         while posts:
-            count, attempt = self.ready.popleft()
+            count, attempt = self._ready.popleft()
             if count > posts:
-                self.ready.appendleft((count - posts, attempt))
+                self._ready.appendleft((count - posts, attempt))
                 count = posts
             taken.append((count, attempt))
             posts -= count
         return taken
 
     def put_back(self, posts: int, attempt: int) -> None:
-        self.ready.append((posts, attempt))
-        self.ready_posts += posts
+        """Make refused posts ready again."""
+        self._ready.append((posts, attempt))
+        self.ready += posts
 
     def received(self, members: int, at_s: float) -> None:
+        """So many of the members have all messages."""
         for message in self.messages:
             message.received(members, at_s)
 
-    def leave(self, at_s: float) -> Leftover:
-        """End before all is posted: those who miss a frame miss all messages of the pass."""
+    def leave(self, at_s: float) -> int:
+        """End with posts open: the last members have nothing yet, all others everything. Return their number.
+
+        Who misses one of several frames counts as one who has none.
+        """
         owed = min(self.members, self.open)
         if self.members > owed:
             self.received(self.members - owed, at_s)
-        return Leftover(self.messages, owed, self.open, self.tries)
+        return owed
 
 
 def posts_of(messages: int, members: int, messages_per_frame: int) -> int:
     return members * math.ceil(messages / messages_per_frame)
+
+
+def by_range(offers: Sequence[Offer]) -> list[Offer]:
+    """The offers cut where their ranges begin and end: each part has everything that its members miss.
+
+    A part that an earlier pass did not come to is first, and the others go round from there.
+    """
+    edges = sorted({edge for offer in offers for edge in (offer.first, offer.end)})
+    parts = []
+    for first, end in pairwise(edges):
+        of_part = [offer for offer in offers if offer.first <= first and end <= offer.end]
+        if of_part:
+            messages = tuple(message for offer in of_part for message in offer.messages)
+            parts.append(Offer(messages, first, end))
+    whole = (edges[0], edges[-1])
+    begin = next((offer.first for offer in offers if (offer.first, offer.end) != whole), edges[0])
+    return sorted(parts, key=lambda part: (part.first < begin, part.first))
