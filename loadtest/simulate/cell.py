@@ -126,9 +126,9 @@ class Cell:
         """fanoutMessage with delivery=stream: posts the batch itself."""
         window = self.take_window(LIMITS)
         posts = posts_of(len(batch), self.members, self.setup.messages_per_frame)
-        passes = [Pass(batch, 0, self.members, posts)]
+        passes = [Pass(batch, self.members, posts)]
         ends = Ends(self.passed, self.hand_off)
-        yield from Invocation(self, passes, window, LIMITS, ends, meters=1).run()
+        yield from Invocation(self, passes, window, LIMITS, ends).run()
         self.give_window(window, LIMITS)
 
 

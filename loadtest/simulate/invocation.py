@@ -39,20 +39,10 @@ class Ends:
 
 
 class Invocation:
-    """Posts its passes side by side, or one after the other where they are parts of one lane.
-
-    So many `meters` book at a time, each a chunk ahead.
-    """
+    """Posts its passes side by side."""
 
     def __init__(
-        self,
-        cell: Cell,
-        passes: Sequence[Pass],
-        window: Window,
-        limits: Limits,
-        ends: Ends,
-        *,
-        meters: int,
+        self, cell: Cell, passes: Sequence[Pass], window: Window, limits: Limits, ends: Ends
     ) -> None:
         self._env = cell.env
         self._cell = cell
@@ -61,7 +51,6 @@ class Invocation:
         self._window = window
         self._limits = limits
         self._ends = ends
-        self._meters = meters
         self._delayed: list[tuple[float, int, Pass, int, int]] = []
         self._delays_made = 0
         self._progress_at_s = 0.0
@@ -125,12 +114,6 @@ class Invocation:
     def _taken(self, posts: int) -> list[tuple[Pass, int, int]]:
         """Posts of all passes in turn: what the shortest does not need goes to the others."""
         taken: list[tuple[Pass, int, int]] = []
-        if self._cell.setup.keep_ranges:
-            for one in self._passes:
-                part = min(one.ready, posts)
-                taken += [(one, count, attempt) for count, attempt in one.take(part)]
-                posts -= part
-            return taken
         by_size = sorted(self._passes, key=lambda one: one.ready)
         for place, one in enumerate(by_size):
             part = min(one.ready, math.ceil(posts / (len(by_size) - place)))
@@ -196,7 +179,8 @@ class Invocation:
         if budget is None or self._ahead is not None:
             return
         unbooked = sum(one.open for one in self._passes) - self._credit
-        posts = min(unbooked, budget.chunk_posts * min(self._meters, len(self._passes)))
+        # Each group of a batch books for itself.
+        posts = min(unbooked, budget.chunk_posts * len(self._passes))
         if posts > 0:
             begin_s = budget.book(self._env.now, posts)
             self._ahead = (max(begin_s, self._env.now + self._delays.booking_s), posts)

@@ -11,7 +11,7 @@ from groupcast.fanout.pace import Limits
 from groupcast_deploy.cost.lanes import BATCH_OFFERS, REQUEST_MESSAGES
 from loadtest.simulate.delays import sample_s
 from loadtest.simulate.invocation import Ends, Invocation
-from loadtest.simulate.work import Offer, Pass, by_range, posts_of
+from loadtest.simulate.work import Pass, posts_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from loadtest.simulate.work import Message
 
     Process = Generator[Event, object, None]
+    # The messages of one.
+    Offer = Sequence[Message]
 
 # With `combine`: a full batch that would still be more offers than this is posted.
 COMBINED_OFFERS_MAX = BATCH_OFFERS // 2
@@ -46,7 +48,7 @@ class DeliveryQueue:
         for start in range(0, len(self._lanes), REQUEST_MESSAGES):
             idle = []
             for lane in self._lanes[start : start + REQUEST_MESSAGES]:
-                lane.waiting.append(Offer(tuple(messages), 0, lane.members))
+                lane.waiting.append(messages)
                 if lane.idle:
                     lane.idle = False
                     idle.append(lane)
@@ -85,14 +87,13 @@ class DeliveryQueue:
         return batch
 
     def _serve(self, batch: Sequence[tuple[_Lane, list[Offer]]]) -> Process:
+        cell = self._cell
         (lane, offers), *others = batch
-        packed = packed_offers(offers)
-        # A full batch may have more behind it. Packing has to end, though, so it has to be worth it.
-        is_worth_it = len(offers) == BATCH_OFFERS and len(packed) <= COMBINED_OFFERS_MAX
-        if self._cell.setup.combine and not others and is_worth_it:
-            yield from self._cell.offering()
-            lane.waiting.extend(packed)
-            self._cell.env.process(self._let_go(lane))
+        if cell.setup.combine and not others and is_worth_combining(offers):
+            yield from cell.offering()
+            # SQS has taken them before the others are deleted: the next batch begins with what waited.
+            lane.waiting.extend(combined(offers))
+            cell.env.process(self._let_go(lane))
         else:
             yield from self._post(batch)
         self._free_workers += 1
@@ -100,38 +101,29 @@ class DeliveryQueue:
 
     def _post(self, batch: Sequence[tuple[_Lane, list[Offer]]]) -> Process:
         cell = self._cell
-        lane_of: dict[Pass, _Lane] = {}
-        open_passes: dict[_Lane, int] = {}
-        is_backlog = len(batch[0][1]) >= BACKLOG_OFFERS
+        lanes: dict[Pass, _Lane] = {}
         for lane, offers in batch:
-            for part in by_range(offers):
-                posts = posts_of(len(part.messages), part.end - part.first, cell.setup.messages_per_frame)
-                lane_of[Pass(part.messages, part.first, part.end, posts)] = lane
-                open_passes[lane] = open_passes.get(lane, 0) + 1
+            messages = [message for offer in offers for message in offer]
+            posts = posts_of(len(messages), lane.members, cell.setup.messages_per_frame)
+            lanes[Pass(messages, lane.members, posts)] = lane
+        is_backlog = len(batch[0][1]) >= BACKLOG_OFFERS
 
         def ended(one: Pass) -> None:
-            lane = lane_of[one]
-            open_passes[lane] -= 1
-            if not open_passes[lane]:
-                if is_backlog:
-                    cell.make_busy()
-                # The lane goes on although others of the batch do not.
-                cell.env.process(self._let_go(lane, cell.setup.delays.round_trip_s))
+            if is_backlog:
+                cell.make_busy()
+            # The lane goes on although others of the batch do not.
+            cell.env.process(self._let_go(lanes[one], cell.setup.delays.round_trip_s))
 
         def done(one: Pass) -> None:
             cell.passed(one)
             ended(one)
 
         def left(one: Pass) -> None:
-            if cell.setup.keep_ranges:
-                owed = cell.leave(one)
-                lane_of[one].waiting.append(Offer(one.messages, one.end - owed, one.end))
-            else:
-                cell.hand_off(one)
+            cell.hand_off(one)
             ended(one)
 
         window = cell.take_window(LIMITS)
-        yield from Invocation(cell, list(lane_of), window, LIMITS, Ends(done, left), meters=len(batch)).run()
+        yield from Invocation(cell, list(lanes), window, LIMITS, Ends(done, left)).run()
         cell.give_window(window, LIMITS)
 
     def _let_go(self, lane: _Lane, after_s: float = 0.0) -> Process:
@@ -156,13 +148,14 @@ class _Lane:
         self.receivable = False
 
 
-def packed_offers(offers: Sequence[Offer]) -> list[Offer]:
-    """The same in as few offers as can be."""
-    of_range: dict[tuple[int, int], list[Message]] = {}
-    for offer in offers:
-        of_range.setdefault((offer.first, offer.end), []).extend(offer.messages)
+def combined(offers: Sequence[Offer]) -> list[Offer]:
+    """The same messages in as few offers as can be."""
+    messages = [message for offer in offers for message in offer]
     return [
-        Offer(tuple(messages[start : start + OFFER_MESSAGES_MAX]), first, end)
-        for (first, end), messages in of_range.items()
-        for start in range(0, len(messages), OFFER_MESSAGES_MAX)
+        messages[start : start + OFFER_MESSAGES_MAX] for start in range(0, len(messages), OFFER_MESSAGES_MAX)
     ]
+
+
+def is_worth_combining(offers: Sequence[Offer]) -> bool:
+    """Whether more may wait behind a batch, and whether it would shrink enough for that to end."""
+    return len(offers) == BATCH_OFFERS and len(combined(offers)) <= COMBINED_OFFERS_MAX

@@ -60,9 +60,9 @@ class RetryQueue:
         while self._waiting:
             count = min(BATCH_LEFTOVERS, len(self._waiting))
             leftovers = [self._waiting.popleft() for _ in range(count)]
-            passes = [Pass(one.messages, 0, one.members, one.posts, tries=one.tries + 1) for one in leftovers]
+            passes = [Pass(one.messages, one.members, one.posts, tries=one.tries + 1) for one in leftovers]
             ends = Ends(cell.passed, cell.hand_off)
-            yield from Invocation(cell, passes, window, PATIENT, ends, meters=count).run()
+            yield from Invocation(cell, passes, window, PATIENT, ends).run()
         cell.give_window(window, PATIENT)
         self._free_workers += 1
 

@@ -39,9 +39,8 @@ class Setup:
     where it is 0. `workers` are the lanes that are served at once, `timeout_s` is that of the fan-out
     functions. `messages` None measures as many as percentiles and passes need.
 
-    Two changes that are not built: with `combine`, a worker that receives a full batch of offers packs them
-    into fewer instead of posting; with `keep_ranges`, what a pass did not come to goes back into its own
-    lane instead of into RetryQueue.
+    `combine` is not built: a worker that receives a full batch of offers packs them into fewer, which it puts
+    back into their lane, instead of posting a part of what waits.
 
     Raises ScenarioError where no such thing exists.
     """
@@ -59,7 +58,6 @@ class Setup:
     message_bytes: int = 200
     hops: str = AWS
     combine: bool = False
-    keep_ranges: bool = False
     messages: int | None = None
     seed: int = 1
 

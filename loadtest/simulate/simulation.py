@@ -41,9 +41,9 @@ class Outcome:
     up or come later and later.
 
     `packing` is messages in a frame, `quota_used` the share of the quota that posts and clients took,
-    `posts_refused` and `inbound_refused` shares of what was tried, `handed_off` posts left to RetryQueue as a
-    share of all, `express` the share of messages that their senders offered, `busy_workers` how many worked at
-    a time.
+    `posts_refused` and `inbound_refused` shares of what was tried, `handed_off` posts left to RetryQueue as
+    a share of all, `express` the share of messages that their senders offered, `busy_workers` how many
+    worked at a time.
     """
 
     setup: Setup
@@ -72,7 +72,9 @@ def simulate(setup: Setup, progress: Callable[[float], None] = lambda _: None) -
     """Run a setup. `progress` is told which share of its time is over."""
     env = simpy.Environment()
     dice = random.Random(setup.seed)  # noqa: S311 - seeded: a simulation can be repeated
-    cells = [Cell(env, setup, members, dice.getrandbits(32)) for members in parts_of(setup.members, setup.cells)]
+    cells = [
+        Cell(env, setup, members, dice.getrandbits(32)) for members in parts_of(setup.members, setup.cells)
+    ]
     messages = _messages(setup, dice)
     env.process(_arrivals(env, messages, cells, dice))
     ends_s = messages[-1].due_s + max(DRAIN_S, DRAIN_PASSES * setup.pass_s)

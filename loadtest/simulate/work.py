@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,15 +36,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """Messages for the members `first` up to but not including `end` of a lane."""
-
-    messages: tuple[Message, ...]
-    first: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
 class Leftover:
     """Messages that so many members are still to get, in `posts` frames; `tries` counts earlier hand-offs."""
 
@@ -56,28 +46,21 @@ class Leftover:
 
 
 class Pass:
-    """Messages that one worker posts to members `first` up to `end` of a lane.
+    """Messages that one worker posts to so many members.
 
     `open` counts posts that are neither accepted nor handed off, `ready` those of them that may be made now.
     """
 
-    __slots__ = ("_ready", "end", "first", "messages", "open", "ready", "tries")
+    __slots__ = ("_ready", "members", "messages", "open", "ready", "tries")
 
-    def __init__(
-        self, messages: Sequence[Message], first: int, end: int, posts: int, *, tries: int = 0
-    ) -> None:
+    def __init__(self, messages: Sequence[Message], members: int, posts: int, *, tries: int = 0) -> None:
         self.messages = tuple(messages)
-        self.first = first
-        self.end = end
+        self.members = members
         self.tries = tries
         self.open = posts
         self.ready = posts
         # (posts, attempt), in the order in which they are made.
         self._ready: deque[tuple[int, int]] = deque([(posts, 1)])
-
-    @property
-    def members(self) -> int:
-        return self.end - self.first
 
     def take(self, posts: int) -> list[tuple[int, int]]:
         """Take ready posts, as (posts, attempt)."""
@@ -115,20 +98,3 @@ class Pass:
 
 def posts_of(messages: int, members: int, messages_per_frame: int) -> int:
     return members * math.ceil(messages / messages_per_frame)
-
-
-def by_range(offers: Sequence[Offer]) -> list[Offer]:
-    """The offers cut where their ranges begin and end: each part has everything that its members miss.
-
-    A part that an earlier pass did not come to is first, and the others go round from there.
-    """
-    edges = sorted({edge for offer in offers for edge in (offer.first, offer.end)})
-    parts = []
-    for first, end in pairwise(edges):
-        of_part = [offer for offer in offers if offer.first <= first and end <= offer.end]
-        if of_part:
-            messages = tuple(message for offer in of_part for message in offer.messages)
-            parts.append(Offer(messages, first, end))
-    whole = (edges[0], edges[-1])
-    begin = next((offer.first for offer in offers if (offer.first, offer.end) != whole), edges[0])
-    return sorted(parts, key=lambda part: (part.first < begin, part.first))
