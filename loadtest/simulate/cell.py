@@ -14,11 +14,11 @@ from loadtest.simulate.delays import sample_s
 from loadtest.simulate.invocation import Ends, Invocation
 from loadtest.simulate.lanes import LIMITS, DeliveryQueue
 from loadtest.simulate.quota import Account, Budget
-from loadtest.simulate.retries import RetryQueue, leftovers_of
+from loadtest.simulate.retries import RetryQueue
 from loadtest.simulate.setup import QUOTA_BURST_SHARE
 from loadtest.simulate.stream import Stream
 from loadtest.simulate.window import Window
-from loadtest.simulate.work import Pass, posts_of
+from loadtest.simulate.work import Pass, parts_of, posts_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Counts:
     """`busy_s` is the time of all workers, `offerings` those of them that only offered, `express` counts
-    messages that their sender offered, `handed_off` posts that were left to RetryQueue.
+    messages that their sender offered, `handed_off` posts that were left to RetryQueue, `repeated` deliveries
+    of messages that a lane had served, and no longer knew it.
     """
 
     invocations: int = 0
@@ -44,6 +45,7 @@ class Counts:
     offerings: int = 0
     express: int = 0
     handed_off: int = 0
+    repeated: int = 0
 
 
 class Cell:
@@ -64,6 +66,9 @@ class Cell:
         # Workers that are posting now: they share the machine, where there is only one.
         self.posting = 0
         self.counts = Counts()
+        # The group's messages by their number, from 0 on, and their numbers.
+        self.log: list[Message] = []
+        self._seqs: dict[Message, int] = {}
         self._busy_until_s = 0.0
         self._windows: dict[Limits, list[Window]] = {}
         lanes = math.ceil(members / setup.members_per_lane)
@@ -79,10 +84,11 @@ class Cell:
         now_s = self.env.now
         if self.setup.delivery == "lanes" and now_s >= self._busy_until_s:
             self.counts.express += 1
-            self._queue.offer([message])
+            self._queue.offer([self._logged(message)])
             return
         if now_s < self._busy_until_s < now_s + QUIET_MS / 1000:
             self.make_busy()
+        self._logged(message)
         self._stream.put(message)
 
     def make_busy(self) -> None:
@@ -99,8 +105,7 @@ class Cell:
 
     def hand_off(self, one: Pass) -> None:
         """End a pass with posts open, and leave them to RetryQueue."""
-        for leftover in leftovers_of(one, self.leave(one)):
-            self._retries.put(leftover)
+        self._retries.put(one, self.leave(one))
 
     def offering(self) -> Process:
         """An invocation that only sends offers."""
@@ -108,6 +113,11 @@ class Cell:
         self.counts.offerings += 1
         self.counts.busy_s += self.setup.delays.offering_s
         yield self.env.timeout(self.setup.delays.offering_s)
+
+    def _logged(self, message: Message) -> int:
+        self._seqs[message] = len(self.log)
+        self.log.append(message)
+        return self._seqs[message]
 
     def take_window(self, limits: Limits) -> Window:
         """That of a warm environment, or of a new one."""
@@ -120,7 +130,7 @@ class Cell:
     def _offer(self, batch: Sequence[Message]) -> Process:
         """fanoutMessage with delivery=lanes: packs what the senders left to the stream into one offer."""
         yield from self.offering()
-        self._queue.offer(batch)
+        self._queue.offer(sorted(self._seqs[message] for message in batch))
 
     def _deliver(self, batch: Sequence[Message]) -> Process:
         """fanoutMessage with delivery=stream: posts the batch itself."""
@@ -130,8 +140,3 @@ class Cell:
         ends = Ends(self.passed, self.hand_off)
         yield from Invocation(self, passes, window, LIMITS, ends).run()
         self.give_window(window, LIMITS)
-
-
-def parts_of(whole: int, parts: int) -> list[int]:
-    """Whole numbers, as equal as can be, whose sum is `whole`."""
-    return [whole * (part + 1) // parts - whole * part // parts for part in range(parts)]

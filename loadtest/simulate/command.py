@@ -62,8 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--timeout", type=float, default=default.timeout_s, help=means)
     one.add_argument("--hops", choices=tuple(PROFILES), default=AWS, help="(default: %(default)s)")
     one.add_argument("--messages", type=int, help="measured (default: as many as percentiles need)")
-    means = "full batches of offers are packed into fewer before they are posted; not built"
-    one.add_argument("--combine", action="store_true", help=means)
     files = parser.add_argument_group("reports")
     for form, means in (
         ("json", "gets everything"),
@@ -109,7 +107,6 @@ def setups_of(options: argparse.Namespace) -> Iterator[Setup]:
             timeout_s=options.timeout,
             message_bytes=options.message_bytes,
             hops=options.hops,
-            combine=options.combine,
             messages=options.messages,
             seed=options.seed,
         )

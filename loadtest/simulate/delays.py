@@ -33,7 +33,8 @@ class Delays:
     record to its invocation. `fifo` and `standard`: from the send to the invocation; `unlock`: from a lane's
     deletion to its next invocation, where offers wait. `offering_s`: what an invocation takes that only
     sends offers. `invoke_s`: from an invocation's begin to its first request; `page_s`: a page of members;
-    `booking_s`: an update of Quotas. `round_trip_s`: a post; `post_cpu_s`: what it takes of a worker.
+    `item_s`: an item
+    read or written, such as the budget's. `round_trip_s`: a post; `post_cpu_s`: what it takes of a worker.
     `finish_s`: from the last answer until the batch is done with. `to_member_s`: from the last post to its
     receipt. `machine_posts_per_s`: workers, gateway and receivers together, where one machine has them all.
     `cell_hop`: a message to another account or region.
@@ -50,7 +51,7 @@ class Delays:
     offering_s: float
     invoke_s: float
     page_s: float
-    booking_s: float
+    item_s: float
     round_trip_s: float
     post_cpu_s: float
     finish_s: float
@@ -84,7 +85,7 @@ PROFILES = {
         offering_s=0.020,
         invoke_s=0.003,
         page_s=0.010,
-        booking_s=0.005,
+        item_s=0.005,
         round_trip_s=_LOAD.post_wait_ms / 1000,
         post_cpu_s=_LOAD.post_cpu_ms / 1000,
         finish_s=0.015,
@@ -104,7 +105,7 @@ PROFILES = {
         offering_s=0.010,
         invoke_s=0.003,
         page_s=0.004,
-        booking_s=0.003,
+        item_s=0.003,
         round_trip_s=0.005,
         post_cpu_s=0.00002,
         finish_s=0.005,

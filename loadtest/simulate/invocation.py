@@ -83,6 +83,7 @@ class Invocation:
                 assert self._ahead is not None
                 yield from self._wait_until(min(self._ahead[0], stop_at_s))
         for one in self._passes:
+            one.cut_short = env.now >= stop_at_s
             self._ends.left(one)
         yield env.timeout(self._delays.round_trip_s + self._delays.finish_s)
         cell.counts.busy_s += env.now - began_s
@@ -183,7 +184,7 @@ class Invocation:
         posts = min(unbooked, budget.chunk_posts * len(self._passes))
         if posts > 0:
             begin_s = budget.book(self._env.now, posts)
-            self._ahead = (max(begin_s, self._env.now + self._delays.booking_s), posts)
+            self._ahead = (max(begin_s, self._env.now + self._delays.item_s), posts)
 
     def _wait_until(self, at_s: float) -> Process:
         waited_s = max(at_s - self._env.now, 0.0)

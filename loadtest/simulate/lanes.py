@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from groupcast.fanout.lanes import BACKLOG_OFFERS
-from groupcast.fanout.offers import OFFER_MESSAGES_MAX
+from groupcast.fanout.budget import SMALL_MEMBERS
+from groupcast.fanout.catchup import BACKLOG_OFFERS, LOG_MESSAGES_MAX, Served, served_by, unserved
 from groupcast.fanout.pace import Limits
 from groupcast_deploy.cost.lanes import BATCH_OFFERS, REQUEST_MESSAGES
 from loadtest.simulate.delays import sample_s
@@ -19,14 +19,10 @@ if TYPE_CHECKING:
     from simpy.events import Event
 
     from loadtest.simulate.cell import Cell
-    from loadtest.simulate.work import Message
 
     Process = Generator[Event, object, None]
-    # The messages of one.
-    Offer = Sequence[Message]
+    Offer = Sequence[int]
 
-# With `combine`: a full batch that would still be more offers than this is posted.
-COMBINED_OFFERS_MAX = BATCH_OFFERS // 2
 LIMITS = Limits()
 
 
@@ -34,7 +30,7 @@ class DeliveryQueue:
     """Ordered lanes: one batch of a lane at a time, at most BATCH_OFFERS offers, also of several lanes.
 
     An offer is in the queue at once, but it takes a hop until a worker has it. What comes in meanwhile is in
-    the same batch.
+    the same batch. Offers name messages by their number in the group's log.
     """
 
     def __init__(self, cell: Cell, members_of_lanes: Sequence[int]) -> None:
@@ -43,12 +39,12 @@ class DeliveryQueue:
         self._free_workers = cell.setup.workers
         self._dispatching = False
 
-    def offer(self, messages: Sequence[Message]) -> None:
+    def offer(self, seqs: Sequence[int]) -> None:
         """Put one offer for each lane; idle lanes of the same SendMessageBatch are received together."""
         for start in range(0, len(self._lanes), REQUEST_MESSAGES):
             idle = []
             for lane in self._lanes[start : start + REQUEST_MESSAGES]:
-                lane.waiting.append(messages)
+                lane.waiting.append(seqs)
                 if lane.idle:
                     lane.idle = False
                     idle.append(lane)
@@ -87,32 +83,28 @@ class DeliveryQueue:
         return batch
 
     def _serve(self, batch: Sequence[tuple[_Lane, list[Offer]]]) -> Process:
-        cell = self._cell
-        (lane, offers), *others = batch
-        if cell.setup.combine and not others and is_worth_combining(offers):
-            yield from cell.offering()
-            # SQS has taken them before the others are deleted: the next batch begins with what waited.
-            lane.waiting.extend(combined(offers))
-            cell.env.process(self._let_go(lane))
-        else:
-            yield from self._post(batch)
-        self._free_workers += 1
-        self._wake()
-
-    def _post(self, batch: Sequence[tuple[_Lane, list[Offer]]]) -> Process:
-        cell = self._cell
+        cell, delays = self._cell, self._cell.setup.delays
         lanes: dict[Pass, _Lane] = {}
+        deep = set()
+        reading_s = delays.item_s if cell.members > SMALL_MEMBERS else 0.0
         for lane, offers in batch:
-            messages = [message for offer in offers for message in offer]
-            posts = posts_of(len(messages), lane.members, cell.setup.messages_per_frame)
-            lanes[Pass(messages, lane.members, posts)] = lane
-        is_backlog = len(batch[0][1]) >= BACKLOG_OFFERS
+            seqs, taken = self._catch_up(lane, offers)
+            if taken:
+                reading_s = delays.item_s + delays.page_s
+            if not seqs:
+                # Earlier passes took all that is offered.
+                cell.env.process(self._let_go(lane, delays.invoke_s + reading_s))
+                continue
+            one = self._pass(lane, seqs)
+            lanes[one] = lane
+            if len(offers) >= BACKLOG_OFFERS:
+                deep.add(one)
 
         def ended(one: Pass) -> None:
-            if is_backlog:
+            if one in deep:
                 cell.make_busy()
             # The lane goes on although others of the batch do not.
-            cell.env.process(self._let_go(lanes[one], cell.setup.delays.round_trip_s))
+            cell.env.process(self._let_go(lanes[one], delays.round_trip_s))
 
         def done(one: Pass) -> None:
             cell.passed(one)
@@ -122,9 +114,38 @@ class DeliveryQueue:
             cell.hand_off(one)
             ended(one)
 
+        yield cell.env.timeout(reading_s)
         window = cell.take_window(LIMITS)
         yield from Invocation(cell, list(lanes), window, LIMITS, Ends(done, left)).run()
         cell.give_window(window, LIMITS)
+        self._free_workers += 1
+        self._wake()
+
+    def _catch_up(self, lane: _Lane, offers: Sequence[Offer]) -> tuple[list[int], int]:
+        """What is offered and not known as served; over a backlog also what follows in the log, how much."""
+        # The functions look at the keys alone.
+        offered: dict[int, Any] = dict.fromkeys(seq for offer in offers for seq in offer)
+        if self._cell.members <= SMALL_MEMBERS:
+            return list(offered), 0
+        offered = unserved(offered, lane.served)
+        if not offered or len(offers) < BACKLOG_OFFERS:
+            return list(offered), 0
+        first = max(offered) + 1
+        taken: dict[int, Any] = dict.fromkeys(
+            range(first, min(len(self._cell.log), first + LOG_MESSAGES_MAX))
+        )
+        if taken:
+            lane.served = served_by(offered, taken, lane.served)
+        return [*offered, *taken], len(taken)
+
+    def _pass(self, lane: _Lane, seqs: Sequence[int]) -> Pass:
+        cell = self._cell
+        new = [seq for seq in seqs if seq not in lane.passed]
+        lane.passed.update(new)
+        cell.counts.repeated += (len(seqs) - len(new)) * lane.members
+        # What is posted again takes its part of the frames.
+        posts = posts_of(len(seqs), lane.members, cell.setup.messages_per_frame)
+        return Pass([cell.log[seq] for seq in new], lane.members, posts)
 
     def _let_go(self, lane: _Lane, after_s: float = 0.0) -> Process:
         """Delete a lane's offers; where others wait, the next batch comes a hop later."""
@@ -137,25 +158,16 @@ class DeliveryQueue:
 
 
 class _Lane:
-    """`idle`: nothing waits and nobody works on it. `receivable`: a free worker gets what waits."""
+    """`idle`: nothing waits and nobody works on it. `receivable`: a free worker gets what waits. `served`:
+    what its passes took from the log, as far as the lane remembers; `passed`: all that any pass had.
+    """
 
-    __slots__ = ("idle", "members", "receivable", "waiting")
+    __slots__ = ("idle", "members", "passed", "receivable", "served", "waiting")
 
     def __init__(self, members: int) -> None:
         self.members = members
         self.waiting: deque[Offer] = deque()
         self.idle = True
         self.receivable = False
-
-
-def combined(offers: Sequence[Offer]) -> list[Offer]:
-    """The same messages in as few offers as can be."""
-    messages = [message for offer in offers for message in offer]
-    return [
-        messages[start : start + OFFER_MESSAGES_MAX] for start in range(0, len(messages), OFFER_MESSAGES_MAX)
-    ]
-
-
-def is_worth_combining(offers: Sequence[Offer]) -> bool:
-    """Whether more may wait behind a batch, and whether it would shrink enough for that to end."""
-    return len(offers) == BATCH_OFFERS and len(combined(offers)) <= COMBINED_OFFERS_MAX
+        self.served: Served | None = None
+        self.passed: set[int] = set()

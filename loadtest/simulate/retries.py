@@ -10,7 +10,7 @@ from groupcast.fanout.pace import PATIENT
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX
 from loadtest.simulate.delays import sample_s
 from loadtest.simulate.invocation import Ends, Invocation
-from loadtest.simulate.work import Leftover, Pass
+from loadtest.simulate.work import Leftover, Pass, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,15 +34,19 @@ class RetryQueue:
         self._waiting: deque[Leftover] = deque()
         self._free_workers = RETRIES_AT_ONCE
 
-    def put(self, leftover: Leftover) -> None:
-        """Take a leftover in, or give it up where it was tried TRIES_MAX times."""
-        if leftover.tries >= TRIES_MAX:
-            for message in leftover.messages:
-                message.give_up(leftover.members)
-            return
-        delay_s = min(2.0 ** (leftover.tries - 1), DELAY_MAX_S) if leftover.tries else 0.0
-        self._cell.counts.handed_off += leftover.posts
-        self._cell.env.process(self._arrive(leftover, delay_s))
+    def put(self, one: Pass, owed: int) -> None:
+        """Take in what a pass leaves to `owed` members."""
+        # The first pass is no try, nor is a later one that only lacked time.
+        failed = one.tries is not None and not (one.cut_short and one.open < one.posts)
+        tries = (one.tries or 0) + failed
+        delay_s = min(2.0 ** (tries - 1), DELAY_MAX_S) if failed else 0.0
+        for leftover in leftovers_of(one, owed, tries):
+            if tries >= TRIES_MAX:
+                for message in leftover.messages:
+                    message.give_up(leftover.members)
+            else:
+                self._cell.counts.handed_off += leftover.posts
+                self._cell.env.process(self._arrive(leftover, delay_s))
 
     def _arrive(self, leftover: Leftover, delay_s: float) -> Process:
         cell = self._cell
@@ -60,23 +64,17 @@ class RetryQueue:
         while self._waiting:
             count = min(BATCH_LEFTOVERS, len(self._waiting))
             leftovers = [self._waiting.popleft() for _ in range(count)]
-            passes = [Pass(one.messages, one.members, one.posts, tries=one.tries + 1) for one in leftovers]
+            passes = [Pass(one.messages, one.members, one.posts, tries=one.tries) for one in leftovers]
             ends = Ends(cell.passed, cell.hand_off)
             yield from Invocation(cell, passes, window, PATIENT, ends).run()
         cell.give_window(window, PATIENT)
         self._free_workers += 1
 
 
-def leftovers_of(one: Pass, owed: int) -> list[Leftover]:
+def leftovers_of(one: Pass, owed: int, tries: int) -> list[Leftover]:
     """What a pass leaves: a slot range where it was not read, lists of connections where little is left."""
-    if owed > CONNECTIONS_MAX * BATCH_LEFTOVERS:
-        return [Leftover(one.messages, owed, one.open, one.tries)]
-    parts = -(-owed // CONNECTIONS_MAX)
+    parts = 1 if owed > CONNECTIONS_MAX * BATCH_LEFTOVERS else -(-owed // CONNECTIONS_MAX)
     return [
-        Leftover(one.messages, _part(owed, part, parts), _part(one.open, part, parts), one.tries)
-        for part in range(parts)
+        Leftover(one.messages, members, posts, tries)
+        for members, posts in zip(parts_of(owed, parts), parts_of(one.open, parts), strict=True)
     ]
-
-
-def _part(whole: int, part: int, parts: int) -> int:
-    return whole * (part + 1) // parts - whole * part // parts

@@ -39,9 +39,6 @@ class Setup:
     where it is 0. `workers` are the lanes that are served at once, `timeout_s` is that of the fan-out
     functions. `messages` None measures as many as percentiles and passes need.
 
-    `combine` is not built: a worker that receives a full batch of offers packs them into fewer, which it puts
-    back into their lane, instead of posting a part of what waits.
-
     Raises ScenarioError where no such thing exists.
     """
 
@@ -57,7 +54,6 @@ class Setup:
     timeout_s: float = 30.0
     message_bytes: int = 200
     hops: str = AWS
-    combine: bool = False
     messages: int | None = None
     seed: int = 1
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import simpy
 
 from loadtest.histogram import SAMPLES_BEYOND, rank_of
-from loadtest.simulate.cell import Cell, parts_of
+from loadtest.simulate.cell import Cell
 from loadtest.simulate.delays import sample_s
-from loadtest.simulate.work import Message
+from loadtest.simulate.work import Message, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -42,8 +42,8 @@ class Outcome:
 
     `packing` is messages in a frame, `quota_used` the share of the quota that posts and clients took,
     `posts_refused` and `inbound_refused` shares of what was tried, `handed_off` posts left to RetryQueue as
-    a share of all, `express` the share of messages that their senders offered, `busy_workers` how many
-    worked at a time.
+    a share of all, `repeated` deliveries of what a member had already as a share of the others, `express`
+    the share of messages that their senders offered, `busy_workers` how many worked at a time.
     """
 
     setup: Setup
@@ -62,6 +62,7 @@ class Outcome:
     posts_refused: float
     inbound_refused: float
     handed_off: float
+    repeated: float
     express: float
     invocations_per_second: float
     offerings_per_second: float
@@ -136,6 +137,7 @@ def _outcome(setup: Setup, messages: Sequence[Message], cells: Sequence[Cell], n
         posts_refused=1 - posts / max(tried, 1),
         inbound_refused=inbound_refused / inbound if inbound else 0.0,
         handed_off=sum(one.handed_off for one in counts) / max(posts, 1),
+        repeated=sum(one.repeated for one in counts) / max(delivered, 1),
         express=sum(one.express for one in counts) / len(cells) / len(messages),
         invocations_per_second=sum(one.invocations for one in counts) / seconds,
         offerings_per_second=sum(one.offerings for one in counts) / seconds,

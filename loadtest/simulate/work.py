@@ -37,26 +37,32 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Messages that so many members are still to get, in `posts` frames; `tries` counts earlier hand-offs."""
+    """Messages that so many members are still to get, in `posts` frames; `tries` are those that failed."""
 
     messages: tuple[Message, ...]
     members: int
     posts: int
-    tries: int = 0
+    tries: int
 
 
 class Pass:
     """Messages that one worker posts to so many members.
 
-    `open` counts posts that are neither accepted nor handed off, `ready` those of them that may be made now.
+    `posts` is how many there are, `open` counts those that are neither accepted nor handed off, `ready` those
+    of them that may be made now. `cut_short` says that it ended for want of time, `tries` counts earlier ones
+    that ended otherwise, None: this is the first.
     """
 
-    __slots__ = ("_ready", "members", "messages", "open", "ready", "tries")
+    __slots__ = ("_ready", "cut_short", "members", "messages", "open", "posts", "ready", "tries")
 
-    def __init__(self, messages: Sequence[Message], members: int, posts: int, *, tries: int = 0) -> None:
+    def __init__(
+        self, messages: Sequence[Message], members: int, posts: int, *, tries: int | None = None
+    ) -> None:
         self.messages = tuple(messages)
         self.members = members
         self.tries = tries
+        self.cut_short = False
+        self.posts = posts
         self.open = posts
         self.ready = posts
         # (posts, attempt), in the order in which they are made.
@@ -98,3 +104,8 @@ class Pass:
 
 def posts_of(messages: int, members: int, messages_per_frame: int) -> int:
     return members * math.ceil(messages / messages_per_frame)
+
+
+def parts_of(whole: int, parts: int) -> list[int]:
+    """Whole numbers, as equal as can be, whose sum is `whole`."""
+    return [whole * (part + 1) // parts - whole * part // parts for part in range(parts)]
