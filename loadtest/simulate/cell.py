@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groupcast.fanout.budget import Rate
+from groupcast.fanout.express import TURN_MS
 from groupcast.fanout.result import STOP_MARGIN_S
 from groupcast.tables.groups import BUSY_MS, QUIET_MS
 from loadtest.simulate.delays import sample_s
@@ -70,6 +71,7 @@ class Cell:
         self.log: list[Message] = []
         self._seqs: dict[Message, int] = {}
         self._busy_until_s = 0.0
+        self._moved_at_s = -math.inf
         self._windows: dict[Limits, list[Window]] = {}
         lanes = math.ceil(members / setup.members_per_lane)
         self._queue = DeliveryQueue(self, parts_of(members, lanes))
@@ -84,8 +86,14 @@ class Cell:
         now_s = self.env.now
         if self.setup.delivery == "lanes" and now_s >= self._busy_until_s:
             self.counts.express += 1
-            self._queue.offer([self._logged(message)])
+            seq = self._logged(message)
+            # It waits for its turn, so that the message before it goes first.
+            turn_s, self._moved_at_s = self._moved_at_s + TURN_MS / 1000 - now_s, now_s
+            if turn_s > 0:
+                yield self.env.timeout(turn_s)
+            self._queue.offer([seq])
             return
+        self._moved_at_s = now_s
         if now_s < self._busy_until_s < now_s + QUIET_MS / 1000:
             self.make_busy()
         self._logged(message)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout.budget import SMALL_MEMBERS
-from groupcast.fanout.catchup import BACKLOG_OFFERS, LOG_MESSAGES_MAX, Served, served_by, unserved
+from groupcast.fanout.catchup import (
+    BACKLOG_OFFERS,
+    LOG_MESSAGES_MAX,
+    Served,
+    log_start,
+    served_by,
+    unserved,
+)
+from groupcast.fanout.lanes import SMALL_BEHIND_MS
 from groupcast.fanout.pace import Limits
 from groupcast_deploy.cost.lanes import BATCH_OFFERS, REQUEST_MESSAGES
 from loadtest.simulate.delays import sample_s
@@ -21,16 +30,23 @@ if TYPE_CHECKING:
     from loadtest.simulate.cell import Cell
 
     Process = Generator[Event, object, None]
-    Offer = Sequence[int]
 
 LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Messages by their number in the group's log, and when they were offered."""
+
+    seqs: tuple[int, ...]
+    sent_s: float
 
 
 class DeliveryQueue:
     """Ordered lanes: one batch of a lane at a time, at most BATCH_OFFERS offers, also of several lanes.
 
     An offer is in the queue at once, but it takes a hop until a worker has it. What comes in meanwhile is in
-    the same batch. Offers name messages by their number in the group's log.
+    the same batch.
     """
 
     def __init__(self, cell: Cell, members_of_lanes: Sequence[int]) -> None:
@@ -41,10 +57,11 @@ class DeliveryQueue:
 
     def offer(self, seqs: Sequence[int]) -> None:
         """Put one offer for each lane; idle lanes of the same SendMessageBatch are received together."""
+        offer = Offer(tuple(seqs), self._cell.env.now)
         for start in range(0, len(self._lanes), REQUEST_MESSAGES):
             idle = []
             for lane in self._lanes[start : start + REQUEST_MESSAGES]:
-                lane.waiting.append(seqs)
+                lane.waiting.append(offer)
                 if lane.idle:
                     lane.idle = False
                     idle.append(lane)
@@ -85,7 +102,7 @@ class DeliveryQueue:
     def _serve(self, batch: Sequence[tuple[_Lane, list[Offer]]]) -> Process:
         cell, delays = self._cell, self._cell.setup.delays
         lanes: dict[Pass, _Lane] = {}
-        deep = set()
+        behind = set()
         reading_s = delays.item_s if cell.members > SMALL_MEMBERS else 0.0
         for lane, offers in batch:
             seqs, taken = self._catch_up(lane, offers)
@@ -97,11 +114,11 @@ class DeliveryQueue:
                 continue
             one = self._pass(lane, seqs)
             lanes[one] = lane
-            if len(offers) >= BACKLOG_OFFERS:
-                deep.add(one)
+            if self._is_behind(offers):
+                behind.add(one)
 
         def ended(one: Pass) -> None:
-            if one in deep:
+            if one in behind:
                 cell.make_busy()
             # The lane goes on although others of the batch do not.
             cell.env.process(self._let_go(lanes[one], delays.round_trip_s))
@@ -124,19 +141,24 @@ class DeliveryQueue:
     def _catch_up(self, lane: _Lane, offers: Sequence[Offer]) -> tuple[list[int], int]:
         """What is offered and not known as served; over a backlog also what follows in the log, how much."""
         # The functions look at the keys alone.
-        offered: dict[int, Any] = dict.fromkeys(seq for offer in offers for seq in offer)
+        offered: dict[int, Any] = dict.fromkeys(seq for offer in offers for seq in offer.seqs)
         if self._cell.members <= SMALL_MEMBERS:
             return list(offered), 0
+        start = log_start(offered, lane.served)
         offered = unserved(offered, lane.served)
-        if not offered or len(offers) < BACKLOG_OFFERS:
+        if not offered or len(offers) < BACKLOG_OFFERS or start is None:
             return list(offered), 0
-        first = max(offered) + 1
-        taken: dict[int, Any] = dict.fromkeys(
-            range(first, min(len(self._cell.log), first + LOG_MESSAGES_MAX))
-        )
+        end = min(len(self._cell.log), start + 1 + LOG_MESSAGES_MAX)
+        taken: dict[int, Any] = dict.fromkeys(range(start + 1, end))
         if taken:
             lane.served = served_by(offered, taken, lane.served)
-        return [*offered, *taken], len(taken)
+        return list(offered | taken), len(taken)
+
+    def _is_behind(self, offers: Sequence[Offer]) -> bool:
+        """Whether the group's messages had better be left to the stream, which packs them."""
+        age_s = self._cell.env.now - min(offer.sent_s for offer in offers)
+        is_late = self._cell.members > SMALL_MEMBERS or age_s >= SMALL_BEHIND_MS / 1000
+        return len(offers) >= BACKLOG_OFFERS and is_late
 
     def _pass(self, lane: _Lane, seqs: Sequence[int]) -> Pass:
         cell = self._cell

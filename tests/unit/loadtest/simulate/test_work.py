@@ -6,10 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.simulate.cell import parts_of
-from loadtest.simulate.lanes import combined, is_worth_combining
 from loadtest.simulate.retries import leftovers_of
-from loadtest.simulate.work import Message, Pass, posts_of
+from loadtest.simulate.work import Message, Pass, parts_of, posts_of
 
 
 def test_a_message_is_done_when_its_last_member_has_it() -> None:
@@ -41,7 +39,7 @@ def test_a_pass_that_is_left_owes_exactly_what_was_not_delivered(
     message = Message(0.0, members)
     one = Pass([message], members, members * frames)
     one.open -= min(int(one.open * done_share), one.open - 1)
-    leftovers = leftovers_of(one, one.leave(1.0))
+    leftovers = leftovers_of(one, one.leave(1.0), 0)
     assert sum(leftover.members for leftover in leftovers) == message.missing
     assert sum(leftover.posts for leftover in leftovers) == one.open
 
@@ -56,18 +54,3 @@ def test_parts_add_up_and_are_as_equal_as_can_be(whole: int, parts: int) -> None
     found = parts_of(whole, parts)
     assert sum(found) == whole
     assert max(found) - min(found) <= 1
-
-
-def test_combining_keeps_every_message_in_its_order() -> None:
-    messages = [Message(float(at), 1) for at in range(250)]
-    offers = [messages[start : start + 25] for start in range(0, 250, 25)]
-    assert is_worth_combining(offers)
-    packed = combined(offers)
-    assert [len(offer) for offer in packed] == [100, 100, 50]
-    assert [message for offer in packed for message in offer] == messages
-
-
-def test_only_a_full_batch_that_shrinks_is_combined() -> None:
-    messages = [Message(0.0, 1)] * 100
-    assert not is_worth_combining([messages[:1]] * 9)
-    assert not is_worth_combining([messages] * 10)
