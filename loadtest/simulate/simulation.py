@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 # After the last message is due, what is under way has so long: in any case, and in passes.
 DRAIN_S = 60.0
 DRAIN_PASSES = 5
-# Where the median of the last third is so many times that of the third before, the backlog grows.
-GROWTH_MAX = 1.3
+# The backlog grows where the median of the last third of messages is so many times that of the third before,
+# and later by so large a part of the time in which they came: a few slow batches also shift a short median.
+GROWTH_RATIO = 1.3
+GROWTH_SHARE = 0.01
 SLICES = 100
 
 
@@ -155,8 +157,11 @@ def _percentile(sorted_ms: Sequence[float], count: int, percent: float) -> float
 
 def _keeps_up(measured: Sequence[Message]) -> bool:
     third = len(measured) // 3
-    before, last = (_median_s(part) for part in (measured[third : 2 * third], measured[2 * third :]))
-    return math.isfinite(last) and last <= GROWTH_MAX * before
+    parts = measured[third : 2 * third], measured[2 * third :]
+    before_s, last_s = (_median_s(part) for part in parts)
+    came_in_s = measured[-1].due_s - measured[third].due_s
+    is_longer = last_s > GROWTH_RATIO * before_s and last_s - before_s > GROWTH_SHARE * came_in_s
+    return math.isfinite(last_s) and not is_longer
 
 
 def _median_s(messages: Sequence[Message]) -> float:
