@@ -1,4 +1,4 @@
-"""`python -m loadtest`: run, calibrate, capacity, compare, report."""
+"""`python -m loadtest`: run, calibrate, capacity, compare, report, simulate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from loadtest import capacity, compare, report
+from loadtest import capacity, compare, report, simulate
 from loadtest import options as given
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.floor import calibrate, floor_of
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         ("capacity", capacity, "raise the rate until an objective breaks"),
         ("compare", compare, "measure two targets against each other, in pairs"),
         ("report", report, "draw results that were written before"),
+        ("simulate", simulate, "say how late deliveries are in groups that no machine here holds"),
     ):
         command = commands.add_parser(name, help=means)
         module.add_arguments(command)

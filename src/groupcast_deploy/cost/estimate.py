@@ -77,9 +77,9 @@ class Estimate:
         return sum(item.dollars for item in self.items)
 
 
-def estimate(load: Load, prices: Prices) -> Estimate:
-    """What a month of the load costs."""
-    traffic = traffic_of(load)
+def estimate(load: Load, prices: Prices, traffic: Traffic | None = None) -> Estimate:
+    """What a month of the load costs; with `traffic` that was found otherwise, as by a simulation."""
+    traffic = traffic_of(load) if traffic is None else traffic
     items = (
         *_gateway(load, traffic, prices),
         *_functions(load, traffic, prices),

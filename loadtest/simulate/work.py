@@ -1,0 +1,111 @@
+"""Messages, the part of them that a worker posts, and what is left over."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Message:
+    """A message on its way to every member. `done_at_s` is when the last one had it; None: not yet."""
+
+    __slots__ = ("done_at_s", "due_s", "given_up", "missing")
+
+    def __init__(self, due_s: float, members: int) -> None:
+        self.due_s = due_s
+        # Members who are still to get it.
+        self.missing = members
+        self.given_up = 0
+        self.done_at_s: float | None = None
+
+    def received(self, members: int, at_s: float) -> None:
+        """So many more members have it."""
+        self.missing -= members
+        assert self.missing >= self.given_up, "a member got a message twice"
+        if not self.missing:
+            self.done_at_s = at_s
+
+    def give_up(self, members: int) -> None:
+        """So many members will not get it pushed: they ask `history`."""
+        self.given_up += members
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Messages that so many members are still to get, in `posts` frames; `tries` are those that failed."""
+
+    messages: tuple[Message, ...]
+    members: int
+    posts: int
+    tries: int
+
+
+class Pass:
+    """Messages that one worker posts to so many members.
+
+    `posts` is how many there are, `open` counts those that are neither accepted nor handed off, `ready` those
+    of them that may be made now. `cut_short` says that it ended for want of time, `tries` counts earlier ones
+    that ended otherwise, None: this is the first.
+    """
+
+    __slots__ = ("_ready", "cut_short", "members", "messages", "open", "posts", "ready", "tries")
+
+    def __init__(
+        self, messages: Sequence[Message], members: int, posts: int, *, tries: int | None = None
+    ) -> None:
+        self.messages = tuple(messages)
+        self.members = members
+        self.tries = tries
+        self.cut_short = False
+        self.posts = posts
+        self.open = posts
+        self.ready = posts
+        # (posts, attempt), in the order in which they are made.
+        self._ready: deque[tuple[int, int]] = deque([(posts, 1)])
+
+    def take(self, posts: int) -> list[tuple[int, int]]:
+        """Take ready posts, as (posts, attempt)."""
+        taken: list[tuple[int, int]] = []
+        self.ready -= posts
+        while posts:
+            count, attempt = self._ready.popleft()
+            if count > posts:
+                self._ready.appendleft((count - posts, attempt))
+                count = posts
+            taken.append((count, attempt))
+            posts -= count
+        return taken
+
+    def put_back(self, posts: int, attempt: int) -> None:
+        """Make refused posts ready again."""
+        self._ready.append((posts, attempt))
+        self.ready += posts
+
+    def received(self, members: int, at_s: float) -> None:
+        """So many of the members have all messages."""
+        for message in self.messages:
+            message.received(members, at_s)
+
+    def leave(self, at_s: float) -> int:
+        """End with posts open: the last members have nothing yet, all others everything. Return their number.
+
+        Who misses one of several frames counts as one who has none.
+        """
+        owed = min(self.members, self.open)
+        if self.members > owed:
+            self.received(self.members - owed, at_s)
+        return owed
+
+
+def posts_of(messages: int, members: int, messages_per_frame: int) -> int:
+    return members * math.ceil(messages / messages_per_frame)
+
+
+def parts_of(whole: int, parts: int) -> list[int]:
+    """Whole numbers, as equal as can be, whose sum is `whole`."""
+    return [whole * (part + 1) // parts - whole * part // parts for part in range(parts)]
