@@ -27,7 +27,7 @@ DURATION_S = 20.0
 # are late by seconds, and their order says nothing.
 ACK_MS_MAX = 300.0
 TARGET_PERCENT = 1.0
-RUNS_MAX = 2
+RUNS_MAX = 1
 
 
 async def order(bench: Bench) -> list[Row]:

@@ -26,7 +26,7 @@ SCENARIO = Scenario(
     users=1_500, rate=4, connect_rate=200, duration_s=20, warmup_s=5, drain_s=60, arrival="poisson"
 )
 FAST_RATE = 20
-PAIRS_MAX = 3
+PAIRS_MAX = 2
 
 COMPLETE_TARGET = 0.5
 POSTS_TARGET = 0.7
