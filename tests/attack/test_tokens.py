@@ -123,9 +123,10 @@ async def test_either_kind_says_who_speaks(cognito_stack: Stack, connect: Connec
     assert ann.socket.subprotocol == "groupcast.v1"
     async with Peer.connect(f"{cognito_stack.gateway_url}?token={cognito_stack.token('bob', use)}") as bob:
         assert bob.socket.subprotocol is None
-        for peer, name in ((ann, "ann"), (bob, "bob")):
-            await peer.join(group)
-            await peer.say(f"I am {name}")
+        await ann.join(group)
+        await bob.join(group)
+        await ann.say("I am ann")
+        await bob.say("I am bob")
         said = {message["sender"]: message["message"] for message in await bob.messages(1)}
         while len(said) < 2:
             said |= {message["sender"]: message["message"] for message in await bob.messages(1)}

@@ -97,7 +97,10 @@ def test_production_keeps_its_data(emulator: Emulator, project: Project) -> None
 
 def copied(project: Project, folder: Path) -> Project:
     """A project of its own, whose serverless.yml a test may change."""
-    shutil.copytree(project.folder / "build", folder / "build")
+    built = project.folder / "build"
+    # Not there where this is the first to deploy.
+    if built.exists():
+        shutil.copytree(built, folder / "build")
     return Project(folder, project.emulator)
 
 

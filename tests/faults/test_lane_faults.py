@@ -21,9 +21,7 @@ from groupcast.fanout import offers
 from groupcast.model import Audience, Message, iso_ms
 from tests.conftest import Stack, amended_root, running_stack
 from tests.crowd import PATIENCE_S, all_have, eventually, logged, logged_since, people, surplus
-from tests.functions.dying_sender import LAST_WORDS
-from tests.functions.hurried_worker import DOOMED, POSTS_BEFORE_DEATH
-from tests.functions.hurried_worker import LAST_WORDS as WORKERS_LAST_WORDS
+from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, SENDERS_LAST_WORDS, WORKERS_LAST_WORDS
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
@@ -82,14 +80,14 @@ async def test_a_sender_that_dies_before_its_offer(hurried: Stack, group: str) -
     async with people(hurried, 3, group) as members:
         ann = members[0]
         before = len(logged_since(hurried, "offers", 0))
-        dying = asyncio.create_task(ann.ask("sendMessage", message=LAST_WORDS, messageId=message_id))
+        dying = asyncio.create_task(ann.ask("sendMessage", message=SENDERS_LAST_WORDS, messageId=message_id))
         await all_have(members, [1])
         # Nobody answers for a sender that is gone.
         assert [frame["message"] for frame in ann.others] == ["Internal server error"]
         dying.cancel()
         (offered,) = logged_since(hurried, "offers", before)
         assert (offered["express"], offered["offers"], offered["untaken"]) == (1, 1, 0)
-        ack = await ann.say(LAST_WORDS, messageId=message_id)
+        ack = await ann.say(SENDERS_LAST_WORDS, messageId=message_id)
         assert (ack["seq"], ack["messageId"]) == (1, message_id)
         assert (await ann.say("I am fine"))["seq"] == 2
         await all_have(members, [2])

@@ -11,19 +11,18 @@ from unittest.mock import patch
 
 from groupcast.fanout.express import Express
 from groupcast.handlers.send_message import handler
+from tests.functions.words import SENDERS_LAST_WORDS
 
 if TYPE_CHECKING:
     from groupcast.tables.items import StoredMessage
 
 __all__ = ["handler"]
 
-LAST_WORDS = "these are my last words"
-
 _offer = Express.offer
 
 
 async def _offer_or_die(self: Express, stored: StoredMessage) -> None:
-    if stored.message.text == LAST_WORDS:
+    if stored.message.text == SENDERS_LAST_WORDS:
         os._exit(1)
     await _offer(self, stored)
 

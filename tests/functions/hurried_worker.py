@@ -7,13 +7,13 @@ group DOOMED it dies in the middle of its first pass, when there is a directory 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from groupcast.fanout import group, lanes, result, run
 from groupcast.fanout.run import Run
 from groupcast.handlers import fanout_message, fanout_retry
+from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, WORKERS_LAST_WORDS
 
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 STOP_MARGIN_S = 1.0
 GIVE_UP_MARGIN_S = 0.3
-DOOMED = "doomed"
-POSTS_BEFORE_DEATH = 5
-# In the directory in which `groupcast up` was started.
-LAST_WORDS = Path("last-words")
 
 handler = fanout_message.handler
 retry_handler = fanout_retry.handler
@@ -35,8 +31,8 @@ _on_result = Run.on_result
 def _on_result_or_die(self: Run, delivery: Delivery, posted: PostResult) -> None:
     _on_result(self, delivery, posted)
     report = delivery.group.report
-    if report.group_id == DOOMED and report.posts == POSTS_BEFORE_DEATH and not LAST_WORDS.exists():
-        LAST_WORDS.touch()
+    if report.group_id == DOOMED and report.posts == POSTS_BEFORE_DEATH and not WORKERS_LAST_WORDS.exists():
+        WORKERS_LAST_WORDS.touch()
         os._exit(1)
 
 
