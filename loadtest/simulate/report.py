@@ -31,6 +31,8 @@ HEAD = (
     *("p50", "p99", "slowest", "msgs/frame", "quota used", "refused", "frames refused"),
     *("$/million", "$/month"),
 )
+# What a page has no room for: the files have it.
+_NOT_ON_A_PAGE = frozenset({"budget/s", "quota used", "refused", "frames refused"})
 # A percentile that is not known: too few messages, or not delivered when the simulation ended.
 UNKNOWN = "-"
 _TITLE = "Time until the last member has a message"
@@ -131,8 +133,10 @@ def _page(rows: Sequence[Row]) -> tuple[Markup, Markup]:
         if drawn
         else empty_card("by-size", "Group size against completion")
     )
-    shown = [tuple(text(cell) for cell in cells(row)) for row in rows]
-    return header, tag("main", chart, card("runs", "The setups", None, table("The setups", HEAD, shown)))
+    columns = [at for at, name in enumerate(HEAD) if name not in _NOT_ON_A_PAGE]
+    head = [HEAD[at] for at in columns]
+    shown = [[text(cells(row)[at]) for at in columns] for row in rows]
+    return header, tag("main", chart, card("runs", "The setups", None, table("The setups", head, shown)))
 
 
 def _labels(rows: Sequence[Row]) -> list[str]:
