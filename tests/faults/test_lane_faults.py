@@ -19,6 +19,7 @@ import pytest
 from groupcast import protocol
 from groupcast.fanout import offers
 from groupcast.model import Audience, Message, iso_ms
+from groupcast.tables.items import encode
 from tests.conftest import Stack, amended_root, running_stack
 from tests.crowd import PATIENCE_S, all_have, eventually, logged, logged_since, people, surplus
 from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, SENDERS_LAST_WORDS, WORKERS_LAST_WORDS
@@ -146,19 +147,26 @@ async def test_a_pass_that_takes_longer_than_the_function_has(
 async def test_a_small_lane_does_not_wait_for_a_large_one_of_its_batch(hurried: Stack, group: str) -> None:
     """Its offers are deleted early: the next batch can have the lane while this one is still at work."""
     large, small, first = f"{group}-large", f"{group}-small", f"{group}-first"
-    async with people(hurried, 25, large) as crowd, people(hurried, 3, small) as few:
+    async with people(hurried, 40, large) as crowd, people(hurried, 3, small) as few:
         queue = Delivery(hurried)
+        # One after the other, so that there are two environments from now on.
+        queue.send(large, 1)
+        await asyncio.sleep(0.1)
+        queue.send(small, 1)
+        await all_have([*crowd, *few], [1])
+        # Both lanes are free again, too.
+        await eventually(queue.is_empty)
+        before = len(logged(hurried, "fan-out"))
         with stopped(hurried.process.pid):
             # The poll that waits gets the first, the next poll both of the others.
             queue.offer(first, 1)
-            queue.offer(large, 1, 2, 3, 4)
-            queue.offer(small, 1000)
-        before = len(logged_since(hurried, "fan-out", 0))
-        await all_have(few, [1000])
-        await few[0].say("on we go")
-        await all_have(few, [1])
+            queue.send(large, 2, 3, 4, 5)
+            queue.send(small, 2)
+        await all_have(few, [2])
+        queue.send(small, 3)
+        await all_have(few, [3])
         small_s = max(person.got[-1].at_s for person in few)
-        await all_have(crowd, range(1, 5))
+        await all_have(crowd, range(1, 6))
         large_s = max(person.got[-1].at_s for person in crowd)
         assert small_s < large_s
         await eventually(lambda: any(one["lanes"] == 2 for one in logged_since(hurried, "fan-out", before)))
@@ -307,20 +315,36 @@ class Delivery:
 
     def __init__(self, stack: Stack) -> None:
         self._sqs: Any = boto3.client("sqs", **stack.aws(stack.sqs_url))
+        self._dynamodb: Any = boto3.client("dynamodb", **stack.aws(stack.dynamodb_url))
         self._url = self._url_of("delivery.fifo")
 
-    def put(self, body: str, lane: str) -> None:
+    def put(self, body: str, lane: str, deduplication_id: str = "") -> None:
         self._sqs.send_message(
             QueueUrl=self._url,
             MessageBody=body,
             MessageGroupId=lane,
-            MessageDeduplicationId=str(uuid.uuid4()),
+            MessageDeduplicationId=deduplication_id or str(uuid.uuid4()),
         )
+
+    def send(self, group_id: str, *seqs: int) -> None:
+        """Store and offer messages as sendMessage does, without a gateway and functions."""
+        for seq in seqs:
+            one = message(group_id, seq)
+            item = encode({**protocol.message_value(one), "groupId": group_id, "express": 1})
+            self._dynamodb.put_item(TableName="groupcast-dev-messages", Item=item)
+            (made,) = offers.outgoing([one], Audience())
+            self.put(made.body, str(made.group_id), str(made.deduplication_id))
 
     def offer(self, group_id: str, *seqs: int, lane: str = "") -> None:
         """Offer made-up messages of a group, as a sender would."""
         (made,) = offers.outgoing([message(group_id, seq) for seq in seqs], Audience())
         self.put(made.body, lane or str(made.group_id))
+
+    def is_empty(self) -> bool:
+        """Whether no message waits, and none is being worked on."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
+        return all(answer["Attributes"][name] == "0" for name in names)
 
     def failures(self, count: int) -> list[dict[str, Any]]:
         """What FanoutFailures has, taken out of it: so many at least."""
