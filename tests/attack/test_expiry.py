@@ -207,7 +207,7 @@ async def test_who_sends_too_much_is_told_to_wait(cognito_stack: Stack, connect:
     assert all(isinstance(wait, int) and 1 <= wait <= BURST * 1000 / PER_SECOND for wait in waits_ms)
     await asyncio.sleep(max(waits_ms) / 1000)
     await ann.say("patient")
-    history = await ann.ask({"action": "history"}, "history")
+    history = await ann.ask({"action": "history", "limit": 200}, "history")
     texts = [message["message"] for message in history["messages"]]
     assert (set(texts[:-1]), texts[-1]) == (taken, "patient")
     assert len(texts) == len(taken) + 1
