@@ -28,7 +28,7 @@ SOON_S = 3
 AFTERWARDS_S = 0.05
 NORMAL_CLOSURE = 1000
 # The defaults of serverless.yml, and enough to be refused for sure.
-PER_SECOND, BURST, SENT = 10, 20, 60
+PER_SECOND, BURST, SENT = 10, 20, 150
 
 
 @pytest.fixture
