@@ -54,7 +54,7 @@ class Moment:
 
 
 class View(Protocol):
-    """Whoever wants to see how a run goes on."""
+    """Watches how a run goes on."""
 
     def show(self, moment: Moment) -> None:
         """Take note of a moment, about every EVERY_S."""

@@ -1,4 +1,4 @@
-"""Rows about passes that end with their function's time: what is left must neither be lost nor begun anew."""
+"""Rows about passes that outlast their function: the rest must neither be lost nor started over."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class _Busy:
             self.since.set()
 
     def close(self) -> None:
-        # Whoever waits must not do so for ever: the run may have failed.
+        # The run may have failed: do not wait for ever.
         self.since.set()
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Measured = dict[str, Any]
 T = TypeVar("T")
 
-# A round that is none is measured again, so often at most.
+# An invalid round is measured again, so often at most.
 REPEATS_MAX = 2
 
 

@@ -2,7 +2,7 @@
 
 delays.py      how long each step takes, on AWS and on this machine
 setup.py       what is simulated
-work.py        messages, the part of them that a worker posts, what is left over
+work.py        messages, passes over them, leftovers
 quota.py       the account's token bucket, and the budget that all workers book from
 window.py      how many posts a worker has under way
 invocation.py  one worker with one batch

@@ -77,7 +77,7 @@ PROFILES = {
         route=AWS_HOPS.route,
         stream_shards=_LOAD.stream_shards,
         stream_poll_s=POLL_INTERVAL_S,
-        # What is left of the hop from the stream after a wait for the next poll: the sum has its percentiles.
+        # The rest of the hop from the stream after the wait for a poll: their sum has its percentiles.
         stream_read=Hop(74, 78, 150, 450, assumed=True),
         fifo=AWS_HOPS.fifo_queue,
         unlock=AWS_HOPS.fifo_queue,

@@ -1,4 +1,4 @@
-"""One worker with one batch: it reads, books, posts, and hands over what is left."""
+"""One worker with one batch: it reads, books, posts, and hands over leftovers."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Invocation:
             self._progress_at_s = self._env.now
         so_far = given = 0
         for one, count, attempt in taken:
-            # Whoever is refused is refused by chance: each pass has its share.
+            # Refusals strike at random: each pass has its share.
             so_far += count
             share = so_far * accepted // posts - given
             given += share

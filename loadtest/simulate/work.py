@@ -1,4 +1,4 @@
-"""Messages, the part of them that a worker posts, and what is left over."""
+"""Messages, the passes that workers make over them, and leftovers."""
 
 from __future__ import annotations
 

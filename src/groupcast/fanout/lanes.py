@@ -221,7 +221,7 @@ def lanes_of(offers: Iterable[tuple[str, Offer]]) -> list[Lane]:
 
 
 def audience_seen(report: GroupReport, expected_members: int, members_per_lane: int) -> Audience | None:
-    """How large the group is, by the lane's part of it; None where that is no news, or not known. Pure.
+    """How large the group is, by the lane's part of it; None if unchanged or unknown. Pure.
 
     Slots are uniform: a lane with a half of them has a half of the members. So a pass that did not come to
     its end also tells, and a group that is too large for its lanes gets more.

@@ -72,7 +72,7 @@ class Pace:
         if self._settle or self._throttled:
             self._note(None)
         else:
-            # Nearly always: what falls out of a full deque then is None too.
+            # Nearly always: a full deque then drops None, too.
             self._recent.append(None)
         if self._odds:
             self._odds.pop(connection_id, None)

@@ -49,7 +49,7 @@ class GroupReport:
 
     @property
     def moved(self) -> bool:
-        """Whether anybody was served: what is left over is less than there was."""
+        """Whether anybody was served, so that fewer are left than before."""
         return self.delivered + self.gone + self.refused > 0
 
     @property
