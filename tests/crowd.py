@@ -65,7 +65,7 @@ class Person:
         return reply
 
     async def read(self) -> None:
-        """Note what comes, until the connection ends."""
+        """Note incoming frames until the connection ends."""
         try:
             async for text in self._socket:
                 self._take(json.loads(text))

@@ -44,7 +44,7 @@ def flag(raw: Mapping[str, Any], key: str, where: str) -> bool:
 
 
 def choice(raw: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str) -> str | None:
-    """The string at `key`, None without one; ServiceError if it is none of `choices`."""
+    """The string at `key`, or None if it is missing; ServiceError unless it is one of `choices`."""
     value = raw.get(key)
     if value is not None and value not in choices:
         raise ServiceError(f"serverless.yml: {where}: {key} must be {' or '.join(choices)}, not {value}")

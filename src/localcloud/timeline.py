@@ -99,7 +99,7 @@ class Timeline:
         self._messages.setdefault(message_id, _Message({"accepted_ns": time.monotonic_ns()}))
 
     def _begin_batch(self, records: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        """Note what goes to a function now; the ids of all messages in it."""
+        """Note that a batch goes to a function now; return the ids of its messages."""
         now_ns = time.monotonic_ns()
         for record in records:
             if record.get("eventSource") == _FROM_QUEUE:

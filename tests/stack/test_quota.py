@@ -42,6 +42,6 @@ async def test_connects_frames_and_posts_share_the_accounts_quota(tmp_path: Path
 
 
 def test_a_timeout_that_cannot_be_is_one_clear_line() -> None:
-    """A function that is none, and one over the time its queue would wait for it."""
+    """An unknown function, and a timeout longer than its queue's visibility timeout."""
     assert_one_clear_line(up("--timeout", "fanout=3"), "there is no function fanout")
     assert_one_clear_line(up("--timeout", "fanoutRetry=900"), "at least fanoutRetry's timeout")

@@ -94,7 +94,7 @@ class _Retry:
 
 
 class _Outcome:
-    """What goes into which queue, each with the identifier of the message it came in."""
+    """Messages for each queue, each with the identifier of the message that it came in."""
 
     def __init__(self) -> None:
         self.back: list[tuple[str, Outgoing]] = []

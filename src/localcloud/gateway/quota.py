@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What API Gateway tells whoever it throttles. The text for a client that reads too slowly is another one.
+# API Gateway's text for a throttled account. The text for a client that reads too slowly differs.
 TOO_MANY_REQUESTS = "Too Many Requests"
 
 
@@ -41,7 +41,7 @@ class TokenBucket:
         self._filled_s = now_s
 
     def take(self, now_s: float) -> bool:
-        """Take a token; False where there is none."""
+        """Take a token; False if the bucket is empty."""
         tokens = self._tokens + (now_s - self._filled_s) * self._quota.rate_per_s
         self._filled_s = now_s
         self._tokens = min(tokens, self._quota.burst)

@@ -55,7 +55,7 @@ def test_over_the_budget_a_pass_takes_as_long_as_its_posts() -> None:
 
 
 def test_small_groups_share_bookings() -> None:
-    """A worker books what it owes when it comes to 50 posts: that of five passes over ten members."""
+    """A worker books its debt once it reaches 50 posts: five passes over ten members."""
     traffic = traffic_of(Load(members=10, messages_per_second=1))
     assert traffic.bookings == pytest.approx(traffic.passes / 5)
     larger = traffic_of(Load(members=600, messages_per_second=0.1))

@@ -1,4 +1,4 @@
-"""One invocation of fanoutRetry: what it delivers, what goes back, what is given up."""
+"""One invocation of fanoutRetry: leftovers delivered, put back and given up."""
 
 from __future__ import annotations
 

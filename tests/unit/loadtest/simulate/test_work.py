@@ -1,4 +1,4 @@
-"""Messages, passes, leftovers: what is owed to whom adds up."""
+"""Messages, passes and leftovers: the open deliveries add up."""
 
 from __future__ import annotations
 
