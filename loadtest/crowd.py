@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -80,7 +81,8 @@ class Crowd:
             await until(at_ns)
             connection = self.online.pop(user, None)
             if connection is not None and connection.member is not None:
-                self._ledger.leave(connection.member, at_ns)
+                # Not from `at_ns`: a message due since then may have arrived and been counted.
+                self._ledger.leave(connection.member, monotonic_ns())
                 loop.call_later(grace_s, connection.close)
 
     async def keep_alive(self) -> None:
