@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import sys
@@ -16,6 +17,9 @@ from localcloud.errors import StartError
 
 STOP_GRACE_S = 3.0
 START_TIMEOUT_S = 30.0
+# Below the ports that Linux (32768 on) and the others (49152 on) give to outgoing connections.
+PORTS = range(20_000, 32_000)
+PORTS_TRIED = 100
 _PR_SET_PDEATHSIG = 1
 _CONNECT_EVERY_S = 0.02
 _OUTPUT_TAIL_BYTES = 400
@@ -129,7 +133,14 @@ async def wait_until_listening(process: asyncio.subprocess.Process, port: int, w
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that was free a moment ago. StartError where all that were tried are taken.
+
+    The child binds it a second later. So it is no port that the kernel hands out: in that second it would
+    give it to any connection, even to the one that asks whether the child listens.
+    """
+    for port in random.sample(PORTS, PORTS_TRIED):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StartError(f"no port is free among {PORTS_TRIED} tried from {PORTS.start} to {PORTS.stop - 1}")
