@@ -11,11 +11,11 @@ from groupcast.fanout.catchup import (
     BACKLOG_OFFERS,
     LOG_MESSAGES_MAX,
     Served,
+    is_behind,
     log_start,
     served_by,
     unserved,
 )
-from groupcast.fanout.lanes import SMALL_BEHIND_MS
 from groupcast.fanout.pace import Limits
 from groupcast_deploy.cost.lanes import BATCH_OFFERS, REQUEST_MESSAGES
 from loadtest.simulate.delays import sample_s
@@ -114,7 +114,7 @@ class DeliveryQueue:
                 continue
             one = self._pass(lane, seqs)
             lanes[one] = lane
-            if self._is_behind(offers):
+            if self._is_behind(offers, taken):
                 behind.add(one)
 
         def ended(one: Pass) -> None:
@@ -154,11 +154,9 @@ class DeliveryQueue:
             lane.served = served_by(offered, taken, lane.served)
         return list(offered | taken), len(taken)
 
-    def _is_behind(self, offers: Sequence[Offer]) -> bool:
-        """Whether the group's messages had better be left to the stream, which packs them."""
-        age_s = self._cell.env.now - min(offer.sent_s for offer in offers)
-        is_late = self._cell.members > SMALL_MEMBERS or age_s >= SMALL_BEHIND_MS / 1000
-        return len(offers) >= BACKLOG_OFFERS and is_late
+    def _is_behind(self, offers: Sequence[Offer], taken: int) -> bool:
+        age_ms = (self._cell.env.now - min(offer.sent_s for offer in offers)) * 1000
+        return is_behind(self._cell.members, len(offers), taken, age_ms)
 
     def _pass(self, lane: _Lane, seqs: Sequence[int]) -> Pass:
         cell = self._cell

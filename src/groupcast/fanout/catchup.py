@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from groupcast.fanout.budget import SMALL_MEMBERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 BACKLOG_OFFERS = 8
 # Messages of the log that one pass takes: as many as ten full offers hold.
 LOG_MESSAGES_MAX = 1_000
+# After a pass that took more than this from the log, skipping their offers, ten a batch, takes longer than
+# the stream, which packs them.
+BUSY_TAKEN = 40
+# A small group's offers are a backlog only when they are as old as this: ten can come within one slow hop.
+# Messages of a busy group overtake each other, since the stream has several lanes.
+SMALL_BEHIND_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,16 @@ def behind(start: int, log: Iterable[StoredMessage], lanes: int) -> dict[int, Me
         found[expected] = stored.message
         expected += 1
     return found
+
+
+def is_behind(members: int, offers: int, taken: int, offer_age_ms: float) -> bool:
+    """Whether a lane falls so far behind that the stream had better offer the group's messages.
+
+    `offers` came in its batch, the oldest `offer_age_ms` old; `taken` messages came from the log.
+    """
+    if members > SMALL_MEMBERS:
+        return taken > BUSY_TAKEN
+    return offers >= BACKLOG_OFFERS and offer_age_ms >= SMALL_BEHIND_MS
 
 
 def served_by(offered: Mapping[int, Message], taken: Mapping[int, Message], before: Served | None) -> Served:

@@ -13,6 +13,7 @@ from groupcast.fanout.catchup import (
     LOG_MESSAGES_MAX,
     Served,
     behind,
+    is_behind,
     log_start,
     served_by,
     unserved,
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
 RECEIVES_MAX = 4
 # Offers that no queue could finish come again after so long, instead of the visibility timeout.
 RELEASE_S = 2
-# A small group's offers are a backlog only when they are as old as this: ten can come within one slow hop.
-# Messages of a busy group overtake each other, since the stream has several lanes.
-SMALL_BEHIND_MS = 2_000
 # A group's size is written anew where it has changed by more than this.
 MEMBERS_CHANGE_RATIO = 0.1
 
@@ -138,8 +136,7 @@ class LaneDelivery:
         note = Note(lane=lane.name, served=(served.first, served.last) if served else None)
         if lane.slots.first == 0:
             audience = audience_seen(report, lane.members, self._members_per_lane)
-            is_large = report.members > SMALL_MEMBERS
-            is_busy = lane.is_deep and (is_large or offer_age_ms >= SMALL_BEHIND_MS)
+            is_busy = is_behind(report.members, len(lane.identifiers), len(lane.taken), offer_age_ms)
             busy_until_ms = self._now_ms() + BUSY_MS if is_busy else None
             note = replace(note, audience=audience, busy_until_ms=busy_until_ms)
         await self._groups.note(report.group_id, note)

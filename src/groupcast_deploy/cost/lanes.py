@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from groupcast.fanout.catchup import BACKLOG_OFFERS
+from groupcast.fanout.budget import SMALL_MEMBERS
+from groupcast.fanout.catchup import BUSY_TAKEN
 from groupcast_deploy.cost.model import (
     BATCH_RECORDS,
     LANES_PER_SHARD,
@@ -135,8 +136,9 @@ class _Offers:
         batches = batches_per_second(messages, lanes, POLL_INTERVAL_S)
         batches = max(batches, messages / BATCH_RECORDS)
         size = messages * group.lanes * (load.message_bytes + MESSAGE_OVERHEAD_BYTES)
-        # A group whose offers come faster than its passes is busy: its messages are left to the stream.
-        if group.rate < BACKLOG_OFFERS * group.passes(pass_s) or not group.rate:
+        # A group of which more comes in a pass is busy: its messages are left to the stream.
+        in_pass = BATCH_OFFERS + (BUSY_TAKEN if group.lane_members > SMALL_MEMBERS else 0)
+        if group.rate <= in_pass * group.passes(pass_s):
             offers = messages * group.lanes
             by_sender = max(offers / REQUEST_MESSAGES, messages, size / REQUEST_BYTES)
             again = max(offers / REQUEST_MESSAGES, batches, size / REQUEST_BYTES)

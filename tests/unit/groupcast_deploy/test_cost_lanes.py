@@ -83,11 +83,11 @@ def test_a_large_group_has_lanes() -> None:
 
 
 def test_a_busy_group_is_left_to_the_stream() -> None:
-    """Over eight messages a pass: what the stream's eight lanes read every 250 ms becomes an offer each."""
-    traffic = traffic_of(Load(members=2_000, messages_per_second=100, quota_per_second=100_000))
+    """Over fifty messages a pass: what the stream's eight lanes read every 250 ms becomes an offer each."""
+    traffic = traffic_of(Load(members=2_000, messages_per_second=500, quota_per_second=100_000))
     assert traffic.pass_s == pytest.approx(0.01 + 8 * 0.015)
     assert traffic.express == 0
-    assert traffic.offers == pytest.approx(32 * (1 - math.exp(-100 / 32)))
+    assert traffic.offers == pytest.approx(32 * (1 - math.exp(-500 / 32)))
     assert traffic.marks == 1
     assert traffic.wait_s == pytest.approx(traffic.pass_s + QUEUE_HOP_S + STREAM_HOP_S)
 

@@ -13,11 +13,10 @@ import orjson
 import pytest
 
 from groupcast.aws.management import PostResult
-from groupcast.fanout.catchup import BACKLOG_OFFERS
+from groupcast.fanout.catchup import BACKLOG_OFFERS, BUSY_TAKEN, SMALL_BEHIND_MS
 from groupcast.fanout.lanes import (
     RECEIVES_MAX,
     RELEASE_S,
-    SMALL_BEHIND_MS,
     LaneDelivery,
     LaneQueues,
     audience_seen,
@@ -265,14 +264,15 @@ async def test_a_bad_offer_goes_to_the_failures(bad: dict[str, Any], reason: str
 LARGE = 501
 
 
-async def test_a_deep_backlog_sends_a_groups_messages_through_the_stream() -> None:
+@pytest.mark.parametrize(("behind", "is_busy"), [(BUSY_TAKEN, False), (BUSY_TAKEN + 1, True)])
+async def test_a_deep_backlog_sends_a_groups_messages_through_the_stream(behind: int, is_busy: bool) -> None:
     """A batch holds ten offers; the stream packs more."""
     world = World()
     world.members.groups["a"] = ids(LARGE, "a")
-    await world.deliver(offers("a", *range(1, BACKLOG_OFFERS), members=LARGE))
-    assert world.groups.updates == []
+    world.log.stored = {*range(1, BACKLOG_OFFERS + behind + 1)}
     await world.deliver(offers("a", *range(1, BACKLOG_OFFERS + 1), members=LARGE))
-    assert world.groups.updates == [{"group": "a", "busyUntil": NOW_MS + BUSY_MS}]
+    busy = [update["busyUntil"] for update in world.groups.updates if "busyUntil" in update]
+    assert busy == [NOW_MS + BUSY_MS] * is_busy
 
 
 @pytest.mark.parametrize(("age_ms", "is_busy"), [(SMALL_BEHIND_MS - 1, False), (SMALL_BEHIND_MS, True)])
