@@ -176,6 +176,6 @@ def _member(item: Mapping[str, Any]) -> Member:
         sender=values["sender"],
         group_id=values.get("groupId"),
         user_id=values.get("userId"),
-        groups=tuple(orjson.loads(values.get("userGroups", "[]"))),
+        groups=tuple(orjson.loads(values["userGroups"])),
         authorized_until_s=values.get("authorizedUntil"),
     )
