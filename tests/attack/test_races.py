@@ -49,7 +49,7 @@ async def race(peer: Peer, private: str, outsider: str) -> bool:
     """Join and lose the right at once; whether the join was answered first, or at all."""
     await peer.send({"action": "joinGroup", "groupId": private, "id": "join"})
     await peer.send({"action": "renew", "token": outsider, "id": "renew"})
-    answers = {}
+    answers: dict[str, dict[str, Any]] = {}
     while answers.keys() < {"join", "renew"}:
         frame = json.loads(await peer.socket.recv())
         answers[frame["id"]] = frame
