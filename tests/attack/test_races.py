@@ -63,10 +63,13 @@ async def race(peer: Peer, private: str, outsider: str) -> bool:
 
 async def back_with(peer: Peer, insider: str) -> list[str]:
     """Get the right back, in no group; the messages that came until then."""
-    await peer.send({"action": "leaveGroup"})
-    await peer.send({"action": "renew", "token": insider, "id": "back"})
     heard: list[str] = []
-    while (frame := json.loads(await peer.socket.recv())).get("id") != "back":
-        heard += [one["message"] for one in frame.get("messages", ())]
-    assert frame["type"] == "renewed", frame
+    for frame in (
+        {"action": "leaveGroup", "id": "left"},
+        {"action": "renew", "token": insider, "id": "renewed"},
+    ):
+        await peer.send(frame)
+        while (answer := json.loads(await peer.socket.recv())).get("id") != frame["id"]:
+            heard += [one["message"] for one in answer["messages"]]
+        assert answer["type"] == frame["id"], answer
     return heard
