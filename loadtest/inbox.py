@@ -104,7 +104,9 @@ class Inbox:
             self.events.replied(connection, frame, stamp_ns)
             return None
         numbered = (
-            (message_number(self._prefix, item["messageId"]), item["seq"]) for item in frame["messages"]
+            # A void number has no messageId.
+            (message_number(self._prefix, item.get("messageId", "")), item["seq"])
+            for item in frame["messages"]
         )
         pushed = tuple((number, seq) for number, seq in numbered if number is not None)
         self._remember(payload, pushed)

@@ -25,7 +25,7 @@ CONNECTING = 16
 
 @dataclass(frozen=True)
 class Pushed:
-    """A message as it came in a push; `at_s` is of time.perf_counter."""
+    """A message as it came in a push, without text for a void number; `at_s` is of time.perf_counter."""
 
     seq: int
     text: str
@@ -75,7 +75,7 @@ class Person:
     def _take(self, frame: dict[str, Any]) -> None:
         if frame.get("type") == "messages":
             now_s = time.perf_counter()
-            self.got += [Pushed(one["seq"], one["message"], now_s) for one in frame["messages"]]
+            self.got += [Pushed(one["seq"], one.get("message", ""), now_s) for one in frame["messages"]]
         elif (asked := self._asked.pop(frame.get("id", ""), None)) is not None and not asked.done():
             asked.set_result(frame)
         else:

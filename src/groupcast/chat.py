@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from groupcast import protocol
 from groupcast.auth import may_enter
 from groupcast.errors import ChatError, Code, TokenError
-from groupcast.model import Message, iso_ms, uuid7
+from groupcast.holes import replay
+from groupcast.model import Message, iso_ms, message_key, uuid7, void_message
 from groupcast.ratelimit import US_PER_MS
 from groupcast.tables.connections import GONE
 from groupcast.tables.groups import BUSY_MS, QUIET_MS
 from groupcast.tables.items import StoredMessage
-from groupcast.tables.messages import AlreadyStoredError
+from groupcast.tables.messages import AlreadyStoredError, NotStoredError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from groupcast.auth import Principal
     from groupcast.fanout.express import Express
-    from groupcast.model import Head, Member
+    from groupcast.model import Member
     from groupcast.ratelimit import Bucket
     from groupcast.tables.connections import Connections
     from groupcast.tables.groups import Groups, Numbered
-    from groupcast.tables.messages import Messages, Page
+    from groupcast.tables.messages import Messages
 
-# sendMessage's timeout in serverless.yml: a number taken longer ago without a message never gets one.
-HOLE_FINAL_MS = 10_000
 DAY_S = 24 * 60 * 60
 
 Frame = dict[str, Any]
@@ -82,12 +82,13 @@ class Chat:
         _require_entry(member, wanted.group_id)
         # In this order: a message numbered after `lastSeq` was read finds the member already there.
         await self._connections.join(member, wanted.group_id)
+        now_ms = self._now_ms()
         head = await self._groups.head(wanted.group_id)
         if wanted.since is None:
             return protocol.joined(wanted.group_id, head.last_seq, (), complete=True)
         page = await self._messages.after(wanted.group_id, wanted.since, protocol.MAX_HISTORY)
-        complete = covers(page, wanted.since, head, self._now_ms())
-        return protocol.joined(wanted.group_id, head.last_seq, page.messages, complete=complete)
+        messages, complete = replay(page, wanted.since, head, now_ms)
+        return protocol.joined(wanted.group_id, head.last_seq, messages, complete=complete)
 
     async def leave(self, connection_id: str, _frame: Frame) -> Frame:
         """Take the connection out of its group; one in no group is answered with `groupId` null."""
@@ -97,13 +98,16 @@ class Chat:
         """Number and store a message in the sender's group; the stream brings it to the members."""
         wanted = protocol.parse_send(frame)
         now_us = self._now_ms() * US_PER_MS
-        taking = self._connections.take_token(connection_id, self._bucket, now_us)
-        member, stored = await asyncio.gather(taking, self._stored(wanted.message_id))
-        member, group_id = self._in_group(member)
+        member, group_id = self._in_group(
+            await self._connections.take_token(connection_id, self._bucket, now_us)
+        )
+        stored = await self._stored(member.user_id, wanted.message_id)
         if stored is None:
-            stored = await self._store(wanted, group_id, member.sender)
+            stored = await self._store(wanted, group_id, member)
         if (stored.group_id, stored.text) != (group_id, wanted.text):
-            raise ChatError(Code.CONFLICT, "Another message has this messageId; send with a new one.")
+            raise ChatError(
+                Code.CONFLICT, "You have sent another message with this messageId; use a new one."
+            )
         return protocol.ack(stored)
 
     async def history(self, connection_id: str, frame: Frame) -> Frame:
@@ -114,10 +118,11 @@ class Chat:
             before = protocol.MAX_SEQ if wanted.before is None else wanted.before
             page = await self._messages.before(group_id, before, wanted.limit)
             return protocol.history(group_id, page.messages, complete=not page.more)
+        now_ms = self._now_ms()
         head = await self._groups.head(group_id)
         page = await self._messages.after(group_id, wanted.since, wanted.limit)
-        complete = covers(page, wanted.since, head, self._now_ms())
-        return protocol.history(group_id, page.messages, complete=complete)
+        messages, complete = replay(page, wanted.since, head, now_ms)
+        return protocol.history(group_id, messages, complete=complete)
 
     async def ping(self, connection_id: str, _frame: Frame) -> Frame:
         """Which group the connection is in and how far that has come: a quiet client sees what it missed."""
@@ -160,20 +165,22 @@ class Chat:
         _require_entry(self._signed_in(member), member.group_id)
         return member, member.group_id
 
-    async def _stored(self, message_id: str | None) -> Message | None:
+    async def _stored(self, user_id: str | None, message_id: str | None) -> Message | None:
         # An id that we are about to make up can't be taken.
-        return None if message_id is None else await self._messages.get(message_id)
+        return None if message_id is None else await self._messages.get(message_key(user_id, message_id))
 
-    async def _store(self, wanted: protocol.Send, group_id: str, sender: str) -> Message:
+    async def _store(self, wanted: protocol.Send, group_id: str, member: Member) -> Message:
         now_ms = self._now_ms()
         numbered = await self._groups.next_seq(group_id, now_ms)
         message = Message(
             message_id=wanted.message_id or uuid7(now_ms, self._random(10)),
             group_id=group_id,
             seq=numbered.seq,
-            sender=sender,
+            sender=member.sender,
             text=wanted.text,
-            created_at=iso_ms(now_ms),
+            # After the number: `replay` knows by it when all lower numbers had been taken.
+            created_at=iso_ms(self._now_ms()),
+            user_id=member.user_id,
         )
         express = self._express if now_ms >= numbered.busy_until_ms else None
         if express is not None and not express.is_open:
@@ -181,35 +188,48 @@ class Chat:
         stored = StoredMessage(message, numbered.audience, express=express is not None)
         expires_at_s = now_ms // 1000 + self._retention_s if self._retention_s else None
         turn_s = 0.0 if express is None else express.turn_s(numbered.moved_at_ms, self._now_ms())
-        try:
-            await asyncio.gather(
-                self._messages.put(stored, expires_at_s),
-                self._stay_busy(group_id, numbered, now_ms),
-                asyncio.sleep(turn_s),
-            )
-        except AlreadyStoredError as race:
-            # Two tries of one send ran side by side; the number taken here stays a hole, which clients skip.
-            return race.stored
+        beside = asyncio.gather(self._stay_busy(group_id, numbered, now_ms), asyncio.sleep(turn_s))
+        # To its end, whatever fails beside it: a put that is given up half-way leaves a hole.
+        stored, outcome = await self._put(stored, expires_at_s)
+        await beside
         if express is not None:
             await express.offer(stored)
-        return message
+        if isinstance(outcome, NotStoredError):
+            raise outcome
+        return outcome
+
+    async def _put(
+        self, stored: StoredMessage, expires_at_s: int | None
+    ) -> tuple[StoredMessage, Message | NotStoredError]:
+        """Store a message, or that its number is void; return which, and what became of the message.
+
+        Without either its number would be a hole, which holds up all later messages in every client.
+        """
+        try:
+            await self._messages.put(stored, expires_at_s)
+        except AlreadyStoredError as taken:
+            if taken.stored == stored.message:
+                # By this very call: its first attempt was answered too late.
+                return stored, stored.message
+            # Two tries of one send ran side by side.
+            outcome: Message | NotStoredError = taken.stored
+        except NotStoredError as refused:
+            # An earlier attempt of this call may have been taken.
+            if await self._messages.get(stored.message.key) == stored.message:
+                return stored, stored.message
+            outcome = refused
+        else:
+            return stored, stored.message
+        key, failed = uuid7(self._now_ms(), self._random(10)), stored.message
+        void = void_message(key, failed.group_id, failed.seq, failed.created_at)
+        stored = replace(stored, message=void)
+        await self._messages.put(stored, expires_at_s)
+        return stored, outcome
 
     async def _stay_busy(self, group_id: str, numbered: Numbered, now_ms: int) -> None:
         """Keep a busy group's next messages behind this one, which goes through the stream."""
         if now_ms < numbered.busy_until_ms < now_ms + QUIET_MS:
             await self._groups.keep_busy(group_id, now_ms + BUSY_MS)
-
-
-def covers(page: Page, since: int, head: Head, now_ms: int) -> bool:
-    """Whether a page holds all after `since`.
-
-    The index behind it lags a little, so a page that ends below the group's head is only complete when
-    the head last moved too long ago for anything to be under way still.
-    """
-    if page.more:
-        return False
-    reached = page.messages[-1].seq if page.messages else since
-    return reached >= head.last_seq or now_ms - head.moved_at_ms > HOLE_FINAL_MS
 
 
 def _present(member: Member | None) -> Member:

@@ -9,7 +9,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A stored message. `created_at` is ISO 8601 in UTC with milliseconds."""
+    """A stored message. `created_at` is ISO 8601 in UTC with milliseconds; `user_id` is None for guests.
+
+    A `void` one has neither sender nor text: it says that its number will never have a message.
+    """
 
     message_id: str
     group_id: str
@@ -17,6 +20,13 @@ class Message:
     sender: str
     text: str
     created_at: str
+    user_id: str | None = None
+    void: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its key in the Messages table."""
+        return message_key(self.user_id, self.message_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,16 @@ class Head:
 
 
 EMPTY_HEAD = Head(0, 0)
+
+
+def void_message(message_id: str, group_id: str, seq: int, created_at: str) -> Message:
+    """What a number stands for that will never have a message."""
+    return Message(message_id, group_id, seq, "", "", created_at, void=True)
+
+
+def message_key(user_id: str | None, message_id: str) -> str:
+    """A message's key in its table: an id is its user's own, so that nobody takes another's."""
+    return message_id if user_id is None else f"{user_id}:{message_id}"
 
 
 def iso_ms(epoch_ms: int) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import orjson
 
@@ -26,6 +26,7 @@ MAX_MESSAGE_BYTES = 16 * 1024
 MAX_HISTORY = 200
 MAX_SEQ = 2**53 - 1
 MAX_FRAME_BYTES = 128 * 1024
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """sendMessage; `message_id` is a UUID in lower case, or None where the client leaves it to us."""
+    """sendMessage; `message_id` is a UUID in canonical form, or None where the client leaves it to us."""
 
     text: str
     message_id: str | None
@@ -95,10 +96,13 @@ def parse_send(frame: dict[str, Any]) -> Send:
     message_id = frame.get("messageId")
     if message_id is None:
         return Send(text, None)
-    try:
-        return Send(text, str(UUID(message_id)))
-    except (ValueError, AttributeError, TypeError):
-        raise ChatError(Code.BAD_REQUEST, "messageId must be a UUID.") from None
+    # One form alone: clients compare ids as texts.
+    if not isinstance(message_id, str) or not _UUID.fullmatch(message_id):
+        raise ChatError(
+            Code.BAD_REQUEST,
+            "messageId must be a UUID in lower case, like 0192f0c1-2345-7abc-8def-0123456789ab.",
+        )
+    return Send(text, message_id)
 
 
 def parse_history(frame: dict[str, Any]) -> History:
@@ -121,14 +125,17 @@ def parse_renew(frame: dict[str, Any]) -> str:
 
 
 def message_value(message: Message) -> dict[str, Any]:
-    """One message as it stands in `messages` of a frame."""
-    return {
+    """One message as it stands in `messages` of a frame; a void number stands there without one."""
+    if message.void:
+        return {"seq": message.seq, "void": True}
+    value = {
         "messageId": message.message_id,
         "seq": message.seq,
         "sender": message.sender,
         "message": message.text,
         "createdAt": message.created_at,
     }
+    return value if message.user_id is None else {**value, "userId": message.user_id}
 
 
 def joined(group_id: str, last_seq: int, messages: Iterable[Message], *, complete: bool) -> dict[str, Any]:

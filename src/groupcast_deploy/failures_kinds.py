@@ -169,9 +169,7 @@ def _range_of_offer(body: str) -> Outgoing | None:
     except ValueError:
         return None
     # All of an offer's messages fit one.
-    (owed,) = leftover.split_range(
-        offer.group_id, [message.message_id for message in offer.messages], offer.slots
-    )
+    (owed,) = leftover.split_range(offer.group_id, [message.key for message in offer.messages], offer.slots)
     return leftover.outgoing(owed)
 
 

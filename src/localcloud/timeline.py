@@ -167,14 +167,14 @@ def _sent_id(event: Mapping[str, Any]) -> str | None:
         message_id = orjson.loads(event["body"])["messageId"]
     except (ValueError, KeyError, TypeError):
         return None
-    return message_id.lower() if isinstance(message_id, str) else None
+    return message_id if isinstance(message_id, str) else None
 
 
 def _stored_ids(records: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     for record in records:
-        message_id = record["dynamodb"].get("Keys", {}).get("messageId", {}).get("S")
-        if message_id is not None:
-            yield message_id
+        key = record["dynamodb"].get("Keys", {}).get("messageId", {}).get("S")
+        if key is not None:
+            yield _id_in(key)
 
 
 def _queued_ids(body: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -182,16 +182,21 @@ def _queued_ids(body: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
         value = orjson.loads(body)
         offered = tuple(message["messageId"] for message in value.get("messages", ()))
-        left_over = tuple(value.get("messageIds", ()))
+        left_over = tuple(_id_in(key) for key in value.get("messageIds", ()))
     except (ValueError, KeyError, TypeError, AttributeError):
         return (), ()
     return _texts(offered), _texts(left_over)
 
 
+def _id_in(key: str) -> str:
+    """The messageId in a key of the Messages table, which begins with the user's id where there is one."""
+    return key.rpartition(":")[2]
+
+
 def _pushed_ids(body: bytes) -> tuple[str, ...]:
     try:
-        return _texts(tuple(message["messageId"] for message in orjson.loads(body)["messages"]))
-    except (ValueError, KeyError, TypeError):
+        return _texts(tuple(message.get("messageId") for message in orjson.loads(body)["messages"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ()
 
 

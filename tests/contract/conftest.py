@@ -36,10 +36,17 @@ class Target:
 
     def sender(self, name: str) -> str:
         """Who speaks on a connection that asked for this name."""
-        if self.token is None:
-            return name
-        claims = jwt.decode(self.token, options={"verify_signature": False})
-        return str(claims.get("username") or claims["cognito:username"])
+        claims = self._claims
+        return str(claims.get("username") or claims["cognito:username"]) if claims else name
+
+    @property
+    def user(self) -> dict[str, str]:
+        """What a message says of its sender's identity: nothing for a guest."""
+        return {"userId": self._claims["sub"]} if self._claims else {}
+
+    @property
+    def _claims(self) -> dict[str, Any]:
+        return jwt.decode(self.token, options={"verify_signature": False}) if self.token else {}
 
     def management(self) -> Any:
         """A plain boto3 client for @connections."""

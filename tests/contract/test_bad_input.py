@@ -37,6 +37,10 @@ CASES = {
     "message a list": ('{"action":"sendMessage","message":["hi"]}', BAD),
     "message too long": (json.dumps({"action": "sendMessage", "message": "x" * 16_385}), "TooLarge"),
     "messageId no UUID": ('{"action":"sendMessage","message":"hi","messageId":"1"}', BAD),
+    "messageId in capitals": (
+        '{"action":"sendMessage","message":"hi","messageId":"0192F0C1-2345-7ABC-8DEF-0123456789AB"}',
+        BAD,
+    ),
     "id too long": (json.dumps({"action": "sendMessage", "message": "hi", "id": "x" * 65}), BAD),
     "a lone surrogate": ('{"action":"sendMessage","message":"\\ud800"}', BAD),
     "100 levels in message": (f'{{"action":"sendMessage","message":{NESTED}}}', BAD),

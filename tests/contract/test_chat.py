@@ -45,6 +45,7 @@ async def test_two_people_chat(connect: Connect, target: Target, group: str) -> 
                     "sender": target.sender("ann"),
                     "message": "안녕하세요!",
                     "createdAt": ack["createdAt"],
+                    **target.user,
                 }
             ],
         }

@@ -18,11 +18,18 @@ import pytest
 
 from groupcast import protocol
 from groupcast.fanout import offers
+from groupcast.holes import HOLE_FINAL_MS
 from groupcast.model import Audience, Message, iso_ms
 from groupcast.tables.items import encode
 from tests.conftest import Stack, amended_root, running_stack
 from tests.crowd import PATIENCE_S, all_have, eventually, logged, logged_since, people, surplus
-from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, SENDERS_LAST_WORDS, WORKERS_LAST_WORDS
+from tests.functions.words import (
+    DOOMED,
+    POSTS_BEFORE_DEATH,
+    SENDERS_LAST_THOUGHT,
+    SENDERS_LAST_WORDS,
+    WORKERS_LAST_WORDS,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
@@ -93,6 +100,25 @@ async def test_a_sender_that_dies_before_its_offer(hurried: Stack, group: str) -
         assert (await ann.say("I am fine"))["seq"] == 2
         await all_have(members, [2])
         assert surplus(members) == 0
+
+
+async def test_a_sender_that_dies_with_a_number(hurried: Stack, group: str) -> None:
+    """Its number is void for all as soon as it is certain that nothing will have it; the next ones go on."""
+    async with people(hurried, 2, group) as members:
+        ann, bob = members
+        dying = asyncio.create_task(ann.ask("sendMessage", message=SENDERS_LAST_THOUGHT))
+        await eventually(lambda: bool(ann.others))
+        dying.cancel()
+        assert (await bob.say("next"))["seq"] == 2
+        said_s = time.perf_counter()
+        await all_have(members, [2])
+        early = await bob.ask("history", since=0)
+        assert [one["seq"] for one in early["messages"]] == [2]
+        await asyncio.sleep(said_s + HOLE_FINAL_MS / 1000 - time.perf_counter())
+        for late in (await bob.ask("history", since=0), await ann.ask("joinGroup", groupId=group, since=0)):
+            assert late["messages"][0] == {"seq": 1, "void": True}
+            assert [one["seq"] for one in late["messages"]] == [1, 2]
+            assert late["complete"] is True
 
 
 async def test_a_worker_that_dies_in_mid_pass(hurried: Stack, group: str) -> None:

@@ -1,4 +1,4 @@
-"""sendMessage that dies where its message says so: after the put, before the offer.
+"""sendMessage that dies where its message says so: before the put, or after it and before the offer.
 
 `groupcast up --handler sendMessage=tests.functions.dying_sender.handler` runs it.
 """
@@ -11,7 +11,8 @@ from unittest.mock import patch
 
 from groupcast.fanout.express import Express
 from groupcast.handlers.send_message import handler
-from tests.functions.words import SENDERS_LAST_WORDS
+from groupcast.tables.messages import Messages
+from tests.functions.words import SENDERS_LAST_THOUGHT, SENDERS_LAST_WORDS
 
 if TYPE_CHECKING:
     from groupcast.tables.items import StoredMessage
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["handler"]
 
 _offer = Express.offer
+_put = Messages.put
 
 
 async def _offer_or_die(self: Express, stored: StoredMessage) -> None:
@@ -27,4 +29,11 @@ async def _offer_or_die(self: Express, stored: StoredMessage) -> None:
     await _offer(self, stored)
 
 
+async def _put_or_die(self: Messages, stored: StoredMessage, expires_at_s: int | None) -> None:
+    if stored.message.text == SENDERS_LAST_THOUGHT:
+        os._exit(1)
+    await _put(self, stored, expires_at_s)
+
+
+patch.object(Messages, "put", _put_or_die).start()
 patch.object(Express, "offer", _offer_or_die).start()

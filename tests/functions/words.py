@@ -6,6 +6,8 @@ from pathlib import Path
 
 # A sender dies after it has stored a message of this text.
 SENDERS_LAST_WORDS = "these are my last words"
+# A sender dies after it has taken a number for a message of this text.
+SENDERS_LAST_THOUGHT = "this I will never say"
 # In this group a worker dies in the middle of its first pass.
 DOOMED = "doomed"
 POSTS_BEFORE_DEATH = 5

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from groupcast.handlers.outcome import COUNTS
+from groupcast.holes import SEND_TIMEOUT_MS
 from groupcast_deploy.cost.estimate import ALARMS
 from tests.conftest import ROOT
 from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, copy_project
@@ -75,6 +76,12 @@ def test_production_keeps_its_data(package: Package, stage: str, deleted: str, r
     assert len(kept) == 4
     assert {data[name]["DeletionPolicy"] for name in FORGETTABLE_TABLES} == {"Delete"}
     assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in kept} == {(deleted, replaced)}
+
+
+def test_a_sender_lives_no_longer_than_its_number_is_waited_for(template: Template) -> None:
+    functions = template.of_type("AWS::Lambda::Function").values()
+    (sender,) = [one for one in functions if one["FunctionName"].endswith("-sendMessage")]
+    assert sender["Timeout"] * 1000 == SEND_TIMEOUT_MS
 
 
 def test_every_log_ends_some_day(template: Template) -> None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A push of one or more messages; `oldest_ms` is when its oldest was created (ms since 1970)."""
+    """A push of one or more messages, which `message_ids` name by their keys in the Messages table.
+
+    `oldest_ms` is when the oldest was created (ms since 1970).
+    """
 
     data: bytes
     message_ids: tuple[str, ...]
@@ -134,7 +137,7 @@ def pack(group_id: str, messages: Sequence[Message], frame_bytes: int) -> list[F
     def flush() -> None:
         data = head + b",".join(parts) + _TAIL
         oldest_ms = min(epoch_ms_of(message.created_at) for message in packed)
-        frames.append(Frame(data, tuple(message.message_id for message in packed), oldest_ms))
+        frames.append(Frame(data, tuple(message.key for message in packed), oldest_ms))
 
     for message in messages:
         part = _encoded(message)

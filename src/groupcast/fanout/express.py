@@ -50,4 +50,4 @@ class Express:
         made = offers.outgoing([stored.message], stored.audience)
         if not all(await self._delivery.send(made, self._loop_time() + OFFER_TIMEOUT_S)):
             self._paused_until = self._loop_time() + PAUSE_S
-            self._on_failure(stored.message.message_id)
+            self._on_failure(stored.message.key)

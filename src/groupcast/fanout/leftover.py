@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A leftover of this size takes about 15 KB, and ten of them fit one SendMessageBatch of 256 KB.
+# A leftover of this size takes about 18 KB, and ten of them fit one SendMessageBatch of 256 KB.
 CONNECTIONS_MAX = 500
 MESSAGES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Messages of a group that some members are still to get. `tries` counts earlier hand-offs.
+    """Messages of a group, by their keys, that some members are still to get. `tries` counts hand-offs.
 
     The members are those of `slots` (a pass did not come to them), or else `connection_ids`.
     """

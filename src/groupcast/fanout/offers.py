@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from groupcast.fanout.batch import readable
 from groupcast.fanout.queue import Outgoing
-from groupcast.model import Message
+from groupcast.model import Message, void_message
 from groupcast.protocol import MAX_GROUP_ID_CHARS, message_value
 from groupcast.slots import SLOTS, SlotRange, lane_id, lane_ranges
 
@@ -91,7 +91,7 @@ def _chunks(messages: Sequence[Message]) -> Iterator[tuple[list[Message], list[s
     size = 0
     for message in messages:
         # ASCII, since SQS does not take every character that a message may have.
-        part = json.dumps(message_value(message), separators=(",", ":"))
+        part = json.dumps(_value(message), separators=(",", ":"))
         if chunk and (len(chunk) == OFFER_MESSAGES_MAX or size + len(part) > OFFER_BYTES_MAX):
             yield chunk, parts
             chunk, parts, size = [], [], 0
@@ -107,19 +107,27 @@ def _body(group_id: str, slots: SlotRange, parts: Sequence[str], members: int) -
 
 
 def _deduplication_id(chunk: Sequence[Message], slots: SlotRange) -> str:
-    ids = [message.message_id for message in chunk]
-    name = ids[0] if len(ids) == 1 else blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()
-    return f"{name}.{slots.first}-{slots.last}"
+    # Hashed, since a user's id in a key has any length and any characters.
+    keys = "\n".join(message.key for message in chunk)
+    return f"{blake2b(keys.encode(), digest_size=16).hexdigest()}.{slots.first}-{slots.last}"
+
+
+def _value(message: Message) -> dict[str, Any]:
+    """A message as in a frame; a void number with what a retry and the metrics need of it."""
+    value = message_value(message)
+    return value | {"messageId": message.message_id, "createdAt": message.created_at}
 
 
 def _message(group_id: str, value: object) -> Message:
     match value:
-        case {
-            "messageId": str(message_id),
-            "seq": seq,
-            "sender": str(sender),
-            "message": str(text),
-            "createdAt": str(created_at),
-        } if type(seq) is int and seq >= 1:
-            return readable(Message(message_id, group_id, seq, sender, text, created_at))
+        case {"messageId": str(message_id), "seq": seq, "createdAt": str(created_at), **more} if (
+            type(seq) is int and seq >= 1
+        ):
+            match more:
+                case {"void": True}:
+                    return readable(void_message(message_id, group_id, seq, created_at))
+                case {"sender": str(sender), "message": str(text), **rest} if "void" not in rest:
+                    user_id = rest.get("userId")
+                    if user_id is None or isinstance(user_id, str):
+                        return readable(Message(message_id, group_id, seq, sender, text, created_at, user_id))
     raise ValueError("not a message")

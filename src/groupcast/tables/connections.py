@@ -12,7 +12,7 @@ from groupcast.slots import slot_of
 from groupcast.tables.items import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from groupcast.auth import Principal
     from groupcast.ratelimit import Bucket
@@ -36,7 +36,7 @@ class Connections:
             "connectionId": member.connection_id,
             "sender": member.sender,
             "userId": member.user_id,
-            "userGroups": orjson.dumps(member.groups).decode() if member.groups else None,
+            "userGroups": _groups(member.groups),
             "authorizedUntil": member.authorized_until_s,
             "connectedAt": connected_at_ms,
             "expiresAt": connected_at_ms // 1000 + LIFETIME_S,
@@ -93,7 +93,10 @@ class Connections:
         other rights by now.
         """
         values: dict[str, str | int] = {":group": group_id, ":slot": slot_of(member.connection_id)}
-        rights = _unchanged("authorizedUntil", member.authorized_until_s, values)
+        rights = (
+            f"{_unchanged('authorizedUntil', member.authorized_until_s, values)} AND "
+            f"{_unchanged('userGroups', _groups(member.groups), values)}"
+        )
         await self._change(member.connection_id, "SET groupId = :group, slot = :slot", rights, values)
 
     async def leave(self, connection_id: str) -> str | None:
@@ -112,7 +115,7 @@ class Connections:
         """
         values: dict[str, str | int] = {
             ":until": principal.authorized_until_s,
-            ":groups": orjson.dumps(principal.groups).decode(),
+            ":groups": _groups(principal.groups),
         }
         group = _unchanged("groupId", member.group_id, values)
         expression = "SET authorizedUntil = :until, userGroups = :groups"
@@ -153,6 +156,11 @@ class Connections:
         return True, answer["Attributes"]
 
 
+def _groups(groups: Sequence[str]) -> str:
+    """Groups of the user pool as an attribute; the same groups make the same text."""
+    return orjson.dumps(groups).decode()
+
+
 def _unchanged(name: str, value: str | int | None, values: dict[str, str | int]) -> str:
     """The condition that an attribute is as it was read; its value joins `values`."""
     if value is None:
@@ -168,6 +176,6 @@ def _member(item: Mapping[str, Any]) -> Member:
         sender=values["sender"],
         group_id=values.get("groupId"),
         user_id=values.get("userId"),
-        groups=tuple(orjson.loads(values.get("userGroups", "[]"))),
+        groups=tuple(orjson.loads(values["userGroups"])),
         authorized_until_s=values.get("authorizedUntil"),
     )

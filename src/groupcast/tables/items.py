@@ -39,15 +39,24 @@ def decode(item: Mapping[str, Mapping[str, Any]]) -> dict[str, str | int]:
 
 def message_of(item: Mapping[str, Mapping[str, Any]]) -> Message:
     """The message in an item or a stream record's image. ValueError where it is malformed."""
+    names: tuple[str, ...] = ("messageId", "groupId", "createdAt")
     try:
         seq = int(item["seq"]["N"])
-        texts = [item[name]["S"] for name in ("messageId", "groupId", "sender", "message", "createdAt")]
+        void = _number(item, "void", 0) == 1
+        if not void:
+            names += ("sender", "message")
+        texts = [item[name]["S"] for name in names]
+        user_id = item["userId"]["S"] if "userId" in item else None
     except (KeyError, TypeError) as missing:
         raise ValueError(f"not a message: {missing}") from None
     if seq < 1 or not all(isinstance(text, str) for text in texts):
         raise ValueError("not a message: an attribute has the wrong type")
-    message_id, group_id, sender, text, created_at = texts
-    return Message(message_id, group_id, seq, sender, text, created_at)
+    key, group_id, created_at, sender, text = (*texts, "", "")[:5]
+    message_id = key if user_id is None else key.removeprefix(f"{user_id}:")
+    message = Message(message_id, group_id, seq, sender, text, created_at, user_id, void)
+    if message.key != key:
+        raise ValueError("not a message: its key is another user's")
+    return message
 
 
 def stored_message_of(item: Mapping[str, Mapping[str, Any]]) -> StoredMessage:

@@ -29,14 +29,20 @@ GET_ATTEMPTS_MAX = 5
 GET_RETRY_BASE_S = 0.05
 # A pass that cannot read on in the log delivers what it was offered.
 LOG_TIMEOUT_S = 1.0
+# From this HTTP status on, DynamoDB may have done what it answers with an error.
+SERVER_FAULT = 500
 
 
 class AlreadyStoredError(GroupcastError):
-    """The messageId is taken; `stored` is the message that has it."""
+    """The key is taken; `stored` is the message that has it."""
 
     def __init__(self, stored: Message) -> None:
-        super().__init__(stored.message_id)
+        super().__init__(stored.key)
         self.stored = stored
+
+
+class NotStoredError(GroupcastError):
+    """DynamoDB refused to store a message (it throttled, say). After any other error it may be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +60,24 @@ class Messages:
         self._dynamodb = dynamodb
         self._table = table
 
-    async def get(self, message_id: str) -> Message | None:
-        """The message with this id (a consistent read), or None."""
+    async def get(self, key: str) -> Message | None:
+        """The message with this key (a consistent read), or None."""
         answer = await self._dynamodb.get_item(
-            TableName=self._table, Key=encode({"messageId": message_id}), ConsistentRead=True
+            TableName=self._table, Key=encode({"messageId": key}), ConsistentRead=True
         )
         return message_of(answer["Item"]) if "Item" in answer else None
 
     async def put(self, stored: StoredMessage, expires_at_s: int | None) -> None:
-        """Store a message once. AlreadyStoredError where its id is taken."""
+        """Store a message once. AlreadyStoredError where its key is taken, NotStoredError if refused."""
         message, audience = stored.message, stored.audience
         values: dict[str, str | int | None] = {
-            "messageId": message.message_id,
+            "messageId": message.key,
             "groupId": message.group_id,
             "seq": message.seq,
-            "sender": message.sender,
-            "message": message.text,
+            "sender": None if message.void else message.sender,
+            "message": None if message.void else message.text,
+            "userId": message.user_id,
+            "void": 1 if message.void else None,
             "createdAt": message.created_at,
             "expiresAt": expires_at_s,
             # What the fan-out is told, left out where it goes without saying.
@@ -86,6 +94,10 @@ class Messages:
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException as taken:
             raise AlreadyStoredError(message_of(taken.response["Item"])) from None
+        except self._dynamodb.exceptions.ClientError as refused:
+            if refused.response["ResponseMetadata"]["HTTPStatusCode"] >= SERVER_FAULT:
+                raise
+            raise NotStoredError(str(refused)) from refused
 
     async def after(self, group_id: str, seq: int, limit: int) -> Page:
         """Up to `limit` messages above `seq`."""
@@ -118,7 +130,7 @@ class Messages:
 
 @dataclass(slots=True)
 class Loaded:
-    """Messages by id. `unread` are the ids of which it is not known whether there is a message."""
+    """Messages by key. `unread` are the keys of which it is not known whether there is a message."""
 
     messages: dict[str, Message] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
@@ -150,9 +162,9 @@ class StoredMessages:
                         found.append(stored_message_of(item))
         return found
 
-    async def load(self, message_ids: Collection[str], give_up_at: float) -> Loaded:
-        """The messages with these ids (consistent reads). `give_up_at` is a loop time in s. Never raises."""
-        ids = list(message_ids)
+    async def load(self, message_keys: Collection[str], give_up_at: float) -> Loaded:
+        """The messages with these keys (consistent reads). `give_up_at` is a loop time in s. Never raises."""
+        ids = list(message_keys)
         loaded = Loaded(unread=set(ids))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(give_up_at):
@@ -179,7 +191,7 @@ class StoredMessages:
                 # Corrupt items count as missing.
                 with contextlib.suppress(ValueError):
                     message = message_of(item)
-                    loaded.messages[message.message_id] = message
+                    loaded.messages[message.key] = message
             left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             loaded.unread -= {key["messageId"]["S"] for key in keys if key not in left}
             if not left:

@@ -4,16 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import AsyncMock, patch
 
 import aioboto3
 import pytest
+from botocore.exceptions import ClientError
 
-from groupcast.chat import HOLE_FINAL_MS
+from groupcast.auth import Principal
 from groupcast.errors import Code
+from groupcast.holes import HOLE_FINAL_MS, SEND_TIMEOUT_MS
+from groupcast.tables.messages import Messages, NotStoredError
 from tests.conftest import Stack
 from tests.unit.groupcast.world import NOW_MS, World, code_of
 
 pytestmark = pytest.mark.stack
+
+
+async def log_of(world: World, member: str) -> list[dict[str, Any]]:
+    """What history shows of the member's group."""
+    messages: list[dict[str, Any]] = (await world.chat.history(member, {"since": 0}))["messages"]
+    return messages
+
+
+@contextmanager
+def refused(world: World, code: str, status: int, *, stores: bool) -> Iterator[None]:
+    """DynamoDB answers the next put with an error, having stored the item or not."""
+    put_item = world.dynamodb.put_item
+    kind = getattr(world.dynamodb.exceptions, code)
+
+    async def put_once(**arguments: Any) -> None:
+        world.dynamodb.put_item = put_item
+        if stores:
+            await put_item(**arguments)
+        response = {
+            "Error": {"Code": code, "Message": "as told"},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+            "Item": arguments["Item"],
+        }
+        raise kind(response, "PutItem")
+
+    with patch.object(world.dynamodb, "put_item", put_once):
+        yield
 
 
 async def test_seq_is_dense_from_the_first_message_on(world: World, group: str) -> None:
@@ -44,7 +78,74 @@ async def test_two_tries_side_by_side_are_one_message(world: World, group: str) 
     frame = {"message": "race", "messageId": str(uuid.uuid4())}
     acks = await asyncio.gather(*(world.chat.send(member, frame) for _ in range(8)))
     assert all(ack == acks[0] for ack in acks)
-    assert len((await world.chat.history(member, {}))["messages"]) == 1
+    log = await log_of(world, member)
+    assert [one["messageId"] for one in log if "void" not in one] == [frame["messageId"]]
+
+
+async def test_a_lost_race_leaves_no_hole(world: World, group: str) -> None:
+    """The numbers that the losers took are published as void, whatever the winner was."""
+    member, elsewhere = await world.member(group), await world.member(f"{group}-2")
+    frame = {"message": "race", "messageId": str(uuid.uuid4())}
+    # Both have seen that the id is free.
+    with patch.object(Messages, "get", AsyncMock(return_value=None)):
+        ack = await world.chat.send(member, frame)
+        assert await world.chat.send(member, frame) == ack
+        assert await code_of(world.chat.send(member, {**frame, "message": "other"})) is Code.CONFLICT
+        assert await code_of(world.chat.send(elsewhere, frame)) is Code.CONFLICT
+    await world.chat.send(member, {"message": "next"})
+    assert [(one["seq"], "void" in one) for one in await log_of(world, member)] == [
+        *((1, False), (2, True), (3, True), (4, False))
+    ]
+    assert await log_of(world, elsewhere) == [{"seq": 1, "void": True}]
+
+
+async def test_a_put_that_is_refused_leaves_no_hole(world: World, group: str) -> None:
+    """Its number is void, the sender hears of an error, and sends again with the same id."""
+    member = await world.member(group)
+    frame = {"message": "hi", "messageId": str(uuid.uuid4())}
+    throttled = "ProvisionedThroughputExceededException"
+    with refused(world, throttled, 400, stores=False), pytest.raises(NotStoredError):
+        await world.chat.send(member, frame)
+    assert (await world.chat.send(member, frame))["seq"] == 2
+    assert [(one["seq"], "void" in one) for one in await log_of(world, member)] == [(1, True), (2, False)]
+
+
+async def test_a_put_whose_answer_was_lost_is_not_void(world: World, group: str) -> None:
+    """Stored by its first attempt, refused at its second: there is a message with that number."""
+    member = await world.member(group)
+    for code in ("ProvisionedThroughputExceededException", "ConditionalCheckFailedException"):
+        with refused(world, code, 400, stores=True):
+            ack = await world.chat.send(member, {"message": code})
+        log = await log_of(world, member)
+        assert (log[-1]["seq"], log[-1].get("message")) == (ack["seq"], code)
+
+
+async def test_an_outage_makes_no_number_void(world: World, group: str) -> None:
+    """What DynamoDB did before it failed nobody knows: its message may be there in a moment."""
+    member = await world.member(group)
+    with refused(world, "InternalServerError", 500, stores=False), pytest.raises(ClientError):
+        await world.chat.send(member, {"message": "hi"})
+    assert await log_of(world, member) == []
+
+
+async def test_ids_belong_to_their_user(world: World, group: str) -> None:
+    """Another's id is free, known or guessed, and tells nothing of their message."""
+    ann, eve = Principal("0000-ann", "ann", (), 2**40), Principal("0000-eve", "eve", (), 2**40)
+    users = [await world.member(group, principal=ann), await world.member(f"{group}-2", principal=eve)]
+    users += [await world.member(group, principal=eve), await world.member(group)]
+    message_id = str(uuid.uuid4())
+    acks = [
+        await world.chat.send(user, {"message": f"by {number}", "messageId": message_id})
+        for number, user in enumerate(users)
+        if number != 2
+    ]
+    assert {ack["messageId"] for ack in acks} == {message_id}
+    assert (
+        await code_of(world.chat.send(users[2], {"message": "2", "messageId": message_id})) is Code.CONFLICT
+    )
+    shown = [(one["message"], one.get("userId")) for one in await log_of(world, users[0])]
+    assert shown == [("by 0", "0000-ann"), ("by 3", None)]
+    assert [one["userId"] for one in await log_of(world, users[1])] == ["0000-eve"]
 
 
 async def test_a_message_id_of_another_message_is_a_conflict(world: World, group: str) -> None:
@@ -143,16 +244,25 @@ async def test_history_before_pages_backwards(world: World, group: str) -> None:
     assert older["complete"] is True
 
 
-async def test_a_young_hole_is_not_complete_an_old_one_is(world: World, group: str) -> None:
+async def test_a_hole_is_void_when_it_is_final(world: World, group: str) -> None:
     """A number without a message may still be on its way for as long as sendMessage can run."""
     member = await world.member(group)
-    await world.chat.send(member, {"message": "one"})
     await world.groups.next_seq(group, world.now_ms)
-    young = await world.chat.history(member, {"since": 0})
-    world.now_ms += HOLE_FINAL_MS + 1
-    old = await world.chat.history(member, {"since": 0})
-    assert [message["seq"] for message in old["messages"]] == [1]
-    assert (young["complete"], old["complete"]) == (False, True)
+    await world.chat.send(member, {"message": "two"})
+    await world.groups.next_seq(group, world.now_ms)
+    void, message, last = {"seq": 1, "void": True}, 2, {"seq": 3, "void": True}
+    for passed_ms, known, complete in (
+        (HOLE_FINAL_MS, [message], False),
+        (1, [void, message], False),
+        (SEND_TIMEOUT_MS, [void, message, last], True),
+    ):
+        world.now_ms += passed_ms
+        for answer in (
+            await world.chat.history(member, {"since": 0}),
+            await world.chat.join(member, {"groupId": group, "since": 0}),
+        ):
+            assert [one if "void" in one else one["seq"] for one in answer["messages"]] == known
+            assert answer["complete"] is complete
 
 
 async def test_retention_sets_an_expiry(stack: Stack, unit_tables: dict[str, str], group: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from groupcast import protocol
 from groupcast.errors import ChatError, Code
-from groupcast.model import Message
+from groupcast.model import Message, void_message
 
 MESSAGE_ID = "0192f0c1-2345-7abc-8def-0123456789ab"
 
@@ -106,10 +107,22 @@ def test_a_message_of_the_longest_length_is_taken() -> None:
     assert protocol.parse_send({"message": text}).text == text
 
 
-def test_a_message_id_is_kept_in_lower_case() -> None:
-    """One UUID has one spelling, so that a retry spelt otherwise is still a retry."""
-    sent = protocol.parse_send({"message": "hi", "messageId": MESSAGE_ID.upper()})
-    assert sent.message_id == MESSAGE_ID
+@pytest.mark.parametrize(
+    "message_id",
+    [
+        *(MESSAGE_ID.upper(), MESSAGE_ID.replace("-", ""), f"{{{MESSAGE_ID}}}", f"urn:uuid:{MESSAGE_ID}"),
+        *(
+            f"{MESSAGE_ID}\n",
+            f" {MESSAGE_ID}",
+            f"{MESSAGE_ID[:-1]}\N{FULLWIDTH DIGIT ONE}",
+            f"u:{MESSAGE_ID}",
+        ),
+    ],
+)
+def test_a_message_id_has_one_spelling(message_id: str) -> None:
+    """The canonical one: nothing else is taken for the same id, or for another."""
+    assert protocol.parse_send({"message": "hi", "messageId": MESSAGE_ID}).message_id == MESSAGE_ID
+    assert refusal(protocol.parse_send, {"message": "hi", "messageId": message_id}) is Code.BAD_REQUEST
 
 
 @pytest.mark.parametrize(
@@ -137,6 +150,9 @@ def test_frames_have_the_shapes_of_the_contract() -> None:
         "message": "안녕하세요!",
         "createdAt": "2026-11-22T17:20:00.123Z",
     }
+    assert protocol.message_value(replace(message, user_id="u1")) == {**value, "userId": "u1"}
+    void = void_message(MESSAGE_ID, "group1", 7, message.created_at)
+    assert protocol.message_value(void) == {"seq": 7, "void": True}
     assert protocol.joined("group1", 7, [message], complete=True) == {
         "type": "joined",
         "groupId": "group1",

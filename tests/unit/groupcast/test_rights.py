@@ -12,6 +12,7 @@ import pytest
 from groupcast.auth import Principal
 from groupcast.errors import ChatError, Code
 from groupcast.ratelimit import Bucket
+from groupcast.tables.connections import Connections
 from tests.conftest import Stack
 from tests.unit.groupcast.world import NOW_MS, World, code_of
 
@@ -104,6 +105,22 @@ async def test_joining_and_losing_the_right_at_once(world: World, private: str) 
         item = await world.item("ConnectionsTable", connectionId=member)
         assert item is not None
         assert "groupId" not in item or private in item["userGroups"]["S"]
+
+
+async def test_a_join_counts_only_with_the_rights_that_it_was_allowed_by(world: World, private: str) -> None:
+    """A renewal between the decision and the join takes it back, also one that ends at the same time."""
+    connections = Connections(world.dynamodb, world.tables["ConnectionsTable"])
+    for left, until_s in ((ann(), UNTIL_S), (ann("private-other"), UNTIL_S), (ann(private), UNTIL_S + 1)):
+        connection_id = await world.connection(principal=ann(private))
+        decided_on = await connections.get(connection_id)
+        assert decided_on is not None
+        world.tokens["new"] = replace(left, authorized_until_s=until_s)
+        await world.chat.renew(connection_id, {"token": "new"})
+        assert await code_of(connections.join(decided_on, private)) is Code.CONFLICT
+        assert (await world.chat.ping(connection_id, {}))["groupId"] is None
+        unchanged = await connections.get(connection_id)
+        assert unchanged is not None
+        await connections.join(unchanged, private)
 
 
 async def test_a_connection_sends_no_more_than_its_bucket_holds(

@@ -122,6 +122,20 @@ async def test_delivery_by_an_offer_of_the_stream(world: World) -> None:
         assert in_order(line, ["read_ns", "started_ns", "offered_ns", "received_ns", "first_post_ns"])
 
 
+async def test_a_signed_in_users_message_is_found_by_its_key(world: World) -> None:
+    """In the stream and in leftovers, whose ids are keys of the table; void numbers are left out."""
+    await world.send(A)
+    event = stream_event(f"0000-ann:{A}")
+    world.timeline.observe(event["Records"])
+    await world.run(event, lambda: world.post(A))
+    void = {"type": "messages", "messages": [{"messageId": A, "seq": 1}, {"seq": 2, "void": True}]}
+    left_over = queue_event({"messageIds": [f"0000-ann:{A}"]})
+    await world.run(left_over, lambda: world.timeline.posted(json.dumps(void).encode()))
+    first, last = world.lines()
+    assert set(first) == {"messageId", *STREAM_POINTS}
+    assert first["last_post_ns"] < last["last_post_ns"]
+
+
 async def test_an_offer_that_waited_is_that_old(world: World) -> None:
     """The time in the queue is what SQS says it was."""
     await world.send(A)

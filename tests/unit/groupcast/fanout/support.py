@@ -177,7 +177,7 @@ class FakeMessages:
     """BatchGetItem over a list of messages; `unprocessed` answers leave out all but the first key."""
 
     def __init__(self, *messages: Message) -> None:
-        self.items = {message.message_id: item_of(message) for message in messages}
+        self.items = {message.key: item_of(message) for message in messages}
         self.unprocessed = 0
         self.broken = False
         self.key_counts: list[int] = []
@@ -205,11 +205,13 @@ def message(seq: int, group_id: str = "a") -> Message:
 def item_of(one: Message) -> dict[str, Any]:
     return encode(
         {
-            "messageId": one.message_id,
+            "messageId": one.key,
             "groupId": one.group_id,
             "seq": one.seq,
-            "sender": one.sender,
-            "message": one.text,
+            "sender": None if one.void else one.sender,
+            "message": None if one.void else one.text,
+            "userId": one.user_id,
+            "void": 1 if one.void else None,
             "createdAt": one.created_at,
         }
     )

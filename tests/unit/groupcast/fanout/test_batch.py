@@ -47,6 +47,29 @@ def test_records_are_grouped_and_ordered_by_seq() -> None:
     assert groups[0].frames[0].oldest_ms == NOW_MS + 1
 
 
+def test_a_void_number_is_pushed_as_such() -> None:
+    """Beside messages, in its place; a frame knows it by its key."""
+    void = record("a", 2, 2, void={"N": "1"})
+    for name in ("sender", "message"):
+        del void["dynamodb"]["NewImage"][name]
+    by_group, malformed = read_stream([record("a", 1, 1), void, record("a", 3, 3)])
+    assert malformed == []
+    (frame,) = stream_batch("a", by_group["a"], FRAME_BYTES).frames
+    values = orjson.loads(frame.data)["messages"]
+    assert values[1] == {"seq": 2, "void": True}
+    assert [value["seq"] for value in values] == [1, 2, 3]
+    assert frame.message_ids == ("a-1", "a-2", "a-3")
+
+
+def test_a_users_message_has_a_key_of_its_own() -> None:
+    """Frames show the id that its sender chose."""
+    by_group, _ = read_stream([record("a", 1, 1, messageId={"S": "u:1:m1"}, userId={"S": "u:1"})])
+    (frame,) = stream_batch("a", by_group["a"], FRAME_BYTES).frames
+    (value,) = orjson.loads(frame.data)["messages"]
+    assert (value["messageId"], value["userId"]) == ("m1", "u:1")
+    assert frame.message_ids == ("u:1:m1",)
+
+
 def test_a_record_that_came_twice_is_taken_once() -> None:
     """The stream delivers at least once; one batch never sends the same message twice."""
     groups, _ = read_stream([record("a", 1, 1), record("a", 1, 1), record("a", 2, 2)])

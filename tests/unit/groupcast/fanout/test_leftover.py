@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from groupcast.fanout.leftover import CONNECTIONS_MAX, MESSAGES_MAX, Leftover, from_body, split, to_body
 from groupcast.fanout.queue import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
-from groupcast.model import uuid7
+from groupcast.model import message_key, uuid7
 from groupcast.protocol import MAX_GROUP_ID_CHARS
 
 TEXTS = st.lists(st.text(max_size=20), unique=True, max_size=5).map(tuple)
@@ -31,7 +31,8 @@ def test_splitting_owes_every_message_to_every_connection_once(messages: int, co
 
 def test_ten_of_the_largest_fit_one_batch() -> None:
     """With ids as API Gateway and groupcast make them, and a group's name of the worst characters."""
-    message_ids = [uuid7(number, bytes(10)) for number in range(MESSAGES_MAX)]
+    user_id = uuid7(0, bytes(10))
+    message_ids = [message_key(user_id, uuid7(number, bytes(10))) for number in range(MESSAGES_MAX)]
     connection_ids = [f"L0SM9cOF{number:07d}=" for number in range(CONNECTIONS_MAX)]
     (leftover,) = split("\U0001f600" * MAX_GROUP_ID_CHARS, message_ids, connection_ids)
     assert len(to_body(leftover)) * BATCH_ENTRIES_MAX < BATCH_BYTES_MAX * 0.8

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groupcast.fanout.offers import BODY_BYTES_MAX, OFFER_BYTES_MAX, OFFER_MESSAGES_MAX, from_body, outgoing
-from groupcast.model import Audience, Message, iso_ms
+from groupcast.model import Audience, Message, iso_ms, void_message
 from groupcast.protocol import MAX_MESSAGE_BYTES
 from groupcast.slots import SLOTS, SlotRange
 
@@ -61,9 +62,25 @@ def test_the_same_messages_have_the_same_deduplication_ids() -> None:
     def ids(*seqs: int, lanes: int = 1) -> list[str | None]:
         return [one.deduplication_id for one in outgoing([message(seq) for seq in seqs], Audience(0, lanes))]
 
-    assert ids(1) == ids(1) == ["m1.0-65535"]
+    assert ids(1) == ids(1)
     assert ids(1, 2) == ids(1, 2)
     assert len({*ids(1), *ids(2), *ids(1, 2), *ids(2, 1), *ids(1, lanes=2), *ids(1, lanes=3)}) == 9
+
+
+def test_users_with_the_same_message_id_have_other_deduplication_ids() -> None:
+    """However long and odd a user's id is."""
+    senders: list[str | None] = [None, "u1", "u2", "ü" * 500]
+    ids = [outgoing([replace(message(1), user_id=one)], Audience())[0].deduplication_id for one in senders]
+    assert len(set(ids)) == len(ids)
+    assert all(one is not None and len(one) <= 128 and one.isascii() for one in ids)
+
+
+def test_a_void_number_and_a_users_message_travel_unharmed() -> None:
+    """With the keys by which a retry finds them."""
+    messages = [void_message("v1", "방 1", 1, message(1).created_at), replace(message(2), user_id="u1")]
+    (made,) = outgoing(messages, Audience())
+    assert from_body(made.body).messages == tuple(messages)
+    assert [one.key for one in from_body(made.body).messages] == ["v1", "u1:m2"]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +108,12 @@ def test_what_is_wrong_with_an_offer_is_said(changes: dict[str, Any], reason: st
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seq": 0}, {"seq": True}, {"seq": "1"}, {"createdAt": "soon"}, {"message": None}]
+    "changes",
+    [
+        *({"seq": 0}, {"seq": True}, {"seq": "1"}, {"createdAt": "soon"}, {"message": None}, {"userId": 5}),
+        *({"void": False}, {"void": 1}, {"void": "true"}, {"void": True, "seq": 0}),
+        *({"void": True, "messageId": None}, {"void": True, "createdAt": "soon"}),
+    ],
 )
 def test_a_malformed_message_spoils_its_offer(changes: dict[str, Any]) -> None:
     """Nobody wrote it but a hand: half of an offer is not delivered."""

@@ -17,6 +17,7 @@ from groupcast.fanout.pace import PATIENT
 from groupcast.fanout.queue import Queue
 from groupcast.fanout.result import STOP_MARGIN_S
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX, Retries
+from groupcast.model import void_message
 from groupcast.tables.messages import GET_BATCH, StoredMessages
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,
@@ -82,6 +83,18 @@ async def test_the_named_connections_get_the_named_messages_in_order() -> None:
     assert world.received("c9=") == [5]
     assert set(world.poster.received) == {"c1=", "c2=", "c9="}
     assert (result.again, world.sqs.sent) == ((), [])
+
+
+async def test_void_numbers_and_users_messages_are_found_by_their_keys() -> None:
+    """A message of the same id of another user is another."""
+    world = World()
+    void = void_message("v1", "a", 1, message(1).created_at)
+    users = [replace(message(seq), message_id="m", user_id=f"u{seq}") for seq in (2, 3)]
+    world.messages = FakeMessages(void, *users)
+    await world.deliver(event(Leftover("a", ("v1", "u2:m"), ("c1=",)), Leftover("a", ("u3:m",), ("c2=",))))
+    assert (world.received("c1="), world.received("c2=")) == ([1, 2], [3])
+    (frame,) = world.poster.received["c1="]
+    assert orjson.loads(frame)["messages"][0] == {"seq": 1, "void": True}
 
 
 async def test_an_expired_message_is_skipped() -> None:
