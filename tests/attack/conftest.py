@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ UNAUTHORIZED = "[ERROR] Exception: Unauthorized"
 
 @dataclass(frozen=True)
 class Besieged:
-    """A stack that takes access tokens alone, and as many frames as one can send."""
+    """A stack that takes access tokens alone, and as many frames and connections as one can make."""
 
     stack: Stack
     mint: Mint
@@ -49,7 +50,10 @@ class Besieged:
 def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
     """One for all tests of this directory that need other settings than the default ones."""
     path = tmp_path_factory.mktemp("besieged")
-    params = ("tokenUse=access", "messagesPerSecond=1000", "messageBurst=10000")
+    params = (
+        *("tokenUse=access", "messagesPerSecond=1000", "messageBurst=10000"),
+        *("groupMessagesPerSecond=10000", "groupBytesPerSecond=100000000", "connectionsPerUser=100"),
+    )
     options = [word for param in params for word in ("--param", param)]
     with (
         _stderr_to(path / "stderr.log"),
@@ -62,6 +66,11 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
 def mint(cognito_stack: Stack) -> Mint:
     """Makes tokens of the pool of a stack as people start it."""
     return Mint(cognito_stack)
+
+
+@pytest.fixture
+def group() -> str:
+    return f"group-{uuid.uuid4()}"
 
 
 @pytest.fixture

@@ -6,13 +6,10 @@ import asyncio
 import uuid
 from dataclasses import replace
 
-import aioboto3
 import pytest
 
 from groupcast.auth import Principal
-from groupcast.errors import ChatError, Code
-from groupcast.ratelimit import Bucket
-from tests.conftest import Stack
+from groupcast.errors import Code
 from tests.unit.groupcast.world import NOW_MS, World, code_of
 
 pytestmark = pytest.mark.stack
@@ -104,35 +101,3 @@ async def test_joining_and_losing_the_right_at_once(world: World, private: str) 
         item = await world.item("ConnectionsTable", connectionId=member)
         assert item is not None
         assert "groupId" not in item or private in item["userGroups"]["S"]
-
-
-async def test_a_connection_sends_no_more_than_its_bucket_holds(
-    stack: Stack, unit_tables: dict[str, str], group: str
-) -> None:
-    """Over it RateLimited, when to come back, and nothing stored; each connection has its own."""
-    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
-        world = World(dynamodb, unit_tables, bucket=Bucket(10, 5))
-        member, other = await world.member(group), await world.member(group)
-        tries = [world.chat.send(member, {"message": f"m{number}"}) for number in range(12)]
-        outcomes = await asyncio.gather(*tries, return_exceptions=True)
-        refused = [one for one in outcomes if isinstance(one, ChatError)]
-        assert len(refused) == 7
-        assert {(one.code, one.retry_after_ms) for one in refused} == {(Code.RATE_LIMITED, 100)}
-        assert (await world.groups.head(group)).last_seq == 5
-        await world.chat.send(other, {"message": "mine"})
-        world.now_ms += 100
-        await world.chat.send(member, {"message": "later"})
-        assert await code_of(world.chat.send(member, {"message": "too soon"})) is Code.RATE_LIMITED
-        assert await code_of(world.chat.send("gone=", {"message": "hi"})) is Code.NOT_IN_GROUP
-
-
-async def test_guests_may_nothing_once_one_signs_in(
-    stack: Stack, unit_tables: dict[str, str], group: str
-) -> None:
-    """A stage that was open has connections without a token's end when it asks for tokens."""
-    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
-        guest = await World(dynamodb, unit_tables).member(group)
-        world = World(dynamodb, unit_tables, signs_in=True)
-        assert await code_of(world.chat.send(guest, {"message": "hi"})) is Code.FORBIDDEN
-        assert await code_of(world.chat.join(guest, {"groupId": group})) is Code.FORBIDDEN
-        assert await code_of(world.chat.history(guest, {})) is Code.FORBIDDEN
