@@ -80,7 +80,8 @@ async def connect() -> AsyncIterator[Callable[..., Any]]:
 
         async def connect_one(stack: Stack, token: str, query: str = "") -> Peer:
             offered = ["groupcast.v1", f"bearer.{token}"]
-            peer = Peer.connect(f"{stack.gateway_url}{query}", subprotocols=offered)
+            # With a queue that is full, nobody would read the answer to the closing handshake.
+            peer = Peer.connect(f"{stack.gateway_url}{query}", subprotocols=offered, max_queue=None)
             return await open_peers.enter_async_context(peer)
 
         yield connect_one

@@ -25,7 +25,7 @@ from groupcast.tables.users import Users
 NOW_MS = 2_000_000_000_000
 UNLIMITED = Bucket(1_000, 10_000)
 UNLIMITED_GROUP = GroupLimit(10_000, 1024**3)
-CONNECTIONS_MAX = 20
+UNLIMITED_CONNECTIONS = 10_000
 _numbers = itertools.count()
 
 
@@ -65,7 +65,7 @@ class World:
         retention_days: int = 0,
         bucket: Bucket = UNLIMITED,
         group_limit: GroupLimit = UNLIMITED_GROUP,
-        connections_max: int = CONNECTIONS_MAX,
+        connections_max: int = UNLIMITED_CONNECTIONS,
         signs_in: bool = False,
         express: Express | None = None,
     ) -> None:
