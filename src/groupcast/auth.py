@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MAX_NAME_CHARS = 64
 GUEST_ID_CHARS = 6
+# The authorizer's principal where nobody signs in.
+GUEST = "guest"
 SUBPROTOCOL = "groupcast.v1"
 BEARER = "bearer."
 # Cognito's own tokens have one to two thousand; more than this is not parsed at all.

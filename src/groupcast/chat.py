@@ -10,8 +10,19 @@ from groupcast import protocol
 from groupcast.auth import may_enter
 from groupcast.errors import ChatError, Code, TokenError
 from groupcast.holes import replay
-from groupcast.model import Message, iso_ms, message_key, uuid7, void_message
-from groupcast.ratelimit import US_PER_MS
+from groupcast.model import Caller, Message, iso_ms, message_key, uuid7, void_message
+from groupcast.ratelimit import (
+    JOIN_TOKENS,
+    LEAVE_TOKENS,
+    PING_TOKENS,
+    PRUNE_TOKENS,
+    READ_TOKENS,
+    RENEW_TOKENS,
+    US_PER_MS,
+    message_tokens,
+    read_tokens,
+    text_bytes,
+)
 from groupcast.tables.connections import GONE
 from groupcast.tables.groups import BUSY_MS, QUIET_MS
 from groupcast.tables.items import StoredMessage
@@ -22,11 +33,11 @@ if TYPE_CHECKING:
 
     from groupcast.auth import Principal
     from groupcast.fanout.express import Express
-    from groupcast.model import Member
-    from groupcast.ratelimit import Bucket
+    from groupcast.model import Head, Member
     from groupcast.tables.connections import Connections
     from groupcast.tables.groups import Groups, Numbered
-    from groupcast.tables.messages import Messages
+    from groupcast.tables.messages import Messages, Page
+    from groupcast.tables.users import Users
 
 DAY_S = 24 * 60 * 60
 
@@ -37,9 +48,9 @@ class Chat:
     """What a frame does, and the frame it is answered with.
 
     `express` offers messages to the fan-out (None: all go through the stream). `signs_in` says that a
-    connection without a token's end is one from before that was asked for; `bucket` limits what one
-    connection sends, `verify` tells whose a token is (TokenError: nobody's), `now_ms` gives milliseconds
-    since 1970, `random` that many random bytes. Every method raises ChatError for what the client may not do.
+    connection without a token's end is one from before that was asked for; `verify` tells whose a token is
+    (TokenError: nobody's), `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every
+    method raises ChatError for what the client may not do, RateLimited for what they may not do yet.
     """
 
     def __init__(
@@ -47,10 +58,10 @@ class Chat:
         connections: Connections,
         messages: Messages,
         groups: Groups,
+        users: Users,
         *,
         express: Express | None,
         signs_in: bool,
-        bucket: Bucket,
         verify: Callable[[str], Awaitable[Principal]],
         retention_days: int,
         now_ms: Callable[[], int],
@@ -59,26 +70,37 @@ class Chat:
         self._connections = connections
         self._messages = messages
         self._groups = groups
+        self._users = users
         self._express = express
         self._signs_in = signs_in
-        self._bucket = bucket
         self._verify = verify
         self._retention_s = retention_days * DAY_S
         self._now_ms = now_ms
         self._random = random
 
     async def connect(self, member: Member, connected_at_ms: int) -> None:
-        """Remember a new connection."""
+        """Remember a new connection; RateLimited where its user has as many as they may."""
+        # In this order: one that is counted is there for others to see.
         await self._connections.add(member, connected_at_ms)
+        if member.user_id is None:
+            return
+        try:
+            await self._enter(Caller(member.connection_id, member.user_id))
+        except ChatError:
+            await self._connections.remove(member.connection_id)
+            raise
 
-    async def disconnect(self, connection_id: str) -> None:
+    async def disconnect(self, caller: Caller) -> None:
         """Forget a connection."""
-        await self._connections.remove(connection_id)
+        connection_id = caller.connection_id
+        await asyncio.gather(
+            self._connections.remove(connection_id), self._users.leave(caller, [connection_id])
+        )
 
-    async def join(self, connection_id: str, frame: Frame) -> Frame:
+    async def join(self, caller: Caller, frame: Frame) -> Frame:
         """Put the connection into a group; with `since`, replay what it missed."""
         wanted = protocol.parse_join(frame)
-        member = self._signed_in(await self._connections.get(connection_id))
+        member = self._signed_in(await self._charged(caller, JOIN_TOKENS))
         _require_entry(member, wanted.group_id)
         # In this order: a message numbered after `lastSeq` was read finds the member already there.
         await self._connections.join(member, wanted.group_id)
@@ -86,22 +108,24 @@ class Chat:
         head = await self._groups.head(wanted.group_id)
         if wanted.since is None:
             return protocol.joined(wanted.group_id, head.last_seq, (), complete=True)
-        page = await self._messages.after(wanted.group_id, wanted.since, protocol.MAX_HISTORY)
+        page = await self._read_after(caller, wanted.group_id, wanted.since, protocol.MAX_HISTORY, head)
         messages, complete = replay(page, wanted.since, head, now_ms)
         return protocol.joined(wanted.group_id, head.last_seq, messages, complete=complete)
 
-    async def leave(self, connection_id: str, _frame: Frame) -> Frame:
+    async def leave(self, caller: Caller, _frame: Frame) -> Frame:
         """Take the connection out of its group; one in no group is answered with `groupId` null."""
-        return protocol.left(await self._connections.leave(connection_id))
+        await self._take(caller, LEAVE_TOKENS)
+        return protocol.left(await self._connections.leave(caller.connection_id))
 
-    async def send(self, connection_id: str, frame: Frame) -> Frame:
+    async def send(self, caller: Caller, frame: Frame) -> Frame:
         """Number and store a message in the sender's group; the stream brings it to the members."""
         wanted = protocol.parse_send(frame)
-        now_us = self._now_ms() * US_PER_MS
-        member, group_id = self._in_group(
-            await self._connections.take_token(connection_id, self._bucket, now_us)
+        _, member, stored = await asyncio.gather(
+            self._take(caller, message_tokens(text_bytes(wanted.text))),
+            self._connections.get(caller.connection_id),
+            self._stored(caller.user_id, wanted.message_id),
         )
-        stored = await self._stored(member.user_id, wanted.message_id)
+        member, group_id = self._in_group(member)
         if stored is None:
             stored = await self._store(wanted, group_id, member)
         if (stored.group_id, stored.text) != (group_id, wanted.text):
@@ -110,43 +134,82 @@ class Chat:
             )
         return protocol.ack(stored)
 
-    async def history(self, connection_id: str, frame: Frame) -> Frame:
+    async def history(self, caller: Caller, frame: Frame) -> Frame:
         """Messages of the connection's group, oldest first."""
         wanted = protocol.parse_history(frame)
-        _, group_id = self._in_group(await self._connections.get(connection_id))
-        if wanted.since is None:
-            before = protocol.MAX_SEQ if wanted.before is None else wanted.before
-            page = await self._messages.before(group_id, before, wanted.limit)
-            return protocol.history(group_id, page.messages, complete=not page.more)
+        _, group_id = self._in_group(await self._charged(caller, READ_TOKENS))
         now_ms = self._now_ms()
         head = await self._groups.head(group_id)
-        page = await self._messages.after(group_id, wanted.since, wanted.limit)
+        if wanted.since is None:
+            before = head.last_seq + 1 if wanted.before is None else wanted.before
+            all_small = head.large_seq < min(before, head.last_seq + 1) - wanted.limit - 1
+            page = await self._messages.before(group_id, before, wanted.limit, all_small=all_small)
+            await self._owe(caller, page)
+            return protocol.history(group_id, page.messages, complete=not page.more)
+        page = await self._read_after(caller, group_id, wanted.since, wanted.limit, head)
         messages, complete = replay(page, wanted.since, head, now_ms)
         return protocol.history(group_id, messages, complete=complete)
 
-    async def ping(self, connection_id: str, _frame: Frame) -> Frame:
+    async def ping(self, caller: Caller, _frame: Frame) -> Frame:
         """Which group the connection is in and how far that has come: a quiet client sees what it missed."""
-        member = await self._connections.get(connection_id)
+        connection_id = caller.connection_id
+        member = await self._charged(caller, PING_TOKENS)
         if member is None or self._signed_in(member).group_id is None:
             return protocol.pong(connection_id, None, None)
         _, group_id = self._in_group(member)
         head = await self._groups.head(group_id)
         return protocol.pong(connection_id, group_id, head.last_seq)
 
-    async def renew(self, connection_id: str, frame: Frame) -> Frame:
+    async def renew(self, caller: Caller, frame: Frame) -> Frame:
         """Go on with a new token of the same user; out of the group where that is now closed to them."""
+        token = protocol.parse_renew(frame)
+        member = await self._charged(caller, RENEW_TOKENS)
         try:
-            principal = await self._verify(protocol.parse_renew(frame))
+            principal = await self._verify(token)
         except TokenError:
             raise ChatError(
                 Code.FORBIDDEN, "This token does not count here; sign in again and send the new one."
             ) from None
-        member = _present(await self._connections.get(connection_id))
+        member = _present(member)
         if principal.user_id != member.user_id:
             raise ChatError(Code.FORBIDDEN, "The token is somebody else's; connect anew with it.")
         stays = member.group_id is not None and may_enter(member.group_id, principal.groups)
         await self._connections.renew(member, principal, stays=stays)
         return protocol.renewed(member.group_id if stays else None, principal.authorized_until_s)
+
+    async def _enter(self, caller: Caller) -> None:
+        """Count the connection of a user; where there is no room, make some by forgetting gone ones."""
+        connected = await self._users.enter(caller, self._now_ms() * US_PER_MS)
+        if connected is None:
+            return
+        await self._take(caller, PRUNE_TOKENS)
+        present = await self._connections.present(connected, self._now_ms() // 1000)
+        await self._users.leave(caller, connected - present)
+        if connected <= present or await self._users.enter(caller, self._now_ms() * US_PER_MS) is not None:
+            raise ChatError(
+                Code.RATE_LIMITED, f"You have {len(connected)} connections; close one and connect again."
+            )
+
+    def _take(self, caller: Caller, tokens: float) -> Awaitable[object]:
+        """Take a user's tokens; where there are known to be too few, raises before anything is awaited."""
+        return self._users.take(caller, tokens, self._now_ms() * US_PER_MS)
+
+    async def _charged(self, caller: Caller, tokens: float) -> Member | None:
+        """The connection, read while tokens are taken."""
+        taking = self._take(caller, tokens)
+        _, member = await asyncio.gather(taking, self._connections.get(caller.connection_id))
+        return member
+
+    async def _read_after(self, caller: Caller, group_id: str, since: int, limit: int, head: Head) -> Page:
+        page = await self._messages.after(group_id, since, limit, all_small=head.large_seq <= since)
+        await self._owe(caller, page)
+        return page
+
+    async def _owe(self, caller: Caller, page: Page) -> None:
+        """Charge what a page costs beyond READ_TOKENS, which JOIN_TOKENS include."""
+        tokens = read_tokens(page.size_bytes) - READ_TOKENS
+        if tokens > 0:
+            await self._users.owe(caller, tokens, self._now_ms() * US_PER_MS)
 
     def _signed_in(self, member: Member | None) -> Member:
         member = _present(member)
@@ -171,7 +234,7 @@ class Chat:
 
     async def _store(self, wanted: protocol.Send, group_id: str, member: Member) -> Message:
         now_ms = self._now_ms()
-        numbered = await self._groups.next_seq(group_id, now_ms)
+        numbered = await self._groups.next_seq(group_id, now_ms, text_bytes(wanted.text))
         message = Message(
             message_id=wanted.message_id or uuid7(now_ms, self._random(10)),
             group_id=group_id,

@@ -46,6 +46,14 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose frame it is, as API Gateway says: `user_id` is None where nobody signs in."""
+
+    connection_id: str
+    user_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Audience:
     """How many members a group had when it was last served (0: not known), and how many lanes serve it."""
 
@@ -55,10 +63,14 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far a group's numbering has come, and when it last moved (milliseconds since 1970)."""
+    """How far a group's numbering has come, and when it last moved (milliseconds since 1970).
+
+    `large_seq` is the last message that is larger than most (`ratelimit.is_large`), 0 for none.
+    """
 
     last_seq: int
     moved_at_ms: int
+    large_seq: int = 0
 
 
 EMPTY_HEAD = Head(0, 0)

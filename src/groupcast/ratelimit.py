@@ -1,32 +1,101 @@
-"""How often a connection may send: a token bucket that one number holds. Pure.
+"""What actions cost, and the buckets they are taken from. Pure.
 
-The number is when the bucket is full again, as in the generic cell rate algorithm (ITU-T I.371, annex A).
+One number holds a bucket: when it is full again, as in the generic cell rate algorithm (ITU-T I.371,
+annex A). Times are microseconds since 1970.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import orjson
 
 US_PER_S = 1_000_000
 US_PER_MS = 1_000
 
+# Tokens. A message up to 1 KB takes one; what else is asked for is weighed against the requests, reads and
+# writes of such a message. Ten tabs that open at once, replay and ping stay within the default burst of 20.
+TOKEN_BYTES = 1024
+CONNECT_TOKENS = 0.25
+PING_TOKENS = 0.25
+JOIN_TOKENS = 0.5
+LEAVE_TOKENS = 0.5
+RENEW_TOKENS = 0.5
+# Reading the log takes this for the first 16 KB of a reply, and as much for each 16 KB that follow.
+READ_TOKENS = 0.25
+READ_BYTES = 16 * 1024
+# Looking which of a user's connections are gone: a read for each.
+PRUNE_TOKENS = 5.0
+# After a pause a group takes at once what it takes in so many seconds.
+GROUP_BURST_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one action takes from a bucket, as the time in which that comes back; `burst_us` is all it holds.
+
+    An action that costs more than the bucket holds passes when the bucket is full, and is charged whole, so
+    that the rate holds over time.
+    """
+
+    cost_us: int
+    burst_us: int
+
+    def latest_full_us(self, now_us: int) -> int:
+        """A bucket that is full later than this has too little now."""
+        return now_us + self.burst_us - min(self.cost_us, self.burst_us)
+
+    def next_full_us(self, full_at_us: int, now_us: int) -> int:
+        """When the bucket is full again if this is taken now."""
+        return max(full_at_us, now_us) + self.cost_us
+
+    def retry_after_ms(self, full_at_us: int, now_us: int) -> int:
+        """After so many milliseconds there is enough again; at least one."""
+        return max(1, -(-(full_at_us - self.latest_full_us(now_us)) // US_PER_MS))
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Gains `per_second` tokens, holds `burst`; a message takes one. Times are microseconds since 1970."""
+    """A user's: gains `per_second` tokens, holds `burst`."""
 
     per_second: int
     burst: int
 
-    @property
-    def interval_us(self) -> int:
-        """What a token takes to come: by so much later the bucket is full again."""
-        return US_PER_S // self.per_second
+    def charge(self, tokens: float) -> Charge:
+        return Charge(
+            math.ceil(tokens * US_PER_S / self.per_second), self.burst * US_PER_S // self.per_second
+        )
 
-    def latest_full_us(self, now_us: int) -> int:
-        """A bucket that is full later than this has no token now."""
-        return now_us + (self.burst - 1) * self.interval_us
 
-    def retry_after_ms(self, full_at_us: int, now_us: int) -> int:
-        """After so many milliseconds there is a token again; at least one."""
-        return max(1, -(-(full_at_us - self.latest_full_us(now_us)) // US_PER_MS))
+@dataclass(frozen=True, slots=True)
+class GroupLimit:
+    """A group's: so many messages and bytes a second, all members' together."""
+
+    messages_per_second: int
+    bytes_per_second: int
+
+    def charge(self, text_bytes: int) -> Charge:
+        """Of a message whose text takes so many bytes in a frame."""
+        seconds = max(1 / self.messages_per_second, text_bytes / self.bytes_per_second)
+        return Charge(math.ceil(seconds * US_PER_S), GROUP_BURST_S * US_PER_S)
+
+
+def text_bytes(text: str) -> int:
+    """What a message's text takes in a frame: JSON makes six bytes of a control character."""
+    return len(orjson.dumps(text)) - 2
+
+
+def message_tokens(size_bytes: int) -> float:
+    """Of a message whose text takes so many bytes in a frame."""
+    return max(1.0, size_bytes / TOKEN_BYTES)
+
+
+def read_tokens(size_bytes: int) -> float:
+    """Of a reply with so many bytes of messages."""
+    return max(1.0, size_bytes / READ_BYTES) * READ_TOKENS
+
+
+def is_large(size_bytes: int) -> bool:
+    """Whether a message is larger than most: it costs more than one token."""
+    return size_bytes > TOKEN_BYTES

@@ -91,11 +91,14 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
     from botocore.config import Config  # noqa: PLC0415
 
     from groupcast.chat import Chat  # noqa: PLC0415
-    from groupcast.ratelimit import Bucket  # noqa: PLC0415
+    from groupcast.ratelimit import Bucket, GroupLimit  # noqa: PLC0415
     from groupcast.tables.connections import Connections  # noqa: PLC0415
     from groupcast.tables.groups import Groups  # noqa: PLC0415
     from groupcast.tables.messages import Messages  # noqa: PLC0415
+    from groupcast.tables.users import Users  # noqa: PLC0415
 
+    bucket = Bucket(settings.messages_per_second, settings.message_burst)
+    limit = GroupLimit(settings.group_messages_per_second, settings.group_bytes_per_second)
     config = Config(
         connect_timeout=DYNAMODB_CONNECT_TIMEOUT_S,
         read_timeout=DYNAMODB_READ_TIMEOUT_S,
@@ -108,10 +111,10 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
         yield Chat(
             Connections(dynamodb, settings.connections_table),
             Messages(dynamodb, settings.messages_table),
-            Groups(dynamodb, settings.groups_table),
+            Groups(dynamodb, settings.groups_table, limit),
+            Users(dynamodb, settings.quotas_table, bucket, settings.connections_per_user),
             express=_express(settings, stack),
             signs_in=settings.auth != "none",
-            bucket=Bucket(settings.messages_per_second, settings.message_burst),
             verify=_verifying(settings),
             retention_days=settings.retention_days,
             now_ms=now_ms,

@@ -25,6 +25,11 @@ MAX_PAGE_SIZE = 10_000
 MAX_RETENTION_DAYS = 3_650
 MAX_MESSAGES_PER_SECOND = 1_000
 MAX_MESSAGE_BURST = 10_000
+MAX_GROUP_MESSAGES_PER_SECOND = 10_000
+# A message of a few KB must pass at once.
+MIN_GROUP_BYTES_PER_SECOND, MAX_GROUP_BYTES_PER_SECOND = 1024, 1024**3
+# BatchGetItem looks for so many at a time.
+MAX_CONNECTIONS_PER_USER = 100
 MAX_POSTS_PER_SECOND = 10_000_000
 MAX_MEMBERS_PER_LANE = 10_000_000
 
@@ -33,6 +38,8 @@ MAX_MEMBERS_PER_LANE = 10_000_000
 class Settings:
     """`retention_days` 0 keeps messages for ever; endpoints are URLs without a trailing slash.
 
+    `messages_per_second` and `message_burst` are tokens of one user (ratelimit.py); what one group takes from
+    all its members are `group_messages_per_second` and `group_bytes_per_second`.
     `frame_bytes` is what messages that travel together stay within; 0 sends each by itself.
     `posts_per_second` 0 is no budget, and `post_burst` is what it allows at once after a pause.
     """
@@ -56,6 +63,9 @@ class Settings:
     token_use: str
     messages_per_second: int
     message_burst: int
+    group_messages_per_second: int
+    group_bytes_per_second: int
+    connections_per_user: int
     retention_days: int
     members_page_size: int
     post_window: int
@@ -92,6 +102,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         token_use=_one_of(environ, "TOKEN_USE", TOKEN_USES),
         messages_per_second=_whole(environ, "MESSAGES_PER_SECOND", 1, MAX_MESSAGES_PER_SECOND),
         message_burst=_whole(environ, "MESSAGE_BURST", 1, MAX_MESSAGE_BURST),
+        group_messages_per_second=_whole(
+            environ, "GROUP_MESSAGES_PER_SECOND", 1, MAX_GROUP_MESSAGES_PER_SECOND
+        ),
+        group_bytes_per_second=_whole(
+            environ, "GROUP_BYTES_PER_SECOND", MIN_GROUP_BYTES_PER_SECOND, MAX_GROUP_BYTES_PER_SECOND
+        ),
+        connections_per_user=_whole(environ, "CONNECTIONS_PER_USER", 1, MAX_CONNECTIONS_PER_USER),
         retention_days=_whole(environ, "RETENTION_DAYS", 0, MAX_RETENTION_DAYS),
         members_page_size=_whole(environ, "MEMBERS_PAGE_SIZE", 1, MAX_PAGE_SIZE),
         post_window=_whole(environ, "POST_WINDOW", 1, MAX_POST_WINDOW),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ UNAUTHORIZED = "[ERROR] Exception: Unauthorized"
 
 @dataclass(frozen=True)
 class Besieged:
-    """A stack that takes access tokens alone, and as many frames as one can send."""
+    """A stack that takes access tokens alone, and as many frames and connections as one can make."""
 
     stack: Stack
     mint: Mint
@@ -49,7 +50,10 @@ class Besieged:
 def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
     """One for all tests of this directory that need other settings than the default ones."""
     path = tmp_path_factory.mktemp("besieged")
-    params = ("tokenUse=access", "messagesPerSecond=1000", "messageBurst=10000")
+    params = (
+        *("tokenUse=access", "messagesPerSecond=1000", "messageBurst=10000"),
+        *("groupMessagesPerSecond=10000", "groupBytesPerSecond=100000000", "connectionsPerUser=100"),
+    )
     options = [word for param in params for word in ("--param", param)]
     with (
         _stderr_to(path / "stderr.log"),
@@ -65,13 +69,19 @@ def mint(cognito_stack: Stack) -> Mint:
 
 
 @pytest.fixture
+def group() -> str:
+    return f"group-{uuid.uuid4()}"
+
+
+@pytest.fixture
 async def connect() -> AsyncIterator[Callable[..., Any]]:
     """Connects with a token in the subprotocol; closed when the test ends."""
     async with AsyncExitStack() as open_peers:
 
         async def connect_one(stack: Stack, token: str, query: str = "") -> Peer:
             offered = ["groupcast.v1", f"bearer.{token}"]
-            peer = Peer.connect(f"{stack.gateway_url}{query}", subprotocols=offered)
+            # With a queue that is full, nobody would read the answer to the closing handshake.
+            peer = Peer.connect(f"{stack.gateway_url}{query}", subprotocols=offered, max_queue=None)
             return await open_peers.enter_async_context(peer)
 
         yield connect_one

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,11 +35,6 @@ def pool(cognito_stack: Stack) -> Iterator[Pool]:
     client = boto3.client("cognito-idp", **cognito_stack.aws(cognito_stack.cognito_url))
     yield Pool(cognito_stack, client)
     client.close()
-
-
-@pytest.fixture
-def group() -> str:
-    return f"group-{uuid.uuid4()}"
 
 
 async def code_of(peer: Peer, frame: dict[str, Any]) -> str:

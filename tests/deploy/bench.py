@@ -51,6 +51,8 @@ class Bench:
         self._sqs = stage.emulator.client("sqs")
         self._delivery_url = self.queue_url("delivery.fifo")
         self._user = Users(stage).add("bench")
+        # Connections of others than that user: one user has only so many at a time.
+        self._user_ids: dict[str, str] = {}
 
     def invoke(self, function: str, event: Any) -> Any:
         """What a function returns; None where it raises."""
@@ -64,42 +66,56 @@ class Bench:
                 break
         return None
 
-    def connect(self, connection_id: str) -> bool:
-        """$connect of a user that the authorizer has let in; whether it worked."""
+    def connect(self, connection_id: str, user_id: str | None = None) -> int | None:
+        """$connect of a user that the authorizer has let in: its status, None where it failed.
+
+        Each connection has a user of its own where none is named.
+        """
+        user_id = self._user_ids[connection_id] = user_id or str(uuid.uuid4())
         event = json.loads((EVENTS / "connect.json").read_text())
         event["requestContext"] |= {
             "connectionId": connection_id,
             "authorizer": {
-                "principalId": self._user.user_id,
+                "principalId": user_id,
                 "sender": self._user.name,
                 "groups": "[]",
                 "authorizedUntil": str(int(time.time()) + 3600),
             },
         }
-        return self.invoke("connect", event) is not None
+        answer = self.invoke("connect", event)
+        return None if answer is None else int(answer["statusCode"])
 
     def disconnect(self, connection_id: str) -> bool:
         """$disconnect; whether it worked."""
-        event = json.loads((EVENTS / "disconnect.json").read_text())
-        event["requestContext"]["connectionId"] = connection_id
-        return self.invoke("disconnect", event) is not None
+        return self.invoke("disconnect", self._event("disconnect.json", connection_id)) is not None
 
     def frame(self, connection_id: str, action: str, **fields: Any) -> bool:
         """Whether the function of an action does what a frame asks for."""
-        event = json.loads((EVENTS / "message.json").read_text())
-        event["requestContext"] |= {"connectionId": connection_id, "routeKey": action}
+        event = self._event("message.json", connection_id, routeKey=action)
         event["body"] = json.dumps({"action": action, **fields})
         answer = json.loads(self.invoke(action, event)["body"])
         assert answer.get("code") in (None, "InternalError"), answer
         return bool(answer["type"] != "error")
 
+    def _event(self, name: str, connection_id: str, **context: str) -> dict[str, Any]:
+        event: dict[str, Any] = json.loads((EVENTS / name).read_text())
+        authorizer = {"principalId": self._user_ids[connection_id]}
+        event["requestContext"] |= {"connectionId": connection_id, "authorizer": authorizer, **context}
+        return event
+
     def renew(self, connection_id: str) -> bool:
         return self.frame(connection_id, "renew", token=self._user.token())
+
+    def renewable(self) -> str:
+        """A new connection of the user who can `renew`."""
+        connection_id = uuid.uuid4().hex[:16]
+        assert self.connect(connection_id, self._user.user_id) == HTTPStatus.OK
+        return connection_id
 
     def connected(self, group_id: str | None = None) -> str:
         """A new connection, in a group where one is named."""
         connection_id = uuid.uuid4().hex[:16]
-        assert self.connect(connection_id)
+        assert self.connect(connection_id) == HTTPStatus.OK
         if group_id is not None:
             assert self.frame(connection_id, "joinGroup", groupId=group_id)
         return connection_id

@@ -22,12 +22,22 @@ Act: TypeAlias = Callable[[], bool]
 # Arranges everything and gives what is then done, once.
 Arrange: TypeAlias = Callable[[Bench], Act]
 
+# connectionsPerUser of serverless.yml.
+CONNECTIONS_MAX = 20
 GATEWAY_POST = "POST/@connections/*"
 GATEWAY_DELETE = "DELETE/@connections/*"
 
 
 def connecting(bench: Bench) -> Act:
-    return lambda: bench.connect(uuid.uuid4().hex)
+    return lambda: bench.connect(uuid.uuid4().hex) == HTTPStatus.OK
+
+
+def connecting_once_more(bench: Bench) -> Act:
+    """Works where a user with as many connections as they may have is turned away."""
+    user_id = str(uuid.uuid4())
+    for _ in range(CONNECTIONS_MAX):
+        assert bench.connect(uuid.uuid4().hex, user_id) == HTTPStatus.OK
+    return lambda: bench.connect(uuid.uuid4().hex, user_id) == HTTPStatus.TOO_MANY_REQUESTS
 
 
 def disconnecting(bench: Bench) -> Act:
@@ -36,7 +46,7 @@ def disconnecting(bench: Bench) -> Act:
 
 
 def renewing(bench: Bench) -> Act:
-    connection_id = bench.connected()
+    connection_id = bench.renewable()
     return lambda: bench.renew(connection_id)
 
 
@@ -250,25 +260,35 @@ def giving_up_what_is_no_leftover(bench: Bench) -> Act:
 
 PROOFS: dict[Grant, Arrange] = {
     Grant("connect", "dynamodb:PutItem", "connections"): connecting,
+    Grant("connect", "dynamodb:UpdateItem", "quotas"): connecting,
+    Grant("connect", "dynamodb:BatchGetItem", "connections"): connecting_once_more,
+    Grant("connect", "dynamodb:DeleteItem", "connections"): connecting_once_more,
     Grant("disconnect", "dynamodb:DeleteItem", "connections"): disconnecting,
+    Grant("disconnect", "dynamodb:UpdateItem", "quotas"): disconnecting,
     Grant("joinGroup", "dynamodb:GetItem", "connections"): alone("joinGroup", groupId="group"),
     Grant("joinGroup", "dynamodb:UpdateItem", "connections"): alone("joinGroup", groupId="group"),
     Grant("joinGroup", "dynamodb:GetItem", "groups"): alone("joinGroup", groupId="group"),
     Grant("joinGroup", "dynamodb:Query", "messages/index/GroupSeqIndex"): alone(
         "joinGroup", groupId="group", since=0
     ),
+    Grant("joinGroup", "dynamodb:UpdateItem", "quotas"): alone("joinGroup", groupId="group"),
     Grant("leaveGroup", "dynamodb:UpdateItem", "connections"): joined("leaveGroup"),
-    Grant("sendMessage", "dynamodb:UpdateItem", "connections"): joined("sendMessage", message="hi"),
+    Grant("leaveGroup", "dynamodb:UpdateItem", "quotas"): joined("leaveGroup"),
+    Grant("sendMessage", "dynamodb:GetItem", "connections"): joined("sendMessage", message="hi"),
+    Grant("sendMessage", "dynamodb:UpdateItem", "quotas"): joined("sendMessage", message="hi"),
     Grant("sendMessage", "dynamodb:UpdateItem", "groups"): joined("sendMessage", message="hi"),
     Grant("sendMessage", "dynamodb:PutItem", "messages"): joined("sendMessage", message="hi"),
     Grant("sendMessage", "dynamodb:GetItem", "messages"): sending_with_an_id,
     Grant("sendMessage", "sqs:SendMessage", "delivery.fifo"): sending_express,
     Grant("history", "dynamodb:GetItem", "connections"): joined("history"),
     Grant("history", "dynamodb:GetItem", "groups"): joined("history", since=0),
+    Grant("history", "dynamodb:UpdateItem", "quotas"): joined("history"),
     Grant("history", "dynamodb:Query", "messages/index/GroupSeqIndex"): joined("history"),
     Grant("ping", "dynamodb:GetItem", "connections"): joined("ping"),
     Grant("ping", "dynamodb:GetItem", "groups"): joined("ping"),
+    Grant("ping", "dynamodb:UpdateItem", "quotas"): joined("ping"),
     Grant("renew", "dynamodb:GetItem", "connections"): renewing,
+    Grant("renew", "dynamodb:UpdateItem", "quotas"): renewing,
     Grant("renew", "dynamodb:UpdateItem", "connections"): renewing,
     Grant("fanoutMessage", "sqs:SendMessage", "delivery.fifo"): offering,
     Grant("fanoutMessage", "dynamodb:Query", "connections/index/GroupIdIndex"): removing_who_is_gone,

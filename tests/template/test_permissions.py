@@ -16,17 +16,24 @@ POST, DELETE = "POST/@connections", "DELETE/@connections"
 
 ALLOWED: dict[str, set[tuple[str, str]]] = {
     "authorize": set(),
-    "connect": {("dynamodb:PutItem", CONNECTIONS)},
-    "disconnect": {("dynamodb:DeleteItem", CONNECTIONS)},
+    "connect": {
+        ("dynamodb:PutItem", CONNECTIONS),
+        ("dynamodb:DeleteItem", CONNECTIONS),
+        ("dynamodb:BatchGetItem", CONNECTIONS),
+        ("dynamodb:UpdateItem", QUOTAS),
+    },
+    "disconnect": {("dynamodb:DeleteItem", CONNECTIONS), ("dynamodb:UpdateItem", QUOTAS)},
     "joinGroup": {
         ("dynamodb:GetItem", CONNECTIONS),
         ("dynamodb:UpdateItem", CONNECTIONS),
         ("dynamodb:GetItem", GROUPS),
         ("dynamodb:Query", LOG),
+        ("dynamodb:UpdateItem", QUOTAS),
     },
-    "leaveGroup": {("dynamodb:UpdateItem", CONNECTIONS)},
+    "leaveGroup": {("dynamodb:UpdateItem", CONNECTIONS), ("dynamodb:UpdateItem", QUOTAS)},
     "sendMessage": {
-        ("dynamodb:UpdateItem", CONNECTIONS),
+        ("dynamodb:GetItem", CONNECTIONS),
+        ("dynamodb:UpdateItem", QUOTAS),
         ("dynamodb:UpdateItem", GROUPS),
         ("dynamodb:GetItem", MESSAGES),
         ("dynamodb:PutItem", MESSAGES),
@@ -36,9 +43,18 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("dynamodb:GetItem", CONNECTIONS),
         ("dynamodb:GetItem", GROUPS),
         ("dynamodb:Query", LOG),
+        ("dynamodb:UpdateItem", QUOTAS),
     },
-    "ping": {("dynamodb:GetItem", CONNECTIONS), ("dynamodb:GetItem", GROUPS)},
-    "renew": {("dynamodb:GetItem", CONNECTIONS), ("dynamodb:UpdateItem", CONNECTIONS)},
+    "ping": {
+        ("dynamodb:GetItem", CONNECTIONS),
+        ("dynamodb:GetItem", GROUPS),
+        ("dynamodb:UpdateItem", QUOTAS),
+    },
+    "renew": {
+        ("dynamodb:GetItem", CONNECTIONS),
+        ("dynamodb:UpdateItem", CONNECTIONS),
+        ("dynamodb:UpdateItem", QUOTAS),
+    },
     "default": set(),
     "fanoutMessage": {
         ("dynamodb:DescribeStream", "MessagesTable stream"),

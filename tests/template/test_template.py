@@ -21,9 +21,9 @@ STARS = {("xray:PutTraceSegments", "xray:PutTelemetryRecords"): "X-Ray has no re
 OTHER_METRICS = {
     *("delivery_ms", "rejected", "expired", "sign_ins_refused", "frames_refused"),
     *("offer_age_ms", "budget_wait_ms"),
-    *("offered", "offers_failed", "express", "express_failed"),
+    *("offered", "offers_failed", "express", "express_failed", "connects_refused"),
 }
-# What lies in it is worth nothing a second later.
+# What lies in it is worth nothing some minutes later.
 FORGETTABLE_TABLES = {"QuotasTable"}
 
 

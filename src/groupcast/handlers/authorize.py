@@ -11,16 +11,13 @@ import orjson
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from groupcast.auth import guest_name, offered_token
+from groupcast.auth import GUEST, guest_name, offered_token
 from groupcast.errors import MisplacedTokenError, TokenError
 from groupcast.settings import read_settings
 
 if TYPE_CHECKING:
     from groupcast.settings import Settings
     from groupcast.tokens import Verifier
-
-
-GUEST = "guest"
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from groupcast.auth import chosen_subprotocol
+from groupcast.errors import ChatError
 from groupcast.handlers.routes import OK, Event, lifecycle
 from groupcast.model import Member
 
@@ -25,12 +27,22 @@ async def _connect(chat: Chat, event: APIGatewayWebSocketEvent) -> None:
     await chat.connect(_member(context.connection_id, context["authorizer"]), context.connected_at)
 
 
+TOO_MANY = {"statusCode": 429}
+
 _run = lifecycle(_connect)
 
 
 def handler(event: Event, _context: Any) -> dict[str, Any]:
-    """Accept the connection; the authorizer has already decided who it is."""
-    _run(event)
+    """Accept the connection; the authorizer has already decided who it is.
+
+    429 where its user has as many connections as they may, or connects too often.
+    """
+    try:
+        _run(event)
+    except ChatError:
+        with single_metric(name="connects_refused", unit=MetricUnit.Count, value=1):
+            pass
+        return TOO_MANY
     chosen = chosen_subprotocol(event.get("multiValueHeaders") or {})
     return OK if chosen is None else {**OK, "headers": {"Sec-WebSocket-Protocol": chosen}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from groupcast.handlers.routes import OK, Event, lifecycle
+from groupcast.handlers.routes import OK, Event, caller_of, lifecycle
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import (
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def _disconnect(chat: Chat, event: APIGatewayWebSocketEvent) -> None:
-    await chat.disconnect(event.request_context.connection_id)
+    await chat.disconnect(caller_of(event))
 
 
 _run = lifecycle(_disconnect)

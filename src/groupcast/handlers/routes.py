@@ -10,13 +10,15 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import APIGatewayWebSocketEvent
 
 from groupcast import protocol
+from groupcast.auth import GUEST
 from groupcast.chat import Chat, Frame
 from groupcast.errors import ChatError, Code
+from groupcast.model import Caller
 from groupcast.runtime import Environment, open_chat
 
 Event: TypeAlias = dict[str, Any]
 Handler: TypeAlias = Callable[[Event, Any], dict[str, Any]]
-Action: TypeAlias = Callable[[Chat, str, Frame], Awaitable[Frame]]
+Action: TypeAlias = Callable[[Chat, Caller, Frame], Awaitable[Frame]]
 Lifecycle: TypeAlias = Callable[[Chat, APIGatewayWebSocketEvent], Awaitable[None]]
 
 OK: dict[str, Any] = {"statusCode": 200}
@@ -24,7 +26,7 @@ INTERNAL_ERROR = ChatError(Code.INTERNAL_ERROR, "Something went wrong on our sid
 
 
 def route(action: Action) -> Handler:
-    """A handler that answers one frame with what `action(chat, connection_id, frame)` returns."""
+    """A handler that answers one frame with what `action(chat, caller, frame)` returns."""
     environment = Environment(open_chat)
 
     def handler(raw: Event, _context: Any) -> dict[str, Any]:
@@ -45,6 +47,13 @@ def lifecycle(act: Lifecycle) -> Callable[[Event], None]:
     return run
 
 
+def caller_of(event: APIGatewayWebSocketEvent) -> Caller:
+    """Whose event it is: API Gateway hands on what the authorizer said when the connection was made."""
+    context = event.request_context
+    user_id = context["authorizer"]["principalId"]
+    return Caller(context.connection_id, None if user_id == GUEST else user_id)
+
+
 async def _answer(action: Action, chat: Chat, event: APIGatewayWebSocketEvent) -> Frame:
     context = event.request_context
     frame: Frame = {}
@@ -52,7 +61,7 @@ async def _answer(action: Action, chat: Chat, event: APIGatewayWebSocketEvent) -
     try:
         frame = protocol.parse_frame(event.body or "")
         reply_id = protocol.frame_id(frame)
-        return protocol.with_id(await action(chat, context.connection_id, frame), reply_id)
+        return protocol.with_id(await action(chat, caller_of(event), frame), reply_id)
     except ChatError as problem:
         refusal = problem
     except Exception:  # noqa: BLE001 - the client must learn that its frame was not taken; the log learns why

@@ -9,13 +9,13 @@ import orjson
 from groupcast.errors import ChatError, Code
 from groupcast.model import Member
 from groupcast.slots import slot_of
+from groupcast.tables.buckets import update_if
 from groupcast.tables.items import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from groupcast.auth import Principal
-    from groupcast.ratelimit import Bucket
 
 # API Gateway ends a connection after 2 hours; TTL sweeps what a lost $disconnect left.
 LIFETIME_S = 2 * 60 * 60 + 10 * 60
@@ -54,37 +54,20 @@ class Connections:
         )
         return _member(answer["Item"]) if "Item" in answer else None
 
-    async def take_token(self, connection_id: str, bucket: Bucket, now_us: int) -> Member | None:
-        """Take a token from the connection's bucket and return the connection, None where it is gone.
-
-        ChatError (RateLimited) where the bucket is empty.
-        """
-        latest_us = bucket.latest_full_us(now_us)
-        # Whoever types has a full bucket: one write. Only a busy connection costs the second.
-        tries = (
-            (
-                "SET bucketFullAt = :next",
-                "attribute_not_exists(bucketFullAt) OR bucketFullAt <= :now",
-                {":next": now_us + bucket.interval_us, ":now": now_us},
-            ),
-            (
-                "SET bucketFullAt = bucketFullAt + :interval",
-                "bucketFullAt <= :latest",
-                {":interval": bucket.interval_us, ":latest": latest_us},
-            ),
-        )
-        for expression, condition, values in tries:
-            taken, item = await self._update(connection_id, expression, condition, values, "ALL_NEW")
-            if not item:
-                return None
-            if taken:
-                return _member(item)
-        full_at_us = int(item["bucketFullAt"]["N"])
-        raise ChatError(
-            Code.RATE_LIMITED,
-            f"At most {bucket.per_second} messages a second, {bucket.burst} at once; wait and send again.",
-            retry_after_ms=bucket.retry_after_ms(full_at_us, now_us),
-        )
+    async def present(self, connection_ids: Collection[str], now_s: int) -> set[str]:
+        """Those of at most 100 connections that are registered (consistent reads) and can still be open."""
+        keys = [encode({"connectionId": one}) for one in sorted(connection_ids)]
+        request = {self._table: {"Keys": keys, "ConsistentRead": True}}
+        answer = await self._dynamodb.batch_get_item(RequestItems=request)
+        left = answer["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
+        found = {
+            item["connectionId"]["S"]
+            for item in answer["Responses"].get(self._table, ())
+            # TTL is late by hours.
+            if int(item["expiresAt"]["N"]) > now_s
+        }
+        # One that was not read counts as open.
+        return found | {key["connectionId"]["S"] for key in left}
 
     async def join(self, member: Member, group_id: str) -> None:
         """Put a connection into a group, out of its last one.
@@ -126,34 +109,18 @@ class Connections:
     async def _change(
         self, connection_id: str, expression: str, condition: str, values: Mapping[str, str | int]
     ) -> Mapping[str, Any]:
-        changed, old = await self._update(connection_id, expression, condition, values, "ALL_OLD")
+        changed, old = await update_if(
+            self._dynamodb,
+            TableName=self._table,
+            Key=encode({"connectionId": connection_id}),
+            UpdateExpression=expression,
+            ConditionExpression=f"{PRESENT} AND ({condition})",
+            **({"ExpressionAttributeValues": encode(values)} if values else {}),
+        )
         if not changed:
             text = "The connection changed meanwhile; try again." if old else GONE
             raise ChatError(Code.CONFLICT, text)
         return old
-
-    async def _update(
-        self,
-        connection_id: str,
-        expression: str,
-        condition: str,
-        values: Mapping[str, str | int],
-        returned: str,
-    ) -> tuple[bool, Mapping[str, Any]]:
-        """Whether the condition held, and the item: as asked for, or as it stood in the way (empty: gone)."""
-        try:
-            answer = await self._dynamodb.update_item(
-                TableName=self._table,
-                Key=encode({"connectionId": connection_id}),
-                UpdateExpression=expression,
-                ConditionExpression=f"{PRESENT} AND ({condition})",
-                ReturnValues=returned,
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **({"ExpressionAttributeValues": encode(values)} if values else {}),
-            )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException as failed:
-            return False, failed.response.get("Item", {})
-        return True, answer["Attributes"]
 
 
 def _groups(groups: Sequence[str]) -> str:

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from groupcast.errors import GroupcastError
 from groupcast.model import EMPTY_HEAD, Audience, Head
+from groupcast.ratelimit import US_PER_MS, is_large
+from groupcast.tables.buckets import Buckets, update_if
 from groupcast.tables.items import decode, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from groupcast.aws.calls import Calls
+    from groupcast.ratelimit import GroupLimit
+    from groupcast.tables.buckets import Values
 
 # The messages of a busy group go through the stream until it has paused for so long. A message in the stream
 # is rarely later than that (p99 0.55 s, DESIGN section 7), so that none sent after it overtakes it.
@@ -37,22 +43,41 @@ class Numbered:
 
 
 class Groups:
-    """The Groups table through an aioboto3 DynamoDB client."""
+    """The Groups table through an aioboto3 DynamoDB client; `limit` is what each group takes."""
 
-    def __init__(self, dynamodb: Any, table: str) -> None:
+    def __init__(self, dynamodb: Any, table: str, limit: GroupLimit) -> None:
         self._dynamodb = dynamodb
         self._table = table
-
-    async def next_seq(self, group_id: str, now_ms: int) -> Numbered:
-        """Take the group's next number: 1, 2, 3 …; each is given out once."""
-        answer = await self._dynamodb.update_item(
-            TableName=self._table,
-            Key=encode({"groupId": group_id}),
-            UpdateExpression="ADD lastSeq :one SET movedAt = :now",
-            ExpressionAttributeValues=encode({":one": 1, ":now": now_ms}),
-            ReturnValues="ALL_OLD",
+        self._limit = limit
+        self._buckets = Buckets()
+        self._refusal = (
+            f"A group takes {limit.messages_per_second} messages and {limit.bytes_per_second} bytes a second "
+            "from all its members together; wait and send again."
         )
-        old = decode(answer.get("Attributes", {}))
+
+    async def next_seq(self, group_id: str, now_ms: int, size_bytes: int = 0) -> Numbered:
+        """Take the group's next number: 1, 2, 3 …; each is given out once.
+
+        `size_bytes` is what the message's text takes in a frame. ChatError (RateLimited), with no number
+        taken, where the group has had as much as it takes.
+        """
+
+        async def update(full_at: str, condition: str, values: Values) -> tuple[bool, Mapping[str, Any]]:
+            more = ", largeSeq = if_not_exists(lastSeq, :zero) + :one" if is_large(size_bytes) else ""
+            values |= {":one": 1, ":moved": now_ms, **({":zero": 0} if more else {})}
+            return await update_if(
+                self._dynamodb,
+                TableName=self._table,
+                Key=encode({"groupId": group_id}),
+                UpdateExpression=f"ADD lastSeq :one SET movedAt = :moved, fullAtUs = {full_at}{more}",
+                ConditionExpression=condition,
+                ExpressionAttributeValues=encode(values),
+            )
+
+        charge = self._limit.charge(size_bytes)
+        taken, item = await self._buckets.take(group_id, charge, now_ms * US_PER_MS, self._refusal, update)
+        assert taken
+        old = decode(item)
         audience = Audience(int(old.get("members", 0)), int(old.get("lanes", 1)))
         return Numbered(
             seq=int(old.get("lastSeq", 0)) + 1,
@@ -78,7 +103,7 @@ class Groups:
         if "Item" not in answer:
             return EMPTY_HEAD
         values = decode(answer["Item"])
-        return Head(int(values["lastSeq"]), int(values["movedAt"]))
+        return Head(int(values["lastSeq"]), int(values["movedAt"]), int(values.get("largeSeq", 0)))
 
 
 @dataclass(frozen=True, slots=True)

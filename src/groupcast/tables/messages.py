@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -31,6 +31,10 @@ GET_RETRY_BASE_S = 0.05
 LOG_TIMEOUT_S = 1.0
 # From this HTTP status on, DynamoDB may have done what it answers with an error.
 SERVER_FAULT = 500
+# So many messages are read first where large ones may be among them: as many as the largest that fill a
+# reply. Then up to so many times as many, while they turn out to be small.
+FIRST_READ = 8
+READ_GROWTH = 4
 
 
 class AlreadyStoredError(GroupcastError):
@@ -47,10 +51,14 @@ class NotStoredError(GroupcastError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Messages, oldest first; `more` says that the log goes on in the direction that was read."""
+    """Messages, oldest first; `more` says that the log goes on in the direction that was read.
+
+    `size_bytes` is what the messages take in a frame.
+    """
 
     messages: tuple[Message, ...]
     more: bool
+    size_bytes: int
 
 
 class Messages:
@@ -99,33 +107,45 @@ class Messages:
                 raise
             raise NotStoredError(str(refused)) from refused
 
-    async def after(self, group_id: str, seq: int, limit: int) -> Page:
-        """Up to `limit` messages above `seq`."""
-        items, more = await self._query(group_id, "seq > :seq", seq, limit, forward=True)
-        kept = _within_budget(items)
-        return Page(tuple(kept), more or len(kept) < len(items))
+    async def after(self, group_id: str, seq: int, limit: int, *, all_small: bool) -> Page:
+        """Up to `limit` messages above `seq`; `all_small` says that no large ones are among them."""
+        return await self._read(group_id, "seq > :seq", seq, limit, forward=True, all_small=all_small)
 
-    async def before(self, group_id: str, seq: int, limit: int) -> Page:
-        """The last `limit` messages below `seq`."""
-        items, more = await self._query(group_id, "seq < :seq", seq, limit, forward=False)
-        kept = _within_budget(items)
-        return Page(tuple(reversed(kept)), more or len(kept) < len(items))
+    async def before(self, group_id: str, seq: int, limit: int, *, all_small: bool) -> Page:
+        """The last `limit` messages below `seq`; `all_small` says that no large ones are among them."""
+        page = await self._read(group_id, "seq < :seq", seq, limit, forward=False, all_small=all_small)
+        return replace(page, messages=page.messages[::-1])
 
-    async def _query(
-        self, group_id: str, condition: str, seq: int, limit: int, *, forward: bool
-    ) -> tuple[list[Message], bool]:
-        # Limit is one more than asked, since LastEvaluatedKey is also set where the log ends just there.
-        answer = await self._dynamodb.query(
-            TableName=self._table,
-            IndexName="GroupSeqIndex",
-            KeyConditionExpression=f"groupId = :group AND {condition}",
-            ExpressionAttributeValues=encode({":group": group_id, ":seq": seq}),
-            ScanIndexForward=forward,
-            Limit=limit + 1,
-        )
-        found = [message_of(item) for item in answer["Items"]]
-        # A page also ends at 1 MB, with fewer items than Limit.
-        return found[:limit], len(found) > limit or "LastEvaluatedKey" in answer
+    async def _read(
+        self, group_id: str, condition: str, seq: int, limit: int, *, forward: bool, all_small: bool
+    ) -> Page:
+        """Messages in the order of reading, until a reply is full: little more is read than is returned."""
+        kept: list[Message] = []
+        used_bytes, start = 0, dict[str, Any]()
+        # One more than asked for, since LastEvaluatedKey is also set where the log ends just there.
+        read = limit + 1 if all_small else FIRST_READ
+        while True:
+            answer = await self._dynamodb.query(
+                TableName=self._table,
+                IndexName="GroupSeqIndex",
+                KeyConditionExpression=f"groupId = :group AND {condition}",
+                ExpressionAttributeValues=encode({":group": group_id, ":seq": seq}),
+                ScanIndexForward=forward,
+                Limit=min(read, limit + 1 - len(kept)),
+                **start,
+            )
+            for item in answer["Items"]:
+                message = message_of(item)
+                size_bytes = len(orjson.dumps(message_value(message))) + 1
+                if len(kept) == limit or used_bytes + size_bytes > MAX_PAGE_BYTES:
+                    return Page(tuple(kept), more=True, size_bytes=used_bytes)
+                kept.append(message)
+                used_bytes += size_bytes
+            if "LastEvaluatedKey" not in answer:
+                return Page(tuple(kept), more=False, size_bytes=used_bytes)
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+            fitting = (MAX_PAGE_BYTES - used_bytes) * len(kept) // max(used_bytes, 1)
+            read = min(read * READ_GROWTH, fitting + 1)
 
 
 @dataclass(slots=True)
@@ -197,13 +217,3 @@ class StoredMessages:
             if not left:
                 return
             keys = left
-
-
-def _within_budget(messages: list[Message]) -> list[Message]:
-    kept, used_bytes = 0, 0
-    for message in messages:
-        used_bytes += len(orjson.dumps(message_value(message))) + 1
-        if used_bytes > MAX_PAGE_BYTES:
-            break
-        kept += 1
-    return messages[:kept]

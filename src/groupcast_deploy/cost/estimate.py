@@ -20,17 +20,18 @@ READ_UNIT_BYTES = 4096
 
 # serverless.yml.
 ROUTE_MB, FANOUT_MB = 1024, 1769
-METRICS, ALARMS, DASHBOARDS = 31, 13, 1
+METRICS, ALARMS, DASHBOARDS = 32, 13, 1
 
 # Of a connection: authorize, connect, joinGroup, disconnect.
 CONNECTION_INVOCATIONS = 4
-# Item in and out, and twice its entry in GroupIdIndex; its group's head and what was missed.
-CONNECTION_WRITES, CONNECTION_READS = 5, 2
-# Of a message beside the two copies of its text: the group's counter and the connection's token bucket;
-# and a look whether its id is taken.
-MESSAGE_WRITES, MESSAGE_READS = 2, 1
-# The connection and its group's head.
-PING_READS = 2
+# Item in and out, and twice its entry in GroupIdIndex; its user's item at connect, join and disconnect.
+# Itself, its group's head and what was missed.
+CONNECTION_WRITES, CONNECTION_READS = 8, 3
+# Of a message beside the two copies of its text: the group's counter and the user's token bucket; the
+# connection, and a look whether its id is taken.
+MESSAGE_WRITES, MESSAGE_READS = 2, 2
+# The user's token bucket; the connection and its group's head.
+PING_WRITES, PING_READS = 1, 2
 # A key in GroupIdIndex, read by the fan-out eventually consistently: half a unit for 4 KB.
 MEMBER_BYTES = 100
 FANOUT_READ_UNITS = 0.5
@@ -143,7 +144,7 @@ def _tables(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
     # The table's and that of GroupSeqIndex, which has all attributes.
     copies = 2 * math.ceil(item_bytes / WRITE_UNIT_BYTES)
     writes = load.messages_per_second * (MESSAGE_WRITES + copies)
-    writes += load.connects_per_second * CONNECTION_WRITES
+    writes += load.pings_per_second * PING_WRITES + load.connects_per_second * CONNECTION_WRITES
     budget_writes = traffic.bookings + traffic.marks
     reads = load.messages_per_second * MESSAGE_READS + load.pings_per_second * PING_READS
     reads += load.connects_per_second * CONNECTION_READS

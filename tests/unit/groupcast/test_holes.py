@@ -18,6 +18,10 @@ def message(seq: int, created_ms: int = LONG_AGO_MS) -> Message:
     return Message(f"m{seq}", "a", seq, "ann", "hi", iso_ms(created_ms))
 
 
+def page_of(*messages: Message, more: bool) -> Page:
+    return Page(messages, more, size_bytes=0)
+
+
 def shown(found: list[Message]) -> list[int]:
     """Numbers; those of voids are negative."""
     return [-one.seq if one.void else one.seq for one in found]
@@ -26,7 +30,7 @@ def shown(found: list[Message]) -> list[int]:
 def test_a_hole_below_an_old_message_is_final() -> None:
     """Its number was taken before that of the message above it, which was created when it had its own."""
     final_ms = NOW_MS - HOLE_FINAL_MS - 1
-    page = Page((message(3, final_ms), message(5, final_ms + 1), message(6)), more=True)
+    page = page_of(message(3, final_ms), message(5, final_ms + 1), message(6), more=True)
     found, complete = replay(page, 1, Head(9, NOW_MS), NOW_MS)
     assert shown(found) == [-2, 3, 5, 6]
     assert not complete
@@ -34,7 +38,7 @@ def test_a_hole_below_an_old_message_is_final() -> None:
 
 def test_a_hole_at_the_end_is_final_when_nobody_who_took_a_number_lives() -> None:
     """The head tells when its last sender began; that one may have taken its number much later."""
-    page = Page((message(3, NOW_MS),), more=False)
+    page = page_of(message(3, NOW_MS), more=False)
     moved_at_ms = NOW_MS - HOLE_FINAL_MS - SEND_TIMEOUT_MS
     for head, seqs, is_complete in (
         (Head(5, moved_at_ms), [3], False),
@@ -45,9 +49,9 @@ def test_a_hole_at_the_end_is_final_when_nobody_who_took_a_number_lives() -> Non
 
 
 def test_an_empty_group_has_no_holes() -> None:
-    assert replay(Page((), more=False), 0, Head(0, 0), NOW_MS) == ([], True)
+    assert replay(page_of(more=False), 0, Head(0, 0), NOW_MS) == ([], True)
     # A client that has read more than there is: the log began anew.
-    assert replay(Page((), more=False), 7, Head(3, 0), NOW_MS) == ([], True)
+    assert replay(page_of(more=False), 7, Head(3, 0), NOW_MS) == ([], True)
 
 
 @given(
@@ -58,7 +62,7 @@ def test_an_empty_group_has_no_holes() -> None:
 def test_all_is_shown_once_in_order_and_within_bounds(stored: set[int], since: int, more: bool) -> None:
     """Every message, and of the old holes the first ones."""
     messages = tuple(message(seq) for seq in sorted(stored) if seq > since)
-    found, _ = replay(Page(messages, more), since, Head(401, LONG_AGO_MS), NOW_MS)
+    found, _ = replay(page_of(*messages, more=more), since, Head(401, LONG_AGO_MS), NOW_MS)
     numbers = [one.seq for one in found]
     assert numbers == sorted(set(numbers))
     assert tuple(one for one in found if not one.void) == messages
@@ -70,7 +74,7 @@ def test_all_is_shown_once_in_order_and_within_bounds(stored: set[int], since: i
 
 def test_a_full_page_with_all_voids_fits_a_frame() -> None:
     """With the longest name of a group and the longest id."""
-    page = Page((message(MAX_SEQ),), more=False)
+    page = page_of(message(MAX_SEQ), more=False)
     found, _ = replay(page, MAX_SEQ - HOLES_MAX - 1, Head(MAX_SEQ, LONG_AGO_MS), NOW_MS)
     voids = history("\U0001f600" * MAX_GROUP_ID_CHARS, found[:-1], complete=True) | {"id": "\x01" * 64}
     assert len(voids["messages"]) == HOLES_MAX

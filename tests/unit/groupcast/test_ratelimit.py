@@ -1,26 +1,25 @@
-"""The bucket against a plain model of one."""
+"""What actions cost, and the buckets against a plain model of one."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupcast.ratelimit import US_PER_MS, US_PER_S, Bucket
+from groupcast import ratelimit
+from groupcast.ratelimit import US_PER_MS, US_PER_S, Bucket, Charge, GroupLimit
 
 
-def take(bucket: Bucket, full_at: int, now: int) -> int | None:
-    """What the table does in its conditions; None where the bucket is empty."""
-    if full_at <= now:
-        return now + bucket.interval_us
-    return full_at + bucket.interval_us if full_at <= bucket.latest_full_us(now) else None
+def take(charge: Charge, full_at: int, now: int) -> int | None:
+    """When the bucket is full then; None where it has too little."""
+    return charge.next_full_us(full_at, now) if full_at <= charge.latest_full_us(now) else None
 
 
 def test_a_burst_and_then_the_rate() -> None:
     """20 at once, then one every 100 ms."""
-    bucket, full_at, taken = Bucket(10, 20), 0, 0
+    charge, full_at, taken = Bucket(10, 20).charge(1), 0, 0
     for ms in range(10_000):
         now = US_PER_S + ms * US_PER_MS
-        while (after := take(bucket, full_at, now)) is not None:
+        while (after := take(charge, full_at, now)) is not None:
             full_at, taken = after, taken + 1
         if ms == 0:
             assert taken == 20
@@ -30,21 +29,51 @@ def test_a_burst_and_then_the_rate() -> None:
 @given(
     per_second=st.integers(1, 1000),
     burst=st.integers(1, 100),
-    waits_us=st.lists(st.integers(0, 3 * US_PER_S), max_size=60),
+    steps=st.lists(st.tuples(st.integers(0, 3 * US_PER_S), st.floats(0.25, 100)), max_size=60),
 )
-def test_never_more_than_the_bucket_gives(per_second: int, burst: int, waits_us: list[int]) -> None:
-    """Over any stretch of time: at most the burst and what came in since; told to wait, one gets its turn."""
+def test_never_more_than_the_bucket_gives(
+    per_second: int, burst: int, steps: list[tuple[int, float]]
+) -> None:
+    """Over any stretch of time: the burst and what came in since, but for the last action's debt.
+
+    Told to wait, one gets one's turn then.
+    """
     bucket, full_at, now = Bucket(per_second, burst), 0, US_PER_S * 1000
-    taken: list[int] = []
-    for wait_us in waits_us:
+    taken: list[tuple[int, int]] = []
+    for wait_us, tokens in steps:
         now += wait_us
-        after = take(bucket, full_at, now)
+        charge = bucket.charge(tokens)
+        after = take(charge, full_at, now)
         if after is None:
-            retry_at = now + bucket.retry_after_ms(full_at, now) * US_PER_MS
-            assert take(bucket, full_at, retry_at) is not None
-            assert bucket.retry_after_ms(full_at, now) <= -(-bucket.interval_us // US_PER_MS)
+            retry_at = now + charge.retry_after_ms(full_at, now) * US_PER_MS
+            assert take(charge, full_at, retry_at) is not None
             continue
         full_at = after
-        taken.append(now)
-        for first, start in enumerate(taken):
-            assert len(taken) - first <= burst + (now - start) / bucket.interval_us
+        taken.append((now, charge.cost_us))
+        for first, (start, _) in enumerate(taken):
+            spent = sum(cost for _, cost in taken[first:-1]) + min(charge.cost_us, charge.burst_us)
+            assert spent <= charge.burst_us + now - start
+
+
+def test_a_group_takes_time_for_messages_or_for_bytes() -> None:
+    """Whichever is more; the first is one of many short messages, the second the longest there is."""
+    limit = GroupLimit(50, 32_768)
+    assert limit.charge(100).cost_us == US_PER_S // 50
+    assert limit.charge(6 * 16_384).cost_us == 3 * US_PER_S
+
+
+def test_what_actions_cost() -> None:
+    """A message up to 1 KB a token, by what it takes in a frame; a reply by what it brings."""
+    assert ratelimit.message_tokens(ratelimit.text_bytes("x" * 1000)) == 1
+    assert ratelimit.message_tokens(ratelimit.text_bytes("x" * 16_384)) == 16
+    assert ratelimit.text_bytes("\x00" * 16_384) == 6 * 16_384
+    assert ratelimit.text_bytes("안녕") == 6
+    assert ratelimit.read_tokens(0) == ratelimit.read_tokens(16 * 1024) == ratelimit.READ_TOKENS
+    assert ratelimit.read_tokens(120 * 1024) == 7.5 * ratelimit.READ_TOKENS
+
+
+def test_a_page_with_ten_tabs_stays_within_the_default_burst() -> None:
+    """Each connects, joins, has 200 messages of usual length replayed, and pings, all at once."""
+    replay = ratelimit.read_tokens(200 * 250) - ratelimit.READ_TOKENS
+    tab = ratelimit.CONNECT_TOKENS + ratelimit.JOIN_TOKENS + replay + ratelimit.PING_TOKENS
+    assert 10 * tab <= 20

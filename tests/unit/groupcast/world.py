@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +14,45 @@ from groupcast.auth import Principal
 from groupcast.chat import Chat
 from groupcast.errors import ChatError, Code, TokenError
 from groupcast.fanout.express import Express
-from groupcast.model import Member
-from groupcast.ratelimit import Bucket
+from groupcast.model import Caller, Member
+from groupcast.ratelimit import Bucket, GroupLimit
 from groupcast.tables.connections import Connections
 from groupcast.tables.groups import Groups
 from groupcast.tables.messages import Messages
+from groupcast.tables.users import Users
 
 # In the future: DynamoDB Local removes what has expired, by its own clock.
 NOW_MS = 2_000_000_000_000
 UNLIMITED = Bucket(1_000, 10_000)
+UNLIMITED_GROUP = GroupLimit(10_000, 1024**3)
+UNLIMITED_CONNECTIONS = 10_000
 _numbers = itertools.count()
+
+
+class ByConnection:
+    """A chat that is asked by a connection's id alone; whose it is was said when it connected."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._user_ids: dict[str, str | None] = {}
+
+    async def connect(self, member: Member, connected_at_ms: int) -> None:
+        self.adopt(member.connection_id, member.user_id)
+        await self._chat.connect(member, connected_at_ms)
+
+    async def disconnect(self, connection_id: str) -> None:
+        await self._chat.disconnect(self._caller(connection_id))
+
+    def adopt(self, connection_id: str, user_id: str | None) -> None:
+        """Know whose a connection is that another chat has made."""
+        self._user_ids[connection_id] = user_id
+
+    def __getattr__(self, action: str) -> Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]:
+        act = getattr(self._chat, action)
+        return lambda connection_id, frame: act(self._caller(connection_id), frame)
+
+    def _caller(self, connection_id: str) -> Caller:
+        return Caller(connection_id, self._user_ids.get(connection_id))
 
 
 class World:
@@ -34,30 +64,34 @@ class World:
         tables: dict[str, str],
         retention_days: int = 0,
         bucket: Bucket = UNLIMITED,
+        group_limit: GroupLimit = UNLIMITED_GROUP,
+        connections_max: int = UNLIMITED_CONNECTIONS,
         signs_in: bool = False,
         express: Express | None = None,
     ) -> None:
         self.dynamodb = dynamodb
         self.tables = tables
         self.now_ms = NOW_MS
+        self.last_connection = ""
         self.tokens: dict[str, Principal] = {}
-        self.groups = Groups(dynamodb, tables["GroupsTable"])
-        self.chat = Chat(
+        self.groups = Groups(dynamodb, tables["GroupsTable"], group_limit)
+        chat = Chat(
             Connections(dynamodb, tables["ConnectionsTable"]),
             Messages(dynamodb, tables["MessagesTable"]),
             self.groups,
+            Users(dynamodb, tables["QuotasTable"], bucket, connections_max),
             express=express,
             signs_in=signs_in,
-            bucket=bucket,
             verify=self._verify,
             retention_days=retention_days,
             now_ms=lambda: self.now_ms,
             random=os.urandom,
         )
+        self.chat = ByConnection(chat)
 
     async def connection(self, sender: str = "ann", principal: Principal | None = None) -> str:
         """A new connection in no group: a guest's, or of whoever signed in."""
-        connection_id = f"connection-{next(_numbers)}="
+        connection_id = self.last_connection = f"connection-{next(_numbers)}="
         guest = Member(connection_id, sender, None)
         await self.chat.connect(_member(guest, principal) if principal else guest, self.now_ms)
         return connection_id
@@ -74,6 +108,11 @@ class World:
         )
         item: dict[str, Any] | None = answer.get("Item")
         return item
+
+    async def remove(self, table: str, **key: str) -> None:
+        await self.dynamodb.delete_item(
+            TableName=self.tables[table], Key={name: {"S": value} for name, value in key.items()}
+        )
 
     async def _verify(self, token: str) -> Principal:
         if token not in self.tokens:

@@ -43,9 +43,9 @@ def test_members_who_say_nothing_cost_connections_and_pings() -> None:
     assert spent["Lambda: routes"] == pytest.approx(34 * MONTH_S / 1e6 * 0.20)
     # Of 15 ms in one GB.
     assert spent["Lambda: routes, 1,024 MB"] == pytest.approx(34 * MONTH_S * 0.015 * 0.0000133334)
-    # 5 writes of a connection; 2 reads of a ping and 2 of a connection.
-    assert spent["DynamoDB: writes"] == pytest.approx(8.2125)
-    assert spent["DynamoDB: reads of routes"] == pytest.approx(20.367)
+    # A write of a ping and 8 of a connection; 2 reads of a ping and 3 of a connection.
+    assert spent["DynamoDB: writes"] == pytest.approx(62.415)
+    assert spent["DynamoDB: reads of routes"] == pytest.approx(20.6955)
     assert spent["API Gateway: posts to members"] == spent["Lambda: fan-out"] == 0
     assert spent["SQS: offers sent, received, deleted"] == spent["DynamoDB: writes of the budget"] == 0
     assert bill.dollars == pytest.approx(sum(spent.values()))
@@ -60,8 +60,8 @@ def test_a_rare_message_is_posted_to_each_member_by_itself() -> None:
     assert used["Lambda: fan-out, 1,769 MB"] == pytest.approx(0.01 * 0.025 * MONTH_S * 1769 / 1024, rel=1e-3)
     # 100 keys of 100 bytes are 3 times 4 KB, each half a unit.
     assert used["DynamoDB: reads of members by the fan-out"] == pytest.approx(0.015 * MONTH_S, rel=1e-3)
-    # Table and index, the group's counter, the connection's bucket; and 5 of each connection made.
-    assert used["DynamoDB: writes"] == pytest.approx((0.04 + 5 * 100 / 7_200) * MONTH_S)
+    # Table and index, the group's counter, the user's bucket; 8 of each connection made, one of each ping.
+    assert used["DynamoDB: writes"] == pytest.approx((0.04 + 8 * 100 / 7_200 + 100 / 240) * MONTH_S)
     # 26,280 messages of 500 bytes, those of the last 30 days, twice.
     stored_gb = 26_280 * 500 * 30 / (365 / 12) / 1024**3
     assert used["DynamoDB: messages kept, and their index"] == pytest.approx(2 * stored_gb)
@@ -71,7 +71,7 @@ def test_a_message_over_a_kilobyte_takes_more_write_units() -> None:
     """2,000 bytes and their attributes are 3 units, in the table and again in the index."""
     load = Load(members=1, messages_per_second=1, message_bytes=2_000)
     writes = quantities(estimate(load, Prices()))["DynamoDB: writes"]
-    assert writes == pytest.approx((2 + 2 * 3 + 5 / 7_200) * MONTH_S)
+    assert writes == pytest.approx((2 + 2 * 3 + 8 / 7_200 + 1 / 240) * MONTH_S)
 
 
 def test_messages_that_arrive_between_two_polls_share_frames() -> None:

@@ -1,0 +1,116 @@
+"""Quotas, as the routes use it: what each user may still do, and which connections they have."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from groupcast.ratelimit import CONNECT_TOKENS, US_PER_S
+from groupcast.tables.buckets import Buckets, update_if
+from groupcast.tables.items import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Collection, Mapping
+
+    from groupcast.model import Caller
+    from groupcast.ratelimit import Bucket
+    from groupcast.tables.buckets import Values
+
+# TTL sweeps an item that nobody has used for so long: longer than any debt, and than a connection lives.
+IDLE_S = 24 * 60 * 60
+
+
+class Users:
+    """The items of users in the Quotas table, through an aioboto3 DynamoDB client.
+
+    A guest has no item of a user, but one of the connection, and as many connections as they like.
+    """
+
+    def __init__(self, dynamodb: Any, table: str, bucket: Bucket, connections_max: int) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._bucket = bucket
+        self._connections_max = connections_max
+        self._buckets = Buckets()
+        self._refusal = (
+            f"At most {bucket.per_second} messages a second, {bucket.burst} at once, on all connections: "
+            "long messages and other requests count accordingly. Wait and try again."
+        )
+
+    def take(self, caller: Caller, tokens: float, now_us: int) -> Awaitable[object]:
+        """Take a user's tokens. ChatError (RateLimited) where there are too few, also from the awaitable."""
+        name = _name(caller)
+        update = partial(self._update, name, now_us, "", "")
+        return self._buckets.take(name, self._bucket.charge(tokens), now_us, self._refusal, update)
+
+    async def owe(self, caller: Caller, tokens: float, now_us: int) -> None:
+        """Take tokens for what was done already, however few there are."""
+        name, cost_us = _name(caller), self._bucket.charge(tokens).cost_us
+        answer = await self._dynamodb.update_item(
+            TableName=self._table,
+            Key=encode({"name": name}),
+            UpdateExpression="SET fullAtUs = if_not_exists(fullAtUs, :now) + :cost, expiresAt = :expires",
+            ExpressionAttributeValues=encode({":now": now_us, ":cost": cost_us, ":expires": _expiry(now_us)}),
+            ReturnValues="UPDATED_NEW",
+        )
+        self._buckets.remember(name, int(answer["Attributes"]["fullAtUs"]["N"]))
+
+    async def enter(self, caller: Caller, now_us: int) -> frozenset[str] | None:
+        """Count a new connection: None, or the ids of the connections where the user has all that they may.
+
+        ChatError (RateLimited) where the user has too few tokens.
+        """
+        name = _name(caller)
+        update = partial(
+            self._update,
+            name,
+            now_us,
+            " ADD connectionIds :id",
+            " AND (attribute_not_exists(connectionIds) OR size(connectionIds) < :max)",
+            more={":id": {"SS": [caller.connection_id]}, ":max": {"N": str(self._connections_max)}},
+        )
+        charge = self._bucket.charge(CONNECT_TOKENS)
+        entered, old = await self._buckets.take(name, charge, now_us, self._refusal, update)
+        return None if entered else frozenset(old["connectionIds"]["SS"])
+
+    async def leave(self, caller: Caller, connection_ids: Collection[str]) -> None:
+        """Forget connections of a user; a guest's are not counted, and those not counted are no error."""
+        if caller.user_id is None or not connection_ids:
+            return
+        await update_if(
+            self._dynamodb,
+            TableName=self._table,
+            Key=encode({"name": _name(caller)}),
+            UpdateExpression="DELETE connectionIds :ids",
+            ConditionExpression="attribute_exists(connectionIds)",
+            ExpressionAttributeValues={":ids": {"SS": sorted(connection_ids)}},
+        )
+
+    async def _update(
+        self,
+        name: str,
+        now_us: int,
+        also: str,
+        unless: str,
+        full_at: str,
+        condition: str,
+        values: Values,
+        *,
+        more: Mapping[str, Any] | None = None,
+    ) -> tuple[bool, Mapping[str, Any]]:
+        return await update_if(
+            self._dynamodb,
+            TableName=self._table,
+            Key=encode({"name": name}),
+            UpdateExpression=f"SET fullAtUs = {full_at}, expiresAt = :expires{also}",
+            ConditionExpression=condition + unless,
+            ExpressionAttributeValues=encode({**values, ":expires": _expiry(now_us)}) | dict(more or {}),
+        )
+
+
+def _name(caller: Caller) -> str:
+    return f"connection:{caller.connection_id}" if caller.user_id is None else f"user:{caller.user_id}"
+
+
+def _expiry(now_us: int) -> int:
+    return now_us // US_PER_S + IDLE_S

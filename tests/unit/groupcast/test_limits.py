@@ -1,0 +1,297 @@
+"""What a user may do and a group takes, over real tables in DynamoDB Local."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
+
+import aioboto3
+import pytest
+
+from groupcast.auth import Principal
+from groupcast.errors import ChatError, Code
+from groupcast.ratelimit import GROUP_BURST_S, PRUNE_TOKENS, Bucket, GroupLimit
+from groupcast.tables.connections import LIFETIME_S
+from tests.conftest import Stack
+from tests.unit.groupcast.world import NOW_MS, World, code_of
+
+pytestmark = pytest.mark.stack
+UNTIL_S = NOW_MS // 1000 + 100_000
+LARGE = "x" * 16_000
+MakeWorld: TypeAlias = Callable[..., World]
+
+
+class Metered:
+    """A DynamoDB client that counts requests by their names, and the read units of queries."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.calls: Counter[str] = Counter()
+        self.read_units = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("exceptions", "query"):
+            self.calls[name] += 1
+        return getattr(self._client, name)
+
+    async def query(self, **request: Any) -> Any:
+        self.calls["query"] += 1
+        answer = await self._client.query(ReturnConsumedCapacity="TOTAL", **request)
+        self.read_units += answer["ConsumedCapacity"]["CapacityUnits"]
+        return answer
+
+    def reset(self) -> None:
+        self.calls.clear()
+        self.read_units = 0.0
+
+
+@pytest.fixture
+async def make_world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[MakeWorld]:
+    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
+        yield lambda **settings: World(Metered(dynamodb), unit_tables, **settings)
+
+
+def someone() -> Principal:
+    return Principal(str(uuid.uuid4()), "ann", (), UNTIL_S)
+
+
+async def refused(calls: list[Awaitable[Any]]) -> list[ChatError]:
+    """Make all calls at once: the RateLimited among their ends; no other error is."""
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    errors = [end for end in ends if isinstance(end, BaseException)]
+    limited = [error for error in errors if isinstance(error, ChatError)]
+    assert len(limited) == len(errors), errors
+    assert {error.code for error in limited} <= {Code.RATE_LIMITED}
+    return limited
+
+
+async def test_a_users_connections_share_one_bucket(make_world: MakeWorld, group: str) -> None:
+    """Over it RateLimited, when to come back, and nothing stored; guests and other users have their own."""
+    world = make_world(bucket=Bucket(10, 5))
+    ann = someone()
+    members = [await world.member(group, principal=ann) for _ in range(2)]
+    others = [await world.member(group, principal=someone()), *[await world.member(group) for _ in range(2)]]
+    world.now_ms += 1000
+    limited = await refused([world.chat.send(members[n % 2], {"message": f"m{n}"}) for n in range(12)])
+    assert [error.retry_after_ms for error in limited] == [100] * 7
+    assert (await world.groups.head(group)).last_seq == 5
+    for other in others:
+        await world.chat.send(other, {"message": "mine"})
+    world.now_ms += 100
+    await world.chat.send(members[1], {"message": "later"})
+    assert await code_of(world.chat.send(members[0], {"message": "too soon"})) is Code.RATE_LIMITED
+    assert await code_of(world.chat.send("gone=", {"message": "hi"})) is Code.NOT_IN_GROUP
+
+
+async def test_every_action_takes_tokens(make_world: MakeWorld, group: str) -> None:
+    """Each is refused where there are none, and does nothing."""
+    world = make_world(bucket=Bucket(1, 5))
+    ann = someone()
+    world.tokens["new"] = ann
+    member = await world.member(group, principal=ann)
+    world.now_ms += 5000
+    frames: dict[str, dict[str, Any]] = {
+        "send": {"message": "hi"},
+        "join": {"groupId": f"{group}-2"},
+        "leave": {},
+        "history": {},
+        "ping": {},
+        "renew": {"token": "new"},
+    }
+    for action, frame in frames.items():
+        calls = [getattr(world.chat, action)(member, frame) for _ in range(30)]
+        assert len(await refused(calls)) >= 9, action
+        world.now_ms += 5000
+        if action in ("join", "leave"):
+            await world.chat.join(member, {"groupId": group})
+            world.now_ms += 5000
+
+
+async def test_a_message_is_charged_by_what_it_takes_in_frames(make_world: MakeWorld, group: str) -> None:
+    """One that costs more than the bucket holds passes a full one; the debt is paid before the next."""
+    world = make_world(bucket=Bucket(10, 20))
+    member = await world.member(group, principal=someone())
+    world.now_ms += 1000
+    await world.chat.send(member, {"message": "\x01" * 16_384})
+    (error,) = await refused([world.chat.send(member, {"message": "hi"})])
+    # 96 tokens for 96 KB: 76 below zero, and one more is needed.
+    assert error.retry_after_ms == 7_700
+    world.now_ms += 7_700
+    await world.chat.send(member, {"message": "hi"})
+
+
+async def test_a_flood_is_refused_without_requests(make_world: MakeWorld, group: str) -> None:
+    """An environment that has seen an empty bucket asks nobody until the time says that it is not."""
+    world = make_world(bucket=Bucket(10, 5))
+    member = await world.member(group, principal=someone())
+    await refused([world.chat.send(member, {"message": "hi"}) for _ in range(6)])
+    world.dynamodb.reset()
+    limited = [await refused([world.chat.send(member, {"message": "hi"})]) for _ in range(100)]
+    assert all(len(each) == 1 for each in limited)
+    assert world.dynamodb.calls.total() == 0
+
+
+async def test_environments_share_buckets(make_world: MakeWorld, group: str) -> None:
+    """What one has taken the other counts, too."""
+    first, second = make_world(bucket=Bucket(10, 8)), make_world(bucket=Bucket(10, 8))
+    ann = someone()
+    member = await first.member(group, principal=ann)
+    second.chat.adopt(member, ann.user_id)
+    first.now_ms = second.now_ms = NOW_MS + 1000
+    calls = [world.chat.send(member, {"message": "hi"}) for _ in range(6) for world in (first, second)]
+    assert len(await refused(calls)) == 4
+    assert (await first.groups.head(group)).last_seq == 8
+
+
+async def test_a_group_takes_so_many_messages_and_refuses_others_without_a_number(
+    make_world: MakeWorld, group: str
+) -> None:
+    """All its members' together; after the time named it goes on where it was. Other groups never stop."""
+    world = make_world(group_limit=GroupLimit(10, 1024**2))
+    members = [await world.member(group) for _ in range(4)]
+    most = 10 * GROUP_BURST_S
+    limited = await refused([world.chat.send(members[n % 4], {"message": f"m{n}"}) for n in range(most + 10)])
+    assert [error.retry_after_ms for error in limited] == [100] * 10
+    assert (await world.groups.head(group)).last_seq == most
+    await world.chat.send(await world.member(f"{group}-2"), {"message": "elsewhere"})
+    world.now_ms += 100
+    assert (await world.chat.send(members[0], {"message": "now"}))["seq"] == most + 1
+
+
+async def test_a_group_takes_so_many_bytes(make_world: MakeWorld, group: str) -> None:
+    """16 KB take half a second of a limit of 32 KB a second."""
+    world = make_world(group_limit=GroupLimit(1_000, 32_000))
+    member = await world.member(group)
+    limited = await refused([world.chat.send(member, {"message": LARGE}) for _ in range(14)])
+    assert [error.retry_after_ms for error in limited] == [500] * 4
+    assert (await world.groups.head(group)).last_seq == 10
+
+
+async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
+    make_world: MakeWorld, group: str
+) -> None:
+    """Whether the buckets are full or not."""
+    world = make_world(bucket=Bucket(10, 20), group_limit=GroupLimit(50, 32_768))
+    member = await world.member(group, principal=someone())
+    world.now_ms += 1000
+    for pause_ms in (0, 5, 10, 1000, 0):
+        world.now_ms += pause_ms
+        world.dynamodb.reset()
+        await world.chat.send(member, {"message": "hi"})
+        assert world.dynamodb.calls == {"update_item": 2, "get_item": 1, "put_item": 1}
+
+
+@pytest.mark.parametrize("frame", [{"since": 0}, {"before": 21}, {}])
+async def test_history_reads_about_what_it_returns(
+    make_world: MakeWorld, group: str, frame: dict[str, int]
+) -> None:
+    """Of 16 KB messages a reply holds seven, and eight are read; all 20 are 41 read units."""
+    world = make_world()
+    member = await world.member(group)
+    await asyncio.gather(*(world.chat.send(member, {"message": LARGE}) for _ in range(20)))
+    world.dynamodb.reset()
+    page = await world.chat.history(member, frame)
+    returned_units = sum(len(one["message"]) for one in page["messages"]) / 8192
+    assert len(page["messages"]) == 7
+    assert returned_units < world.dynamodb.read_units < returned_units + 3
+    assert world.dynamodb.calls["query"] == 1
+
+
+@pytest.mark.parametrize("frame", [{"since": 1}, {"before": 203}, {}])
+async def test_history_of_small_messages_takes_one_query(
+    make_world: MakeWorld, group: str, frame: dict[str, int]
+) -> None:
+    """200 of them, also where older ones were large."""
+    world = make_world()
+    member = await world.member(group)
+    await world.chat.send(member, {"message": LARGE})
+    await asyncio.gather(*(world.chat.send(member, {"message": f"m{n}"}) for n in range(202)))
+    world.dynamodb.reset()
+    page = await world.chat.history(member, frame)
+    assert len(page["messages"]) == 200
+    assert world.dynamodb.calls["query"] == 1
+
+
+@pytest.mark.parametrize("large", [{3}, {1, 2, 150}, {40}])
+async def test_large_messages_among_small_ones_hide_none(
+    make_world: MakeWorld, group: str, large: set[int]
+) -> None:
+    """Forwards and backwards each comes once, in few queries that read little more than they return."""
+    world = make_world()
+    member = await world.member(group)
+    for number in range(1, 181):
+        await world.chat.send(member, {"message": LARGE if number in large else f"m{number}"})
+    world.dynamodb.reset()
+    forward = await world.chat.history(member, {"since": 0})
+    backward = await world.chat.history(member, {})
+    assert [one["seq"] for one in forward["messages"]] == list(range(1, 181))
+    assert backward["messages"] == forward["messages"]
+    assert (forward["complete"], backward["complete"]) == (True, True)
+    assert world.dynamodb.calls["query"] <= 8
+
+
+async def test_a_long_reply_is_paid_for(make_world: MakeWorld, group: str) -> None:
+    """A short one takes one write; a long one's rest is charged after it was read."""
+    world = make_world(bucket=Bucket(10, 20))
+    writer, ann = await world.member(group), someone()
+    for _ in range(10):
+        world.now_ms += 2000
+        await world.chat.send(writer, {"message": LARGE})
+    reader = await world.member(group, principal=ann)
+    world.now_ms += 10_000
+    world.dynamodb.reset()
+    await world.chat.history(reader, {"limit": 1, "since": 9})
+    assert world.dynamodb.calls["update_item"] == 1
+    answered = 0
+    while not await refused([world.chat.history(reader, {})]):
+        answered += 1
+    # About 112 KB each: seven times what the first 16 KB take.
+    assert answered == 12
+
+
+async def test_a_user_has_so_many_connections(make_world: MakeWorld) -> None:
+    """One more is refused and leaves nothing; when one ends there is room. Guests have no limit."""
+    world, ann = make_world(connections_max=3), someone()
+    connections = [await world.connection(principal=ann) for _ in range(3)]
+    assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
+    assert world.last_connection not in connections
+    assert await world.item("ConnectionsTable", connectionId=world.last_connection) is None
+    await world.chat.disconnect(connections[0])
+    await world.connection(principal=ann)
+    await world.connection(principal=someone())
+    for _ in range(4):
+        await world.connection()
+
+
+async def test_connecting_at_once_does_not_exceed_the_limit(make_world: MakeWorld) -> None:
+    """Of ten three get in."""
+    world, ann = make_world(connections_max=3), someone()
+    assert len(await refused([world.connection(principal=ann) for _ in range(10)])) == 7
+
+
+@pytest.mark.parametrize("swept", [True, False])
+async def test_connections_whose_end_was_lost_make_room(make_world: MakeWorld, swept: bool) -> None:
+    """$disconnect never came: what the fan-out or TTL removed, or TTL is late for, does not count."""
+    world, ann = make_world(connections_max=3), someone()
+    connections = [await world.connection(principal=ann) for _ in range(3)]
+    if swept:
+        for connection_id in connections[:2]:
+            await world.remove("ConnectionsTable", connectionId=connection_id)
+    else:
+        world.now_ms += LIFETIME_S * 1000
+    await world.connection(principal=ann)
+    await world.connection(principal=ann)
+
+
+async def test_looking_for_lost_connections_is_paid_for(make_world: MakeWorld) -> None:
+    """Who knocks at a full house again and again causes few reads."""
+    burst = int(3 * PRUNE_TOKENS)
+    world, ann = make_world(connections_max=1, bucket=Bucket(1, burst)), someone()
+    await world.connection(principal=ann)
+    world.dynamodb.reset()
+    for _ in range(20):
+        assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
+    assert world.dynamodb.calls["batch_get_item"] == 2
