@@ -65,7 +65,7 @@ def chosen_subprotocol(headers: Mapping[str, Sequence[str]]) -> str | None:
 def guest_name(asked_for: str | None, connection_id: str) -> str:
     """The sender where nobody signs in: the name asked for, tidied, or `guest-` and a bit of the id.
 
-    Look-alikes are not refused: where anybody may be called `ann`, a second alphabet gives no one away.
+    Look-alikes are not refused: where anybody may be called `ann`, that would protect nobody.
     """
     name = tidied(asked_for or "")[:MAX_NAME_CHARS].rstrip()
     return name or f"guest-{connection_id[:GUEST_ID_CHARS]}"

@@ -6,8 +6,8 @@ import functools
 import unicodedata
 from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from groupcast.unicode_tables import IGNORABLE, LETTERS, SCRIPTS
 
@@ -19,8 +19,8 @@ _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u20
 _LATIN, _JOINT, _ANY = "Latn", frozenset(("Hanb", "Jpan", "Kore")), "*"
 
 
-@dataclass(frozen=True, slots=True)
-class NameFault:
+# No dataclass: making that class takes longer than all the rest of the module.
+class NameFault(NamedTuple):
     """Why a user name is refused: a code for logs, a sentence for people."""
 
     code: str
@@ -103,7 +103,7 @@ def _bounds(span: str) -> tuple[int, int]:
     return int(first, 16), int(last or first, 16)
 
 
-# Made at first use: most functions need none of them, and no function all.
+# Each made at first use: no function needs all three.
 @functools.cache
 def _letters() -> dict[str, int]:
     """By character: bit i is set where it passes for letter i of `private`."""

@@ -71,7 +71,7 @@ def put_user(stage: Stage, name: str, groups: Sequence[str], password: str | Non
 def require_name(name: str) -> None:
     """StageError, with the reason, for a name that the gateway refuses with 403 alone."""
     if fault := name_fault(name):
-        raise StageError(f"nobody can connect as {name}: {fault.text}; choose another user name")
+        raise StageError(f"nobody can connect as {name!r}: {fault.text}; choose another user name")
 
 
 def random_password() -> str:

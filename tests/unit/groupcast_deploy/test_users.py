@@ -134,7 +134,7 @@ def test_a_look_alike_is_refused(
     """With the reason, which the gateway's 403 does not give; no user is made."""
     alike = name.replace("a", "\u0430", 1)
     complaint = groupcast(command, alike, "--stage", STAGE, "--password", PASSWORD).complaint
-    assert f"nobody can connect as {alike}: it mixes letters of Cyrillic, " in complaint
+    assert f"nobody can connect as {alike!r}: it mixes letters of Cyrillic, " in complaint
     assert "choose another user name" in complaint
     with pytest.raises(account.cognito.exceptions.UserNotFoundException):
         groups_of(account, stage, alike)
