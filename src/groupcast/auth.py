@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groupcast.errors import TokenError
+from groupcast.names import looks_private, tidied
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,7 +19,6 @@ SUBPROTOCOL = "groupcast.v1"
 BEARER = "bearer."
 # Cognito's own tokens have one to two thousand; more than this is not parsed at all.
 MAX_TOKEN_CHARS = 8 * 1024
-PRIVATE_PREFIX = "private-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,10 @@ class Principal:
 def may_enter(group_id: str, groups: Collection[str]) -> bool:
     """Whether someone in these groups of the user pool may read and write a chat group.
 
-    The one place that decides it: `private-*` needs the same name among them, all others are open. So does
-    what only looks like `private-*`, in capitals, wide letters or behind a space that has no width: an open
-    group of such a name would be taken for the private one.
+    The one place that decides it: a group called `private…`, or what a reader may take for that, needs the
+    same name among them, character by character. All others are open.
     """
-    return not _folded(group_id).startswith(PRIVATE_PREFIX) or group_id in groups
+    return group_id in groups or not looks_private(group_id)
 
 
 def offered_token(headers: Mapping[str, Sequence[str]], query: Mapping[str, Sequence[str]]) -> str:
@@ -67,16 +65,12 @@ def chosen_subprotocol(headers: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def guest_name(asked_for: str | None, connection_id: str) -> str:
-    """The sender where nobody signs in: the name asked for, tidied, or `guest-` and a bit of the id."""
-    printable = "".join(c for c in asked_for or "" if unicodedata.category(c)[0] != "C")
-    name = " ".join(printable.split())[:MAX_NAME_CHARS].rstrip()
+    """The sender where nobody signs in: the name asked for, tidied, or `guest-` and a bit of the id.
+
+    Look-alikes are not refused: where anybody may be called `ann`, that would protect nobody.
+    """
+    name = tidied(asked_for or "")[:MAX_NAME_CHARS].rstrip()
     return name or f"guest-{connection_id[:GUEST_ID_CHARS]}"
-
-
-def _folded(group_id: str) -> str:
-    visible = [c for c in unicodedata.normalize("NFKC", group_id) if unicodedata.category(c)[0] != "C"]
-    dashes = ("-" if unicodedata.category(c) == "Pd" else c for c in visible)
-    return "".join(dashes).strip().casefold()
 
 
 def _subprotocols(headers: Mapping[str, Sequence[str]]) -> list[str]:

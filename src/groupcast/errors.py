@@ -3,7 +3,8 @@
 GroupcastError
 ├── SettingsError            an environment variable is missing or wrong; nothing can run
 ├── TokenError               nobody is known by this token
-│   └── MisplacedTokenError  a token of the pool, but for another client or use
+│   ├── MisplacedTokenError  a token of the pool, but for another client or use
+│   └── RefusedNameError     a token of the pool, but of a user whose name may look like another's
 ├── KeysUnavailableError     the user pool's keys cannot be had: no token can be verified
 └── ChatError                a client asked for what can't be done; becomes its error frame
 """
@@ -40,6 +41,10 @@ class TokenError(GroupcastError):
 
 class MisplacedTokenError(TokenError):
     """The user pool made this token, but for another client or another use."""
+
+
+class RefusedNameError(TokenError):
+    """The user pool knows this user, whose name may look like another's."""
 
 
 class KeysUnavailableError(GroupcastError):

@@ -15,7 +15,8 @@ import jwt
 import orjson
 
 from groupcast.auth import MAX_TOKEN_CHARS, Principal
-from groupcast.errors import KeysUnavailableError, MisplacedTokenError, TokenError
+from groupcast.errors import KeysUnavailableError, MisplacedTokenError, RefusedNameError, TokenError
+from groupcast.names import name_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,7 +62,8 @@ class Verifier:
         """Whose token this is.
 
         TokenError where it does not say so, MisplacedTokenError where it was made for something else,
-        KeysUnavailableError where the pool's keys cannot be had.
+        RefusedNameError for a name that may look like another's, KeysUnavailableError where the pool's keys
+        cannot be had.
         """
         if len(token) > MAX_TOKEN_CHARS:
             raise TokenError("too long")
@@ -154,6 +156,8 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
     groups = claims.get("cognito:groups", [])
     if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME_CHARS:
         raise TokenError("no user name")
+    if fault := name_fault(name):
+        raise RefusedNameError(f"user name: {fault.code}")
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise TokenError("cognito:groups is no list of names")
     return Principal(claims["sub"], name, tuple(groups), int(claims["exp"]) + CLOCK_SKEW_S)

@@ -9,6 +9,7 @@ import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from groupcast.names import name_fault
 from groupcast_deploy.stage import WSCAT, Stage, StageError, add_region, client, find_stage, one_line
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def put_user(stage: Stage, name: str, groups: Sequence[str], password: str | Non
     """Make the user, with a random password where None is given, or change who is there.
 
     Who is there keeps the password where None is given; groups are added, never taken away. StageError where
-    the pool's policy or AWS refuses.
+    the name may look like another's, and where the pool's policy or AWS refuses.
     """
+    require_name(name)
     pool = {"UserPoolId": stage.user_pool_id}
     user = {**pool, "Username": name}
     with client("cognito-idp", stage.region) as cognito:
@@ -64,6 +66,12 @@ def put_user(stage: Stage, name: str, groups: Sequence[str], password: str | Non
             reason = one_line(error.response["Error"]["Message"])
             raise StageError(f"the pool refuses the password: {reason}; give another --password") from None
     return outcome
+
+
+def require_name(name: str) -> None:
+    """StageError, with the reason, for a name that the gateway refuses with 403 alone."""
+    if fault := name_fault(name):
+        raise StageError(f"nobody can connect as {name!r}: {fault.text}; choose another user name")
 
 
 def random_password() -> str:

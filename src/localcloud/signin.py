@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from groupcast_deploy.stage import Stage, add_region, find_stage, one_line
+from groupcast_deploy.users import require_name
 from localcloud.arguments import DEFAULT_GATEWAY_PORT, REGION, port
 from localcloud.errors import SignInError
 from localcloud.runfile import read_published
@@ -89,6 +90,7 @@ def sign_in(
 
 
 def _run(options: argparse.Namespace) -> int:
+    require_name(options.user)
     tokens = _of_up(options) if options.stage is None else _of_stage(options)
     print(tokens.id if options.id else tokens.access)
     return 0

@@ -12,7 +12,7 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from groupcast.auth import GUEST, guest_name, offered_token
-from groupcast.errors import MisplacedTokenError, TokenError
+from groupcast.errors import MisplacedTokenError, RefusedNameError, TokenError
 from groupcast.settings import read_settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Allow the connection and say whose it is (AWS: output of a Lambda authorizer).
 
     Who is not known gets 401, by the one exception that API Gateway takes for it; who is known, but with a
-    token for something else, 403 by a policy. Where nobody signs in, the sender is what `?name=` asks for.
+    token for something else or a name that may look like another's, 403 by a policy. Where nobody signs in,
+    the sender is what `?name=` asks for.
     SettingsError where a setting is wrong: a stage that is misconfigured lets nobody in.
     """
     settings = read_settings(os.environ)
@@ -38,7 +39,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
             event.get("multiValueHeaders") or {}, event.get("multiValueQueryStringParameters") or {}
         )
         principal = _verifier(settings).verify(token)
-    except MisplacedTokenError as refusal:
+    except (MisplacedTokenError, RefusedNameError) as refusal:
         _note(refusal)
         return _policy("Deny", "unknown", event, {})
     except TokenError as refusal:

@@ -57,7 +57,10 @@ def test_only_our_subprotocol_is_chosen() -> None:
         ("private-x", ("private-y", "x", "private-"), False),
         ("private-x", ("private-x",), True),
         ("private-", (), False),
-        ("privateer", (), True),
+        ("private", (), False),
+        ("privateers", (), False),
+        ("privateers", ("privateers",), True),
+        ("privat", (), True),
         ("my-private-x", (), True),
         ("Private-x", (), False),
         ("Private-x", ("Private-x",), True),
@@ -78,6 +81,8 @@ def test_guests_are_called_what_they_ask_for() -> None:
     """A name is tidied and cut; without one the connection's id gives it."""
     assert guest_name("  Ann \n Lee ", "L0SM9cOFvHcCIhw=") == "Ann Lee"
     assert guest_name("김\u202e민수", "L0SM9cOFvHcCIhw=") == "김민수"
+    assert guest_name("\u3164 a\u034fnn\u2800 \ufe0f", "L0SM9cOFvHcCIhw=") == "ann"
+    assert guest_name("\u0430nn \U0001f389", "L0SM9cOFvHcCIhw=") == "\u0430nn \U0001f389"
     assert guest_name("x" * 100, "L0SM9cOFvHcCIhw=") == "x" * 64
     assert guest_name(None, "L0SM9cOFvHcCIhw=") == "guest-L0SM9c"
     assert guest_name(" \x00 ", "L0SM9cOFvHcCIhw=") == "guest-L0SM9c"

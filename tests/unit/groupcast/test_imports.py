@@ -18,6 +18,8 @@ LAYERS = [
     "model",
     "slots",
     "protocol",
+    "unicode_tables",
+    "names",
     "auth",
     "ratelimit",
     "settings",

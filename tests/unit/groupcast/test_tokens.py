@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from groupcast.errors import KeysUnavailableError, MisplacedTokenError, TokenError
+from groupcast.errors import KeysUnavailableError, MisplacedTokenError, RefusedNameError, TokenError
 from groupcast.tokens import (
     CLOCK_SKEW_S,
     FIRST_FETCH_EVERY_S,
@@ -171,6 +171,15 @@ def test_what_was_made_for_something_else(claims: dict[str, Any], token_use: str
     """Another client's token, or the other kind where one is asked for."""
     with pytest.raises(MisplacedTokenError):
         verifier(token_use).verify(signed(claims))
+
+
+@pytest.mark.parametrize(
+    "claims", [access(username="\u0430nn"), identity(**{"cognito:username": "a\u034fnn"})]
+)
+def test_a_name_that_looks_like_anothers_is_refused(claims: dict[str, Any]) -> None:
+    """In either kind of token; the reason is a code without the name."""
+    with pytest.raises(RefusedNameError, match=r"^user name: (mixed-scripts|character)$"):
+        verifier().verify(signed(claims))
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])

@@ -127,6 +127,19 @@ def test_who_was_there_gets_another_password(stage: Stage, groupcast: Any, name:
     assert f"groupcast user {name} --stage test --password" in complaint
 
 
+@pytest.mark.parametrize("command", ["user", "token"])
+def test_a_look_alike_is_refused(
+    account: Account, stage: Stage, groupcast: Any, name: str, command: str
+) -> None:
+    """With the reason, which the gateway's 403 does not give; no user is made."""
+    alike = name.replace("a", "\u0430", 1)
+    complaint = groupcast(command, alike, "--stage", STAGE, "--password", PASSWORD).complaint
+    assert f"nobody can connect as {alike!r}: it mixes letters of Cyrillic, " in complaint
+    assert "choose another user name" in complaint
+    with pytest.raises(account.cognito.exceptions.UserNotFoundException):
+        groups_of(account, stage, alike)
+
+
 def test_a_weak_password_is_refused(stage: Stage, groupcast: Any, name: str) -> None:
     """By the pool's policy, whose reason is passed on; another one then works."""
     complaint = groupcast("user", name, "--stage", STAGE, "--password", "weak").complaint
