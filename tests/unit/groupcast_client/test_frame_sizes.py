@@ -37,8 +37,8 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 
 def new_client(service: Service, **settings: Any) -> Client:
-    settings = {"limits": LIMITS, "backoff": SOON, "rng": random.Random(1)} | settings
-    return Client(service.url, **settings)
+    defaults: dict[str, Any] = {"limits": LIMITS, "backoff": SOON, "rng": random.Random(1)}
+    return Client(service.url, **(defaults | settings))
 
 
 @pytest.mark.parametrize("is_tls", [False, True], ids=["ws", "wss"])

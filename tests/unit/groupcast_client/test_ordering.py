@@ -249,7 +249,7 @@ def test_a_void_in_history_is_final_before_the_timeout() -> None:
 def test_a_void_behind_a_hole_says_nothing_of_its_age() -> None:
     """Only messages have a date; the next one behind the hole counts."""
     log = new_log(since=0)
-    page = [Void(2), message(3, 0), message(4, HOLE_TIMEOUT_S)]
+    page: list[Message | Void] = [Void(2), message(3, 0), message(4, HOLE_TIMEOUT_S)]
     assert seqs(log.joined(4, page, complete=True, now=0.0)) == [3, 4]
     assert log.skipped == 1
 
