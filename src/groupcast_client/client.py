@@ -131,8 +131,8 @@ class Client:
         # TooLarge at once, also while there is no connection.
         frames.encode("sendMessage", "", **fields)
         request = _request(Ack, "sendMessage", **fields)
-        delays, deadline = self._session.delays(), self._deadline()
         async with self._in_group():
+            delays, deadline = self._session.delays(), self._deadline()
             return await self._rate_limit.call(
                 lambda: self._ask_once(self._session.joined, request, delays, deadline, repeats_failed=True),
                 delays,

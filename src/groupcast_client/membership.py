@@ -69,6 +69,8 @@ class Membership:
     def resume(self, log: GroupLog | None) -> None:
         """Want the log from before an `enter` that was refused: the service moves nobody whom it refuses."""
         self.log = log
+        if log is not None:
+            log.look_again(_now())
         self._changed.set()
 
     def left(self) -> None:

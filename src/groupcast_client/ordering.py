@@ -74,7 +74,7 @@ class GroupLog:
         self._hole_at = 0.0
         self._asked = 0
         self._wait_s = self._gap_wait_s
-        # When to ask: about a gap, and once more after joining.
+        # When to ask: about a gap, and once more where pushes may have been missed.
         self._ask_at: float | None = None
         self._settle_at: float | None = None
         # Where an incomplete reply goes on.
@@ -109,9 +109,13 @@ class GroupLog:
         else:
             delivered = self._begin(last_seq, entries, now)
         # The index that fan-out reads is eventually consistent: a message sent just after joining can miss
-        # the new member, and if it was the last one, no gap ever shows. Looking once more finds it.
-        self._settle_at = now + self._gap_wait_s
+        # the new member.
+        self.look_again(now)
         return delivered
+
+    def look_again(self, now: float) -> None:
+        """Say that a push may have missed this member: if it was the last one, no gap ever shows."""
+        self._settle_at = now + self._gap_wait_s
 
     def pushed(self, entries: Iterable[Message | Void], now: float) -> list[Message]:
         """Feed a push; what comes before the reply to joinGroup is kept for it."""
