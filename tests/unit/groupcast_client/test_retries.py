@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -273,3 +274,35 @@ async def test_the_same_id_from_another_user_is_another_message(service: Service
         await client.join("g", since=0)
         got = await take(client, 2)
     assert [(message.seq, message.user_id) for message in got] == [(1, "u1"), (2, "u2")]
+
+
+async def test_a_crowd_asks_little_about_a_hole_and_not_at_once(service: Service) -> None:
+    """Each member asks a few times at most, and the last requests are spread like the first."""
+    members, limits = 20, Limits(gap_wait_s=0.05, hole_timeout_s=1.0)
+    clock = asyncio.get_running_loop()
+    asked_at: list[float] = []
+
+    async def note(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> dict[str, Any]:
+        asked_at.append(clock.time())
+        # Number 1 was never written.
+        return {"type": "history", "groupId": "g", "messages": service.log[1:], "complete": True}
+
+    async with AsyncExitStack() as opened:
+        clients = [
+            await opened.enter_async_context(Client(service.url, limits=limits, rng=random.Random(seed)))
+            for seed in range(members)
+        ]
+        await asyncio.gather(*[client.join("g") for client in clients])
+        # All have looked once after joining.
+        await eventually(lambda: len(service.asked("history")) == members)
+        service.answers["history"] = note
+        service.grow(2)
+        started_at = clock.time()
+        await service.push([2])
+        assert await asyncio.gather(*[numbers(client, 1) for client in clients]) == [[2]] * members
+    last_at = [at for at in asked_at if at - started_at >= limits.hole_timeout_s]
+    assert len(asked_at) <= members * (limits.gap_requests + 1)
+    assert len(last_at) == members
+    # Between one and one and a quarter times the timeout, and never so many within a tenth of that.
+    assert max(last_at) - min(last_at) > 0.1
+    assert max(sum(at <= other < at + 0.025 for other in last_at) for at in last_at) < members / 2
