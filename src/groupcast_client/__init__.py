@@ -10,8 +10,8 @@ async with Client("ws://127.0.0.1:3001", name="ann") as client:
 from groupcast_client.backoff import Backoff
 from groupcast_client.client import Client
 from groupcast_client.credential import TokenProvider
-from groupcast_client.errors import ConnectionLost, GroupcastError, NoToken, Refused, ServerError
-from groupcast_client.model import Ack, HistoryPage, Limits, Message
+from groupcast_client.errors import ConnectionLost, GroupcastError, NoToken, Refused, ServerError, TooLarge
+from groupcast_client.model import Ack, HistoryPage, Limits, Message, Void
 from groupcast_client.ordering import GroupLog
 
 __all__ = [
@@ -28,4 +28,6 @@ __all__ = [
     "Refused",
     "ServerError",
     "TokenProvider",
+    "TooLarge",
+    "Void",
 ]

@@ -14,16 +14,18 @@ from groupcast_client.credential import Credential
 from groupcast_client.errors import ConnectionLost, GroupcastError, ServerError
 from groupcast_client.model import Ack, Endpoint, HistoryPage, Limits, Message
 from groupcast_client.ordering import GroupLog
-from groupcast_client.patience import Patience
+from groupcast_client.ratelimit import RateLimitRetry, pause, retried
 from groupcast_client.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from datetime import datetime
     from types import TracebackType
 
     from groupcast_client.connection import Connection, Reply
     from groupcast_client.credential import Request, TokenProvider
+
+    Usable = Callable[[], Awaitable[Connection]]
 
 Result = TypeVar("Result")
 
@@ -33,9 +35,9 @@ class Client:
 
     Entering it connects: Refused or ConnectionLost where that fails. After that a lost connection is
     replaced (exponential backoff, full jitter), the group joined again from the last message on, and
-    what had no answer is asked again, until a call's time is up; so is a send that was RateLimited, after
-    the time that the service named. Sends awaited one after another keep their order; sends awaited
-    together may not.
+    requests without an answer are sent again, until a call's time is up. So are requests that were
+    RateLimited, after the time that the service gives, and sends that failed with InternalError, after a
+    backoff. Sends awaited one after another keep their order; sends awaited together may not.
 
     `token` is a JWT, or an async function that returns one: it is asked at each connect, and again before
     the token ends, or where a call is Forbidden, to renew it on the open connection. Raising, it is asked
@@ -68,7 +70,7 @@ class Client:
             rng=self._rng,
         )
         self._membership = self._session.membership
-        self._patience = Patience()
+        self._rate_limit = RateLimitRetry()
         self._unanswered = asyncio.Semaphore(self._limits.unanswered)
         self._outstanding = 0
 
@@ -96,14 +98,13 @@ class Client:
             since=since,
             backlog=backlog,
             gap_wait_s=limits.gap_wait_s * self._rng.uniform(1, 2),
-            hole_timeout_s=limits.hole_timeout_s,
+            hole_timeout_s=limits.hole_timeout_s * self._rng.uniform(1, 1.25),
+            gap_requests=limits.gap_requests,
             pending_limit=limits.pending,
         )
         try:
             return await self._ask(
-                self._session.linked,
-                lambda connection: self._membership.enter(connection, log),
-                self._deadline(),
+                self._session.linked, lambda connection: self._membership.enter(connection, log)
             )
         except ServerError:
             self._membership.resume(former)
@@ -121,15 +122,21 @@ class Client:
     async def send(self, text: str, *, message_id: UUID | None = None) -> Ack:
         """Send to the group and return when the service has stored the message, once whatever it took.
 
-        Raises ServerError where the service says no (RateLimited also where the time was up before it was
-        this message's turn), ConnectionLost where no ack came: then the message may or may not be stored,
-        and sending again with the same `message_id` is safe.
+        Raises TooLarge where the message is over a limit, any other ServerError where the service says no
+        (RateLimited also where the time was up before it was this message's turn), ConnectionLost where no
+        ack came: then the message may or may not be stored, and sending again with the same `message_id` is
+        safe.
         """
-        request = _request(Ack, "sendMessage", message=text, messageId=str(message_id or uuid4()))
+        fields = {"message": text, "messageId": str(message_id or uuid4())}
+        # TooLarge at once, also while there is no connection.
+        frames.encode("sendMessage", "", **fields)
+        request = _request(Ack, "sendMessage", **fields)
         async with self._in_group():
-            deadline = self._deadline()
-            return await self._patience.call(
-                lambda: self._ask(self._session.joined, request, deadline), deadline
+            delays, deadline = self._session.delays(), self._deadline()
+            return await self._rate_limit.call(
+                lambda: self._ask_once(self._session.joined, request, delays, deadline, repeats_failed=True),
+                delays,
+                deadline,
             )
 
     async def history(
@@ -157,7 +164,7 @@ class Client:
             return renewed
 
         try:
-            return (await self._ask(self._session.linked, request, self._deadline())).expires_at
+            return (await self._ask(self._session.linked, request)).expires_at
         except ServerError:
             self._credential.restore(former)
             raise
@@ -171,7 +178,7 @@ class Client:
 
     async def _call(self, request: Request[Result]) -> Result:
         async with self._in_group():
-            return await self._ask(self._session.joined, request, self._deadline())
+            return await self._ask(self._session.joined, request)
 
     @asynccontextmanager
     async def _in_group(self) -> AsyncIterator[None]:
@@ -187,31 +194,52 @@ class Client:
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._limits.call_timeout_s
 
-    async def _ask(
-        self, usable: Callable[[], Awaitable[Connection]], request: Request[Result], deadline: float
+    async def _ask(self, usable: Usable, request: Request[Result]) -> Result:
+        delays, deadline = self._session.delays(), self._deadline()
+        return await retried(lambda: self._ask_once(usable, request, delays, deadline), delays, deadline)
+
+    async def _ask_once(
+        self,
+        usable: Usable,
+        request: Request[Result],
+        delays: Iterator[float],
+        deadline: float,
+        *,
+        repeats_failed: bool = False,
     ) -> Result:
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._ask_until_answered(usable, request)
+                return await self._ask_until_answered(usable, request, delays, deadline, repeats_failed)
         except TimeoutError:
             raise ConnectionLost(f"no answer in {self._limits.call_timeout_s:g} s") from None
 
     async def _ask_until_answered(
-        self, usable: Callable[[], Awaitable[Connection]], request: Request[Result]
+        self,
+        usable: Usable,
+        request: Request[Result],
+        delays: Iterator[float],
+        deadline: float,
+        repeats_failed: bool,
     ) -> Result:
-        rejoined = False
+        was_lost = rejoined = False
         while True:
             connection = await usable()
             try:
                 return await self._credential.ask(connection, request)
             except ConnectionLost:
-                continue
+                # Once at once, then with backoff: it may be this request that ends each connection.
+                if was_lost:
+                    await asyncio.sleep(next(delays))
+                was_lost = True
             except ServerError as error:
-                if error.code != "NotInGroup" or rejoined:
+                if error.code == "InternalError" and repeats_failed:
+                    await pause(error, delays, deadline)
+                elif error.code == "NotInGroup" and not rejoined:
+                    # The service forgot this connection's group; asking anew after a second join is enough.
+                    rejoined = True
+                    self._membership.forgotten(connection)
+                else:
                     raise
-                # The service forgot this connection's group; asking anew after a second join is enough.
-                rejoined = True
-                self._membership.forgotten(connection)
 
     def _raise_if_busy(self) -> None:
         # A frame does not name its group: sent again after a move, a message would go to the wrong one.

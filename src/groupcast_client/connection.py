@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.frames import CloseCode
 
 from groupcast_client import frames
 from groupcast_client.errors import ConnectionLost, GroupcastError, Refused, ServerError
+from groupcast_client.outstanding import Outstanding
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from groupcast_client.model import Endpoint, Limits
 
-# API Gateway sends messages up to this size.
-MAX_FRAME_BYTES = 128 * 1024
 # How long a dead peer may hold up a close.
 CLOSE_TIMEOUT_S = 1.0
 
@@ -38,10 +37,10 @@ class Connection:
     def __init__(self, socket: ClientConnection, limits: Limits) -> None:
         self._socket = socket
         self._limits = limits
-        self._ids = itertools.count(1)
-        self._open_requests: dict[str, asyncio.Future[frames.Body]] = {}
+        self._requests = Outstanding()
         self._paused = False
-        # A request was answered, and not with an error: after this connection, delays start short again.
+        # It brought something other than an error, and did not end because of a frame's size: after this
+        # connection, delays start short again.
         self.proven = False
         self.lost = False
 
@@ -55,7 +54,7 @@ class Connection:
                 subprotocols=endpoint.subprotocols,  # type: ignore[arg-type]
                 open_timeout=limits.reply_timeout_s,
                 close_timeout=CLOSE_TIMEOUT_S,
-                max_size=MAX_FRAME_BYTES,
+                max_size=frames.MESSAGE_BYTES,
                 # Frames are small, and API Gateway does not compress.
                 compression=None,
                 # API Gateway counts traffic, not control frames; `ping` of the contract does this work.
@@ -75,22 +74,20 @@ class Connection:
     async def request(self, expected: type[Reply], action: str, **fields: Any) -> Reply:
         """Send a request and return its reply.
 
-        Raises ServerError where the service says no, ConnectionLost where nothing comes in time: the
-        connection is closed then, for nobody knows what else it has lost.
+        Raises ServerError where the service says no, TooLarge where the gateway does not take the frame,
+        ConnectionLost where nothing comes in time: the connection is closed then, for nobody knows what
+        else it has lost.
         """
-        request_id = str(next(self._ids))
-        reply: asyncio.Future[frames.Body] = asyncio.get_running_loop().create_future()
-        self._open_requests[request_id] = reply
+        if self.lost:
+            raise ConnectionLost("the connection is closed")
+        request = self._requests.add()
         try:
-            if self.lost:
-                raise ConnectionLost("the connection is closed")
-            await self._socket.send(frames.encode(action, request_id, **fields))
-            body = await self._answer(action, reply)
-        except ConnectionClosed as error:
-            self.lost = True
-            raise ConnectionLost(str(error)) from error
+            raw = frames.encode(action, str(request.id), **fields)
+            request.size_bytes = len(raw)
+            await self._send(raw)
+            body = await self._answer(action, request.reply)
         finally:
-            del self._open_requests[request_id]
+            self._requests.drop(request)
         if not isinstance(body, expected):
             raise ServerError("InternalError", f"{action} was answered with {type(body).__name__}")
         self.proven = True
@@ -107,17 +104,35 @@ class Connection:
                 self._paused = False
                 self._dispatch(await self._socket.recv(decode=False), on_push)
         except ConnectionClosed as error:
+            self._end(error)
             raise ConnectionLost(str(error)) from error
         finally:
             await self.close()
 
     async def close(self) -> None:
         """Close, and fail what still waits for a reply with ConnectionLost."""
-        self.lost = True
-        for reply in self._open_requests.values():
-            if not reply.done():
-                reply.set_exception(ConnectionLost("the connection closed before the reply came"))
+        self._end(None)
         await self._socket.close()
+
+    def _end(self, error: ConnectionClosed | None) -> None:
+        is_too_large = error is not None and _is_too_large(error)
+        if is_too_large:
+            self.proven = False
+        self.lost = True
+        self._requests.end(is_too_large=is_too_large)
+
+    async def _send(self, raw: bytes) -> None:
+        parts = frames.fragments(raw)
+        try:
+            await self._socket.send(parts[0] if len(parts) == 1 else parts, text=True)
+        except ConnectionClosed as error:
+            # The reply becomes what the end of the connection makes of it.
+            self._end(error)
+        except asyncio.CancelledError:
+            # Nothing can follow half a message.
+            if len(parts) > 1:
+                self._socket.transport.abort()
+            raise
 
     async def _answer(self, action: str, reply: asyncio.Future[frames.Body]) -> frames.Body:
         while True:
@@ -140,16 +155,13 @@ class Connection:
         if frame is None:
             return
         if isinstance(frame.body, frames.Push):
+            self.proven = True
             on_push(frame.body)
-            return
-        reply = self._open_requests.get(frame.id or self._only_request())
-        if reply is None or reply.done():
-            _log.warning("nothing waits for %s", frame.body)
-        elif isinstance(frame.body, ServerError):
-            reply.set_exception(frame.body)
         else:
-            reply.set_result(frame.body)
+            self._requests.answer(frame.id, frame.body)
 
-    def _only_request(self) -> str:
-        # An error without an id (API Gateway's own have none) can only be blamed on a sole request.
-        return next(iter(self._open_requests)) if len(self._open_requests) == 1 else ""
+
+def _is_too_large(error: ConnectionClosed) -> bool:
+    close = error.rcvd
+    # With False, the close of this side came first, and theirs repeats its code.
+    return close is not None and close.code == CloseCode.MESSAGE_TOO_BIG and error.rcvd_then_sent is not False

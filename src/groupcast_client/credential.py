@@ -8,10 +8,12 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import repeat
 from typing import TYPE_CHECKING, TypeVar
 
 from groupcast_client import frames, tokens
 from groupcast_client.errors import GroupcastError, NoToken, ServerError
+from groupcast_client.ratelimit import retried
 
 if TYPE_CHECKING:
     import random
@@ -147,7 +149,12 @@ class Credential:
             token = await self._provided(provider)
             if not _is_fresher(token, self._token):
                 return False
-            renewed = await connection.request(frames.Renewed, "renew", token=token)
+            clock = asyncio.get_running_loop()
+            renewed = await retried(
+                lambda: connection.request(frames.Renewed, "renew", token=token),
+                repeat(self._limits.renew_retry_s),
+                clock.time() + self._limits.call_timeout_s,
+            )
         except NoToken as error:
             # The open connection is good until its token ends.
             _log.warning("not renewed: %s", error)

@@ -2,6 +2,7 @@
 
 GroupcastError        base; raised as is for a call that makes no sense (sending before joining)
 ├── ServerError       the service answered with an error frame
+│   └── TooLarge      a message or its frame is over a limit: sending it again does not help
 ├── ConnectionLost    no answer in the time allowed, reconnecting included
 │   └── NoToken       the token provider failed, so there was no connecting
 └── Refused           the handshake was answered with an HTTP status instead of a WebSocket
@@ -28,6 +29,16 @@ class ServerError(GroupcastError):
         self.message = message
         self.request_id = request_id
         self.retry_after_ms = retry_after_ms
+
+
+class TooLarge(ServerError):  # noqa: N818 - as below
+    """A message is over the service's limit, or its frame over the gateway's.
+
+    The client raises it as well, before it sends the frame or after the gateway closed because of it.
+    """
+
+    def __init__(self, message: str, request_id: str | None = None) -> None:
+        super().__init__("TooLarge", message, request_id)
 
 
 class ConnectionLost(GroupcastError):  # noqa: N818 - says what happened; every caller reads it as a state

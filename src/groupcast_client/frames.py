@@ -8,20 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from groupcast_client.errors import ServerError
-from groupcast_client.model import Ack, HistoryPage, Message
+from groupcast_client.errors import ServerError, TooLarge
+from groupcast_client.model import Ack, HistoryPage, Message, Void
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+# API Gateway closes with 1009 after a WebSocket frame over 32 KB or a message over 128 KB. A larger message
+# must come in several frames ("Quotas for configuring and running a WebSocket API in API Gateway").
+FRAGMENT_BYTES = 32 * 1024
+MESSAGE_BYTES = 128 * 1024
+# The two highest bits of a byte that continues a character of UTF-8.
+_CONTINUES = 0b10
+# API Gateway's own errors have no code. These texts are its defaults for a throttled and a used-up quota.
+_GATEWAY_CODES = {
+    "Forbidden": "Forbidden",
+    "Too Many Requests": "RateLimited",
+    "Limit Exceeded": "RateLimited",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The reply to joinGroup; `messages` came after the request's `since`, oldest first."""
+    """The reply to joinGroup; `entries` came after the request's `since`, oldest first."""
 
     group_id: str
     last_seq: int
-    messages: tuple[Message, ...]
+    entries: tuple[Message | Void, ...]
     complete: bool
 
 
@@ -49,7 +62,7 @@ class Renewed:
 @dataclass(frozen=True, slots=True)
 class Push:
     group_id: str
-    messages: tuple[Message, ...]
+    entries: tuple[Message | Void, ...]
 
 
 Body = Joined | Left | Ack | HistoryPage | Pong | Renewed | Push | ServerError
@@ -63,10 +76,32 @@ class Frame:
     id: str | None
 
 
-def encode(action: str, request_id: str, **fields: Any) -> str:
-    """Return the frame that asks for `action`; fields that are None are left out."""
+def encode(action: str, request_id: str, **fields: Any) -> bytes:
+    """Return the frame that asks for `action` as UTF-8; fields that are None are left out.
+
+    Raises TooLarge where the gateway would not take it.
+    """
     present = {name: value for name, value in fields.items() if value is not None}
-    return orjson.dumps({"action": action, "id": request_id, **present}).decode()
+    raw = orjson.dumps({"action": action, "id": request_id, **present})
+    if len(raw) > MESSAGE_BYTES:
+        raise TooLarge(
+            f"{action} takes {len(raw):,} bytes as JSON, and the gateway accepts {MESSAGE_BYTES:,}."
+            " Shorten it or send it in parts."
+        )
+    return raw
+
+
+def fragments(raw: bytes) -> list[bytes]:
+    """Split an encoded frame into WebSocket fragments of at most FRAGMENT_BYTES, between characters."""
+    parts = []
+    start = 0
+    while len(raw) - start > FRAGMENT_BYTES:
+        end = start + FRAGMENT_BYTES
+        while raw[end] >> 6 == _CONTINUES:
+            end -= 1
+        parts.append(raw[start:end])
+        start = end
+    return [*parts, raw[start:]]
 
 
 def decode(raw: str | bytes) -> Frame | None:
@@ -88,22 +123,33 @@ def decode(raw: str | bytes) -> Frame | None:
 
 def _gateway_error(frame: Mapping[str, Any]) -> ServerError:
     # API Gateway's own errors have no type and no id: {"message", "connectionId", "requestId"}.
-    code = "Forbidden" if frame["message"] == "Forbidden" else "InternalError"
+    code = _GATEWAY_CODES.get(frame["message"], "InternalError")
     return ServerError(code, frame["message"], frame.get("requestId"))
 
 
-def _messages(frame: Mapping[str, Any]) -> tuple[Message, ...]:
+def _error(frame: Mapping[str, Any]) -> ServerError:
+    code, message, request_id = frame["code"], frame["message"], frame.get("requestId")
+    if code == "TooLarge":
+        return TooLarge(message, request_id)
+    return ServerError(code, message, request_id, retry_after_ms=frame.get("retryAfterMs"))
+
+
+def _entries(frame: Mapping[str, Any]) -> tuple[Message | Void, ...]:
     group_id = frame["groupId"]
-    return tuple(
-        Message(
-            message_id=item["messageId"],
-            group_id=group_id,
-            seq=item["seq"],
-            sender=item["sender"],
-            text=item["message"],
-            created_at=datetime.fromisoformat(item["createdAt"]),
-        )
-        for item in frame["messages"]
+    return tuple(_entry(group_id, item) for item in frame["messages"])
+
+
+def _entry(group_id: str, item: Mapping[str, Any]) -> Message | Void:
+    if item.get("void"):
+        return Void(item["seq"])
+    return Message(
+        message_id=item["messageId"],
+        group_id=group_id,
+        seq=item["seq"],
+        sender=item["sender"],
+        text=item["message"],
+        created_at=datetime.fromisoformat(item["createdAt"]),
+        user_id=item.get("userId"),
     )
 
 
@@ -113,14 +159,12 @@ def _ack(frame: Mapping[str, Any]) -> Ack:
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Body]] = {
-    "joined": lambda f: Joined(f["groupId"], f["lastSeq"], _messages(f), f["complete"]),
+    "joined": lambda f: Joined(f["groupId"], f["lastSeq"], _entries(f), f["complete"]),
     "left": lambda f: Left(f["groupId"]),
     "ack": _ack,
-    "history": lambda f: HistoryPage(f["groupId"], _messages(f), f["complete"]),
+    "history": lambda f: HistoryPage(f["groupId"], _entries(f), f["complete"]),
     "pong": lambda f: Pong(f["groupId"], f.get("lastSeq")),
     "renewed": lambda f: Renewed(f["groupId"], datetime.fromisoformat(f["expiresAt"])),
-    "messages": lambda f: Push(f["groupId"], _messages(f)),
-    "error": lambda f: ServerError(
-        f["code"], f["message"], f.get("requestId"), retry_after_ms=f.get("retryAfterMs")
-    ),
+    "messages": lambda f: Push(f["groupId"], _entries(f)),
+    "error": _error,
 }

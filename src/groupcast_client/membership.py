@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NoReturn
 from groupcast_client import frames
 from groupcast_client.errors import ConnectionLost, ServerError
 from groupcast_client.model import HistoryPage
+from groupcast_client.ratelimit import retry_after_s
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from groupcast_client.connection import Connection
     from groupcast_client.credential import Credential
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from groupcast_client.ordering import GroupLog
 
 # Error codes after which a rejoin is tried again, on a new connection.
-_PASSING = frozenset({"Conflict", "InternalError", "RateLimited"})
+_PASSING = frozenset({"Conflict", "InternalError"})
 
 
 class Membership:
@@ -33,12 +34,14 @@ class Membership:
         inbox: Inbox,
         credential: Credential,
         limits: Limits,
+        new_delays: Callable[[], Iterator[float]],
         on_entered: Callable[[], Awaitable[None]],
     ) -> None:
         self.log: GroupLog | None = None
         self._inbox = inbox
         self._credential = credential
         self._limits = limits
+        self._new_delays = new_delays
         self._on_entered = on_entered
         # What joinGroup was answered for last: on a new connection, the same log is joined again.
         self._entered_log: GroupLog | None = None
@@ -58,9 +61,7 @@ class Membership:
             since = log.since
             joined = await connection.request(frames.Joined, "joinGroup", groupId=log.group_id, since=since)
             self._entered_on, self._entered_log = connection, log
-            self._inbox.put(
-                log.joined(joined.last_seq, joined.messages, complete=joined.complete, now=_now())
-            )
+            self._inbox.put(log.joined(joined.last_seq, joined.entries, complete=joined.complete, now=_now()))
         self._changed.set()
         await self._on_entered()
         return joined.last_seq
@@ -68,6 +69,8 @@ class Membership:
     def resume(self, log: GroupLog | None) -> None:
         """Want the log from before an `enter` that was refused: the service moves nobody whom it refuses."""
         self.log = log
+        if log is not None:
+            log.look_again(_now())
         self._changed.set()
 
     def left(self) -> None:
@@ -96,49 +99,58 @@ class Membership:
         log = self.log
         if log is None or push.group_id != log.group_id:
             return
-        self._inbox.put(log.pushed(push.messages, _now()))
+        self._inbox.put(log.pushed(push.entries, _now()))
         if log.wake_at is not None:
             self._changed.set()
 
     async def tend(self, connection: Connection) -> NoReturn:
         """Rejoin where that is due and fill gaps, without end. ServerError: a rejoin was refused."""
+        delays = self._new_delays()
+        rejoin_at = 0.0
         while True:
             self._changed.clear()
             log = self.log
             wake_at = None
             if log is not None and log is self._entered_log:
-                if not self.is_on(connection):
-                    await self._reenter(connection, log)
+                if self.is_on(connection):
+                    since = log.ask(_now())
+                    if since is not None:
+                        await self._fill(connection, log, since)
+                        continue
+                    wake_at = log.wake_at
+                elif _now() >= rejoin_at:
+                    rejoin_at = _now() + await self._reenter(connection, log, delays)
                     continue
-                since = log.ask(_now())
-                if since is not None:
-                    await self._fill(connection, log, since)
-                    continue
-                wake_at = log.wake_at
+                else:
+                    wake_at = rejoin_at
             try:
                 async with asyncio.timeout_at(wake_at):
                     await self._changed.wait()
             except TimeoutError:
                 pass
 
-    async def _reenter(self, connection: Connection, log: GroupLog) -> None:
+    async def _reenter(self, connection: Connection, log: GroupLog, delays: Iterator[float]) -> float:
+        """Join again; return the seconds to wait before the next attempt, 0 if it needs none."""
         try:
             await self._credential.ask(connection, lambda connection: self.enter(connection, log))
         except ServerError as error:
+            if error.code == "RateLimited":
+                return retry_after_s(error, self._limits.call_timeout_s) or next(delays)
             if error.code not in _PASSING:
                 raise
             await connection.close()
             raise ConnectionLost(str(error)) from error
+        return 0.0
 
     async def _fill(self, connection: Connection, log: GroupLog, since: int) -> None:
         try:
             page = await connection.request(
                 HistoryPage, "history", since=since, limit=self._limits.history_page
             )
-        except ServerError:
-            log.failed(_now())
+        except ServerError as error:
+            log.failed(_now(), retry_after_s(error, self._limits.call_timeout_s))
         else:
-            self._inbox.put(log.replied(page.messages, complete=page.complete, now=_now()))
+            self._inbox.put(log.replied(page.entries, complete=page.complete, now=_now()))
 
 
 def _now() -> float:

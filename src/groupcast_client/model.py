@@ -14,7 +14,11 @@ SUBPROTOCOL = "groupcast.v1"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a group's log; `seq` counts 1, 2, 3 … within the group."""
+    """A message of a group's log; `seq` counts 1, 2, 3 … within the group and identifies the message there.
+
+    `user_id` is the sender's id if the sender signed in, None for a guest. Two users may use the same
+    `message_id`.
+    """
 
     message_id: str
     group_id: str
@@ -22,6 +26,14 @@ class Message:
     sender: str
     text: str
     created_at: datetime
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """A number of a group's log that will never have a message."""
+
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +48,19 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Part of a group's log, oldest first; `complete` says that nothing lies beyond it."""
+    """Part of a group's log, oldest first; `complete` says that nothing lies beyond it.
+
+    `entries` holds the messages and the voids between them: the next page begins after the last entry, or
+    before the first.
+    """
 
     group_id: str
-    messages: tuple[Message, ...]
+    entries: tuple[Message | Void, ...]
     complete: bool
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return tuple(entry for entry in self.entries if isinstance(entry, Message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +76,11 @@ class Limits:
     # The stream is polled four times a second and shard, so messages change places within about a second.
     # Each log waits between one and two times this long, so that a crowd does not ask all at once.
     gap_wait_s: float = 1.0
-    # sendMessage's ten seconds, and two for the index: what is missing by then was never written.
+    # sendMessage's ten seconds, and two for the index: what is missing by then was never written. A void
+    # that the service sends ends the wait earlier. Each log waits up to a quarter longer, to spread a crowd.
     hole_timeout_s: float = 12.0
+    # How often history is asked about one gap before that time.
+    gap_requests: int = 2
     # Messages waiting for `Client.messages()`; above it, reading from the socket pauses.
     incoming: int = 10_000
     # Messages held back behind a gap; above it they are dropped, and asked for again.

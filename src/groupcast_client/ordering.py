@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from groupcast_client.model import Message
 
-    from groupcast_client.model import Message
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from groupcast_client.model import Void
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,11 @@ class GroupLog:
     Whenever `wake_at` has come, the owner calls `ask`; a number it returns is the `since` to send `history`
     with, and the answer goes to `replied`, or to `failed`.
 
-    A gap waits `gap_wait_s` for its message, then history is asked, again and again with doubling waits.
-    A number that history, asked `hole_timeout_s` after it was first missed, still lacks is a hole: its
-    sender died before writing. It is skipped. So is, without the wait, a number whose successor was written
-    that much earlier than the newest message.
+    A gap waits `gap_wait_s` for its message, then history is asked, at most `gap_requests` times with
+    doubling waits, and once more `hole_timeout_s` after the number was first missed. A number that even this
+    answer lacks is a hole: its sender died before writing. It is skipped. So is, without the wait, a number
+    whose successor was written that much earlier than the newest message, and a number that the service
+    calls void.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class GroupLog:
         backlog: int = 0,
         gap_wait_s: float,
         hole_timeout_s: float,
+        gap_requests: int,
         pending_limit: int,
     ) -> None:
         """Start after `since`; without it, `backlog` messages before the last one at the time of joining."""
@@ -52,6 +56,7 @@ class GroupLog:
         self._backlog = backlog
         self._gap_wait_s = gap_wait_s
         self._hole_timeout_s = hole_timeout_s
+        self._gap_requests = gap_requests
         self._pending_limit = pending_limit
         self._next = None if since is None else since + 1
         self._restart()
@@ -60,14 +65,16 @@ class GroupLog:
         self._last_seq = 0
         self._newest_at = datetime.min.replace(tzinfo=UTC)
         # What lies beyond a gap, with its time of arrival. The dict keeps the order of arrival.
-        self._pending: dict[int, tuple[Message, float]] = {}
+        self._pending: dict[int, tuple[Message | Void, float]] = {}
         # The lowest number that found `_pending` full since the last request.
         self._dropped_from: int | None = None
-        # The gap in front: its first number, since when it is in front, and how long to wait for it.
+        # The gap in front: its first number, since when it is in front, how often history was asked about it,
+        # and how long to wait for it.
         self._hole: int | None = None
         self._hole_at = 0.0
+        self._asked = 0
         self._wait_s = self._gap_wait_s
-        # When to ask: about a gap, and once more after joining.
+        # When to ask: about a gap, and once more where pushes may have been missed.
         self._ask_at: float | None = None
         self._settle_at: float | None = None
         # Where an incomplete reply goes on.
@@ -92,23 +99,27 @@ class GroupLog:
         return min((at for at in (self._ask_at, self._settle_at) if at is not None), default=None)
 
     def joined(
-        self, last_seq: int, messages: Sequence[Message], *, complete: bool, now: float
+        self, last_seq: int, entries: Sequence[Message | Void], *, complete: bool, now: float
     ) -> list[Message]:
         """Feed the reply to joinGroup, which was sent with `since` unless that is None."""
         if self._next is not None and last_seq >= self._next - 1:
             self._last_seq = max(self._last_seq, last_seq)
             self._start_request(self._next - 1, now)
-            delivered = self.replied(messages, complete=complete, now=now)
+            delivered = self.replied(entries, complete=complete, now=now)
         else:
-            delivered = self._begin(last_seq, messages, now)
+            delivered = self._begin(last_seq, entries, now)
         # The index that fan-out reads is eventually consistent: a message sent just after joining can miss
-        # the new member, and if it was the last one, no gap ever shows. Looking once more finds it.
-        self._settle_at = now + self._gap_wait_s
+        # the new member.
+        self.look_again(now)
         return delivered
 
-    def pushed(self, messages: Iterable[Message], now: float) -> list[Message]:
+    def look_again(self, now: float) -> None:
+        """Say that a push may have missed this member: if it was the last one, no gap ever shows."""
+        self._settle_at = now + self._gap_wait_s
+
+    def pushed(self, entries: Iterable[Message | Void], now: float) -> list[Message]:
         """Feed a push; what comes before the reply to joinGroup is kept for it."""
-        self._take(messages, now)
+        self._take(entries, now)
         return self._drain(now)
 
     def heard(self, last_seq: int, now: float) -> None:
@@ -121,23 +132,26 @@ class GroupLog:
         wake_at = self.wake_at
         if self._next is None or wake_at is None or wake_at > now:
             return None
-        return self._start_request(self._next - 1 if self._cursor is None else self._cursor, now)
+        if self._cursor is not None:
+            return self._start_request(self._cursor, now)
+        self._asked += 1
+        return self._start_request(self._next - 1, now)
 
-    def replied(self, messages: Sequence[Message], *, complete: bool, now: float) -> list[Message]:
+    def replied(self, entries: Sequence[Message | Void], *, complete: bool, now: float) -> list[Message]:
         """Feed the reply to what `ask` wanted."""
         request, self._request = self._request, None
         hole = self._hole
-        self._take(messages, now)
+        self._take(entries, now)
         delivered = self._drain(now)
         if request is None:
             return delivered
-        last = max((message.seq for message in messages), default=request.since)
-        # An incomplete page without messages would be asked for again without end.
+        last = max((entry.seq for entry in entries), default=request.since)
+        # An incomplete page without entries would be asked for again without end.
         is_partial = not complete and last > request.since
         shown_to = last if is_partial else request.last_seq
         if self._dropped_from is not None:
             shown_to = min(shown_to, self._dropped_from - 1)
-        newest_at = max((message.created_at for message in messages), default=request.newest_at)
+        newest_at = max(_written(entries), default=request.newest_at)
         while self._is_final(request, shown_to, max(newest_at, request.newest_at)):
             delivered += self._skip(shown_to, now)
         if is_partial and self._dropped_from is None:
@@ -147,12 +161,13 @@ class GroupLog:
             self._ask_later(now)
         return delivered
 
-    def failed(self, now: float) -> None:
-        """Say that what `ask` wanted was answered with an error: it is asked again later."""
+    def failed(self, now: float, retry_after_s: float = 0.0) -> None:
+        """Say that what `ask` wanted was answered with an error: it is asked again, not before that time."""
         self._request = None
         self._ask_later(now)
+        self._ask_at = max(self._ask_at or now, now + retry_after_s)
 
-    def _begin(self, last_seq: int, messages: Sequence[Message], now: float) -> list[Message]:
+    def _begin(self, last_seq: int, entries: Sequence[Message | Void], now: float) -> list[Message]:
         if self._next is None:
             self._next = max(1, last_seq - self._backlog + 1)
         else:
@@ -161,7 +176,7 @@ class GroupLog:
             self._restart()
         self._last_seq = max(self._last_seq, last_seq)
         self._pending = {seq: entry for seq, entry in self._pending.items() if seq >= self._next}
-        delivered = self.pushed(messages, now)
+        delivered = self.pushed(entries, now)
         if self._hole is not None:
             self._ask_at = now
         return delivered
@@ -174,20 +189,21 @@ class GroupLog:
     def _ask_later(self, now: float) -> None:
         self._wait_s = min(self._wait_s * 2, self._hole_timeout_s)
         self._ask_at = now + self._wait_s
-        # The request that may call it a hole is not put off.
+        # The request that may call it a hole is not put off, and the only one after the others.
         old_at = self._missed_at() + self._hole_timeout_s
-        if now < old_at < self._ask_at:
+        if now < old_at and (old_at < self._ask_at or self._asked >= self._gap_requests):
             self._ask_at = old_at
 
-    def _take(self, messages: Iterable[Message], now: float) -> None:
-        for message in messages:
-            seq = message.seq
+    def _take(self, entries: Iterable[Message | Void], now: float) -> None:
+        for entry in entries:
+            seq = entry.seq
             self._last_seq = max(self._last_seq, seq)
-            self._newest_at = max(self._newest_at, message.created_at)
+            if isinstance(entry, Message):
+                self._newest_at = max(self._newest_at, entry.created_at)
             if seq in self._pending or (self._next is not None and seq < self._next):
                 continue
             if len(self._pending) < self._pending_limit or seq == self._next:
-                self._pending[seq] = (message, now)
+                self._pending[seq] = (entry, now)
             else:
                 self._dropped_from = min(seq, self._dropped_from or seq)
 
@@ -195,11 +211,13 @@ class GroupLog:
         delivered: list[Message] = []
         if self._next is None:
             return delivered
-        while (entry := self._pending.pop(self._next, None)) is not None:
-            delivered.append(entry[0])
+        while (arrival := self._pending.pop(self._next, None)) is not None:
+            if isinstance(arrival[0], Message):
+                delivered.append(arrival[0])
             self._next += 1
         if self._next <= self._last_seq and self._hole != self._next:
             self._hole, self._hole_at = self._next, now
+            self._asked = 0
             self._wait_s = self._gap_wait_s
             self._ask_at = now + self._wait_s
         elif self._next > self._last_seq and self._hole is not None:
@@ -215,9 +233,10 @@ class GroupLog:
             return False
         if request.at >= self._missed_at() + self._hole_timeout_s:
             return True
-        if not self._pending:
+        written = [entry for entry, _ in self._pending.values() if isinstance(entry, Message)]
+        if not written:
             return False
-        successor, _ = self._pending[min(self._pending)]
+        successor = min(written, key=lambda message: message.seq)
         return newest_at - successor.created_at >= timedelta(seconds=self._hole_timeout_s)
 
     def _skip(self, shown_to: int, now: float) -> list[Message]:
@@ -226,3 +245,7 @@ class GroupLog:
         self.skipped += after - (self._next or after)
         self._next = after
         return self._drain(now)
+
+
+def _written(entries: Iterable[Message | Void]) -> Iterator[datetime]:
+    return (entry.created_at for entry in entries if isinstance(entry, Message))

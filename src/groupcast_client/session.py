@@ -12,10 +12,11 @@ from groupcast_client.connection import Connection
 from groupcast_client.errors import ConnectionLost, GroupcastError, Refused, ServerError
 from groupcast_client.inbox import Inbox
 from groupcast_client.membership import Membership
+from groupcast_client.ratelimit import retry_after_s
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from groupcast_client.backoff import Backoff
     from groupcast_client.credential import Credential
@@ -40,7 +41,7 @@ class Session:
         rng: random.Random,
     ) -> None:
         self.inbox = Inbox(limits.incoming)
-        self.membership = Membership(self.inbox, credential, limits, self._notify)
+        self.membership = Membership(self.inbox, credential, limits, self.delays, self._notify)
         self._endpoint = endpoint
         self._credential = credential
         self._limits = limits
@@ -50,6 +51,10 @@ class Session:
         self._connection: Connection | None = None
         self._failure: GroupcastError | None = None
         self._running: asyncio.Task[None] | None = None
+
+    def delays(self) -> Iterator[float]:
+        """Return waits between attempts of something that failed, from the shortest on, without end."""
+        return self._backoff.delays(self._rng)
 
     async def open(self) -> None:
         """Connect. Raises Refused, ConnectionLost."""
@@ -91,12 +96,12 @@ class Session:
         return connection if self.membership.is_on(connection) else None
 
     async def _run(self, connection: Connection) -> None:
-        delays = self._backoff.delays(self._rng)
+        delays = self.delays()
         try:
             while True:
                 await self._attend(connection)
                 if connection.proven:
-                    delays = self._backoff.delays(self._rng)
+                    delays = self.delays()
                 connection = await self._reconnect(delays)
         except GroupcastError as error:
             await self._fail(error, shown=error)
@@ -148,11 +153,16 @@ class Session:
         raise AssertionError("delays do not end")
 
     async def _ping(self, connection: Connection) -> NoReturn:
+        interval_s = pause_s = self._limits.ping_interval_s
         while True:
-            await asyncio.sleep(self._limits.ping_interval_s)
-            # An error frame is no pong, but it does say that the connection is alive.
-            with suppress(ServerError):
+            await asyncio.sleep(pause_s)
+            pause_s = interval_s
+            try:
                 pong = await connection.request(frames.Pong, "ping")
+            except ServerError as error:
+                # It is no pong, but it does say that the connection is alive.
+                pause_s = retry_after_s(error, interval_s) or interval_s
+            else:
                 self.membership.told(connection, pong.group_id, pong.last_seq)
 
     async def _fail(self, error: GroupcastError, *, shown: GroupcastError | None) -> None:

@@ -1,6 +1,8 @@
 // A user of the user pool: signs in, and has an access token for whoever needs one. No DOM in here.
 // Tokens are held in memory, for as long as the page is open; the password is not held at all.
 
+import { claimIn } from "./token.js";
+
 // https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_InitiateAuth.html
 const TARGET = "AWSCognitoIdentityProviderService.InitiateAuth";
 const CONTENT_TYPE = "application/x-amz-json-1.1";
@@ -55,7 +57,7 @@ export class Account {
   async signIn(user, password) {
     const result = await this.#ask("USER_PASSWORD_AUTH", { USERNAME: user, PASSWORD: password });
     this.#session = this.#sessionOf(result, null);
-    this.#session.name = nameIn(this.#session.token) ?? user;
+    this.#session.name = claimIn(this.#session.token, "username") ?? user;
   }
 
   /** Forget who was signed in. */
@@ -154,15 +156,4 @@ function challengeText(challenge) {
     return `Your password is a temporary one, which this page cannot change. ${ASK} for a lasting one.`;
   }
   return `Signing in takes one more step for you (${challenge ?? "unknown"}), which this page does not have.`;
-}
-
-/** The user name in an access token, or null. Nothing is verified: that is the service's work. */
-export function nameIn(token) {
-  try {
-    const base64 = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes)).username ?? null;
-  } catch {
-    return null;
-  }
 }

@@ -89,6 +89,7 @@ export class ChatScreen {
   #showState(state) {
     const chat = this.#chat;
     chat.state = state;
+    if (state.phase === "connected") chat.conversation.userId = state.userId;
     clearInterval(this.#countdown);
     const isReconnecting = state.phase === "reconnecting";
     if (isReconnecting) this.#countdown = setInterval(() => this.#showStateText(), COUNTDOWN_MS);

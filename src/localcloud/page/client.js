@@ -1,22 +1,28 @@
 // The chat's protocol in a browser: one membership in one group that survives lost connections.
 // No DOM in here; node runs it as it is.
 
-import { Connection, ConnectionLost, ServerError } from "./connection.js";
+import { Connection, encode } from "./connection.js";
 import { LIMITS } from "./limits.js";
-import { GroupLog } from "./log.js";
+import { GroupLog, isMessage } from "./log.js";
 import { Outbox } from "./outbox.js";
+import { ConnectionLost, ServerError } from "./outstanding.js";
 import { Renewal } from "./renewal.js";
+import { backoffMs, pause, retried, waitMs } from "./retrying.js";
+import { claimIn } from "./token.js";
 
 // Error codes after which joining is tried again, on a new connection.
-const PASSING = new Set(["Conflict", "InternalError", "RateLimited"]);
+const PASSING = new Set(["Conflict", "InternalError"]);
+// As long as the id of a request can get: a frame is measured before its id is known.
+const LONGEST_ID = Number.MAX_SAFE_INTEGER;
 
 /**
  * A member of one group. What happens is told to the functions of `on`, all optional:
  *
- * - `state({ phase, lastSeq, retryAt })`: phase is connecting, connected (and joined; the group's last number
- *   is `lastSeq`), reconnecting (next try at `retryAt`, on the clock of `now`) or offline (closed, for good).
+ * - `state({ phase, lastSeq, userId, retryAt })`: phase is connecting, connected (and joined; the group's last
+ *   number is `lastSeq`, and `userId` is null for a guest), reconnecting (next try at `retryAt`, on the clock of `now`) or offline (closed, for good).
  * - `messages(list)`: messages of the log, each once, by `seq`.
- * - `own({ messageId, message, status, reason })`: status is pending, sent (acknowledged) or failed.
+ * - `own({ messageId, message, status, seq, reason })`: status is pending, sent (acknowledged, with its `seq`)
+ *   or failed (for this `reason`).
  * - `anew()`: the group's log began anew; what was shown of it is history.
  * - `refused(error)`: joining was refused with a ServerError; the client is closed.
  * - `signedOut(error)`: there is no token, or it is not taken; the client is closed.
@@ -31,6 +37,9 @@ export class ChatClient {
   #isJoined = false;
   #isClosed = false;
   #attempt = 0;
+  // This connection joined the group: after it, delays start short again.
+  #isProven = false;
+  #userId = null;
   #outbox;
   #renewal;
   #isOpening = false;
@@ -56,15 +65,21 @@ export class ChatClient {
     this.#on = on;
     this.#limits = limits;
     const gapWaitMs = limits.gapWaitMs * (1 + this.#options.random());
-    this.#log = new GroupLog({ ...limits, gapWaitMs });
+    const holeTimeoutMs = limits.holeTimeoutMs * (1 + this.#options.random() / 4);
+    this.#log = new GroupLog({ ...limits, gapWaitMs, holeTimeoutMs });
     this.#outbox = new Outbox({
       limits,
       transport: {
         isReady: () => this.#isJoined,
+        check: ({ message, messageId }) => {
+          encode("sendMessage", LONGEST_ID, { message, messageId }, limits.frameBytes);
+        },
         send: (fields) => this.#request("sendMessage", fields),
         rejoin: () => this.#join(this.#connection),
       },
       tell: (own) => this.#tell("own", own),
+      now: this.#options.now,
+      random: this.#options.random,
     });
     this.#renewal = grant ? this.#newRenewal(grant) : null;
   }
@@ -105,12 +120,15 @@ export class ChatClient {
     else if (this.#isJoined) this.#ping();
   }
 
-  /** Send a message and return its id. Throws QueueFull. */
+  /** Send a message and return its id. Throws QueueFull; TooLarge for one that no frame can carry. */
   send(message) {
     return this.#outbox.add(message);
   }
 
-  /** Send a failed message again, under the same id: should it have arrived after all, it is not doubled. */
+  /**
+   * Send a failed message again, under the same id: should it have arrived after all, it is not doubled.
+   * Throws QueueFull, and TooLarge where it failed with that.
+   */
   retry(messageId) {
     this.#outbox.retry(messageId);
   }
@@ -121,21 +139,29 @@ export class ChatClient {
   }
 
   /** Messages before a number, oldest first, as { messages, complete }. Rejects with the errors above. */
-  before(seq, limit = this.#limits.backlog) {
-    return this.#request("history", { before: seq, limit });
+  async before(seq, limit = this.#limits.backlog) {
+    let page = { messages: [{ seq }] };
+    for (let pages = 0; pages < this.#limits.historyPages && page.messages.length > 0; pages += 1) {
+      const before = page.messages[0].seq;
+      const ask = () => this.#request("history", { before, limit });
+      page = await retried(ask, this.#limits, this.#options.random);
+      if (page.complete || page.messages.some(isMessage)) break;
+    }
+    return { messages: page.messages.filter(isMessage), complete: page.complete };
   }
 
   // -- connection ---------------------------------------------------------------------------------------
 
   #connect(token) {
+    this.#userId = token === null ? null : claimIn(token, "sub");
     const connection = new Connection({
       ...this.#options,
       token,
-      replyTimeoutMs: this.#limits.replyTimeoutMs,
+      limits: this.#limits,
       on: {
         opened: () => this.#opened(connection),
         pushed: (frame) => this.#pushed(frame),
-        lost: (wasOpen) => this.#lost(wasOpen),
+        lost: (wasOpen, isTooLarge) => this.#lost(wasOpen, isTooLarge),
         trouble: (error) => this.#tell("trouble", error),
       },
     });
@@ -149,12 +175,14 @@ export class ChatClient {
     this.#join(connection);
   }
 
-  #lost(wasOpen) {
+  #lost(wasOpen, isTooLarge) {
     this.#connection = null;
     this.#isJoined = false;
     this.#renewal?.stop();
     clearTimeout(this.#logTimer);
-    clearInterval(this.#pingTimer);
+    clearTimeout(this.#pingTimer);
+    if (this.#isProven && !isTooLarge) this.#attempt = 0;
+    this.#isProven = false;
     if (this.#isClosed) return;
     if (!wasOpen) this.#failedHandshakes += 1;
     if (this.#renewal && !this.#hasBeenOpen && this.#failedHandshakes >= this.#limits.handshakeAttempts) {
@@ -165,33 +193,37 @@ export class ChatClient {
   }
 
   #reconnectLater() {
-    const { reconnectBaseMs, reconnectMaxMs } = this.#limits;
-    const ceilingMs = Math.min(reconnectMaxMs, reconnectBaseMs * 2 ** this.#attempt);
-    const delayMs = this.#options.random() * ceilingMs;
+    const delayMs = backoffMs(this.#attempt, this.#limits, this.#options.random);
     this.#attempt += 1;
     this.#retryTimer = setTimeout(() => this.open(), delayMs);
     this.#tell("state", { phase: "reconnecting", retryAt: this.#options.now() + delayMs });
   }
 
-  async #join(connection) {
+  async #join(connection, attempt = 0) {
     this.#isJoined = false;
     let joined;
     try {
       const since = this.#log.since ?? undefined;
       joined = await this.#ask(connection, "joinGroup", { groupId: this.#options.group, since });
     } catch (error) {
-      if (error instanceof ServerError && !PASSING.has(error.code)) this.#refuse(error);
+      if (error.code === "RateLimited") await this.#joinLater(connection, attempt, error);
+      else if (error instanceof ServerError && !PASSING.has(error.code)) this.#refuse(error);
       else connection.close();
       return;
     }
-    this.#attempt = 0;
+    this.#isProven = true;
     this.#isJoined = true;
-    clearInterval(this.#pingTimer);
-    this.#pingTimer = setInterval(() => this.#ping(), this.#limits.pingIntervalMs);
-    this.#tell("state", { phase: "connected", lastSeq: joined.lastSeq });
+    this.#pingLater(this.#limits.pingIntervalMs);
+    this.#tell("state", { phase: "connected", lastSeq: joined.lastSeq, userId: this.#userId });
     if (this.#log.isAnew(joined.lastSeq)) this.#tell("anew");
     this.#deliver(this.#log.joined(joined.lastSeq, joined.messages, joined.complete, this.#options.now()));
     this.#outbox.pump();
+  }
+
+  async #joinLater(connection, attempt, error) {
+    const { callTimeoutMs } = this.#limits;
+    await pause(Math.min(callTimeoutMs, waitMs(error, attempt, this.#limits, this.#options.random)));
+    if (this.#connection === connection && !this.#isJoined) await this.#join(connection, attempt + 1);
   }
 
   #refuse(error) {
@@ -221,7 +253,15 @@ export class ChatClient {
     });
   }
 
+  #pingLater(delayMs) {
+    clearTimeout(this.#pingTimer);
+    this.#pingTimer = setTimeout(() => this.#ping(), delayMs);
+  }
+
   async #ping() {
+    const { pingIntervalMs } = this.#limits;
+    this.#pingLater(pingIntervalMs);
+    if (!this.#isJoined) return;
     try {
       const pong = await this.#request("ping");
       if (pong.groupId !== this.#options.group) {
@@ -230,8 +270,9 @@ export class ChatClient {
         this.#log.heard(pong.lastSeq, this.#options.now());
         this.#tend();
       }
-    } catch {
+    } catch (error) {
       // A lost connection is being replaced already; an error frame says that it is alive.
+      if (error.retryAfterMs > 0) this.#pingLater(Math.min(error.retryAfterMs, pingIntervalMs));
     }
   }
 
@@ -244,8 +285,9 @@ export class ChatClient {
 
   #deliver(messages) {
     if (messages.length > 0) {
-      const ids = new Set(messages.map((message) => message.messageId));
-      this.#outbox.arrived(ids);
+      // Somebody else may use the same id.
+      const own = messages.filter((message) => (message.userId ?? null) === this.#userId);
+      this.#outbox.arrived(new Set(own.map((message) => message.messageId)));
       this.#tell("messages", messages);
     }
     this.#tend();
@@ -270,7 +312,8 @@ export class ChatClient {
     } catch (error) {
       // After a lost connection, joining asks anew.
       if (!(error instanceof ServerError)) return;
-      this.#log.failed(this.#options.now());
+      const retryAfterMs = Math.min(error.retryAfterMs ?? 0, this.#limits.callTimeoutMs);
+      this.#log.failed(this.#options.now(), retryAfterMs);
       this.#tend();
     }
   }

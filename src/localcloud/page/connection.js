@@ -1,37 +1,34 @@
 // One WebSocket to the gateway: requests are matched with their replies, pushes handed on.
 
+import { ConnectionLost, Outstanding, ServerError, TooLarge } from "./outstanding.js";
+
 const SUBPROTOCOL = "groupcast.v1";
-
-/** An error frame; `code` is one of the wire contract's, `retryAfterMs` comes with RateLimited. */
-export class ServerError extends Error {
-  constructor(code, message, retryAfterMs = null) {
-    super(message);
-    this.code = code;
-    this.retryAfterMs = retryAfterMs;
-  }
-}
-
-/** The connection ended, or was given up, before the reply came. */
-export class ConnectionLost extends Error {}
+// The close code for a frame that is too large.
+const TOO_LARGE = 1009;
+// API Gateway's own errors have no code. These texts are its defaults for a throttled and a used-up quota.
+const GATEWAY_CODES = new Map([
+  ["Forbidden", "Forbidden"],
+  ["Too Many Requests", "RateLimited"],
+  ["Limit Exceeded", "RateLimited"],
+]);
 
 /** A connection from its handshake to its end, which is told once to `on.lost`. */
 export class Connection {
   #socket;
   #on;
-  #replyTimeoutMs;
+  #limits;
   #openTimer;
   #wasOpen = false;
-  #lastId = 0;
-  // Requests without a reply: id → { resolve, reject, timer }.
-  #requests = new Map();
+  #requests = new Outstanding();
 
   /**
-   * Connect, as `name` or with `token`. `on.opened()`, `on.pushed(frame)` and `on.lost(wasOpen)` are called,
-   * and `on.trouble(error)` with a ServerError that belongs to no request.
+   * Connect, as `name` or with `token`. `on.opened()`, `on.pushed(frame)` and `on.lost(wasOpen, isTooLarge)`
+   * are called, and `on.trouble(error)` with a ServerError that belongs to no request. `isTooLarge`: the
+   * gateway closed because of a frame's size.
    */
-  constructor({ WebSocket, url, name, token, replyTimeoutMs, on }) {
+  constructor({ WebSocket, url, name, token, limits, on }) {
     this.#on = on;
-    this.#replyTimeoutMs = replyTimeoutMs;
+    this.#limits = limits;
     // A browser can set no header on a WebSocket, but this one.
     this.#socket = new WebSocket(connectUrl(url, name), token ? [SUBPROTOCOL, `bearer.${token}`] : []);
     this.#socket.onopen = () => {
@@ -40,39 +37,35 @@ export class Connection {
       on.opened();
     };
     this.#socket.onmessage = (event) => this.#receive(event.data);
-    this.#socket.onclose = () => this.close();
-    this.#openTimer = setTimeout(() => this.close(), replyTimeoutMs);
+    this.#socket.onclose = ({ code }) => this.close(code === TOO_LARGE);
+    this.#openTimer = setTimeout(() => this.close(), limits.replyTimeoutMs);
   }
 
   /**
-   * Send a request; resolves with the reply. Rejects with ServerError, or with ConnectionLost where
-   * nothing comes in time: the connection is closed then, for nobody knows what else it has lost.
+   * Send a request; resolves with the reply. Rejects with ServerError, with TooLarge where the gateway does
+   * not take the frame, or with ConnectionLost where nothing comes in time: the connection is closed then,
+   * for nobody knows what else it has lost.
    */
   request(action, fields = {}) {
     if (this.#socket === null) return Promise.reject(new ConnectionLost("The connection is closed."));
-    this.#lastId += 1;
-    const id = String(this.#lastId);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.close(), this.#replyTimeoutMs);
-      this.#requests.set(id, { resolve, reject, timer });
-      this.#socket.send(JSON.stringify({ action, id, ...fields }));
+      const { frame, sizeBytes } = encode(action, this.#requests.nextId, fields, this.#limits.frameBytes);
+      const timer = setTimeout(() => this.close(), this.#limits.replyTimeoutMs);
+      this.#requests.add({ sizeBytes, resolve, reject, timer });
+      this.#socket.send(frame);
     });
   }
 
   /** Close, and reject what still waits for a reply. */
-  close() {
+  close(isTooLarge = false) {
     if (this.#socket === null) return;
     const socket = this.#socket;
     this.#socket = null;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
     clearTimeout(this.#openTimer);
-    for (const { reject, timer } of this.#requests.values()) {
-      clearTimeout(timer);
-      reject(new ConnectionLost("The connection was lost."));
-    }
-    this.#requests.clear();
-    this.#on.lost(this.#wasOpen);
+    this.#requests.end(isTooLarge);
+    this.#on.lost(this.#wasOpen, isTooLarge);
   }
 
   #receive(data) {
@@ -84,23 +77,20 @@ export class Connection {
     }
     // API Gateway's own errors have no type and no id: { message, connectionId, requestId }.
     const isError = frame.type === "error" || frame.type === undefined;
-    const error = isError ? serverError(frame) : null;
-    const id = frame.id ?? (isError ? this.#soleRequest() : undefined);
-    const request = this.#requests.get(id);
-    if (request === undefined) {
-      if (isError) this.#on.trouble(error);
-      return;
-    }
-    this.#requests.delete(id);
-    clearTimeout(request.timer);
-    if (isError) request.reject(error);
-    else request.resolve(frame);
+    const answer = isError ? serverError(frame) : frame;
+    if (!this.#requests.answer(frame.id, answer) && isError) this.#on.trouble(answer);
   }
+}
 
-  // An error without an id can only be blamed on a sole request.
-  #soleRequest() {
-    return this.#requests.size === 1 ? this.#requests.keys().next().value : undefined;
+/** The frame of a request, as { frame, sizeBytes }. Throws TooLarge where it is over `limitBytes`. */
+export function encode(action, id, fields, limitBytes) {
+  const frame = JSON.stringify({ action, id: String(id), ...fields });
+  const sizeBytes = new TextEncoder().encode(frame).length;
+  if (sizeBytes > limitBytes) {
+    const problem = `This takes ${sizeBytes} bytes as JSON, and a browser can send ${limitBytes} at once.`;
+    throw new TooLarge(`${problem} Shorten it or send it in parts.`);
   }
+  return { frame, sizeBytes };
 }
 
 function connectUrl(url, name) {
@@ -110,7 +100,8 @@ function connectUrl(url, name) {
 }
 
 function serverError({ code, message, retryAfterMs }) {
-  return new ServerError(code ?? "InternalError", String(message), retryAfterMs);
+  if (code === "TooLarge") return new TooLarge(String(message));
+  return new ServerError(code ?? GATEWAY_CODES.get(message) ?? "InternalError", String(message), retryAfterMs);
 }
 
 function parse(data) {

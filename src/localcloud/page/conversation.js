@@ -14,7 +14,11 @@ export class Conversation {
   #log = [];
   // messageId → row, in the order of sending.
   #own = new Map();
-  #ownIds = new Set();
+  // messageId → seq of messages sent from here; null until it is known.
+  #ownSeqs = new Map();
+
+  /** The id of the user who looks on; null for a guest. */
+  userId = null;
 
   constructor(self) {
     this.#self = self;
@@ -34,14 +38,18 @@ export class Conversation {
   }
 
   isMine(message) {
-    return this.#ownIds.has(message.messageId) || message.sender === this.#self;
+    if (message.userId !== undefined) return message.userId === this.userId;
+    return this.#isSent(message) || message.sender === this.#self;
   }
 
   /** Add messages that came after all others. */
   append(messages) {
     for (const message of messages) {
-      if (this.#ownIds.has(message.messageId)) this.#self = message.sender;
-      this.#own.delete(message.messageId);
+      if (this.#isSent(message)) {
+        this.#self = message.sender;
+        this.#ownSeqs.set(message.messageId, message.seq);
+        this.#own.delete(message.messageId);
+      }
       this.#log.push(message);
     }
     if (this.#log.length > SHOWN_LIMIT) this.#log.splice(0, this.#log.length - SHOWN_LIMIT);
@@ -54,9 +62,13 @@ export class Conversation {
   }
 
   /** Add an own message on its way, or what became of it. `now` is in milliseconds since 1970. */
-  setOwn({ messageId, message, status, reason }, now) {
+  setOwn({ messageId, message, status, seq, reason }, now) {
     const at = this.#own.get(messageId)?.at ?? new Date(now).toISOString();
-    this.#ownIds.add(messageId);
+    this.#ownSeqs.set(messageId, seq ?? this.#ownSeqs.get(messageId) ?? null);
+    if (seq !== undefined && this.#log.some((shown) => shown.seq === seq)) {
+      this.#own.delete(messageId);
+      return;
+    }
     // What is sent again goes below what was sent since.
     if (status === "pending") this.#own.delete(messageId);
     const row = { key: messageId, mine: true, sender: this.#self, text: message, at, status };
@@ -91,11 +103,18 @@ export class Conversation {
     return rows;
   }
 
+  // An id alone says nothing: another user may use the same one.
+  #isSent({ messageId, seq, userId }) {
+    const ownSeq = this.#ownSeqs.get(messageId);
+    if (ownSeq === null) return (userId ?? null) === this.userId;
+    return ownSeq === seq;
+  }
+
   #all() {
     const log = this.#log.map((message) => {
       const mine = this.isMine(message);
       return {
-        key: message.messageId,
+        key: this.#isSent(message) ? message.messageId : message.seq,
         mine,
         sender: message.sender,
         text: message.message,

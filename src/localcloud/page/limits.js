@@ -12,17 +12,25 @@ export const LIMITS = Object.freeze({
   // The stream is polled four times a second and shard, so messages change places within about a second.
   // Each client waits between one and two times this long, so that a crowd does not ask all at once.
   gapWaitMs: 1_000,
-  // sendMessage's ten seconds, and two for the index: what is missing by then was never written.
+  // sendMessage's ten seconds, and two for the index: what is missing by then was never written. A void that
+  // the service sends ends the wait earlier. Each client waits up to a quarter longer, to spread a crowd.
   holeTimeoutMs: 12_000,
+  // How often history is asked about one gap before that time.
+  gapRequests: 2,
   // Messages that a newcomer sees, that one history frame brings, and that wait behind a gap.
   backlog: 50,
   historyPage: 100,
   pendingMessages: 2_000,
-  // Own messages waiting for their ack, and how often one is sent before it counts as failed.
+  // Own messages waiting for their ack.
   unsent: 100,
-  sendAttempts: 4,
-  // The longest that a RateLimited may have one wait before it is sent again.
-  retryAfterMaxMs: 10_000,
+  // The time for one request, and for one own message, with every attempt it takes. A message's time runs
+  // only while the group is joined: what is written without a connection waits for one.
+  callTimeoutMs: 60_000,
+  // API Gateway closes with 1009 after a WebSocket frame over 32 KB. It accepts larger messages in several
+  // frames, but a browser cannot split a message into frames.
+  frameBytes: 32 * 1024,
+  // Pages of history that one look for earlier messages may read, where all they hold is void.
+  historyPages: 10,
   // A token is renewed between one and two times this long before it ends.
   renewMarginMs: 60_000,
   // After a renewal that failed, or found no fresher token; up to twice as long.

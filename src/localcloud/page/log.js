@@ -7,23 +7,26 @@
  * What is fed returns what may be delivered. Whenever `wakeAt` has come, the owner calls `ask`; a number it
  * returns is the `since` to send `history` with, and the answer goes to `replied`, or to `failed`.
  *
- * A gap waits `gapWaitMs` for its message, then history is asked, again and again with doubling waits.
- * A number that history, asked `holeTimeoutMs` after it was first missed, still lacks is a hole: its sender
- * died before writing. It is skipped. So is, without the wait, a number whose successor was written that
- * much earlier than the newest message.
+ * A gap waits `gapWaitMs` for its message, then history is asked, at most `gapRequests` times with doubling
+ * waits, and once more `holeTimeoutMs` after the number was first missed. A number that even this answer lacks
+ * is a hole: its sender died before writing. It is skipped. So is, without the wait, a number whose successor
+ * was written that much earlier than the newest message, and a number that the service calls void: it sends
+ * { seq, void: true } in the message's place.
  */
 export class GroupLog {
   #limits;
   #next = null;
   #lastSeq;
   #newestAt;
-  // What lies beyond a gap: seq → { message, arrivedAt }. A Map keeps the order of arrival.
+  // What lies beyond a gap: seq → { entry, arrivedAt }. A Map keeps the order of arrival.
   #pending;
   // The lowest number that found `#pending` full since the last request.
   #droppedFrom;
-  // The gap in front: its first number, since when it is in front, and how long to wait for it.
+  // The gap in front: its first number, since when it is in front, how often history was asked about it, and
+  // how long to wait for it.
   #hole;
   #holeAt;
+  #asked;
   #waitMs;
   // When to ask: about a gap, and once more after joining.
   #askAt;
@@ -33,7 +36,7 @@ export class GroupLog {
   // What was known when history was asked: { since, at, lastSeq, newestAt }.
   #request;
 
-  /** `limits`: backlog, gapWaitMs, holeTimeoutMs, pendingMessages. */
+  /** `limits`: backlog, gapWaitMs, gapRequests, holeTimeoutMs, pendingMessages. */
   constructor(limits) {
     this.#limits = limits;
     this.#restart();
@@ -46,6 +49,7 @@ export class GroupLog {
     this.#droppedFrom = null;
     this.#hole = null;
     this.#holeAt = 0;
+    this.#asked = 0;
     this.#waitMs = this.#limits.gapWaitMs;
     this.#askAt = null;
     this.#settleAt = null;
@@ -71,14 +75,14 @@ export class GroupLog {
   }
 
   /** Feed the reply to joinGroup, which was sent with `since` unless that is null. */
-  joined(lastSeq, messages, complete, now) {
+  joined(lastSeq, entries, complete, now) {
     let delivered;
     if (this.#next !== null && !this.isAnew(lastSeq)) {
       this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
       this.#startRequest(this.#next - 1, now);
-      delivered = this.replied(messages, complete, now);
+      delivered = this.replied(entries, complete, now);
     } else {
-      delivered = this.#begin(lastSeq, messages, now);
+      delivered = this.#begin(lastSeq, entries, now);
     }
     // The index that fan-out reads is eventually consistent: a message sent just after joining can miss
     // the new member, and if it was the last one, no gap ever shows. Looking once more finds it.
@@ -87,8 +91,8 @@ export class GroupLog {
   }
 
   /** Feed a push; what comes before the reply to joinGroup is kept for it. */
-  pushed(messages, now) {
-    this.#take(messages, now);
+  pushed(entries, now) {
+    this.#take(entries, now);
     return this.#drain(now);
   }
 
@@ -102,23 +106,25 @@ export class GroupLog {
   ask(now) {
     const wakeAt = this.wakeAt;
     if (wakeAt === null || wakeAt > now) return null;
-    return this.#startRequest(this.#cursor ?? this.#next - 1, now);
+    if (this.#cursor !== null) return this.#startRequest(this.#cursor, now);
+    this.#asked += 1;
+    return this.#startRequest(this.#next - 1, now);
   }
 
   /** Feed the reply to what `ask` wanted. */
-  replied(messages, complete, now) {
+  replied(entries, complete, now) {
     const request = this.#request;
     const hole = this.#hole;
     this.#request = null;
-    this.#take(messages, now);
+    this.#take(entries, now);
     const delivered = this.#drain(now);
     if (request === null) return delivered;
-    const last = Math.max(request.since, ...messages.map((message) => message.seq));
-    // An incomplete page without messages would be asked for again without end.
+    const last = Math.max(request.since, ...entries.map((entry) => entry.seq));
+    // An incomplete page without entries would be asked for again without end.
     const isPartial = !complete && last > request.since;
     let shownTo = isPartial ? last : request.lastSeq;
     if (this.#droppedFrom !== null) shownTo = Math.min(shownTo, this.#droppedFrom - 1);
-    const newestAt = Math.max(request.newestAt, ...messages.map(createdMs));
+    const newestAt = Math.max(request.newestAt, ...entries.filter(isMessage).map(createdMs));
     while (this.#isFinal(request, shownTo, newestAt)) delivered.push(...this.#skip(shownTo, now));
     if (isPartial && this.#droppedFrom === null) {
       this.#cursor = last;
@@ -129,13 +135,14 @@ export class GroupLog {
     return delivered;
   }
 
-  /** Say that what `ask` wanted was answered with an error: it is asked again later. */
-  failed(now) {
+  /** Say that what `ask` wanted was answered with an error: it is asked again, not before that time. */
+  failed(now, retryAfterMs = 0) {
     this.#request = null;
     this.#askLater(now);
+    this.#askAt = Math.max(this.#askAt, now + retryAfterMs);
   }
 
-  #begin(lastSeq, messages, now) {
+  #begin(lastSeq, entries, now) {
     if (this.#next === null) {
       this.#next = Math.max(1, lastSeq - this.#limits.backlog + 1);
     } else {
@@ -144,7 +151,7 @@ export class GroupLog {
     }
     this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
     for (const seq of this.#pending.keys()) if (seq < this.#next) this.#pending.delete(seq);
-    const delivered = this.pushed(messages, now);
+    const delivered = this.pushed(entries, now);
     if (this.#hole !== null) this.#askAt = now;
     return delivered;
   }
@@ -158,19 +165,20 @@ export class GroupLog {
   #askLater(now) {
     this.#waitMs = Math.min(this.#waitMs * 2, this.#limits.holeTimeoutMs);
     this.#askAt = now + this.#waitMs;
-    // The request that may call it a hole is not put off.
+    // The request that may call it a hole is not put off, and the only one after the others.
     const oldAt = this.#missedAt() + this.#limits.holeTimeoutMs;
-    if (now < oldAt && oldAt < this.#askAt) this.#askAt = oldAt;
+    const isLast = oldAt < this.#askAt || this.#asked >= this.#limits.gapRequests;
+    if (now < oldAt && isLast) this.#askAt = oldAt;
   }
 
-  #take(messages, now) {
-    for (const message of messages) {
-      const { seq } = message;
+  #take(entries, now) {
+    for (const entry of entries) {
+      const { seq } = entry;
       this.#lastSeq = Math.max(this.#lastSeq, seq);
-      this.#newestAt = Math.max(this.#newestAt, createdMs(message));
+      if (isMessage(entry)) this.#newestAt = Math.max(this.#newestAt, createdMs(entry));
       if (this.#pending.has(seq) || (this.#next !== null && seq < this.#next)) continue;
       if (this.#pending.size < this.#limits.pendingMessages || seq === this.#next) {
-        this.#pending.set(seq, { message, arrivedAt: now });
+        this.#pending.set(seq, { entry, arrivedAt: now });
       } else {
         this.#droppedFrom = Math.min(seq, this.#droppedFrom ?? seq);
       }
@@ -180,13 +188,14 @@ export class GroupLog {
   #drain(now) {
     const delivered = [];
     if (this.#next === null) return delivered;
-    for (let entry; (entry = this.#pending.get(this.#next)) !== undefined; this.#next += 1) {
+    for (let arrival; (arrival = this.#pending.get(this.#next)) !== undefined; this.#next += 1) {
       this.#pending.delete(this.#next);
-      delivered.push(entry.message);
+      if (isMessage(arrival.entry)) delivered.push(arrival.entry);
     }
     if (this.#next <= this.#lastSeq && this.#hole !== this.#next) {
       this.#hole = this.#next;
       this.#holeAt = now;
+      this.#asked = 0;
       this.#waitMs = this.#limits.gapWaitMs;
       this.#askAt = now + this.#waitMs;
     } else if (this.#next > this.#lastSeq && this.#hole !== null) {
@@ -204,8 +213,9 @@ export class GroupLog {
   #isFinal(request, shownTo, newestAt) {
     if (this.#hole === null || this.#hole <= request.since || this.#hole > shownTo) return false;
     if (request.at >= this.#missedAt() + this.#limits.holeTimeoutMs) return true;
-    if (this.#pending.size === 0) return false;
-    const successor = this.#pending.get(Math.min(...this.#pending.keys())).message;
+    const written = [...this.#pending.values()].map(({ entry }) => entry).filter(isMessage);
+    if (written.length === 0) return false;
+    const successor = written.reduce((one, other) => (other.seq < one.seq ? other : one));
     return newestAt - createdMs(successor) >= this.#limits.holeTimeoutMs;
   }
 
@@ -214,6 +224,11 @@ export class GroupLog {
     this.#next = Math.min(shownTo + 1, ...this.#pending.keys());
     return this.#drain(now);
   }
+}
+
+/** Whether an entry of the log is a message, and not a number that will never have one. */
+export function isMessage(entry) {
+  return !entry.void;
 }
 
 function createdMs(message) {

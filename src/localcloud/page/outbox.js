@@ -1,6 +1,10 @@
 // Own messages on their way: one at a time, in their order, each until it is acknowledged or has failed.
 
-import { ConnectionLost } from "./connection.js";
+import { ConnectionLost } from "./outstanding.js";
+import { backoffMs, pause, waitMs } from "./retrying.js";
+
+// Error codes after which a message is sent again.
+const PASSING = new Set(["InternalError", "RateLimited"]);
 
 /** As many own messages as `limits.unsent` wait already. */
 export class QueueFull extends Error {}
@@ -10,33 +14,44 @@ export class Outbox {
   #limits;
   #transport;
   #tell;
+  #now;
+  #random;
   // Oldest first. One is sent at a time, so that they keep their order.
   #unsent = [];
+  // messageId → { messageId, message, error }
   #failed = new Map();
   #isSending = false;
 
   /**
    * `transport.isReady()`, `transport.send({ message, messageId })` and `transport.rejoin()` reach the
-   * service; `tell({ messageId, message, status, reason })` is told pending, sent and failed.
+   * service, `transport.check({ message, messageId })` throws TooLarge; `tell({ messageId, message, status,
+   * seq, reason })` is told pending, sent (with the ack's `seq`) and failed (with a `reason`).
    */
-  constructor({ limits, transport, tell }) {
+  constructor({ limits, transport, tell, now, random }) {
     this.#limits = limits;
     this.#transport = transport;
     this.#tell = tell;
+    this.#now = now;
+    this.#random = random;
   }
 
-  /** Queue a message and return its id. Throws QueueFull. */
+  /** Queue a message and return its id. Throws QueueFull, TooLarge. */
   add(message) {
-    const entry = { messageId: crypto.randomUUID(), message, attempts: 0 };
+    const entry = { messageId: crypto.randomUUID(), message };
+    this.#transport.check(entry);
     this.#enqueue(entry);
     return entry.messageId;
   }
 
-  /** Queue a failed message again, under the same id: should it have arrived after all, it is not doubled. */
+  /**
+   * Queue a failed message again, under the same id: should it have arrived after all, it is not doubled.
+   * Throws QueueFull, and TooLarge where it failed with that.
+   */
   retry(messageId) {
     const entry = this.#failed.get(messageId);
     if (entry === undefined) return;
-    this.#enqueue({ ...entry, attempts: 0 });
+    if (entry.error.code === "TooLarge") throw entry.error;
+    this.#enqueue(entry);
     this.#failed.delete(messageId);
   }
 
@@ -45,7 +60,7 @@ export class Outbox {
     this.#failed.delete(messageId);
   }
 
-  /** Messages with these ids (a Set) came back: they have arrived, whether their acks came or not. */
+  /** Own messages with these ids (a Set) came back: they have arrived, whether their acks came or not. */
   arrived(ids) {
     this.#unsent = this.#unsent.filter((entry) => !ids.has(entry.messageId));
     for (const id of ids) this.#failed.delete(id);
@@ -59,44 +74,60 @@ export class Outbox {
     this.#isSending = false;
   }
 
-  #enqueue(entry) {
+  #enqueue({ messageId, message }) {
     if (this.#unsent.length >= this.#limits.unsent) {
       throw new QueueFull(`${this.#limits.unsent} messages are waiting to be sent. Wait for them first.`);
     }
-    this.#unsent.push(entry);
-    this.#tell({ messageId: entry.messageId, message: entry.message, status: "pending" });
+    const leftMs = this.#limits.callTimeoutMs;
+    this.#unsent.push({ messageId, message, leftMs, attempt: 0, wasLost: false, hasRejoined: false });
+    this.#tell({ messageId, message, status: "pending" });
     this.pump();
   }
 
   async #transmit(entry) {
     const { messageId, message } = entry;
-    entry.attempts += 1;
-    const isLast = entry.attempts >= this.#limits.sendAttempts;
+    const startedAt = this.#now();
     try {
-      await this.#transport.send({ message, messageId });
-      this.#settle(entry, "sent");
+      const { seq } = await this.#transport.send({ message, messageId });
+      this.#settle(entry, { status: "sent", seq });
     } catch (error) {
-      if (error instanceof ConnectionLost) {
-        if (isLast) this.#settle(entry, "failed", "no answer from the server");
-      } else if (error.code === "NotInGroup" && !isLast) {
+      entry.leftMs -= this.#now() - startedAt;
+      if (error.code === "NotInGroup" && !entry.hasRejoined) {
+        entry.hasRejoined = true;
         await this.#transport.rejoin();
-      } else if (error.retryAfterMs > 0 && !isLast) {
-        await pause(Math.min(error.retryAfterMs, this.#limits.retryAfterMaxMs));
       } else {
-        this.#settle(entry, "failed", error.message);
+        await this.#waitOrFail(entry, error);
       }
     }
   }
 
-  #settle(entry, status, reason) {
+  async #waitOrFail(entry, error) {
+    const delayMs = this.#delayMs(entry, error);
+    entry.leftMs -= delayMs;
+    if (entry.leftMs > 0) {
+      await pause(delayMs);
+    } else {
+      const reason = error instanceof ConnectionLost ? "no answer from the server" : error.message;
+      this.#failed.set(entry.messageId, { ...entry, error });
+      this.#settle(entry, { status: "failed", reason });
+    }
+  }
+
+  // Infinity: it is not sent again.
+  #delayMs(entry, error) {
+    if (error instanceof ConnectionLost) {
+      // Once at once, then with backoff: it may be this message that ends each connection.
+      if (entry.wasLost) return backoffMs(entry.attempt++, this.#limits, this.#random);
+      entry.wasLost = true;
+      return 0;
+    }
+    return PASSING.has(error.code) ? waitMs(error, entry.attempt++, this.#limits, this.#random) : Infinity;
+  }
+
+  #settle(entry, outcome) {
     const index = this.#unsent.indexOf(entry);
     if (index === -1) return;
     this.#unsent.splice(index, 1);
-    if (status === "failed") this.#failed.set(entry.messageId, entry);
-    this.#tell({ messageId: entry.messageId, message: entry.message, status, reason });
+    this.#tell({ messageId: entry.messageId, message: entry.message, ...outcome });
   }
-}
-
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,6 +1,7 @@
 // Keeps the token of an open connection from ending. No DOM in here.
 
-import { ConnectionLost, ServerError } from "./connection.js";
+import { ConnectionLost, ServerError } from "./outstanding.js";
+import { retried } from "./retrying.js";
 
 const NOT_TAKEN = "The chat does not take your sign-in any more. Sign in again.";
 
@@ -63,7 +64,8 @@ export class Renewal {
     try {
       const grant = await this.#grant(true);
       if (connection === null || connection !== this.#connection || grant.token === this.#token) return false;
-      const renewed = await connection.request("renew", { token: grant.token });
+      const renew = () => connection.request("renew", { token: grant.token });
+      const renewed = await retried(renew, this.#limits, this.#random);
       this.#take(grant);
       this.look();
       this.#on.renewed(connection, renewed.groupId);

@@ -13,6 +13,8 @@ import orjson
 from websockets.asyncio.server import ServerConnection, serve
 
 if TYPE_CHECKING:
+    import ssl
+
     from websockets.http11 import Request, Response
 
 Answer = Callable[["Service", ServerConnection, dict[str, Any]], Awaitable[dict[str, Any] | None]]
@@ -22,7 +24,7 @@ Answer = Callable[["Service", ServerConnection, dict[str, Any]], Awaitable[dict[
 class Service:
     """One group's log and its connections. `answers` overrules what an action is answered with."""
 
-    port: int = 0
+    url: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)
     sockets: list[ServerConnection] = field(default_factory=list)
     members: set[ServerConnection] = field(default_factory=set)
@@ -35,14 +37,10 @@ class Service:
     refuse: list[int] = field(default_factory=list)
     pushing: bool = True
 
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
-
     def write(self, text: str, message_id: str) -> dict[str, Any]:
         """Store a message, or return what is stored under its id."""
         for item in self.log:
-            if item["messageId"] == message_id:
+            if item.get("messageId") == message_id:
                 return item
         item = {
             "messageId": message_id,
@@ -163,16 +161,22 @@ def failing(code: str, times: int = 1, **fields: Any) -> Answer:
 
 
 @asynccontextmanager
-async def scripted_service() -> AsyncIterator[Service]:
+async def scripted_service(
+    *, tls: ssl.SSLContext | None = None, max_size: int | tuple[int, int] = 2**20
+) -> AsyncIterator[Service]:
+    """A service on a free port; it closes with 1009 over `max_size` bytes (a message's, a fragment's)."""
     service = Service()
     async with serve(
         service._serve,
         "127.0.0.1",
         0,
+        ssl=tls,
+        max_size=max_size,
         process_request=service._welcome,
         select_subprotocol=lambda _, offered: offered[0] if offered else None,
     ) as server:
-        service.port = next(iter(server.sockets)).getsockname()[1]
+        port = next(iter(server.sockets)).getsockname()[1]
+        service.url = f"{'ws' if tls is None else 'wss'}://127.0.0.1:{port}"
         yield service
 
 

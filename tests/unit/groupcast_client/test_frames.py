@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from groupcast_client import Ack, Message, ServerError, frames
-from groupcast_client.model import Endpoint
+from groupcast_client import Ack, Message, ServerError, TooLarge, Void, frames
+from groupcast_client.model import Endpoint, HistoryPage
 
 
 def test_a_push_becomes_messages_of_its_group() -> None:
@@ -25,6 +25,36 @@ def test_a_push_becomes_messages_of_its_group() -> None:
     assert frame == frames.Frame(
         frames.Push("g", (Message("m1", "g", 3, "앤", "안녕하세요", created_at),)), None
     )
+
+
+@pytest.mark.parametrize(("kind", "read"), [("messages", frames.Push), ("history", HistoryPage)])
+def test_a_void_is_a_number_alone(kind: str, read: type) -> None:
+    """A number without a message keeps its place among the entries, and is none of a page's messages."""
+    item = {
+        "messageId": "m1",
+        "seq": 2,
+        "sender": "ann",
+        "message": "hello",
+        "createdAt": "2025-03-01T10:00:00.000Z",
+        "userId": "u1",
+    }
+    raw = {"type": kind, "groupId": "g", "complete": True, "messages": [{"seq": 1, "void": True}, item]}
+    frame = frames.decode(orjson.dumps(raw))
+    assert frame is not None
+    message = Message("m1", "g", 2, "ann", "hello", datetime(2025, 3, 1, 10, tzinfo=UTC), "u1")
+    assert isinstance(frame.body, read)
+    assert isinstance(frame.body, frames.Push | HistoryPage)
+    assert frame.body.entries == (Void(1), message)
+    if isinstance(frame.body, HistoryPage):
+        assert frame.body.messages == (message,)
+
+
+def test_too_large_is_an_error_of_its_own() -> None:
+    """The service's refusal can be caught like the client's."""
+    frame = frames.decode(b'{"type":"error","code":"TooLarge","message":"over 16 KB","requestId":"r"}')
+    assert frame is not None
+    assert isinstance(frame.body, TooLarge)
+    assert (frame.body.message, frame.body.request_id) == ("over 16 KB", "r")
 
 
 def test_a_reply_keeps_its_id() -> None:
@@ -53,7 +83,13 @@ def test_a_renewal_tells_the_group_and_the_end(group_id: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("Forbidden", "Forbidden"), ("Internal server error", "InternalError")]
+    ("text", "code"),
+    [
+        ("Forbidden", "Forbidden"),
+        ("Internal server error", "InternalError"),
+        ("Too Many Requests", "RateLimited"),
+        ("Limit Exceeded", "RateLimited"),
+    ],
 )
 def test_api_gateways_own_errors_have_no_type(text: str, code: str) -> None:
     """What the gateway says by itself is told as the contract's codes."""
@@ -79,6 +115,32 @@ def test_absent_fields_are_left_out() -> None:
     """A None never reaches the wire."""
     raw = frames.encode("history", "1", since=0, before=None)
     assert orjson.loads(raw) == {"action": "history", "id": "1", "since": 0}
+
+
+def test_the_size_of_a_frame_is_that_of_its_json() -> None:
+    """Escapes count, and characters outside ASCII are not escaped."""
+    plain = len(frames.encode("sendMessage", "1", message=""))
+    assert len(frames.encode("sendMessage", "1", message='"\n\x01')) == plain + 2 + 2 + 6
+    assert len(frames.encode("sendMessage", "1", message="앤")) == plain + 3
+
+
+def test_a_frame_over_the_gateways_limit_is_too_large() -> None:
+    """The error gives the size, the limit and the remedy; one byte less is fine."""
+    room = frames.MESSAGE_BYTES - len(frames.encode("sendMessage", "1", message=""))
+    assert len(frames.encode("sendMessage", "1", message="x" * room)) == frames.MESSAGE_BYTES
+    with pytest.raises(TooLarge, match=r"131,073 bytes .* accepts 131,072\. Shorten it"):
+        frames.encode("sendMessage", "1", message="x" * (room + 1))
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "앤" * 33_333, "x" + "🙂" * 25_000, ""])
+def test_fragments_make_up_the_frame(text: str) -> None:
+    """No fragment is over the limit, and each is text by itself."""
+    raw = text.encode()
+    parts = frames.fragments(raw)
+    assert b"".join(parts) == raw
+    assert "".join(part.decode() for part in parts) == text
+    assert all(len(part) <= frames.FRAGMENT_BYTES for part in parts)
+    assert len(parts) == max(1, -(-len(raw) // (frames.FRAGMENT_BYTES - 3)))
 
 
 def test_the_name_is_escaped_and_joins_what_the_url_has() -> None:

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groupcast_client import GroupLog, Message
+from groupcast_client import GroupLog, Message, Void
 
 GAP_WAIT_S = 1.0
 HOLE_TIMEOUT_S = 10.0
+GAP_REQUESTS = 2
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -29,6 +30,7 @@ def new_log(*, since: int | None = None, backlog: int = 0, pending_limit: int = 
         backlog=backlog,
         gap_wait_s=GAP_WAIT_S,
         hole_timeout_s=HOLE_TIMEOUT_S,
+        gap_requests=GAP_REQUESTS,
         pending_limit=pending_limit,
     )
 
@@ -39,12 +41,19 @@ def seqs(messages: list[Message]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One number of the service's log. `pushes_s` are arrivals; a hole is never visible nor pushed."""
+    """One number of the service's log. `pushes_s` are arrivals; a hole is never visible nor pushed.
+
+    A void is visible and pushed like a message.
+    """
 
     taken_at: float
     visible_at: float
     pushes_s: tuple[float, ...]
     is_hole: bool
+    is_void: bool
+
+    def entry(self, seq: int) -> Message | Void:
+        return Void(seq) if self.is_void else message(seq, self.taken_at)
 
 
 @st.composite
@@ -57,7 +66,9 @@ def services(draw: st.DrawFn) -> list[Sent]:
         visible_at = now + draw(st.floats(0, HOLE_TIMEOUT_S / 2))
         pushes_s = draw(st.lists(st.floats(0, 15), max_size=3))
         is_hole = draw(st.integers(0, 5)) == 0
-        log.append(Sent(now, visible_at, () if is_hole else tuple(now + at for at in pushes_s), is_hole))
+        is_void = draw(st.integers(0, 5)) == 0
+        pushes_at = () if is_hole else tuple(now + at for at in pushes_s)
+        log.append(Sent(now, visible_at, pushes_at, is_hole, is_void))
     return log
 
 
@@ -73,9 +84,9 @@ class World:
     first_seq: int | None = None
     requests: int = 0
 
-    def visible(self, since: int, now: float) -> tuple[list[Message], bool]:
+    def visible(self, since: int, now: float) -> tuple[list[Message | Void], bool]:
         found = [
-            message(seq, sent.taken_at)
+            sent.entry(seq)
             for seq, sent in enumerate(self.service, 1)
             if seq > since and not sent.is_hole and sent.visible_at <= now
         ]
@@ -84,13 +95,13 @@ class World:
     def join(self, now: float) -> None:
         last_seq = sum(sent.taken_at <= now for sent in self.service)
         since = self.log.since
-        found, complete = ([], True) if since is None else self.visible(since, now)
+        found, complete = self.visible(since, now) if since is not None else ([], True)
         self.deliver(self.log.joined(last_seq, found, complete=complete, now=now))
         if self.first_seq is None:
             self.first_seq = last_seq + 1
 
     def push(self, seq: int, now: float) -> None:
-        self.deliver(self.log.pushed([message(seq, self.service[seq - 1].taken_at)], now))
+        self.deliver(self.log.pushed([self.service[seq - 1].entry(seq)], now))
 
     def answer(self, now: float) -> None:
         since = self.log.ask(now)
@@ -155,9 +166,9 @@ def test_each_message_comes_once_and_in_order(
     world = World(service, log, rng, page, first_seq=None if since is None else since + 1)
     world.run(joins_s)
     assert world.first_seq is not None
-    expected = [seq for seq, sent in enumerate(service, 1) if seq >= world.first_seq and not sent.is_hole]
-    assert world.delivered == expected
-    assert world.log.skipped == len(service) + 1 - world.first_seq - len(expected)
+    joined = list(enumerate(service, 1))[world.first_seq - 1 :]
+    assert world.delivered == [seq for seq, sent in joined if not sent.is_hole and not sent.is_void]
+    assert world.log.skipped == sum(sent.is_hole for _, sent in joined)
 
 
 def test_a_push_in_order_is_delivered_at_once_and_asks_nothing() -> None:
@@ -213,7 +224,60 @@ def test_a_young_hole_is_given_its_time() -> None:
         assert log.ask(now) == 0
         delivered = log.replied([message(2)], complete=True, now=now)
     assert seqs(delivered) == [2]
-    assert asked_at == [1.0, 3.0, 7.0, HOLE_TIMEOUT_S]
+    assert asked_at == [1.0, 3.0, HOLE_TIMEOUT_S]
+
+
+def test_a_void_ends_the_wait_at_once() -> None:
+    """A number that the service calls void is known: nothing is asked, and the message behind it comes."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    assert log.pushed([message(2)], 0.0) == []
+    assert seqs(log.pushed([Void(1)], 0.1)) == [2]
+    assert (log.since, log.skipped) == (2, 0)
+
+
+def test_a_void_in_history_is_final_before_the_timeout() -> None:
+    """However early the service knows, the first answer that says so is enough."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    log.pushed([message(2), Void(3)], 0.0)
+    assert log.ask(1.0) == 0
+    assert seqs(log.replied([Void(1), message(2), Void(3)], complete=True, now=1.1)) == [2]
+    assert (log.since, log.wake_at) == (3, None)
+
+
+def test_a_void_behind_a_hole_says_nothing_of_its_age() -> None:
+    """Only messages have a date; the next one behind the hole counts."""
+    log = new_log(since=0)
+    page: list[Message | Void] = [Void(2), message(3, 0), message(4, HOLE_TIMEOUT_S)]
+    assert seqs(log.joined(4, page, complete=True, now=0.0)) == [3, 4]
+    assert log.skipped == 1
+
+
+def test_a_failed_request_is_repeated_when_the_service_allows_it() -> None:
+    """The next request waits as long as the service asks, where that is longer than the usual wait."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    log.pushed([message(2)], 0.0)
+    assert log.ask(1.0) == 0
+    log.failed(1.0, 5.0)
+    assert log.wake_at == 6.0
+
+
+def test_the_last_request_is_repeated_until_it_is_answered() -> None:
+    """A gap for which all requests failed is asked about once more, with doubling waits."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    log.pushed([message(2)], 0.0)
+    asked_at = []
+    for _ in range(5):
+        assert log.wake_at is not None
+        asked_at.append(log.wake_at)
+        assert log.ask(asked_at[-1]) == 0
+        log.failed(asked_at[-1])
+    assert asked_at == [1.0, 3.0, HOLE_TIMEOUT_S, 18.0, 28.0]
+    assert log.ask(38.0) == 0
+    assert seqs(log.replied([message(2)], complete=True, now=38.0)) == [2]
 
 
 def test_pushes_before_the_reply_to_join_are_kept() -> None:

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ACCOUNT_LIMITS, Account, SignInError, nameIn } from "../../../src/localcloud/page/account.js";
+import { ACCOUNT_LIMITS, Account, SignInError } from "../../../src/localcloud/page/account.js";
+import { claimIn } from "../../../src/localcloud/page/token.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -208,6 +209,6 @@ test("who signs out during a refresh that fails is given no token", async () => 
 });
 
 test("a name is read from what can be read", () => {
-  assert.equal(nameIn(jwt({ username: "민지 🙂" })), "민지 🙂");
-  for (const token of ["", "opaque", "a.b.c", jwt({}), jwt(null)]) assert.equal(nameIn(token), null);
+  assert.equal(claimIn(jwt({ username: "민지 🙂" }), "username"), "민지 🙂");
+  for (const token of ["", "opaque", "a.b.c", jwt({}), jwt(null)]) assert.equal(claimIn(token, "username"), null);
 });

@@ -5,10 +5,12 @@ import { test } from "node:test";
 
 import { LIMITS } from "../../../src/localcloud/page/limits.js";
 import { QueueFull } from "../../../src/localcloud/page/outbox.js";
+import { TooLarge } from "../../../src/localcloud/page/outstanding.js";
 import {
   FakeSocket,
   error,
   history,
+  hole,
   joined,
   joinedClient,
   message,
@@ -21,6 +23,15 @@ import {
 
 // random() is 0.5: a gap waits one and a half times its limit.
 const GAP_MS = LIMITS.gapWaitMs * 1.5;
+const HOLE_MS = LIMITS.holeTimeoutMs * 1.125;
+
+// Joined, and done with the look at history that follows.
+async function quietClient(limits) {
+  const made = await joinedClient(0, limits);
+  await pass(GAP_MS);
+  await socket().answer("history", history([]));
+  return made;
+}
 
 function ack(messageId, seq = 1) {
   return { type: "ack", messageId, groupId: "g", seq, createdAt: "2025-01-01T00:00:00.000Z" };
@@ -34,7 +45,7 @@ test("it connects under its name, joins, and says so", async () => {
   await socket().open();
   assert.deepEqual(socket().sent, [{ action: "joinGroup", id: "1", groupId: "g" }]);
   await socket().answer("joinGroup", joined(0));
-  assert.deepEqual(told.states, [{ phase: "connecting" }, { phase: "connected", lastSeq: 0 }]);
+  assert.deepEqual(told.states, [{ phase: "connecting" }, { phase: "connected", lastSeq: 0, userId: null }]);
 });
 
 test("a newcomer gets the last messages without waiting", async () => {
@@ -85,13 +96,14 @@ test("a hole that history does not fill is skipped after its time, not before", 
   await socket().say(push(2));
   let waitedMs = 0;
   for (let asked = 1; told.seqs.length === 0; waitedMs += 100) {
-    assert.ok(waitedMs <= LIMITS.holeTimeoutMs, "it waits too long");
+    assert.ok(waitedMs <= HOLE_MS, "it waits too long");
     await pass(100);
     if (socket().asked("history").length === asked) continue;
     asked += 1;
     await socket().answer("history", history([message(2)]));
   }
-  assert.equal(waitedMs, LIMITS.holeTimeoutMs);
+  assert.equal(waitedMs, HOLE_MS);
+  assert.equal(socket().asked("history").length, 1 + LIMITS.gapRequests + 1);
   assert.deepEqual(told.seqs, [2]);
 });
 
@@ -233,8 +245,21 @@ test("an own message that comes back is not sent again, with or without its ack"
   assert.equal(socket().asked("sendMessage").length, 0);
 });
 
-test("a send without an ack closes the connection, and fails after its last attempt", async () => {
-  const { client, told } = await joinedClient(0, { sendAttempts: 2 });
+test("another user's message with the same id is not the own one", async () => {
+  const { client, told } = await joinedClient();
+  const id = client.send("once");
+  await socket().drop();
+  await pass(LIMITS.reconnectBaseMs / 2);
+  await socket().open();
+  await socket().answer("joinGroup", joined(1, [{ ...message(1, 0, id), userId: "u2" }]));
+  assert.deepEqual(told.seqs, [1]);
+  assert.equal(socket().asked("sendMessage")[0].messageId, id);
+  await socket().answer("sendMessage", ack(id, 2));
+  assert.deepEqual(told.own[id], ["pending", "sent"]);
+});
+
+test("a send without an ack closes the connection, and fails when its time is up", async () => {
+  const { client, told } = await joinedClient(0, { callTimeoutMs: 2 * LIMITS.replyTimeoutMs });
   const id = client.send("lost");
   await pass(LIMITS.replyTimeoutMs);
   assert.equal(FakeSocket.made[0].isClosed, true);
@@ -250,8 +275,8 @@ test("a send without an ack closes the connection, and fails after its last atte
 test("an error frame fails the message; a retry uses the same id", async () => {
   const { client, told } = await joinedClient();
   const id = client.send("hello");
-  await socket().answer("sendMessage", error("RateLimited"));
-  assert.deepEqual([told.own[id], told.reasons], [["pending", "failed"], ["said RateLimited"]]);
+  await socket().answer("sendMessage", error("Forbidden"));
+  assert.deepEqual([told.own[id], told.reasons], [["pending", "failed"], ["said Forbidden"]]);
   client.retry(id);
   assert.equal(socket().asked("sendMessage").at(-1).messageId, id);
   await socket().answer("sendMessage", ack(id));
@@ -273,32 +298,164 @@ test("a message over the limit stays pending as long as it is told, and goes out
   assert.deepEqual(told.own[ids[0]], ["pending", "sent"]);
 });
 
-test("a message that is over the limit again and again fails, and no wait goes beyond its bound", async () => {
-  const { client, told } = await joinedClient(0, { sendAttempts: 3 });
+test("a message that is over the limit again and again fails when its time is up", async () => {
+  const { client, told } = await quietClient();
   const id = client.send("hello");
   for (let attempt = 0; attempt < 3; attempt += 1) {
-    await socket().answer("sendMessage", error("RateLimited", { retryAfterMs: 3_600_000 }));
-    await pass(LIMITS.retryAfterMaxMs);
+    await socket().answer("sendMessage", error("RateLimited", { retryAfterMs: 20_000 }));
+    await pass(20_000);
   }
   assert.equal(socket().asked("sendMessage").length, 3);
+  assert.deepEqual([told.own[id], told.reasons], [["pending", "failed"], ["said RateLimited"]]);
+});
+
+const GATEWAY_ERROR = { connectionId: "c=", requestId: "r" };
+for (const failure of [
+  error("InternalError"),
+  error("RateLimited"),
+  { message: "Internal server error", ...GATEWAY_ERROR },
+  { message: "Too Many Requests", ...GATEWAY_ERROR },
+]) {
+  test(`a message that failed with "${failure.message}" is sent again under its id, with backoff`, async () => {
+    const { client, told } = await joinedClient();
+    const id = client.send("hello");
+    for (const delayMs of [250, 500, 1_000]) {
+      const asked = socket().asked("sendMessage");
+      await socket().say(failure.type ? { ...failure, id: asked.at(-1).id } : failure);
+      await pass(delayMs - 1);
+      assert.equal(socket().asked("sendMessage").length, asked.length);
+      await pass(1);
+      assert.equal(socket().asked("sendMessage").length, asked.length + 1);
+    }
+    await socket().answer("sendMessage", ack(id));
+    assert.deepEqual([told.own[id], told.rest], [["pending", "sent"], []]);
+    assert.equal(new Set(socket().asked("sendMessage").map((frame) => frame.messageId)).size, 1);
+  });
+}
+
+test("a message that keeps failing is told within its time", async () => {
+  const { client, told } = await quietClient();
+  const id = client.send("hello");
+  const startedAt = Date.now();
+  while (told.own[id].length === 1) {
+    await socket().answer("sendMessage", error("InternalError"));
+    await pass(LIMITS.reconnectMaxMs);
+  }
+  assert.deepEqual(told.reasons, ["said InternalError"]);
+  // 0.25 s, 0.5 s … 8 s, 15 s and 15 s lie between them; another 15 s would be too much.
+  assert.equal(socket().asked("sendMessage").length, 9);
+  assert.ok(Date.now() - startedAt <= 10 * LIMITS.reconnectMaxMs);
+});
+
+test("a message that no frame can carry is refused at once, with or without a connection", async () => {
+  const { client, told } = await joinedClient();
+  const refused = { name: "Error", code: "TooLarge", message: /takes 32\d\d\d bytes .* send 32768 at once\. Shorten it/ };
+  assert.throws(() => client.send('"'.repeat(16_384)), refused);
+  assert.throws(() => client.send("앤".repeat(10_900)), refused);
+  assert.throws(() => client.send("x".repeat(32_680)), TooLarge);
+  await socket().drop();
+  assert.throws(() => client.send("\u0001".repeat(16_384)), TooLarge);
+  assert.deepEqual([told.own, FakeSocket.made[0].asked("sendMessage")], [{}, []]);
+});
+
+test("the largest message that a frame can carry is sent", async () => {
+  const { client } = await joinedClient();
+  client.send('"'.repeat(16_300));
+  const [frame] = socket().asked("sendMessage");
+  assert.equal(frame.message.length, 16_300);
+});
+
+test("a message whose frame the gateway refused is sent once, and not by a retry either", async () => {
+  const { client, told } = await joinedClient();
+  const ids = ["x".repeat(20_000), "small"].map((text) => client.send(text));
+  await socket().drop(1009);
+  assert.deepEqual(told.own[ids[0]], ["pending", "failed"]);
+  assert.match(told.reasons[0], /these 20\d\d\d bytes\. Shorten the message/);
+  await pass(LIMITS.reconnectBaseMs / 2);
+  await socket().open();
+  await socket().answer("joinGroup", joined(0));
+  await socket().answer("sendMessage", ack(ids[1]));
+  assert.throws(() => client.retry(ids[0]), TooLarge);
+  assert.deepEqual(socket().asked("sendMessage").map((frame) => frame.message), ["small"]);
+});
+
+test("the frame that the gateway refused is the largest one without an answer", async () => {
+  const { client, told } = await joinedClient();
+  const id = client.send("x".repeat(20_000));
+  const lost = assert.rejects(client.before(9), { message: "The connection was lost." });
+  await socket().drop(1009);
+  await lost;
   assert.deepEqual(told.own[id], ["pending", "failed"]);
+});
+
+test("delays between attempts go on growing after a frame that was too large", async () => {
+  const { client, told } = await joinedClient();
+  const delays = [];
+  for (let attempt = 0; attempt < 4; attempt += 1) {
+    client.send("x".repeat(20_000));
+    await socket().drop(1009);
+    const { retryAt } = told.states.at(-1);
+    delays.push(retryAt - Date.now());
+    await pass(retryAt - Date.now());
+    await socket().open();
+    await socket().answer("joinGroup", joined(0));
+  }
+  assert.deepEqual(delays, [250, 500, 1_000, 2_000]);
+});
+
+test("a message that ends every connection is sent more and more slowly", async () => {
+  const { client, told } = await joinedClient();
+  const id = client.send("deadly");
+  const startedAt = Date.now();
+  let connections = 1;
+  for (; told.own[id].length === 1; connections += 1) {
+    while (socket().asked("sendMessage").length === 0) await pass(50);
+    await socket().drop();
+    await pass(LIMITS.reconnectBaseMs / 2);
+    await socket().open();
+    await socket().answer("joinGroup", joined(0));
+    if (connections > 50) break;
+  }
+  assert.deepEqual(told.own[id], ["pending", "failed"]);
+  // The first, one at once, then as many as above.
+  assert.equal(connections, 11);
+  assert.ok(Date.now() - startedAt > LIMITS.callTimeoutMs / 2);
 });
 
 test("a discarded message cannot be retried", async () => {
   const { client } = await joinedClient();
   const id = client.send("hello");
-  await socket().answer("sendMessage", error("RateLimited"));
+  await socket().answer("sendMessage", error("Forbidden"));
   client.discard(id);
   client.retry(id);
   assert.equal(socket().asked("sendMessage").length, 1);
 });
 
-test("an error without id, as API Gateway sends it, fails the only request", async () => {
+test("an error without id belongs to the request that stays without an answer", async () => {
   const { client, told } = await joinedClient();
   const id = client.send("hello");
-  await socket().say({ message: "Internal server error", connectionId: "c=", requestId: "r" });
-  assert.deepEqual(told.own[id], ["pending", "failed"]);
-  assert.deepEqual(told.reasons, ["Internal server error"]);
+  const asking = client.before(9);
+  await socket().say({ message: "Internal server error", ...GATEWAY_ERROR });
+  await pass(LIMITS.reconnectBaseMs);
+  assert.equal(socket().asked("sendMessage").length, 1, "it may be the other request's");
+  await socket().answer("history", history([]));
+  await asking;
+  await pass(LIMITS.reconnectBaseMs / 2);
+  await socket().answer("sendMessage", ack(id));
+  assert.equal(socket().asked("sendMessage").length, 2);
+  assert.deepEqual([told.own[id], told.rest], [["pending", "sent"], []]);
+});
+
+test("errors without id are told apart as far as the answers do", async () => {
+  const { client } = await joinedClient();
+  const failed = [1, 3].map((seq) => assert.rejects(client.before(seq), { code: "InternalError" }));
+  const answered = client.before(2);
+  const ids = socket().asked("history").map((frame) => frame.id);
+  await socket().say({ message: "Internal server error", ...GATEWAY_ERROR });
+  await socket().say({ message: "Internal server error", ...GATEWAY_ERROR });
+  await socket().say({ ...history([]), id: ids[2] });
+  await Promise.all(failed);
+  assert.equal((await answered).complete, true);
 });
 
 test("an error that belongs to no request is told", async () => {
@@ -345,6 +502,71 @@ test("a join that fails in passing is tried again", async () => {
   assert.equal(told.states.at(-1).phase, "reconnecting");
 });
 
+test("a join that is limited is tried again on the same connection, when it may", async () => {
+  const { client, told } = newClient();
+  client.open();
+  await socket().open();
+  await socket().answer("joinGroup", error("RateLimited", { retryAfterMs: 700 }));
+  await pass(699);
+  assert.equal(socket().asked("joinGroup").length, 1);
+  await pass(1);
+  await socket().answer("joinGroup", error("RateLimited"));
+  await pass(LIMITS.reconnectBaseMs);
+  await socket().answer("joinGroup", joined(0));
+  assert.equal(told.states.at(-1).phase, "connected");
+  assert.equal(FakeSocket.made.length, 1);
+});
+
+test("a join that waits for its limit ends with its connection", async () => {
+  const { client } = newClient();
+  client.open();
+  await socket().open();
+  await socket().answer("joinGroup", error("RateLimited", { retryAfterMs: 5_000 }));
+  await socket().drop();
+  await pass(LIMITS.reconnectBaseMs / 2);
+  await socket().open();
+  await socket().answer("joinGroup", joined(0));
+  await pass(5_000);
+  assert.equal(socket().asked("joinGroup").length, 1);
+});
+
+test("a ping that is limited is repeated when it may", async () => {
+  await joinedClient();
+  await pass(GAP_MS);
+  await socket().answer("history", history([]));
+  await pass(LIMITS.pingIntervalMs - GAP_MS);
+  await socket().answer("ping", error("RateLimited", { retryAfterMs: 300 }));
+  await pass(300);
+  assert.equal(socket().asked("ping").length, 2);
+  await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 0 });
+  await pass(LIMITS.pingIntervalMs - 1);
+  assert.equal(socket().asked("ping").length, 2);
+});
+
+test("a history that is limited waits as long as it is told, and holds up no message", async () => {
+  const { client, told } = await joinedClient();
+  await socket().say(push(2));
+  await pass(GAP_MS);
+  await socket().answer("history", error("RateLimited", { retryAfterMs: 9_000 }));
+  const id = client.send("hello");
+  await socket().answer("sendMessage", ack(id, 3));
+  assert.deepEqual(told.own[id], ["pending", "sent"]);
+  await pass(8_999);
+  assert.equal(socket().asked("history").length, 1);
+  await pass(1);
+  await socket().answer("history", history([message(1), message(2)]));
+  assert.deepEqual(told.seqs, [1, 2]);
+});
+
+test("voids are known and not told", async () => {
+  const { told } = await joinedClient();
+  await socket().say({ ...push(2), messages: [hole(1), message(2), hole(3)] });
+  await socket().say(push(4));
+  assert.deepEqual(told.seqs, [2, 4]);
+  await pass(GAP_MS);
+  assert.equal(socket().asked("history").at(-1).since, 4);
+});
+
 test("a log that began anew is told, and read from its start", async () => {
   const { told } = await joinedClient(50);
   await socket().drop();
@@ -375,4 +597,26 @@ test("earlier messages can be asked for", async () => {
   assert.deepEqual([before, limit], [31, 30]);
   await socket().answer("history", history([message(30)], false));
   assert.equal((await asking).complete, false);
+});
+
+test("a page of nothing but voids is passed over", async () => {
+  const { client } = await joinedClient(80);
+  const asking = client.before(31, 2);
+  await socket().answer("history", history([hole(29), hole(30)], false));
+  assert.equal(socket().asked("history").at(-1).before, 29);
+  await socket().answer("history", error("RateLimited", { retryAfterMs: 10 }));
+  await pass(10);
+  await socket().answer("history", history([message(27), hole(28)], false));
+  const page = await asking;
+  assert.deepEqual([page.messages.map((one) => one.seq), page.complete], [[27], false]);
+});
+
+test("a look for earlier messages ends, however many voids there are", async () => {
+  const { client } = await joinedClient(8_000);
+  const asking = client.before(8_000, 1);
+  for (let seq = 7_999; socket().asked("history").at(-1).before === seq + 1; seq -= 1) {
+    await socket().answer("history", history([hole(seq)], false));
+  }
+  assert.deepEqual(await asking, { messages: [], complete: false });
+  assert.equal(socket().asked("history").length, LIMITS.historyPages);
 });

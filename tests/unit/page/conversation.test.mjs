@@ -35,6 +35,50 @@ test("the name the service gives is learned from the first own message", () => {
   assert.equal(conversation.isMine(said(2, "ann")), true);
 });
 
+test("the same id from another user is another message", () => {
+  const conversation = new Conversation("ann");
+  conversation.userId = "u1";
+  conversation.setOwn({ messageId: "id-1", message: "mine", status: "pending" }, NOON.getTime());
+  const other = { ...said(1, "ann"), userId: "u2", messageId: "id-1" };
+  const own = { ...said(2, "ann"), userId: "u1", messageId: "id-1", message: "mine" };
+  conversation.append([other]);
+  assert.deepEqual(texts(conversation), ["text 1", "mine"]);
+  conversation.append([own]);
+  assert.deepEqual(texts(conversation), ["text 1", "mine"]);
+  const rows = conversation.rows(NOON).filter((row) => row.kind === "message");
+  assert.deepEqual(rows.map((row) => row.mine), [false, true]);
+  assert.equal(new Set(rows.map((row) => row.key)).size, 2);
+});
+
+test("who signed in is told apart by the id, whatever the name", () => {
+  const conversation = new Conversation("ann");
+  conversation.userId = "u1";
+  assert.equal(conversation.isMine({ ...said(1, "аnn"), userId: "u1" }), true);
+  assert.equal(conversation.isMine({ ...said(1, "ann"), userId: "u2" }), false);
+});
+
+test("the number of an ack decides which message is the own one", () => {
+  const conversation = new Conversation("ann");
+  const own = { messageId: "id-1", message: "mine" };
+  conversation.setOwn({ ...own, status: "pending" }, NOON.getTime());
+  conversation.setOwn({ ...own, status: "sent", seq: 2 }, NOON.getTime());
+  conversation.append([{ ...said(1, "eve"), messageId: "id-1" }]);
+  assert.deepEqual(texts(conversation), ["text 1", "mine"]);
+  conversation.append([{ ...said(2, "ann"), messageId: "id-1", message: "mine" }]);
+  assert.deepEqual(texts(conversation), ["text 1", "mine"]);
+});
+
+test("an ack that comes after its message adds nothing", () => {
+  const conversation = new Conversation("ann");
+  conversation.userId = "u1";
+  const own = { messageId: "id-1", message: "text 1" };
+  conversation.setOwn({ ...own, status: "pending" }, NOON.getTime());
+  // A message from before user ids were stored.
+  conversation.append([said(1, "ann")]);
+  conversation.setOwn({ ...own, status: "sent", seq: 1 }, NOON.getTime());
+  assert.deepEqual(texts(conversation), ["text 1"]);
+});
+
 test("a message sent again goes to the end, a failed one keeps its place", () => {
   const conversation = new Conversation("ann");
   for (const id of ["a", "b"]) {

@@ -47,9 +47,9 @@ export class FakeSocket {
     await this.say({ id: this.asked(action).at(-1).id, ...fields });
   }
 
-  /** Lose the connection. */
-  async drop() {
-    this.onclose();
+  /** Lose the connection, with a close code. */
+  async drop(code = 1006) {
+    this.onclose({ code });
     await settle();
   }
 }
@@ -73,6 +73,11 @@ export async function pass(ms) {
 export function message(seq, createdMs = 0, messageId = `id-${seq}`) {
   const createdAt = new Date(createdMs).toISOString();
   return { messageId, seq, sender: "bea", message: `text ${seq}`, createdAt };
+}
+
+/** A number of the log that will never have a message. */
+export function hole(seq) {
+  return { seq, void: true };
 }
 
 export function push(...seqs) {

@@ -67,6 +67,40 @@ test("a token is renewed on the open connection before it ends, and then the nex
   assert.deepEqual([FakeSocket.made.length, socket().asked("joinGroup").length, told.rest], [1, 1, []]);
 });
 
+test("a renewal that is limited is repeated when it may", async () => {
+  const { told } = await joinedSignedIn("one", "two");
+  await pass(DUE_MS);
+  await socket().answer("renew", error("RateLimited", { retryAfterMs: 400 }));
+  await pass(399);
+  assert.equal(socket().asked("renew").length, 1);
+  await pass(1);
+  await socket().answer("renew", renewed());
+  assert.deepEqual([socket().asked("renew").length, FakeSocket.made.length, told.rest], [2, 1, []]);
+});
+
+test("what was forbidden is asked again after a renewal that was limited", async () => {
+  const { client, told } = await joinedSignedIn("one", "two");
+  const id = client.send("hello");
+  await socket().answer("sendMessage", error("Forbidden"));
+  await socket().answer("renew", error("RateLimited", { retryAfterMs: 400 }));
+  await pass(400);
+  await socket().answer("renew", renewed());
+  await socket().answer("sendMessage", { type: "ack", messageId: id, groupId: "g", seq: 1 });
+  assert.deepEqual(told.own[id], ["pending", "sent"]);
+});
+
+test("own messages that come back are known by the user id of the token", async () => {
+  const token = `e30.${btoa(JSON.stringify({ sub: "u1" }))}.c`;
+  const { client, told } = await joinedSignedIn(token, token);
+  const id = client.send("once");
+  assert.equal(told.states.at(-1).userId, "u1");
+  await socket().drop();
+  await pass(LIMITS.reconnectBaseMs / 2);
+  await socket().open();
+  await socket().answer("joinGroup", joined(1, [{ ...message(1, 0, id), userId: "u1" }]));
+  assert.equal(socket().asked("sendMessage").length, 0);
+});
+
 test("a machine that slept renews when it wakes", async () => {
   const { client } = await joinedSignedIn("one", "two");
   // The timers of a sleeping machine stand still, its clock does not.

@@ -1,0 +1,102 @@
+"""The requests of one connection that wait for their replies. No I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from groupcast_client.errors import ConnectionLost, ServerError, TooLarge
+
+if TYPE_CHECKING:
+    from groupcast_client.frames import Body
+
+_log = logging.getLogger("groupcast_client")
+
+
+@dataclass(slots=True)
+class Request:
+    """A request under way: the reply it waits for, and the size of its frame (0: not sent yet)."""
+
+    id: int
+    reply: asyncio.Future[Body]
+    size_bytes: int = 0
+
+
+class Outstanding:
+    """Finds the request that an answer belongs to. Each request gets one answer.
+
+    API Gateway's own errors carry no id. Such an error belongs to one of the requests that were open when
+    it came. Once only as many of those are left as such errors came, the errors are theirs.
+    """
+
+    def __init__(self) -> None:
+        self._last_id = 0
+        # By id, ascending.
+        self._open: dict[str, Request] = {}
+        # Errors without an id, each with the last id given out before it; never more than open requests.
+        self._errors: list[tuple[int, ServerError]] = []
+        # The largest frame whose caller went away before the answer.
+        self._abandoned_bytes = 0
+
+    def add(self) -> Request:
+        self._last_id += 1
+        reply: asyncio.Future[Body] = asyncio.get_running_loop().create_future()
+        request = self._open[str(self._last_id)] = Request(self._last_id, reply)
+        return request
+
+    def drop(self, request: Request) -> None:
+        """Take note that nobody waits for the request any more."""
+        if self._open.pop(str(request.id), None) is not None:
+            self._abandoned_bytes = max(self._abandoned_bytes, request.size_bytes)
+
+    def answer(self, request_id: str | None, body: Body) -> None:
+        """Give an answer to its request."""
+        if request_id is not None:
+            self._settle(self._open.pop(request_id, None), body)
+        elif isinstance(body, ServerError) and len(self._errors) < len(self._open):
+            self._errors.append((self._last_id, body))
+        else:
+            self._settle(None, body)
+        self._blame()
+
+    def end(self, *, is_too_large: bool) -> None:
+        """Fail what waits with ConnectionLost.
+
+        `is_too_large`: the gateway closed because of a frame's size. That was the largest frame that it has
+        not answered. It fails with TooLarge, so that nobody sends it again.
+        """
+        requests, self._open = list(self._open.values()), {}
+        largest = max(requests, key=lambda request: request.size_bytes, default=None)
+        if is_too_large and largest is not None and largest.size_bytes > self._abandoned_bytes:
+            requests.remove(largest)
+            self._settle(largest, _refused(largest.size_bytes))
+        for request in requests:
+            self._settle(request, ConnectionLost("the connection closed before the reply came"))
+
+    def _blame(self) -> None:
+        ids = [request.id for request in self._open.values()] if self._errors else []
+        for count in range(len(self._errors), 0, -1):
+            suspects = bisect_right(ids, self._errors[count - 1][0])
+            if suspects <= count:
+                errors, self._errors = self._errors[:count], self._errors[count:]
+                for suspect, (_, error) in zip(ids[:suspects], errors, strict=False):
+                    self._settle(self._open.pop(str(suspect)), error)
+                break
+
+    def _settle(self, request: Request | None, body: Body | ConnectionLost) -> None:
+        if request is None or request.reply.done():
+            _log.warning("nothing waits for %s", body)
+        elif isinstance(body, (ServerError, ConnectionLost)):
+            request.reply.set_exception(body)
+        else:
+            request.reply.set_result(body)
+
+
+def _refused(size_bytes: int) -> TooLarge:
+    return TooLarge(
+        f"the gateway closed the connection because of this frame of {size_bytes:,} bytes."
+        " Shorten it or send it in parts."
+    )

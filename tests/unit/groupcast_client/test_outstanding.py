@@ -1,0 +1,111 @@
+"""Which request an answer, an error without id, or the end of the connection belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from groupcast_client import Ack, ConnectionLost, ServerError, TooLarge
+from groupcast_client.outstanding import Outstanding, Request
+
+ACK = Ack("m", "g", 1, datetime(2025, 1, 1, tzinfo=UTC))
+
+
+def failure(number: int) -> ServerError:
+    return ServerError("InternalError", f"error {number}")
+
+
+@pytest.fixture
+async def requests() -> Outstanding:
+    return Outstanding()
+
+
+def outcomes(*asked: Request) -> list[str]:
+    """What became of each request: an error's text, "ack", or "open"."""
+    return [
+        "open" if not one.reply.done() else str(one.reply.exception() or "ack").rpartition(": ")[2]
+        for one in asked
+    ]
+
+
+async def test_an_error_without_id_fails_the_only_request(requests: Outstanding) -> None:
+    """There is nobody else to blame."""
+    one = requests.add()
+    requests.answer(None, failure(1))
+    assert outcomes(one) == ["error 1"]
+
+
+async def test_an_error_without_id_belongs_to_the_request_that_stays_without_answer(
+    requests: Outstanding,
+) -> None:
+    """Those that were answered were not meant, nor were those that came after the error."""
+    one, two, three = requests.add(), requests.add(), requests.add()
+    requests.answer(None, failure(1))
+    later = requests.add()
+    requests.answer("1", ACK)
+    assert outcomes(one, two, three, later) == ["ack", "open", "open", "open"]
+    requests.answer("3", ACK)
+    assert outcomes(one, two, three, later) == ["ack", "error 1", "ack", "open"]
+
+
+async def test_as_many_errors_as_requests_are_left_are_theirs(requests: Outstanding) -> None:
+    """Errors that came at different times are told apart as far as the answers do."""
+    one, two = requests.add(), requests.add()
+    requests.answer(None, failure(1))
+    three = requests.add()
+    requests.answer(None, failure(2))
+    assert outcomes(one, two, three) == ["open"] * 3
+    requests.answer("2", ACK)
+    assert outcomes(one, two, three) == ["error 1", "ack", "error 2"]
+
+
+async def test_an_error_that_nobody_can_have_caused_is_forgotten(requests: Outstanding) -> None:
+    """It does not fail a request that is made later."""
+    requests.answer(None, failure(1))
+    one, two = requests.add(), requests.add()
+    requests.answer(None, failure(2))
+    requests.answer("1", ACK)
+    requests.answer("2", ACK)
+    three = requests.add()
+    requests.answer("7", ACK)
+    # The second error was the second request's, which got an answer after it all the same.
+    assert outcomes(one, two, three) == ["ack", "error 2", "open"]
+
+
+async def test_a_frame_that_closed_the_connection_is_too_large(requests: Outstanding) -> None:
+    """It is the largest that has no answer; the others may be sent again."""
+    small, large, other, answered = (requests.add() for _ in range(4))
+    for request, size in ((small, 50), (large, 40_000), (other, 39_999), (answered, 90_000)):
+        request.size_bytes = size
+    requests.answer("4", ACK)
+    requests.end(is_too_large=True)
+    with pytest.raises(TooLarge, match="40,000 bytes"):
+        await large.reply
+    for request in (small, other):
+        with pytest.raises(ConnectionLost):
+            await request.reply
+    assert await answered.reply == ACK
+
+
+async def test_a_frame_whose_caller_went_away_blames_nobody_else(requests: Outstanding) -> None:
+    """A ping is not too large because of a message that was given up."""
+    large, ping = requests.add(), requests.add()
+    large.size_bytes, ping.size_bytes = 40_000, 50
+    requests.drop(large)
+    requests.end(is_too_large=True)
+    with pytest.raises(ConnectionLost):
+        await ping.reply
+
+
+async def test_many_requests_and_errors_are_sorted_out_quickly(requests: Outstanding) -> None:
+    """A thousand requests under way, each second one throttled, cost no noticeable time."""
+    asked = [requests.add() for _ in range(1_000)]
+    started_at = asyncio.get_running_loop().time()
+    for _ in asked[::2]:
+        requests.answer(None, failure(1))
+    for one in asked[1::2]:
+        requests.answer(str(one.id), ACK)
+    assert outcomes(*asked) == ["error 1", "ack"] * 500
+    assert asyncio.get_running_loop().time() - started_at < 5
