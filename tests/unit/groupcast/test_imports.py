@@ -24,6 +24,7 @@ LAYERS = [
     "tokens",
     "aws",
     "tables",
+    "holes",
     "fanout",
     "chat",
     "runtime",
