@@ -26,6 +26,7 @@ from tests.unit.localcloud.streams.support import FAST, STREAM_ARN, a_mapping, f
 
 REASON = f"not delivered in {TRIES_MAX} tries"
 OFFER_REASON = f"not delivered in {RECEIVES_MAX} receives"
+CREATED_AT = "2026-11-22T21:00:44.183Z"
 
 
 def leftover(number: int = 0, *, tries: int = TRIES_MAX, connections: int = 2) -> Leftover:
@@ -44,7 +45,7 @@ def given_up(one: Leftover) -> str:
 def offer(number: int = 0, *, slots: tuple[int, int] = (0, 65_535), texts: tuple[str, ...] = ("hi",)) -> str:
     """The body of a DeliveryQueue message: groupcast's own, but for its slots."""
     messages = [
-        Message(f"message-{number}-{seq}", f"gruppe-{number}-ä", seq, "ann", text, "2026-11-22T21:00:44.183Z")
+        Message(f"message-{number}-{seq}", f"gruppe-{number}-ä", seq, "ann", text, CREATED_AT, "user-1")
         for seq, text in enumerate(texts, start=1)
     ]
     (made,) = offers.outgoing(messages, Audience())

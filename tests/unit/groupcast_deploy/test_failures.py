@@ -135,7 +135,7 @@ def test_a_failed_offer_becomes_a_leftover_of_its_range(slots: list[int], texts:
     assert redrive.body.isascii()
     assert json.loads(redrive.body) == {
         "groupId": "gruppe-7-ä",
-        "messageIds": [f"message-7-{seq}" for seq in range(1, len(texts) + 1)],
+        "messageIds": [f"user-1:message-7-{seq}" for seq in range(1, len(texts) + 1)],
         "slots": slots,
         "tries": 0,
     }
