@@ -27,9 +27,11 @@ class Delivery:
         self.connection_id = connection_id
         self.index = 0
         self.attempts = 0
+        # Whether it was last turned away because the client's buffer is full.
+        self.is_full = False
 
     def wait(self, due: float, *, is_full: bool) -> None:
-        """Note the loop time of the next try, and whether it waits because the client's buffer is full."""
+        """Note the loop time of the next try, and what it waits for."""
         self.due = due
         self.is_full = is_full
         self.group.waiting.add(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from groupcast.fanout.budget import SMALL_MEMBERS, STRAGGLERS_MAX
@@ -54,8 +55,8 @@ class GroupFanout:
         # Loop time at which a frame was last done with, or members came.
         self.progress_at = 0.0
         self._drained = asyncio.Event()
-        # Connections handed off, by the first frame that they did not get.
-        self.owing: dict[int, list[str]] = {}
+        # Connections handed off, by the first frame that they did not get and the queue's delay.
+        self.owing: dict[tuple[int, int], list[str]] = {}
 
     def is_small(self, page: Page) -> bool:
         """Whether the group is small enough to start without a booking, judged by a page of its members."""
@@ -87,10 +88,10 @@ class GroupFanout:
             self._drained.clear()
             await self._drained.wait()
 
-    def hand_off(self, index: int, connection_ids: Sequence[str]) -> None:
-        """Leave these connections, and all frames from `index` on, to the queue."""
+    def hand_off(self, index: int, connection_ids: Sequence[str], delay_s: int = 0) -> None:
+        """Leave these connections, and all frames from `index` on, to the queue; not before `delay_s`."""
         self.report.handed_off += self.left(index) * len(connection_ids)
-        self.owing.setdefault(index, []).extend(connection_ids)
+        self.owing.setdefault((index, delay_s), []).extend(connection_ids)
 
     def note_unread(self, position: int, refusals_of: Refusals) -> None:
         """Say that members from `position` on were not looked at: a slot, or an index of the connections."""
@@ -104,8 +105,9 @@ class GroupFanout:
     def leftovers(self, refusals_of: Refusals) -> tuple[Leftover, ...]:
         """What was handed off, as messages for the queue."""
         found: list[Leftover] = []
-        for index, connection_ids in sorted(self.owing.items()):
-            found += split(self.batch.group_id, self._message_ids(index), connection_ids, refusals_of)
+        for (index, delay_s), connection_ids in sorted(self.owing.items()):
+            parts = split(self.batch.group_id, self._message_ids(index), connection_ids, refusals_of)
+            found += [replace(part, delay_s=delay_s) for part in parts]
         return tuple(found)
 
     def _message_ids(self, index: int) -> list[str]:

@@ -29,7 +29,8 @@ class Leftover:
     """Messages of a group that some members are still to get. `tries` counts earlier hand-offs.
 
     The members are those of `slots` (a pass did not come to them), or else `connection_ids`; `refusals` are
-    429s in a row of each of those, or empty where nobody was refused.
+    429s in a row of each of those, or empty where nobody was refused. The queue keeps it for `delay_s`, which
+    is not part of its body.
     """
 
     group_id: str
@@ -38,6 +39,7 @@ class Leftover:
     tries: int = 0
     slots: SlotRange | None = None
     refusals: tuple[int, ...] = ()
+    delay_s: int = 0
 
     @property
     def owed(self) -> int:
@@ -63,8 +65,8 @@ def split_range(group_id: str, message_ids: Sequence[str], slots: SlotRange) -> 
 
 
 def outgoing(leftover: Leftover, delay_s: int = 0) -> Outgoing:
-    """The leftover as a message of RetryQueue, which serves groups fairly."""
-    return Outgoing(to_body(leftover), delay_s, group_id=lane_id(leftover.group_id, 0))
+    """The leftover as a message of RetryQueue, which serves groups fairly; after the longer delay."""
+    return Outgoing(to_body(leftover), max(delay_s, leftover.delay_s), group_id=lane_id(leftover.group_id, 0))
 
 
 def to_body(leftover: Leftover) -> str:

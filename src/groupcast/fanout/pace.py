@@ -47,10 +47,9 @@ class Limits:
     refusal_cap_s: float = 1.0
     # A post that fails for reasons of the network or the service is given up, and handed on, after these.
     attempts_max: int = 10
-    # When only retries are left, those that begin later than this after the last progress are handed on.
+    # When only retries are left, those that begin later than this after the last progress are handed on; those
+    # of clients whose buffer is full are so at once.
     grace_s: float = 0.1
-    # The same for clients whose buffer is full, so that they hold nobody up.
-    full_grace_s: float = 0.0
     # The share of others' 429s never counts for less: where nobody else is turned away, four in a row tell
     # a slow client.
     share_floor: float = 0.03
@@ -58,7 +57,7 @@ class Limits:
 
 # For what was handed on. Nobody waits for it, so a client has longer to show that it reads; and as it meets
 # only those who had trouble already, which says little of the account, it takes nine 429s in a row.
-PATIENT = Limits(retry_cap_s=0.1, grace_s=0.5, full_grace_s=0.5, share_floor=0.2)
+PATIENT = Limits(retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)
 
 
 class Pace:

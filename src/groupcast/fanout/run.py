@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from groupcast.aws.management import Outcome
@@ -15,6 +16,7 @@ from groupcast.fanout.budget import SMALL_MEMBERS, Meter
 from groupcast.fanout.delivery import Delayed, Delivery
 from groupcast.fanout.group import GroupFanout
 from groupcast.fanout.report import Report
+from groupcast.fanout.suspects import FULL_DELAY_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -302,19 +304,22 @@ class Run:
         delivery.group.close_one()
 
     def _part_with_stragglers(self, group: GroupFanout) -> None:
-        """Hand off a group's retries once nothing else is left of it, and none begins within the grace."""
-        waiting, limits = group.waiting, self._limits
+        """Hand off a group's retries once nothing else is left of it, and none begins within the grace.
+
+        Clients whose buffer is full are not waited for.
+        """
+        waiting = group.waiting
         if not group.fed or not waiting or group.open > len(waiting):
             return
-        wanted = min(one.due - (limits.full_grace_s if one.is_full else limits.grace_s) for one in waiting)
-        if wanted > group.progress_at:
+        due = min((delivery.due for delivery in waiting if not delivery.is_full), default=inf)
+        if due > group.progress_at + self._limits.grace_s:
             for delivery in list(waiting):
                 self._hand_off(delivery)
 
     def _hand_off(self, delivery: Delivery) -> None:
         group = delivery.group
         group.waiting.discard(delivery)
-        group.hand_off(delivery.index, [delivery.connection_id])
+        group.hand_off(delivery.index, [delivery.connection_id], FULL_DELAY_S if delivery.is_full else 0)
         group.close_one()
 
     def _stop(self) -> None:

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
     from groupcast.fanout.pace import Limits
 
-# In a row, also over frames, invocations and hand-offs; with the waits between them it takes 3 to 5 seconds.
-REFUSALS_MAX = 10
+# In a row, also over frames, invocations and hand-offs; with the waits between them it takes 1.3 to 2.6
+# seconds in a busy group, and about a minute in a quiet one. Not more than the tries of a leftover.
+REFUSALS_MAX = 8
+# What a full client is owed waits for so long in RetryQueue: by then it reads again, or the lane of a busy
+# group has closed it, and the retry function does not post to it at all.
+FULL_DELAY_S = 3
 # More than a batch of RetryQueue can name, since their counts must last until its end. The oldest are
 # forgotten first.
 SUSPECTS_MAX = 8192

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -12,11 +13,11 @@ import pytest
 from groupcast.aws.errors import PoolFullError
 from groupcast.aws.management import PostResult
 from groupcast.fanout.engine import Engine
-from groupcast.fanout.leftover import Leftover
+from groupcast.fanout.leftover import Leftover, outgoing
 from groupcast.fanout.pace import Limits
 from groupcast.fanout.report import GroupReport, Report
 from groupcast.fanout.run import GROUPS_AT_ONCE
-from groupcast.fanout.suspects import CLOSE_AGAIN_S, REFUSALS_MAX
+from groupcast.fanout.suspects import CLOSE_AGAIN_S, FULL_DELAY_S, REFUSALS_MAX
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.members import Page
 from tests.unit.groupcast.fanout.support import (
@@ -210,7 +211,7 @@ async def test_a_slow_client_is_known_again() -> None:
 
 
 # Not so short that the machine's pauses count.
-UNHURRIED = replace(FAST, retry_base_s=0.02, refusal_cap_s=0.04, full_grace_s=0.0)
+UNHURRIED = replace(FAST, retry_base_s=0.02, refusal_cap_s=0.04)
 
 
 class Leaving(FakeMembers):
@@ -281,21 +282,24 @@ async def test_a_close_that_is_refused_starts_no_posts() -> None:
 
 
 async def test_a_client_that_reads_slowly_stays() -> None:
-    """A few refusals, again and again, and a post that is taken after them: it gets all, late."""
-    poster = FakePoster(lambda _, __, attempt: FULL if attempt < REFUSALS_MAX else ACCEPTED)
-    members = FakeMembers({"a": ["c0="]})
-    reports = await passes(engine(members, poster), 3)
-    assert [report.total("delivered") for report in reports] == [1, 1, 1]
+    """As many refusals as one may have, again and again, and each time a post that is taken after them."""
+    answers = itertools.cycle([FULL] * (REFUSALS_MAX - 1) + [ACCEPTED])
+    poster = FakePoster(lambda *_: next(answers))
+    served = engine(FakeMembers({"a": ["c0="]}), poster)
+    reports = await passes(served, 3 * REFUSALS_MAX, FAST.refusal_cap_s)
+    assert sum(report.total("delivered") for report in reports) == 3
     assert poster.deleted == []
 
 
 async def test_a_full_client_holds_nobody_up() -> None:
     """It is handed off as soon as the others are done, though it would be tried again within the grace."""
     poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
-    served = engine(FakeMembers({"a": ids(50)}), poster, replace(FAST, retry_base_s=0.05, full_grace_s=0.0))
+    served = engine(FakeMembers({"a": ids(50)}), poster)
     report = await served.deliver([group("a", (b"1", 1))], later())
     assert (report.total("handed_off"), report.total("full")) == (1, 1)
-    assert report.groups[0].leftovers == (Leftover("a", ("1.0",), ("c7=",), refusals=(1,)),)
+    (leftover,) = report.groups[0].leftovers
+    assert leftover == Leftover("a", ("1.0",), ("c7=",), refusals=(1,), delay_s=FULL_DELAY_S)
+    assert outgoing(leftover).delay_s == FULL_DELAY_S
 
 
 @pytest.mark.parametrize("members", [30, 600])

@@ -132,7 +132,7 @@ def test_those_who_are_always_turned_away_do_not_look_like_everybody() -> None:
         for number in range(10):
             pace.accepted(f"reads-{number}=")
     assert given_up == slow
-    assert refused < len(slow) * 3 * REFUSALS_MAX
+    assert refused < len(slow) * 4 * REFUSALS_MAX
     assert not pace.account_throttled
 
 
