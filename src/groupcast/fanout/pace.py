@@ -47,8 +47,8 @@ class Limits:
     refusal_cap_s: float = 1.0
     # A post that fails for reasons of the network or the service is given up, and handed on, after these.
     attempts_max: int = 10
-    # When only retries are left, those that begin later than this after the last progress are handed on; those
-    # of clients whose buffer is full are so at once.
+    # When only retries are left, those that begin later than this after the last progress are handed on.
+    # Those of clients whose buffer is full are handed on at once.
     grace_s: float = 0.1
     # The share of others' 429s never counts for less: where nobody else is turned away, four in a row tell
     # a slow client.
