@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 RECENT_RESULTS = 256
 ACCOUNT_SHARE = 0.05
 ACCOUNT_CONNECTIONS = 3
-# So many 429s in a row of one connection tell of the account. Later ones tell of the connection, or a few
-# that are always turned away would look like an account that turns away everybody.
-ACCOUNT_STREAK = 4
+# So many 429s in a row of one connection tell of the account. Where others take their posts, more in a row
+# tell of the connection: else many that are always turned away look like an account that is throttled.
+ACCOUNT_STREAK = 6
 # A client is taken to be slow when the 429s that all others get would explain its own, one after the other,
 # less often than once in a million posts.
 UNLIKELY = 1e-6
@@ -45,6 +45,7 @@ class Limits:
     retry_cap_s: float = 0.25
     # After a 429 the waits of a connection grow up to this, over frames and invocations.
     refusal_cap_s: float = 1.0
+    full_base_s: float = 0.1
     # A post that fails for reasons of the network or the service is given up, and handed on, after these.
     attempts_max: int = 10
     # When only retries are left, those that begin later than this after the last progress are handed on.
@@ -69,6 +70,7 @@ class Pace:
         "_recent",
         "_settle",
         "_suspected",
+        "_taken",
         "_throttled",
         "suspects",
         "window",
@@ -85,6 +87,8 @@ class Pace:
         self.suspects = Suspects(limits)
         # Looked at after every accepted post.
         self._suspected = self.suspects.by_id
+        # Posts that were taken while anybody was suspected.
+        self._taken = 0
 
     def accepted(self, connection_id: str) -> None:
         """A post was taken."""
@@ -95,6 +99,7 @@ class Pace:
             self._recent.append(None)
         if self._suspected:
             self._suspected.pop(connection_id, None)
+            self._taken += 1
         self._accepted += 1
         if self._accepted >= self.window:
             self._accepted = 0
@@ -106,7 +111,12 @@ class Pace:
         `now` is a loop time in seconds, and `random` uniform in 0…1, for the suspect's next try.
         """
         suspect = self.suspects.refused(connection_id, now, random, is_full=False)
-        if suspect.seen <= ACCOUNT_STREAK:
+        if suspect.seen == 1:
+            suspect.taken_before = self._taken
+        if suspect.seen > ACCOUNT_STREAK:
+            if self._taken - suspect.taken_before >= EVIDENCE_RESULTS:
+                self._blame(connection_id)
+        else:
             self._note(connection_id)
             if self._settle == 0 and self.account_throttled:
                 self._settle = self.window
@@ -140,6 +150,12 @@ class Pace:
     def gives_up(self, attempt: int) -> bool:
         """Whether a post that failed `attempt` times, other than by a 429, is not tried again."""
         return attempt >= self._limits.attempts_max
+
+    def _blame(self, connection_id: str) -> None:
+        """Let a connection's 429s tell nothing of the account."""
+        if self._throttled.pop(connection_id, 0):
+            others = (one for one in self._recent if one != connection_id)
+            self._recent = deque(others, maxlen=RECENT_RESULTS)
 
     def _note(self, throttled_connection: str | None) -> None:
         if self._settle:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from groupcast.fanout.pace import Limits
 
-# In a row, also over frames, invocations and hand-offs; with the waits between them it takes 1.3 to 2.6
-# seconds in a busy group, and about a minute in a quiet one. Not more than the tries of a leftover.
-REFUSALS_MAX = 8
+# In a row, also over frames, invocations and hand-offs; with the waits between them it takes 1.3 to 2.5
+# seconds in a busy group, and 18 in a quiet one. Not more than the tries of a leftover.
+REFUSALS_MAX = 6
 # What a full client is owed waits for so long in RetryQueue: by then it reads again, or the lane of a busy
 # group has closed it, and the retry function does not post to it at all.
 FULL_DELAY_S = 3
@@ -37,12 +37,14 @@ CLOSE_AGAIN_S = 1.0
 class Suspect:
     """One connection. `refusals` counts 429s in a row, `seen` those of them that this environment has met.
 
-    `odds` is how likely they are of a client that reads, and `is_full` says that the last one named its
-    buffer. Before the loop time `due` it is left alone. `given_up`: it gets no more posts, and is closed.
+    `taken_before` counts others' posts when it met the first. `odds` is how likely they are of a client that
+    reads, and `is_full` says that the last one named its buffer. Before the loop time `due` it is left alone.
+    `given_up`: it gets no more posts, and is closed.
     """
 
     refusals: int = 0
     seen: int = 0
+    taken_before: int = 0
     is_full: bool = False
     odds: float = 1.0
     due: float = 0.0
@@ -128,7 +130,8 @@ class Suspects:
 
     def _backoff_s(self, suspect: Suspect, random: float) -> float:
         # Half of it is fixed, so that a streak takes the time that a client needs to catch up.
-        longest_s = self._limits.retry_base_s * 2.0 ** min(suspect.refusals - 1, REFUSALS_MAX)
+        base_s = self._limits.full_base_s if suspect.is_full else self._limits.retry_base_s
+        longest_s = base_s * 2.0 ** min(suspect.refusals - 1, REFUSALS_MAX)
         return (0.5 + 0.5 * random) * min(longest_s, self._limits.refusal_cap_s)
 
     def _remember(self, connection_id: str, suspect: Suspect) -> None:

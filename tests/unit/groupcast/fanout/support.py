@@ -20,9 +20,9 @@ from groupcast.tables.items import encode
 from groupcast.tables.members import Page
 
 # Real waits, only shorter; the grace is longer than any pause of the machine that runs the test.
-FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005, refusal_cap_s=0.005, grace_s=5.0)
+FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005, refusal_cap_s=0.005, full_base_s=0.001, grace_s=5.0)
 # A retry that begins after any grace, unless the dice say so.
-LATE = Limits(retry_base_s=1000.0, retry_cap_s=1000.0, refusal_cap_s=1000.0)
+LATE = Limits(retry_base_s=1000.0, retry_cap_s=1000.0, refusal_cap_s=1000.0, full_base_s=1000.0)
 ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
 GONE = PostResult(Outcome.GONE, 410)
 THROTTLED = PostResult(Outcome.THROTTLED, 429)

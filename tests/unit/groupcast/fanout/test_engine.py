@@ -211,7 +211,7 @@ async def test_a_slow_client_is_known_again() -> None:
 
 
 # Not so short that the machine's pauses count.
-UNHURRIED = replace(FAST, retry_base_s=0.02, refusal_cap_s=0.04)
+UNHURRIED = replace(FAST, retry_base_s=0.02, full_base_s=0.02, refusal_cap_s=0.04)
 
 
 class Leaving(FakeMembers):

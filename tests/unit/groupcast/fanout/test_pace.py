@@ -132,8 +132,19 @@ def test_those_who_are_always_turned_away_do_not_look_like_everybody() -> None:
         for number in range(10):
             pace.accepted(f"reads-{number}=")
     assert given_up == slow
-    assert refused < len(slow) * 4 * REFUSALS_MAX
+    assert refused <= len(slow) * (ACCOUNT_STREAK + 5)
     assert not pace.account_throttled
+
+
+def test_where_nobody_takes_a_post_nobody_is_to_blame() -> None:
+    """However often, and whoever took posts before: nobody is given up, and the window stays small."""
+    pace = Pace(LIMITS)
+    for _ in range(RECENT_RESULTS):
+        pace.accepted("other=")
+    for _ in range(100):
+        assert not any(throttled(pace, f"connection-{number}=") for number in range(60))
+    assert pace.account_throttled
+    assert pace.window == LIMITS.window_min
 
 
 def test_what_other_functions_counted_is_no_evidence_of_the_account() -> None:

@@ -8,7 +8,7 @@ from groupcast.fanout.pace import Limits
 from groupcast.fanout.queue import BATCH_ENTRIES_MAX
 from groupcast.fanout.suspects import CLOSE_AGAIN_S, REFUSALS_MAX, SUSPECTS_MAX, Suspects
 
-LIMITS = Limits(retry_base_s=1.0, refusal_cap_s=8.0)
+LIMITS = Limits(retry_base_s=0.1, full_base_s=1.0, refusal_cap_s=8.0)
 
 
 def refuse(suspects: Suspects, connection_id: str, now: float = 0.0) -> float:
@@ -21,6 +21,7 @@ def test_each_refusal_puts_the_next_try_off_for_longer() -> None:
     suspects = Suspects(LIMITS)
     assert [refuse(suspects, "a=") for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert suspects.refused("a=", 0.0, 0.0, is_full=True).due == 4.0
+    assert suspects.refused("b=", 0.0, 1.0, is_full=False).due == LIMITS.retry_base_s
 
 
 def test_a_suspect_gets_one_post_at_a_time() -> None:
