@@ -22,7 +22,7 @@ ACCOUNT_SHARE = 0.05
 ACCOUNT_CONNECTIONS = 3
 # So many 429s in a row of one connection tell of the account. Where others take their posts, more in a row
 # tell of the connection: else many that are always turned away look like an account that is throttled.
-ACCOUNT_STREAK = 6
+ACCOUNT_STREAK = 4
 # A client is taken to be slow when the 429s that all others get would explain its own, one after the other,
 # less often than once in a million posts.
 UNLIKELY = 1e-6
@@ -58,7 +58,7 @@ class Limits:
 
 # For what was handed on. Nobody waits for it, so a client has longer to show that it reads; and as it meets
 # only those who had trouble already, which says little of the account, it takes nine 429s in a row.
-PATIENT = Limits(retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)
+PATIENT = Limits(retry_base_s=0.1, retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)
 
 
 class Pace:
