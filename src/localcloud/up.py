@@ -88,6 +88,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="RATE[,BURST]",
         help="requests a second of the account, as API Gateway limits them; BURST: half of RATE",
     )
+    up.add_argument(
+        "--vague-429", action="store_true", help="a 429 of @connections does not say whose limit it was"
+    )
     up.add_argument("--json", action="store_true", help="say where everything is in one line of JSON")
     up.set_defaults(run=_run)
 
@@ -167,6 +170,7 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
             idle_timeout_s=options.idle_timeout_s,
             lifetime_s=options.lifetime_s,
             account_quota=options.account_quota,
+            says_whose_limit=not options.vague_429,
         ),
         faults=options.faults,
         hops=HOP_PROFILES[options.hops],

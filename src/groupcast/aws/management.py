@@ -39,14 +39,16 @@ class Outcome(Enum):
     ACCEPTED = "accepted"
     GONE = "gone"  # the client has left: forget it
     REFUSED = "refused"  # will never be accepted: don't repeat it
-    THROTTLED = "throttled"  # too much at once, of this client or of the account: repeat it later
+    THROTTLED = "throttled"  # the account's limit or the client's buffer, nobody says which: repeat it later
+    FULL = "full"  # the client leaves too much unread, and the answer says so: repeat it later
     RETRYABLE = "retryable"  # no answer, or a passing one: repeat it; it may have been delivered
 
 
 class PostResult(NamedTuple):
     """An outcome and its grounds. `status` is 0 without a response; then `error_type` names the HttpError.
 
-    A slow client and a throttled account share status and error type; only `message` tells them apart.
+    A slow client and a throttled account share status and error type; only `message` tells them apart, where
+    there is one.
     """
 
     outcome: Outcome
@@ -81,17 +83,22 @@ _CREDENTIALS_REFUSED = frozenset(
 )
 # The general names of what @connections calls LimitExceededException, with another status.
 _THROTTLES = frozenset({"LimitExceededException", "ThrottlingException", "TooManyRequestsException"})
+# LimitExceededException has two causes, and AWS documents them in one sentence: "The client is sending more
+# than the allowed number of requests per unit of time or the WebSocket client side buffer is full." A message
+# that names the buffer alone is about the client. One that names both, or neither, leaves it open.
+_BUFFER, _REQUESTS = "buffer is full", "requests"
 
 
-def classify(status: int, error_type: str) -> Outcome:
+def classify(status: int, error_type: str, message: str = "") -> Outcome:
     """Return the outcome that a response stands for."""
     if _OK <= status < _FIRST_REDIRECT:
         return Outcome.ACCEPTED
     if status >= _FIRST_SERVER_ERROR or error_type in _CREDENTIALS_REFUSED:
         return Outcome.RETRYABLE
-    if error_type in _THROTTLES:
-        return Outcome.THROTTLED
-    return _BY_STATUS.get(status, Outcome.REFUSED)
+    outcome = Outcome.THROTTLED if error_type in _THROTTLES else _BY_STATUS.get(status, Outcome.REFUSED)
+    if outcome is Outcome.THROTTLED and _BUFFER in message and _REQUESTS not in message:
+        return Outcome.FULL
+    return outcome
 
 
 class ManagementClient:
@@ -202,8 +209,9 @@ class PreparedBatch:
         error_type = response.header("x-amzn-errortype").partition(":")[0]
         if error_type in _CREDENTIALS_REFUSED:
             self._client.credentials.refused(self._credentials)
-        outcome = classify(response.status, error_type)
-        return PostResult(outcome, response.status, error_type, _message(response.body))
+        message = _message(response.body)
+        outcome = classify(response.status, error_type, message)
+        return PostResult(outcome, response.status, error_type, message)
 
 
 def _message(body: bytes) -> str:

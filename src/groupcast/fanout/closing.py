@@ -21,10 +21,14 @@ CLOSINGS_AT_ONCE = 64
 
 @dataclass(slots=True)
 class Closed:
-    """How many were closed, and how often a close failed for which reason."""
+    """The connections that were closed, and how often a close failed for which reason."""
 
-    count: int = 0
+    connection_ids: list[str] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def count(self) -> int:
+        return len(self.connection_ids)
 
 
 async def close_all(connection_ids: Sequence[str], poster: Poster, members: Members, until: float) -> Closed:
@@ -46,7 +50,7 @@ async def close_all(connection_ids: Sequence[str], poster: Poster, members: Memb
                 continue
             if result.outcome in (Outcome.ACCEPTED, Outcome.GONE):
                 members.discard(connection_id)
-                closed.count += 1
+                closed.connection_ids.append(connection_id)
             else:
                 closed.refusals[result.reason] += 1
 

@@ -39,6 +39,10 @@ class Engine:
         # The pace is kept from one invocation to the next: what it has learnt of the account holds on.
         self._world = World(poster, members, Pace(limits), budget or Unlimited(), limits, random)
 
+    def recall(self, connection_ids: Sequence[str], refusals: Sequence[int]) -> None:
+        """Take over how many posts in a row to each connection were refused in an earlier invocation."""
+        self._world.pace.suspects.recall(connection_ids, refusals)
+
     async def deliver(
         self, groups: Sequence[GroupBatch], stop_at: float, on_done: Done | None = None
     ) -> Report:
@@ -52,10 +56,14 @@ class Engine:
         world = self._world
         report = await Run(world, stop_at, on_done or _ignore).all_groups(groups)
         until = min(stop_at, asyncio.get_running_loop().time() + CLOSING_S)
+        closing = [*report.slow, *report.expired]
+        # A close takes a request of the account's quota as a post does.
+        world.budget.owe(len(closing))
         report.closed, _ = await asyncio.gather(
-            close_all([*report.slow, *report.expired], world.poster, world.members, until),
+            close_all(closing, world.poster, world.members, until),
             world.budget.settle(),
         )
+        world.pace.suspects.forget(report.closed.connection_ids)
         # Connections that are not removed in time are found gone again by the next message.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(stop_at + FLUSH_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from groupcast.fanout.budget import SMALL_MEMBERS, STRAGGLERS_MAX
@@ -11,10 +12,12 @@ from groupcast.fanout.report import GroupReport
 from groupcast.slots import SlotRange
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from groupcast.fanout.batch import Frame, GroupBatch
-    from groupcast.fanout.leftover import Leftover
+    from groupcast.fanout.delivery import Delivery
+    from groupcast.fanout.leftover import Leftover, Refusals
     from groupcast.fanout.ports import Post
-    from groupcast.fanout.run import Delivery
     from groupcast.tables.members import Page
 
 
@@ -52,8 +55,8 @@ class GroupFanout:
         # Loop time at which a frame was last done with, or members came.
         self.progress_at = 0.0
         self._drained = asyncio.Event()
-        # Connections handed off, by the first frame that they did not get.
-        self.owing: dict[int, list[str]] = {}
+        # Connections handed off, by the first frame that they did not get and the queue's delay.
+        self.owing: dict[tuple[int, int], list[str]] = {}
 
     def is_small(self, page: Page) -> bool:
         """Whether the group is small enough to start without a booking, judged by a page of its members."""
@@ -85,24 +88,26 @@ class GroupFanout:
             self._drained.clear()
             await self._drained.wait()
 
-    def hand_off(self, index: int, connection_ids: list[str]) -> None:
-        """Leave these connections, and all frames from `index` on, to the queue."""
+    def hand_off(self, index: int, connection_ids: Sequence[str], delay_s: int = 0) -> None:
+        """Leave these connections, and all frames from `index` on, to the queue; not before `delay_s`."""
         self.report.handed_off += self.left(index) * len(connection_ids)
-        self.owing.setdefault(index, []).extend(connection_ids)
+        self.owing.setdefault((index, delay_s), []).extend(connection_ids)
 
-    def note_unread(self, position: int) -> None:
+    def note_unread(self, position: int, refusals_of: Refusals) -> None:
         """Say that members from `position` on were not looked at: a slot, or an index of the connections."""
         group_id, ids = self.batch.group_id, self._message_ids(0)
         if self.batch.connection_ids is not None:
-            self.report.unread = tuple(split(group_id, ids, self.batch.connection_ids[position:]))
+            left = self.batch.connection_ids[position:]
+            self.report.unread = tuple(split(group_id, ids, left, refusals_of))
         elif position <= self.batch.slots.last:
             self.report.unread = tuple(split_range(group_id, ids, SlotRange(position, self.batch.slots.last)))
 
-    def leftovers(self) -> tuple[Leftover, ...]:
+    def leftovers(self, refusals_of: Refusals) -> tuple[Leftover, ...]:
         """What was handed off, as messages for the queue."""
         found: list[Leftover] = []
-        for index, connection_ids in sorted(self.owing.items()):
-            found += split(self.batch.group_id, self._message_ids(index), connection_ids)
+        for (index, delay_s), connection_ids in sorted(self.owing.items()):
+            parts = split(self.batch.group_id, self._message_ids(index), connection_ids, refusals_of)
+            found += [replace(part, delay_s=delay_s) for part in parts]
         return tuple(found)
 
     def _message_ids(self, index: int) -> list[str]:

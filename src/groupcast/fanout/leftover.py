@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import orjson
 
@@ -13,9 +13,11 @@ from groupcast.fanout.queue import Outgoing
 from groupcast.slots import SLOTS, SlotRange, lane_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
+# The 429s in a row of each connection; empty where nobody was refused.
+Refusals: TypeAlias = "Callable[[tuple[str, ...]], tuple[int, ...]]"
 
 # A leftover of this size takes about 18 KB, and ten of them fit one SendMessageBatch of 256 KB.
 CONNECTIONS_MAX = 500
@@ -26,7 +28,9 @@ MESSAGES_MAX = 100
 class Leftover:
     """Messages of a group, by their keys, that some members are still to get. `tries` counts hand-offs.
 
-    The members are those of `slots` (a pass did not come to them), or else `connection_ids`.
+    The members are those of `slots` (a pass did not come to them), or else `connection_ids`; `refusals` are
+    429s in a row of each of those, or empty where nobody was refused. The queue keeps it for `delay_s`, which
+    is not part of its body.
     """
 
     group_id: str
@@ -34,6 +38,8 @@ class Leftover:
     connection_ids: tuple[str, ...] = ()
     tries: int = 0
     slots: SlotRange | None = None
+    refusals: tuple[int, ...] = ()
+    delay_s: int = 0
 
     @property
     def owed(self) -> int:
@@ -41,10 +47,12 @@ class Leftover:
         return len(self.message_ids) * len(self.connection_ids)
 
 
-def split(group_id: str, message_ids: Sequence[str], connection_ids: Sequence[str]) -> list[Leftover]:
+def split(
+    group_id: str, message_ids: Sequence[str], connection_ids: Sequence[str], refusals_of: Refusals
+) -> list[Leftover]:
     """Leftovers within MESSAGES_MAX and CONNECTIONS_MAX; the earlier messages first."""
     return [
-        Leftover(group_id, messages, connections)
+        Leftover(group_id, messages, connections, refusals=refusals_of(connections))
         for messages, connections in product(
             _chunks(message_ids, MESSAGES_MAX), _chunks(connection_ids, CONNECTIONS_MAX)
         )
@@ -57,8 +65,8 @@ def split_range(group_id: str, message_ids: Sequence[str], slots: SlotRange) -> 
 
 
 def outgoing(leftover: Leftover, delay_s: int = 0) -> Outgoing:
-    """The leftover as a message of RetryQueue, which serves groups fairly."""
-    return Outgoing(to_body(leftover), delay_s, group_id=lane_id(leftover.group_id, 0))
+    """The leftover as a message of RetryQueue, which serves groups fairly; after the longer delay."""
+    return Outgoing(to_body(leftover), max(delay_s, leftover.delay_s), group_id=lane_id(leftover.group_id, 0))
 
 
 def to_body(leftover: Leftover) -> str:
@@ -67,6 +75,8 @@ def to_body(leftover: Leftover) -> str:
     whom: dict[str, object] = (
         {"connectionIds": leftover.connection_ids} if slots is None else {"slots": [slots.first, slots.last]}
     )
+    if leftover.refusals:
+        whom["refusals"] = leftover.refusals
     return json.dumps(
         {
             "groupId": leftover.group_id,
@@ -88,7 +98,9 @@ def from_body(body: str) -> Leftover:
             message_ids = _texts(ids)
             match whom:
                 case {"connectionIds": [*connection_ids]}:
-                    return Leftover(group_id, message_ids, _texts(connection_ids), tries)
+                    texts = _texts(connection_ids)
+                    refusals = _refusals(whom.get("refusals", []), connection_ids)
+                    return Leftover(group_id, message_ids, texts, tries, refusals=refusals)
                 case {"slots": [first, last]} if (
                     type(first) is type(last) is int and 0 <= first <= last < SLOTS
                 ):
@@ -102,6 +114,16 @@ def _texts(values: Sequence[object]) -> tuple[str, ...]:
     if len(texts) < len(values):
         raise ValueError("not a leftover: an id is not a string")
     return tuple(dict.fromkeys(texts))
+
+
+def _refusals(counts: object, connection_ids: Sequence[object]) -> tuple[int, ...]:
+    """The count of each connection, whatever wrote them."""
+    if isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts):
+        if not counts:
+            return ()
+        if len(counts) == len(connection_ids):
+            return tuple(dict(zip(connection_ids, counts, strict=True)).values())
+    raise ValueError("not a leftover: malformed refusals")
 
 
 def _chunks(values: Sequence[T], size: int) -> list[tuple[T, ...]]:

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-# The 429 of a throttled account and that of one client that doesn't read are the same answer. An account
+from groupcast.fanout.suspects import REFUSALS_MAX, Suspects
+
+if TYPE_CHECKING:
+    from groupcast.fanout.suspects import Suspect
+
+# The 429 of a throttled account and that of one client that doesn't read may be the same answer. An account
 # is taken to be throttled when many different connections are turned away, not one of them often.
 RECENT_RESULTS = 256
 ACCOUNT_SHARE = 0.05
 ACCOUNT_CONNECTIONS = 3
+# So many 429s in a row of one connection tell of the account. Where others take their posts, more in a row
+# tell of the connection: else many that are always turned away look like an account that is throttled.
+ACCOUNT_STREAK = 4
 # A client is taken to be slow when the 429s that all others get would explain its own, one after the other,
 # less often than once in a million posts.
 UNLIKELY = 1e-6
-# So many clients' 429s are remembered at once; the oldest are forgotten first.
-SUSPECTS_MAX = 4096
 # With fewer results of others than this, they are no evidence of a throttled account.
 EVIDENCE_RESULTS = 32
 
@@ -36,9 +43,13 @@ class Limits:
     window_step: int = 16
     retry_base_s: float = 0.025
     retry_cap_s: float = 0.25
+    # After a 429 the waits of a connection grow up to this, over frames and invocations.
+    refusal_cap_s: float = 1.0
+    full_base_s: float = 0.1
     # A post that fails for reasons of the network or the service is given up, and handed on, after these.
     attempts_max: int = 10
     # When only retries are left, those that begin later than this after the last progress are handed on.
+    # Those of clients whose buffer is full are handed on at once.
     grace_s: float = 0.1
     # The share of others' 429s never counts for less: where nobody else is turned away, four in a row tell
     # a slow client.
@@ -47,13 +58,23 @@ class Limits:
 
 # For what was handed on. Nobody waits for it, so a client has longer to show that it reads; and as it meets
 # only those who had trouble already, which says little of the account, it takes nine 429s in a row.
-PATIENT = Limits(retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)
+PATIENT = Limits(retry_base_s=0.1, retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)
 
 
 class Pace:
     """The window of posts under way, and who is slow, as results come in."""
 
-    __slots__ = ("_accepted", "_limits", "_odds", "_recent", "_settle", "_throttled", "window")
+    __slots__ = (
+        "_accepted",
+        "_limits",
+        "_recent",
+        "_settle",
+        "_suspected",
+        "_taken",
+        "_throttled",
+        "suspects",
+        "window",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -63,9 +84,11 @@ class Pace:
         self._settle = 0
         self._recent: deque[str | None] = deque(maxlen=RECENT_RESULTS)
         self._throttled: dict[str, int] = {}
-        # How likely all the 429s are that a client met since it last took a post, if it were like the others.
-        # They add up over frames and invocations: what was handed off meanwhile says nothing for the client.
-        self._odds: dict[str, float] = {}
+        self.suspects = Suspects(limits)
+        # Looked at after every accepted post.
+        self._suspected = self.suspects.by_id
+        # Posts that were taken while anybody was suspected.
+        self._taken = 0
 
     def accepted(self, connection_id: str) -> None:
         """A post was taken."""
@@ -74,30 +97,45 @@ class Pace:
         else:
             # Nearly always: a full deque then drops None, too.
             self._recent.append(None)
-        if self._odds:
-            self._odds.pop(connection_id, None)
+        if self._suspected:
+            self._suspected.pop(connection_id, None)
+            self._taken += 1
         self._accepted += 1
         if self._accepted >= self.window:
             self._accepted = 0
             self.window = min(self.window + self._limits.window_step, self._limits.window_max)
 
-    def throttled(self, connection_id: str) -> bool:
-        """A post was answered with 429. Whether its client is slow, judged by what the others got."""
-        self._note(connection_id)
-        if self._settle == 0 and self.account_throttled:
-            self._settle = self.window
-            self._accepted = 0
-            self.window = max(self.window // 2, self._limits.window_min)
-        own = self._throttled[connection_id]
+    def throttled(self, connection_id: str, now: float, random: float) -> Suspect:
+        """A post was answered with 429, which may be the account's; judged by what the others got.
+
+        `now` is a loop time in seconds, and `random` uniform in 0…1, for the suspect's next try.
+        """
+        suspect = self.suspects.refused(connection_id, now, random, is_full=False)
+        if suspect.seen == 1:
+            suspect.taken_before = self._taken
+        if suspect.seen > ACCOUNT_STREAK:
+            if self._taken - suspect.taken_before >= EVIDENCE_RESULTS:
+                self._blame(connection_id)
+        else:
+            self._note(connection_id)
+            if self._settle == 0 and self.account_throttled:
+                self._settle = self.window
+                self._accepted = 0
+                self.window = max(self.window // 2, self._limits.window_min)
+        own = self._throttled.get(connection_id, 0)
         others = sum(self._throttled.values()) - own
         share = max(others / max(len(self._recent) - own, EVIDENCE_RESULTS), self._limits.share_floor)
-        odds = self._odds.pop(connection_id, 1.0) * share
-        if odds < UNLIKELY:
-            return True
-        self._odds[connection_id] = odds
-        if len(self._odds) > SUSPECTS_MAX:
-            del self._odds[next(iter(self._odds))]
-        return False
+        suspect.odds *= share
+        if suspect.odds < UNLIKELY:
+            suspect.give_up()
+        return suspect
+
+    def full(self, connection_id: str, now: float, random: float) -> Suspect:
+        """A post was answered with 429 because the client's buffer is full: the window stays as it is."""
+        suspect = self.suspects.refused(connection_id, now, random, is_full=True)
+        if suspect.refusals >= REFUSALS_MAX:
+            suspect.give_up()
+        return suspect
 
     @property
     def account_throttled(self) -> bool:
@@ -112,6 +150,12 @@ class Pace:
     def gives_up(self, attempt: int) -> bool:
         """Whether a post that failed `attempt` times, other than by a 429, is not tried again."""
         return attempt >= self._limits.attempts_max
+
+    def _blame(self, connection_id: str) -> None:
+        """Let a connection's 429s tell nothing of the account."""
+        if self._throttled.pop(connection_id, 0):
+            others = (one for one in self._recent if one != connection_id)
+            self._recent = deque(others, maxlen=RECENT_RESULTS)
 
     def _note(self, throttled_connection: str | None) -> None:
         if self._settle:

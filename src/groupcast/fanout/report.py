@@ -22,7 +22,8 @@ class GroupReport:
 
     `slots` is the lane, None where connections were listed. `leftovers` are what was handed off; `unread`
     are members that the pass did not come to, and `error` says why, unless it was the time, which `cut_short`
-    says of both. `slow_closed` connections are among the gone.
+    says of both. Posts that were turned away count as `throttled`, or as `full` where the answer named the
+    client's buffer. `slow_closed` connections are among the gone.
     """
 
     group_id: str
@@ -37,6 +38,7 @@ class GroupReport:
     refused: int = 0
     handed_off: int = 0
     throttled: int = 0
+    full: int = 0
     retried: int = 0
     slow_closed: int = 0
     booked: int = 0

@@ -51,6 +51,9 @@ class Retries:
             {one for retry in retries for one in retry.leftover.message_ids}, bounds.stop_at
         )
         readable, unreadable = _by_readability(retries, loaded)
+        for retry in readable:
+            if retry.leftover.refusals:
+                self._engine.recall(retry.leftover.connection_ids, retry.leftover.refusals)
         batches = [batch for retry in readable if (batch := self._batch(retry, loaded)) is not None]
         report = await self._engine.deliver(batches, bounds.stop_at)
         for retry in unreadable:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
-from groupcast.aws.management import Outcome, PostResult
-from groupcast.errors import GroupcastError
+from groupcast.aws.management import Outcome
 from groupcast.fanout.budget import SMALL_MEMBERS, Meter
+from groupcast.fanout.delivery import Delayed, Delivery
 from groupcast.fanout.group import GroupFanout
 from groupcast.fanout.report import Report
+from groupcast.fanout.suspects import FULL_DELAY_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from groupcast.aws.management import PostResult
     from groupcast.fanout.batch import GroupBatch
     from groupcast.fanout.budget import Budget
     from groupcast.fanout.pace import Limits, Pace
     from groupcast.fanout.ports import Members, Poster
     from groupcast.fanout.report import GroupReport
+    from groupcast.fanout.suspects import Suspect
     from groupcast.tables.members import Page
 
 # Groups whose members are read at once: all that a batch of DeliveryQueue can have, so that a small one
@@ -61,6 +64,7 @@ class Run:
         self._poster = world.poster
         self._members = world.members
         self._pace = world.pace
+        self._suspects = world.pace.suspects
         self._budget = world.budget
         self._limits = world.limits
         self._random = world.random
@@ -69,15 +73,11 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._report = Report()
         self._ready: deque[Delivery] = deque()
-        self._delayed: list[tuple[float, int, Delivery]] = []
-        self._delays = 0
+        self._delayed = Delayed(self._on_due)
         self._in_flight = 0
         self._pumping = False
         self._stopped = False
         self._undone = 0
-        self._wake: asyncio.Handle | None = None
-        # Kept beside it: for what is due at once uvloop gives a handle that does not know when.
-        self._wake_at = 0.0
         self._room = asyncio.Event()
         self._groups: list[asyncio.Task[None]] = []
         self._defect: Exception | None = None
@@ -93,8 +93,7 @@ class Run:
                 raise self._defect
         finally:
             stop.cancel()
-            if self._wake is not None:
-                self._wake.cancel()
+            self._delayed.clear()
         self._report.window = self._pace.window
         return self._report
 
@@ -113,7 +112,7 @@ class Run:
         group.fed = True
         self._part_with_stragglers(group)
         await group.drained()
-        group.report.leftovers = group.leftovers()
+        group.report.leftovers = group.leftovers(self._suspects.counts)
         group.report.cut_short = self._stopped
         self._undone -= 1
         goes_on = self._undone > 0 or bool(self._report.slow or self._report.expired)
@@ -135,12 +134,12 @@ class Run:
                 async for page in pages:
                     report.pages += 1
                     if self._stopped:
-                        group.note_unread(position)
+                        group.note_unread(position, self._suspects.counts)
                         break
                     await self._feed_page(group, page, meter)
                     position = page.next
         except Exception as error:  # noqa: BLE001 - whatever kept the members from us, they must not be lost
-            group.note_unread(position)
+            group.note_unread(position, self._suspects.counts)
             report.error = f"{type(error).__name__}: {error}"
         await meter.close()
         report.booked = meter.booked if self._budget.is_limited else 0
@@ -148,7 +147,10 @@ class Run:
 
     async def _feed_page(self, group: GroupFanout, page: Page, meter: Meter) -> None:
         self._report.expired.extend(page.expired)
-        ids, frames = page.connection_ids, len(group.frames)
+        ids: Sequence[str] = page.connection_ids
+        frames = len(group.frames)
+        if self._suspects.by_id:
+            ids = self._hold_back(group, ids)
         if group.is_small(page):
             self._budget.owe(len(ids) * frames)
             await self._admit(group, ids)
@@ -178,6 +180,16 @@ class Run:
         while len(self._ready) > LOW_WATER:
             self._room.clear()
             await self._room.wait()
+
+    def _hold_back(self, group: GroupFanout, connection_ids: Sequence[str]) -> Sequence[str]:
+        """Keep those that are left alone for now waiting, unbooked; return the others."""
+        group.progress_at = self._loop.time()
+        free, held = self._suspects.part(connection_ids, group.progress_at)
+        group.report.members += len(held)
+        group.open += len(held)
+        for connection_id in held:
+            self._hold(Delivery(self, group, connection_id), self._suspects.by_id[connection_id])
+        return free
 
     def _pages(self, batch: GroupBatch) -> AsyncGenerator[Page, None]:
         if batch.connection_ids is None:
@@ -213,6 +225,7 @@ class Run:
             case Outcome.GONE:
                 report.gone += delivery.group.left(delivery.index)
                 self._members.discard(delivery.connection_id)
+                self._suspects.forget((delivery.connection_id,))
                 delivery.group.close_one()
             case Outcome.REFUSED:
                 report.refused += delivery.group.frames[delivery.index].messages
@@ -220,13 +233,18 @@ class Run:
                 self._next_frame(delivery)
             case Outcome.THROTTLED:
                 report.throttled += 1
-                if self._pace.throttled(delivery.connection_id):
-                    self._give_up_slow(delivery)
-                else:
-                    self._again(delivery, throttled=True)
+                self._after_refusal(delivery, self._pace.throttled)
+            case Outcome.FULL:
+                report.full += 1
+                self._after_refusal(delivery, self._pace.full)
             case Outcome.RETRYABLE:
                 report.retried += 1
-                self._again(delivery, throttled=False)
+                delivery.attempts += 1
+                if self._stopped or self._pace.gives_up(delivery.attempts):
+                    self._hand_off(delivery)
+                else:
+                    delay_s = self._pace.delay_s(delivery.attempts, self._random())
+                    self._delay(delivery, self._loop.time() + delay_s)
         self._pump()
         if delivery.group.waiting:
             self._part_with_stragglers(delivery.group)
@@ -242,96 +260,71 @@ class Run:
         else:
             self._ready.append(delivery)
 
-    def _again(self, delivery: Delivery, *, throttled: bool) -> None:
+    def _after_refusal(self, delivery: Delivery, judge: Callable[[str, float, float], Suspect]) -> None:
         delivery.attempts += 1
-        if self._stopped or (not throttled and self._pace.gives_up(delivery.attempts)):
+        suspect = judge(delivery.connection_id, self._loop.time(), self._random())
+        if self._stopped and not suspect.given_up:
             self._hand_off(delivery)
-            return
-        # The retry is one more post than was booked.
-        self._budget.owe(1)
-        delivery.due = self._loop.time() + self._pace.delay_s(delivery.attempts, self._random())
-        delivery.group.waiting.add(delivery)
-        self._delays += 1
-        heapq.heappush(self._delayed, (delivery.due, self._delays, delivery))
-        self._set_alarm()
+        else:
+            self._hold(delivery, suspect)
+
+    def _hold(self, delivery: Delivery, suspect: Suspect) -> None:
+        if suspect.given_up:
+            self._give_up_slow(delivery)
+        else:
+            self._delay(delivery, suspect.due, is_full=suspect.is_full)
+
+    def _delay(self, delivery: Delivery, due: float, *, is_full: bool = False) -> None:
+        delivery.wait(due, is_full=is_full)
+        self._delayed.add(delivery)
+
+    def _on_due(self, deliveries: list[Delivery]) -> None:
+        now = self._loop.time()
+        held: set[GroupFanout] = set()
+        for delivery in deliveries:
+            if self._suspects.may_post(delivery.connection_id, now):
+                # Nobody has booked it: a retry, or all frames of one who was held back.
+                self._budget.owe(1 if delivery.attempts else len(delivery.group.frames))
+                self._ready.append(delivery)
+            else:
+                self._hold(delivery, self._suspects.by_id[delivery.connection_id])
+                held.add(delivery.group)
+        for group in held:
+            self._part_with_stragglers(group)
+        self._pump()
 
     def _give_up_slow(self, delivery: Delivery) -> None:
         # A client that reads nothing would be posted to again with every message of its group. Closed, it
-        # connects again when it can and asks for what it missed by `since`: late, but whole.
+        # connects again when it can and asks for what it missed by `since`: late, but whole. Where the close
+        # is refused it gets no more posts all the same, and the group's next message closes it.
         delivery.group.report.gone += delivery.group.left(delivery.index)
-        delivery.group.report.slow_closed += 1
-        self._report.slow.append(delivery.connection_id)
+        if self._suspects.may_close(delivery.connection_id, self._loop.time()):
+            delivery.group.report.slow_closed += 1
+            self._report.slow.append(delivery.connection_id)
         delivery.group.close_one()
 
     def _part_with_stragglers(self, group: GroupFanout) -> None:
-        """Hand off a group's retries once nothing else is left of it, and none begins within the grace."""
+        """Hand off a group's retries once nothing else is left of it, and none begins within the grace.
+
+        Clients whose buffer is full are not waited for.
+        """
         waiting = group.waiting
         if not group.fed or not waiting or group.open > len(waiting):
             return
-        if min(delivery.due for delivery in waiting) > group.progress_at + self._limits.grace_s:
+        due = min((delivery.due for delivery in waiting if not delivery.is_full), default=inf)
+        if due > group.progress_at + self._limits.grace_s:
             for delivery in list(waiting):
                 self._hand_off(delivery)
 
     def _hand_off(self, delivery: Delivery) -> None:
         group = delivery.group
         group.waiting.discard(delivery)
-        group.hand_off(delivery.index, [delivery.connection_id])
+        group.hand_off(delivery.index, [delivery.connection_id], FULL_DELAY_S if delivery.is_full else 0)
         group.close_one()
-
-    def _set_alarm(self) -> None:
-        due = self._delayed[0][0]
-        if self._wake is None or due < self._wake_at:
-            if self._wake is not None:
-                self._wake.cancel()
-            self._wake_at = due
-            self._wake = self._loop.call_at(due, self._on_alarm)
-
-    def _on_alarm(self) -> None:
-        self._wake = None
-        now = self._loop.time()
-        while self._delayed and self._delayed[0][0] <= now:
-            delivery = heapq.heappop(self._delayed)[2]
-            # Not there: it was handed off meanwhile.
-            if delivery in delivery.group.waiting:
-                delivery.group.waiting.remove(delivery)
-                self._ready.append(delivery)
-        if self._delayed:
-            self._set_alarm()
-        self._pump()
 
     def _stop(self) -> None:
         self._stopped = True
         waiting, self._ready = self._ready, deque()
-        delayed, self._delayed = self._delayed, []
-        for delivery in (*waiting, *(one for _, _, one in delayed if one in one.group.waiting)):
+        for delivery in (*waiting, *self._delayed.clear()):
             self._hand_off(delivery)
         self._room.set()
-
-
-class Delivery:
-    """One connection and the frames it is still to get, in order."""
-
-    __slots__ = ("_run", "attempts", "connection_id", "due", "group", "index")
-
-    def __init__(self, run: Run, group: GroupFanout, connection_id: str) -> None:
-        self._run = run
-        self.group = group
-        self.connection_id = connection_id
-        self.index = 0
-        self.attempts = 0
-        # Loop time of the next try, while it waits for one.
-        self.due = 0.0
-
-    def send(self) -> None:
-        try:
-            self.group.posts[self.index].send(self.connection_id, self.on_result)
-        except GroupcastError as error:
-            # Nothing was sent: no credentials, or no room in the pool. To be tried again like a lost post.
-            result = PostResult(Outcome.RETRYABLE, 0, type(error).__name__, str(error))
-            asyncio.get_running_loop().call_soon(self.on_result, self.connection_id, result)
-
-    def on_result(self, _connection_id: str, result: PostResult) -> None:
-        try:
-            self._run.on_result(self, result)
-        except Exception as defect:  # noqa: BLE001 - whatever it is, the invocation must end with it
-            self._run.fail(defect)

@@ -30,6 +30,7 @@ COUNTS = (
     "handed_off",
     "ranges",
     "throttled",
+    "full",
     "retried",
     "slow_closed",
 )

@@ -31,6 +31,9 @@ class GatewayLimits:
     pending_messages: int = 32
     # Unsent bytes of one client from which on posting to it answers 429 and its socket is not read.
     write_buffer_bytes: int = 512 * 1024
+    # Whether a 429 of `@connections` says whose limit it was. AWS documents that it may mean the account or
+    # the client's buffer, and no text: a sender must do without.
+    says_whose_limit: bool = True
     # How long a client may take to finish a close before its TCP connection is dropped.
     close_timeout_s: float = 5
     # How long shutting down waits for running functions, $disconnect ones among them.

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 REQUESTS_PATH = "/_localcloud/requests"
 
 _METHODS = frozenset({b"POST", b"GET", b"DELETE"})
-# The same exception as for throttling: AWS tells the two apart by nothing but this text.
+# The same exception as for throttling, told apart by nothing but its text. AWS documents one sentence for
+# both; this is the half of it that is about the client.
 _BUFFER_FULL = "WebSocket client side buffer is full"
 
 
@@ -44,12 +45,19 @@ class Management:
     """Answers `@connections` requests for the open `connections`, by connection id."""
 
     def __init__(
-        self, connections: Mapping[str, Connection], stage: str, faults: Faults, requests: Requests
+        self,
+        connections: Mapping[str, Connection],
+        stage: str,
+        faults: Faults,
+        requests: Requests,
+        *,
+        says_whose_limit: bool,
     ) -> None:
         self._connections = connections
         self._requests = requests
         roots, names = ("", f"/{stage}"), ("@connections", "%40connections")
         self._prefixes = frozenset(f"{root}/{name}".encode() for root in roots for name in names)
+        self._says_whose_limit = says_whose_limit
         self._faults = faults if faults.enabled else None
         self._draws = random.Random(faults.seed)  # noqa: S311 -- a repeatable sequence of faults, no secret
         # A UUID's first four groups, then a number: unique without asking the system for each request.
@@ -76,8 +84,7 @@ class Management:
     def _authorized(self, request_id: bytes, method: bytes, last: bytes, body: bytes | None) -> bytes | None:
         gate = self._requests.posts if method == b"POST" else self._requests.other_calls
         if not gate.admit():
-            status, error_type = HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException"
-            return _error(request_id, status, error_type, TOO_MANY_REQUESTS)
+            return self._limit_exceeded(request_id, TOO_MANY_REQUESTS)
         connection_id = unquote(last.decode("latin-1"))
         connection = self._connections.get(connection_id)
         if connection is None:
@@ -103,7 +110,7 @@ class Management:
         if self._faults is not None:
             fault = self._faults.decide(self._draws.random())
             if fault is not None:
-                return _faulty(request_id, fault)
+                return self._faulty(request_id, fault)
         # A fan-out posts one body to thousands of connections in a row: checked and framed once.
         if body != self._last_body:
             try:
@@ -113,7 +120,19 @@ class Management:
             self._last_body, self._last_frame = body, text_frame(body)
         if connection.post(self._last_frame):
             return ok(request_id)
-        return _error(request_id, HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException", _BUFFER_FULL)
+        return self._limit_exceeded(request_id, _BUFFER_FULL)
+
+    def _faulty(self, request_id: bytes, fault: Fault) -> bytes | None:
+        if fault is Fault.RESET:
+            return None
+        if fault is Fault.THROTTLE:
+            return self._limit_exceeded(request_id, "Rate exceeded")
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        return _error(request_id, status, "InternalServerErrorException", "Internal server error")
+
+    def _limit_exceeded(self, request_id: bytes, message: str) -> bytes:
+        text = message if self._says_whose_limit else None
+        return _error(request_id, HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException", text)
 
 
 def _absent(request_id: bytes, connection_id: str) -> bytes:
@@ -122,20 +141,11 @@ def _absent(request_id: bytes, connection_id: str) -> bytes:
     return _bad_request(request_id, f"Invalid connectionId: {connection_id}")
 
 
-def _faulty(request_id: bytes, fault: Fault) -> bytes | None:
-    if fault is Fault.RESET:
-        return None
-    if fault is Fault.THROTTLE:
-        return _error(request_id, HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException", "Rate exceeded")
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return _error(request_id, status, "InternalServerErrorException", "Internal server error")
-
-
 def _bad_request(request_id: bytes, message: str) -> bytes:
     return _error(request_id, HTTPStatus.BAD_REQUEST, "BadRequestException", message)
 
 
-def _error(request_id: bytes, status: int, error_type: str, message: str) -> bytes:
+def _error(request_id: bytes, status: int, error_type: str, message: str | None) -> bytes:
     return response(status, request_id, error_type=error_type, body=message_body(message))
 
 

@@ -27,8 +27,8 @@ def response(status: int, request_id: bytes, *, error_type: str = "", body: byte
     return "\r\n".join([*lines, "x-amzn-requestid: "]).encode() + request_id + _END + body
 
 
-def message_body(message: str) -> bytes:
-    """Return the JSON that AWS puts an error's text into."""
+def message_body(message: str | None) -> bytes:
+    """Return the JSON that AWS puts an error's text into; null where it says nothing."""
     return orjson.dumps({"message": message})
 
 

@@ -154,11 +154,11 @@ async def test_a_malformed_id_is_refused() -> None:
 async def test_errors_keep_their_grounds() -> None:
     """Type and text of an error are kept: the text tells a slow client from a throttled account."""
     async with _stage() as stage:
-        for text in ("client side buffer is full", "Too Many Requests"):
+        for text, outcome in (("client side buffer is full", Outcome.FULL), ("Too Many", Outcome.THROTTLED)):
             body = f'{{"message": "{text}"}}'
             stage.api.answer = _answer("429 X", error_type="LimitExceededException:http://x/", body=body)
             assert await stage.client.post(ID, b"") == PostResult(
-                Outcome.THROTTLED, 429, "LimitExceededException", text
+                outcome, 429, "LimitExceededException", text
             )
         stage.api.answer = _answer("410 Gone", error_type="GoneException")
         assert await stage.client.post(ID, b"") == PostResult(Outcome.GONE, 410, "GoneException", "")
@@ -227,6 +227,25 @@ async def test_no_response_is_retryable() -> None:
 def test_what_each_answer_means(status: int, error_type: str, outcome: Outcome) -> None:
     """The table of section 8 of the design, and what else AWS answers."""
     assert classify(status, error_type) is outcome
+
+
+# As AWS's documentation goes on.
+REQUESTS = "requests per unit of time or the WebSocket client side buffer is full"
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("", Outcome.THROTTLED),
+        ("Too Many Requests", Outcome.THROTTLED),
+        ("WebSocket client side buffer is full", Outcome.FULL),
+        (f"The client is sending more than the allowed number of {REQUESTS}.", Outcome.THROTTLED),
+    ],
+)
+def test_only_a_text_that_names_the_buffer_alone_is_about_the_client(text: str, outcome: Outcome) -> None:
+    """The sentence of AWS's documentation leaves it open; and no other answer is read so."""
+    assert classify(429, "LimitExceededException", text) is outcome
+    assert classify(413, "PayloadTooLargeException", text) is Outcome.REFUSED
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,13 @@ from groupcast.tables.items import encode
 from groupcast.tables.members import Page
 
 # Real waits, only shorter; the grace is longer than any pause of the machine that runs the test.
-FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005, grace_s=5.0)
+FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005, refusal_cap_s=0.005, full_base_s=0.001, grace_s=5.0)
 # A retry that begins after any grace, unless the dice say so.
-LATE = Limits(retry_base_s=1000.0, retry_cap_s=1000.0)
+LATE = Limits(retry_base_s=1000.0, retry_cap_s=1000.0, refusal_cap_s=1000.0, full_base_s=1000.0)
 ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
 GONE = PostResult(Outcome.GONE, 410)
 THROTTLED = PostResult(Outcome.THROTTLED, 429)
+FULL = PostResult(Outcome.FULL, 429)
 ERROR = PostResult(Outcome.RETRYABLE, 500)
 REFUSED = PostResult(Outcome.REFUSED, 413, "PayloadTooLargeException")
 
@@ -44,6 +45,10 @@ class FakePoster:
         self.in_flight_max = 0
         self.held: dict[str, Callable[[], None]] = {}
         self.prepare_s = 0.0
+        self.delete_answer = PostResult(Outcome.ACCEPTED, 204)
+
+    def posts_to(self, connection_id: str) -> int:
+        return sum(count for (connection, _), count in self.attempts.items() if connection == connection_id)
 
     async def batch(self, data: bytes) -> FakePost:
         await asyncio.sleep(self.prepare_s)
@@ -51,7 +56,7 @@ class FakePoster:
 
     async def delete(self, connection_id: str) -> PostResult:
         self.deleted.append(connection_id)
-        return PostResult(Outcome.ACCEPTED, 204)
+        return self.delete_answer
 
 
 class FakePost:

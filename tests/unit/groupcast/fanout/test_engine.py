@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -11,16 +12,19 @@ import pytest
 
 from groupcast.aws.errors import PoolFullError
 from groupcast.aws.management import PostResult
-from groupcast.fanout.leftover import Leftover
+from groupcast.fanout.engine import Engine
+from groupcast.fanout.leftover import Leftover, outgoing
 from groupcast.fanout.pace import Limits
 from groupcast.fanout.report import GroupReport, Report
 from groupcast.fanout.run import GROUPS_AT_ONCE
+from groupcast.fanout.suspects import CLOSE_AGAIN_S, FULL_DELAY_S, REFUSALS_MAX
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.members import Page
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,
     ERROR,
     FAST,
+    FULL,
     GONE,
     LATE,
     REFUSED,
@@ -86,12 +90,18 @@ async def test_a_client_that_takes_nothing_is_closed_and_delays_nobody() -> None
 
 async def test_a_throttled_account_closes_nobody() -> None:
     """When everyone is turned away for a while, all are served in the end."""
-    poster = FakePoster(lambda _, __, attempt: THROTTLED if attempt <= 12 else ACCEPTED)
-    members = FakeMembers({"a": ids(300)})
-    report = await engine(members, poster).deliver([group("a", (b"1", 1))], later())
+    windows: set[int] = set()
+
+    def answer(_connection: str, _data: bytes, attempt: int) -> PostResult:
+        windows.add(served._world.pace.window)
+        return THROTTLED if attempt <= 12 else ACCEPTED
+
+    poster = FakePoster(answer)
+    served = engine(FakeMembers({"a": ids(300)}), poster)
+    report = await served.deliver([group("a", (b"1", 1))], later())
     assert report.total("delivered") == 300
     assert poster.deleted == []
-    assert report.window < FAST.window_start
+    assert min(windows) == FAST.window_min
 
 
 async def test_what_never_works_is_handed_off() -> None:
@@ -191,10 +201,116 @@ async def test_stragglers_are_not_waited_for() -> None:
 async def test_a_slow_client_is_known_again() -> None:
     """Its 429s add up from one invocation to the next, though each hands it off after the first."""
     poster = FakePoster(lambda connection, *_: THROTTLED if connection == "c7=" else ACCEPTED)
-    served = engine(FakeMembers({"a": ids(50)}), poster, LATE)
-    reports = [await served.deliver([group("a", (b"1", 1))], later()) for _ in range(4)]
-    assert [report.total("handed_off") for report in reports] == [1, 1, 1, 0]
+    served = engine(FakeMembers({"a": ids(50)}), poster, replace(FAST, grace_s=0.0))
+    handed_off = []
+    for _ in range(4):
+        handed_off.append((await served.deliver([group("a", (b"1", 1))], later())).total("handed_off"))
+        await asyncio.sleep(FAST.refusal_cap_s)
+    assert handed_off == [1, 1, 1, 0]
     assert poster.deleted == ["c7="]
+
+
+# Not so short that the machine's pauses count.
+UNHURRIED = replace(FAST, retry_base_s=0.02, full_base_s=0.02, refusal_cap_s=0.04)
+
+
+class Leaving(FakeMembers):
+    """Who is discarded is in no later page."""
+
+    def discard(self, connection_id: str) -> None:
+        super().discard(connection_id)
+        for members in self.groups.values():
+            members.remove(connection_id)
+
+
+async def passes(served: Engine, count: int, pause_s: float = 0.01) -> list[Report]:
+    """As many passes of a lane over the same members."""
+    reports = []
+    for number in range(count):
+        reports.append(await served.deliver([group("a", (b"%d" % number, 1))], later()))
+        await asyncio.sleep(pause_s)
+    return reports
+
+
+async def test_clients_that_never_read_cost_a_bounded_number_of_posts() -> None:
+    """Most of a group, pass after pass: the window grows, the others get all, and nobody waits."""
+    slow = set(ids(200))
+    poster = FakePoster(lambda connection, *_: FULL if connection in slow else ACCEPTED)
+    members = Leaving({"a": ids(220)}, page_size=50)
+    everyone = list(members.groups["a"])
+    reports = await passes(engine(members, poster, UNHURRIED), 60)
+    assert all(len(poster.received[one]) == 60 for one in everyone[200:])
+    assert sum(report.total("full") for report in reports) == 200 * REFUSALS_MAX
+    assert (set(poster.deleted), len(poster.deleted)) == (slow, 200)
+    assert reports[-1].window > FAST.window_start
+    assert sum(report.total("throttled") for report in reports) == 0
+
+
+async def test_passes_that_do_not_know_of_each_other_end_all_the_same() -> None:
+    """Two environments that serve a lane in turn, and one of the retry function, which gets their counts."""
+    poster = FakePoster(lambda *_: FULL)
+    members = FakeMembers({"a": ["c0="]})
+    lanes = [engine(members, poster, UNHURRIED) for _ in range(2)]
+    retries = engine(members, poster, UNHURRIED)
+    for number in range(200):
+        (report,) = await passes(lanes[number % 2], 1)
+        if poster.deleted:
+            break
+        for leftover in report.groups[0].leftovers:
+            retries.recall(leftover.connection_ids, leftover.refusals)
+        await retries.deliver([group("a", (b"%d" % number, 1), connections=["c0="])], later())
+    assert poster.deleted
+    assert REFUSALS_MAX <= poster.posts_to("c0=") <= 3 * REFUSALS_MAX
+
+
+async def test_a_close_that_is_refused_starts_no_posts() -> None:
+    """It is tried again by a later pass, not by each; then the connection is forgotten."""
+    poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
+    poster.delete_answer = THROTTLED
+    members = Leaving({"a": ids(9)})
+    served = engine(members, poster, UNHURRIED)
+    while not poster.deleted:
+        await passes(served, 1)
+    refused = poster.posts_to("c7=")
+    reports = await passes(served, 20)
+    assert [report.total("gone") for report in reports] == [1] * 20
+    assert (poster.posts_to("c7="), poster.deleted, members.discarded) == (refused, ["c7="], [])
+    poster.delete_answer = ACCEPTED
+    await asyncio.sleep(CLOSE_AGAIN_S)
+    await passes(served, 1)
+    assert (poster.posts_to("c7="), poster.deleted, members.discarded) == (refused, ["c7="] * 2, ["c7="])
+
+
+async def test_a_client_that_reads_slowly_stays() -> None:
+    """As many refusals as one may have, again and again, and each time a post that is taken after them."""
+    answers = itertools.cycle([FULL] * (REFUSALS_MAX - 1) + [ACCEPTED])
+    poster = FakePoster(lambda *_: next(answers))
+    served = engine(FakeMembers({"a": ["c0="]}), poster)
+    reports = await passes(served, 3 * REFUSALS_MAX, FAST.refusal_cap_s)
+    assert sum(report.total("delivered") for report in reports) == 3
+    assert poster.deleted == []
+
+
+async def test_a_full_client_holds_nobody_up() -> None:
+    """It is handed off as soon as the others are done, though it would be tried again within the grace."""
+    poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
+    served = engine(FakeMembers({"a": ids(50)}), poster)
+    report = await served.deliver([group("a", (b"1", 1))], later())
+    assert (report.total("handed_off"), report.total("full")) == (1, 1)
+    (leftover,) = report.groups[0].leftovers
+    assert leftover == Leftover("a", ("1.0",), ("c7=",), refusals=(1,), delay_s=FULL_DELAY_S)
+    assert outgoing(leftover).delay_s == FULL_DELAY_S
+
+
+@pytest.mark.parametrize("members", [30, 600])
+async def test_only_posts_are_booked(members: int) -> None:
+    """Those that are left alone take nothing of the budget; their tries do."""
+    budget = CountingBudget()
+    poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
+    served = engine(FakeMembers({"a": ids(members)}), poster, UNHURRIED, budget)
+    await passes(served, 20)
+    assert poster.posts_to("c7=") < 20
+    assert budget.booked + budget.owed == sum(poster.attempts.values()) + len(poster.deleted)
 
 
 async def test_a_straggler_is_tried_again_while_others_are_served() -> None:

@@ -17,11 +17,13 @@ from groupcast.fanout.pace import PATIENT
 from groupcast.fanout.queue import Queue
 from groupcast.fanout.result import STOP_MARGIN_S
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX, Retries
+from groupcast.fanout.suspects import REFUSALS_MAX
 from groupcast.model import void_message
 from groupcast.tables.messages import GET_BATCH, StoredMessages
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,
     ERROR,
+    FULL,
     GONE,
     LATE,
     THROTTLED,
@@ -125,12 +127,48 @@ async def test_the_gone_are_removed() -> None:
 async def test_a_client_that_takes_nothing_is_closed() -> None:
     """Nine 429s in a row are enough, though nobody else is there to compare with."""
     world = World()
-    world.limits = replace(PATIENT, retry_base_s=0.001, retry_cap_s=0.001, grace_s=5.0)
+    world.limits = replace(PATIENT, retry_base_s=0.001, refusal_cap_s=0.001, grace_s=5.0)
     world.answers = {"c2=": THROTTLED}
     result = await world.deliver(event(one(1)))
     assert world.poster.deleted == ["c2="]
-    assert sum(count for (connection, _), count in world.poster.attempts.items() if connection == "c2=") == 9
+    assert world.poster.posts_to("c2=") == 9
     assert (result.again, world.sqs.sent) == ((), [])
+
+
+@pytest.mark.parametrize("before", [0, 4])
+async def test_a_full_buffer_is_counted_across_hand_offs(before: int) -> None:
+    """The count comes with the leftover and goes with it, until it is enough; another's starts anew."""
+    world = World()
+    world.answers = {"c1=": FULL, "c2=": FULL}
+    leftover = replace(one(1), refusals=(before, 0) if before else ())
+    for taken in range(1, REFUSALS_MAX - before):
+        await world.deliver(event(leftover))
+        (body,) = world.sqs.bodies(LEFTOVERS)
+        world.sqs.sent.clear()
+        leftover = replace(from_body(body), tries=0)
+        counts = dict(zip(leftover.connection_ids, leftover.refusals, strict=True))
+        assert counts == {"c1=": before + taken, "c2=": taken}
+    await world.deliver(event(leftover))
+    assert world.poster.posts_to("c1=") == REFUSALS_MAX - before
+    assert "c1=" in world.poster.deleted
+
+
+async def test_many_leftovers_of_one_client_are_not_as_many_posts() -> None:
+    """One is tried; the others wait for its answer, and go back with it."""
+    world = World()
+    world.answers = {"c1=": FULL}
+    await world.deliver(event(*(replace(one(seq, to=["c1="]), refusals=(2,)) for seq in range(1, 11))))
+    assert world.poster.posts_to("c1=") == 1
+    assert len(world.sqs.bodies(LEFTOVERS)) == 10
+
+
+async def test_a_client_that_reads_again_gets_all_that_waits() -> None:
+    """As soon as one post is taken, the others follow in the same invocation."""
+    world = World()
+    world.limits = replace(PATIENT, retry_base_s=0.001, refusal_cap_s=0.005, grace_s=5.0)
+    await world.deliver(event(*(replace(one(seq, to=["c1="]), refusals=(2,)) for seq in range(1, 11))))
+    assert sorted(world.received("c1=")) == list(range(1, 11))
+    assert world.sqs.sent == []
 
 
 @pytest.mark.parametrize(("tries", "delay_s"), [(0, 1), (1, 2), (5, 32), (6, DELAY_MAX_S)])

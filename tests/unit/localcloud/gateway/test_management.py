@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from localcloud.gateway import Faults, GatewayLimits
 from localcloud.gateway.ids import new_id
+from localcloud.gateway.quota import AccountQuota
 from tests.unit.localcloud.gateway.support import (
     HANDSHAKE,
     Functions,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from localcloud.gateway import Gateway
+
+# So slow that nothing is refilled while a test runs.
+SLOW_RATE_PER_S = 0.001
 
 
 @contextmanager
@@ -273,6 +277,28 @@ async def test_a_client_that_does_not_read_is_limited_alone() -> None:
             assert set(await slow.reader.readexactly(100_000)) == {ord("x")}
         assert (await sender.request("POST", at(slow_id), body=b"again")).status == 200
         assert await slow.reader.readexactly(7) == b"\x81\x05again"
+
+
+async def test_a_429_may_leave_open_whose_limit_it_was() -> None:
+    """The account's and the client's then look alike."""
+    functions = Functions()
+    quota = AccountQuota(SLOW_RATE_PER_S, 1000)
+    limits = GatewayLimits(write_buffer_bytes=200_000, says_whose_limit=False, account_quota=quota)
+    async with serving(functions, limits=limits) as gateway, http(gateway) as sender, http(gateway) as slow:
+        slow.send("GET", "/", headers=HANDSHAKE)
+        await slow.receive()
+        slow_id = (await functions.called("connect", 1))["requestContext"]["connectionId"]
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined] # typed as a WriteTransport
+        while (full := await sender.request("POST", at(slow_id), body=b"x" * 100_000)).status == 200:
+            pass
+        # The account still lets requests through: this one is for a connection that is gone.
+        throttled = await sender.request("POST", at(new_id()))
+        assert throttled.status == 410
+        while throttled.status == 410:
+            throttled = await sender.request("POST", at(new_id()))
+    nameless = (429, "LimitExceededException", b'{"message":null}')
+    for answer in (full, throttled):
+        assert (answer.status, answer.headers["x-amzn-errortype"], answer.body) == nameless
 
 
 async def test_last_active_moves_with_posts() -> None:

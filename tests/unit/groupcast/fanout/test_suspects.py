@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groupcast.fanout.leftover import CONNECTIONS_MAX
+from groupcast.fanout.pace import Limits
+from groupcast.fanout.queue import BATCH_ENTRIES_MAX
+from groupcast.fanout.suspects import CLOSE_AGAIN_S, REFUSALS_MAX, SUSPECTS_MAX, Suspects
+
+LIMITS = Limits(retry_base_s=0.1, full_base_s=1.0, refusal_cap_s=8.0)
+
+
+def refuse(suspects: Suspects, connection_id: str, now: float = 0.0) -> float:
+    """Turn one away; when it is due again, without luck."""
+    return suspects.refused(connection_id, now, 1.0, is_full=True).due
+
+
+def test_each_refusal_puts_the_next_try_off_for_longer() -> None:
+    """Twice as long up to the cap; at least half of that, whatever the dice say."""
+    suspects = Suspects(LIMITS)
+    assert [refuse(suspects, "a=") for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert suspects.refused("a=", 0.0, 0.0, is_full=True).due == 4.0
+    assert suspects.refused("b=", 0.0, 1.0, is_full=False).due == LIMITS.retry_base_s
+
+
+def test_a_suspect_gets_one_post_at_a_time() -> None:
+    """None before it is due, and then one, until that one has its answer or took too long."""
+    suspects = Suspects(LIMITS)
+    refuse(suspects, "a=")
+    assert suspects.may_post("b=", 0.0)
+    assert [suspects.may_post("a=", now) for now in (0.9, 1.0, 1.1, 1.9, 2.0)] == [0, 1, 0, 0, 1]
+
+
+def test_only_suspects_are_left_alone() -> None:
+    """The others keep their order; one who is due is among them, once."""
+    suspects = Suspects(LIMITS)
+    assert suspects.part(["a=", "b="], 0.0) == (["a=", "b="], ())
+    refuse(suspects, "b=")
+    refuse(suspects, "c=", 5.0)
+    assert suspects.part(["a=", "b=", "c=", "d="], 5.0) == (["a=", "b=", "d="], ["c="])
+    assert suspects.part(["b=", "d="], 5.0) == (["d="], ["b="])
+
+
+def test_one_that_is_given_up_is_closed_now_and_then() -> None:
+    """Never posted to again, however long it takes to close it; once closed it is forgotten."""
+    suspects = Suspects(LIMITS)
+    refuse(suspects, "a=")
+    suspects.by_id["a="].give_up()
+    tries = [suspects.may_close("a=", now) for now in (0.5, 0.6, 0.5 + CLOSE_AGAIN_S, 0.6 + CLOSE_AGAIN_S)]
+    assert tries == [True, False, True, False]
+    assert not suspects.may_post("a=", 1e9)
+    suspects.forget(["a=", "never seen"])
+    assert suspects.by_id == {}
+
+
+def test_counts_go_with_leftovers() -> None:
+    """From one function to the next; the higher count stands, and nobody is given up unseen."""
+    here, there = Suspects(LIMITS), Suspects(LIMITS)
+    assert here.counts(("a=", "b=")) == ()
+    for _ in range(3):
+        refuse(here, "a=")
+    for _ in range(REFUSALS_MAX + 5):
+        refuse(here, "b=")
+    refuse(there, "a=")
+    ids = ("a=", "b=", "c=")
+    there.recall(ids, here.counts(ids))
+    assert there.counts(ids) == (3, REFUSALS_MAX - 1, 0)
+    assert here.counts(("c=",)) == ()
+
+
+def test_suspects_are_remembered_in_a_bounded_number() -> None:
+    """The oldest is forgotten for one more, and a batch of leftovers forgets none of its own."""
+    suspects = Suspects(LIMITS)
+    for number in range(SUSPECTS_MAX + 1):
+        refuse(suspects, f"{number}=")
+    assert len(suspects.by_id) == SUSPECTS_MAX
+    assert "0=" not in suspects.by_id
+    assert SUSPECTS_MAX >= CONNECTIONS_MAX * BATCH_ENTRIES_MAX
+
+
+@given(st.integers(min_value=1, max_value=2000), st.floats(min_value=0, max_value=1))
+def test_waits_are_bounded(refusals: int, random: float) -> None:
+    """However often one was turned away, here or elsewhere."""
+    suspects = Suspects(LIMITS)
+    suspects.recall(["a="], [refusals])
+    assert 0 < suspects.refused("a=", 0.0, random, is_full=False).due <= LIMITS.refusal_cap_s
