@@ -132,21 +132,6 @@ async def test_nobody_resets_moto(cognito_stack: Stack, headers: dict[str, str])
     assert cognito_stack.token("ann")
 
 
-async def test_an_image_of_a_foreign_page_empties_no_queue(cognito_stack: Stack) -> None:
-    """SQS takes actions in a query, and a browser's request for an image has no Origin."""
-    sqs: Any = boto3.client("sqs", **cognito_stack.aws(cognito_stack.sqs_url))
-    queue = sqs.create_queue(QueueName="emptied-by-an-image")["QueueUrl"]
-    sqs.send_message(QueueUrl=queue, MessageBody="kept")
-    purge = f"{cognito_stack.sqs_url}{urlsplit(queue).path}?Action=PurgeQueue&Version=2012-11-05"
-    left = []
-    for site in ("cross-site", "same-site", "none"):
-        await ask(purge, "GET", {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})
-        attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
-        left.append(attributes["ApproximateNumberOfMessages"])
-    # The last one was typed into the browser's address bar: only to show that the others could have done it.
-    assert left == ["1", "1", "0"]
-
-
 async def test_the_page_signs_in_from_another_local_port(cognito_stack: Stack) -> None:
     """moto answers its preflight, and names its origin."""
     headers = {"Origin": "http://localhost:5173", **PREFLIGHT}

@@ -145,10 +145,9 @@ async def test_a_full_disk_stops_no_delivery(tmp_path: Path) -> None:
     """Messages arrive while the functions' log has no room; one warning says so; then the log goes on."""
     log = tmp_path / "functions.log"
     with started(tmp_path) as (process, urls):
-        (zygote,) = children_running(process.pid, "localcloud.environments.zygote")
 
         def limit_files(size_bytes: int) -> None:
-            for pid in (zygote, *descendants(zygote)):
+            for pid in children_running(process.pid, "localcloud.environments.zygote"):
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
 
         async with Client(urls["gatewayUrl"], name="ann") as client:
@@ -161,16 +160,16 @@ async def test_a_full_disk_stops_no_delivery(tmp_path: Path) -> None:
                     assert (await anext(messages)).text == text
 
             await delivered("before")
+            limit_files(0)
             size = log.stat().st_size
-            limit_files(size)
             for number in range(5):
                 await delivered(f"{number}")
             assert log.stat().st_size == size
             limit_files(resource.RLIM_INFINITY)
             await delivered("after")
-        assert log.stat().st_size > size
         process.send_signal(signal.SIGINT)
         assert process.wait(STOP_TIMEOUT_S) == 0
+    assert log.stat().st_size > size
     assert (tmp_path / "stderr").read_text() == (
         f"cannot write the functions' log {log}: File too large. Its lines are lost until that changes\n"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 # moto's own API resets and replays everything; nothing here uses it.
 _OWN_API = "/moto-api"
-# Images, forms and links of other sites send no Origin with GET, and SQS also takes its actions in a query.
-_OTHER_SITES = frozenset({"cross-site", "same-site"})
 
 
 class Guard:
@@ -36,11 +34,7 @@ class Guard:
         refusal = Response(body, REFUSED_STATUS, content_type="application/json")
         return refusal(environ, start_response)
 
-    def _complaint(self, environ: dict[str, Any]) -> str | None:
-        origin = environ.get("HTTP_ORIGIN")
-        complaint = self._visitors.complaint(environ.get("HTTP_HOST"), origin)
-        if complaint is None and environ["PATH_INFO"].startswith(_OWN_API):
+    def _complaint(self, environ: WSGIEnvironment) -> str | None:
+        if environ["PATH_INFO"].startswith(_OWN_API):
             return "moto's own API is switched off"
-        if complaint is None and origin is None and environ.get("HTTP_SEC_FETCH_SITE") in _OTHER_SITES:
-            return "Browsers may send requests only from pages"
-        return complaint
+        return self._visitors.complaint(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"))
