@@ -59,7 +59,7 @@ groupcast is up. {_who_may(pool)}
   chat page      {cloud.page_url}
   gateway        {cloud.gateway_url}
   @connections   {cloud.management_url}/@connections/…
-  DynamoDB       {cloud.dynamodb_url} (DynamoDB Local, which listens on every interface)
+  DynamoDB       {cloud.dynamodb_url} (DynamoDB Local)
 {_sign_in_place(pool)}  function logs  {log}
 
 Open the page in two windows, or use two more terminals:

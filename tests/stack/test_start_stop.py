@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from groupcast_client import Client
 from localcloud.runfile import read_published, run_path
 from tests.conftest import GROUPCAST, ROOT, START_TIMEOUT_S, STOP_TIMEOUT_S, Stack, running_stack
 
@@ -65,6 +70,29 @@ def up(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
     )
 
 
+@contextmanager
+def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """`groupcast up`, which writes to the file `stderr`, and the addresses it printed; the caller ends it."""
+    command = [GROUPCAST, "up", "--json", "--page-port", "0", "--gateway-port", "0"]
+    command += ["--log", str(tmp_path / "functions.log")]
+    with (
+        (tmp_path / "stderr").open("w") as stderr,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def children_running(pid: int, module: str) -> set[int]:
+    """Descendants whose command line names a module (Linux)."""
+    return {
+        child for child in descendants(pid) if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes()
+    }
+
+
 def assert_one_clear_line(done: subprocess.CompletedProcess[str], words: str) -> None:
     assert done.returncode == 1, done
     assert done.stderr.startswith("groupcast: "), done.stderr
@@ -84,18 +112,67 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nothing_survives_a_kill(tmp_path: Path) -> None:
     """Also when groupcast itself is killed without notice, its children end; nobody takes it for running."""
-    command = [GROUPCAST, "up", "--json", "--page-port", "0", "--gateway-port", "0"]
-    command += ["--log", str(tmp_path / "functions.log")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        gateway_url = json.loads(process.stdout.readline())["gatewayUrl"]
+    with started(tmp_path) as (process, urls):
         children = descendants(process.pid)
         process.send_signal(signal.SIGKILL)
     assert len(children) >= 3
     assert eventually_none(children)
-    gateway_port = int(gateway_url.rpartition(":")[2])
+    gateway_port = int(urls["gatewayUrl"].rpartition(":")[2])
     assert read_published(ROOT, gateway_port) is None
     run_path(ROOT, gateway_port).unlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("module", "name"), [("localcloud.motoserver", "moto"), ("localcloud.dynamodbserver", "DynamoDB Local")]
+)
+def test_a_part_that_dies_ends_everything(tmp_path: Path, module: str, name: str) -> None:
+    """One line names the part, the exit code is 1, and nothing is left."""
+    with started(tmp_path) as (process, _):
+        children = descendants(process.pid)
+        (part,) = children_running(process.pid, module)
+        os.kill(part, signal.SIGKILL)
+        assert process.wait(STOP_TIMEOUT_S) == 1
+    lines = (tmp_path / "stderr").read_text().splitlines()
+    assert lines[-1].startswith(f"groupcast: {name}")
+    assert lines[-1].endswith("ended by itself; everything else was stopped")
+    assert "Traceback" not in "".join(lines)
+    assert eventually_none(children)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits other processes")
+async def test_a_full_disk_stops_no_delivery(tmp_path: Path) -> None:
+    """Messages arrive while the functions' log has no room; one warning says so; then the log goes on."""
+    log = tmp_path / "functions.log"
+    with started(tmp_path) as (process, urls):
+
+        def limit_files(size_bytes: int) -> None:
+            for pid in children_running(process.pid, "localcloud.environments.zygote"):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
+
+        async with Client(urls["gatewayUrl"], name="ann") as client:
+            await client.join("full")
+            messages = client.messages()
+
+            async def delivered(text: str) -> None:
+                await client.send(text)
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    assert (await anext(messages)).text == text
+
+            await delivered("before")
+            limit_files(0)
+            size = log.stat().st_size
+            for number in range(5):
+                await delivered(f"{number}")
+            assert log.stat().st_size == size
+            limit_files(resource.RLIM_INFINITY)
+            await delivered("after")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(STOP_TIMEOUT_S) == 0
+    assert log.stat().st_size > size
+    assert (tmp_path / "stderr").read_text() == (
+        f"cannot write the functions' log {log}: File too large. Its lines are lost until that changes\n"
+    )
 
 
 @pytest.mark.parametrize("option", ["--page-port", "--gateway-port"])
@@ -167,7 +244,11 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
 
 
 def test_tables_survive_with_data(tmp_path: Path) -> None:
-    """--data keeps messages over a restart; the same group goes on with the next number."""
+    """--data makes its folder and keeps messages over a restart; the same group goes on with the next number.
+
+    Meanwhile the folder is nobody else's.
+    """
+    data = tmp_path / "new" / "data"
     script = (
         "import asyncio, sys\n"
         "from groupcast_client import Client\n"
@@ -179,10 +260,18 @@ def test_tables_survive_with_data(tmp_path: Path) -> None:
     )
     seqs = []
     for _ in range(2):
-        with running_stack(tmp_path / "functions.log", "--data", str(tmp_path)) as running:
+        with running_stack(tmp_path / "functions.log", "--data", str(data)) as running:
             command = [sys.executable, "-c", script, running.gateway_url]
             seqs.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+            assert_one_clear_line(up("--data", str(data)), f"the folder {data} is in use by another")
     assert seqs == ["1", "2"]
+
+
+def test_a_data_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
+    """A file is no folder."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "data"):
+        assert_one_clear_line(up("--data", str(path)), f"--data: {path} cannot be used")
 
 
 def test_an_unknown_function_for_another_handler_is_said() -> None:

@@ -7,6 +7,7 @@ forker.py       starts the zygote process and asks it for forks and kills
 zygote.py       the process that has the libraries imported already and forks the environments
 runtime.py      what runs in an environment: read an event, call the handler, reply
 handling.py     calling a handler: errors, results and context in Lambda's shapes
+log.py          where functions write, and what becomes of it on a full disk
 in_process.py   InProcess: the same functions in threads of this process, for a debugger
 """
 

@@ -1,6 +1,7 @@
 """Calling a handler as Lambda's Python runtime does: its context, its result, its errors.
 
-A reply is JSON: {"result": …} or {"error": {"type": …, "message": …}}.
+A reply is JSON: {"result": …} or {"error": {"type": …, "message": …}}. A first member "logError" says why
+lines of the log were lost.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from localcloud.environments.description import Description
 
+_LOG_ERROR = b'{"logError":'
 # Said once by an environment whose handler is loaded.
 READY = b'{"result":null}'
 
@@ -124,6 +126,15 @@ def result_of(function: str, reply: bytes) -> Any:
     if "error" in outcome:
         raise FunctionError(function, outcome["error"]["type"], outcome["error"]["message"])
     return outcome["result"]
+
+
+def with_log_error(reply: bytes, reason: str) -> bytes:
+    return _LOG_ERROR + orjson.dumps(reason) + b"," + reply[1:]
+
+
+def log_error_of(reply: bytes) -> str | None:
+    """Why lines of the log were lost; None: none were."""
+    return str(orjson.loads(reply)["logError"]) if reply.startswith(_LOG_ERROR) else None
 
 
 def encode_event(function: str, event: Any) -> bytes:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 import uuid
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
@@ -15,6 +14,7 @@ from localcloud.environments.capacity import Limits, Pool, PoolStatus
 from localcloud.environments.description import describe
 from localcloud.environments.environment import Environment, EnvironmentLost
 from localcloud.environments.forker import Forker
+from localcloud.environments.log import Log
 from localcloud.errors import FunctionError, StartError
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Environments:
         self._limits = Limits(limit_per_function, limit_total, queue_limit)
         self._region = region
         self._extra_env = dict(extra_env or {})
-        self._log_path = log
-        self._log: IO[bytes] | None = None
+        self._log = Log(log)
         # None: not open.
         self._forker: Forker | None = None
         self._starts: set[asyncio.Task[None]] = set()
@@ -62,16 +61,12 @@ class Environments:
 
     async def __aenter__(self) -> Self:
         """StartError where functions cannot be run."""
-        if self._log_path is not None:
-            try:
-                self._log = self._log_path.open("ab", buffering=0)
-            except OSError as error:
-                raise StartError(f"cannot write the functions' log: {error}") from error
-        forker = Forker(self._log)
+        self._log.open()
+        forker = Forker(self._log.output)
         try:
             await forker.start()
         except BaseException:
-            self._close_log()
+            self._log.close()
             raise
         self._forker = forker
         return self
@@ -88,7 +83,7 @@ class Environments:
         await asyncio.gather(*self._starts, *self._runs, return_exceptions=True)
         if forker is not None:
             await forker.close()
-        self._close_log()
+        self._log.close()
 
     async def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
         """See Invoker. FunctionError TooManyRequestsException where too many wait for this function."""
@@ -166,6 +161,8 @@ class Environments:
             what = "Runtime exited without providing a reason"
             raise self._failed(function.name, request_id, "Runtime.ExitError", what) from None
         self._release(pool, environment)
+        if (log_error := handling.log_error_of(reply)) is not None:
+            self._log.lost(log_error)
         return handling.result_of(function.name, reply)
 
     def _start(self, pool: Pool) -> asyncio.Task[None]:
@@ -267,16 +264,8 @@ class Environments:
     def _failed(self, name: str, request_id: str, error_type: str, what: str) -> FunctionError:
         if self._forker is not None:
             # Lambda, too, writes this into the function's log, in its stead.
-            line = f"{name}: {request_id} {what}\n"
-            if self._log is None:
-                sys.stderr.write(line)
-            else:
-                self._log.write(line.encode())
+            self._log.write(f"{name}: {request_id} {what}\n")
         return FunctionError(name, error_type, f"RequestId: {request_id} Error: {what}")
-
-    def _close_log(self) -> None:
-        if self._log is not None:
-            self._log.close()
 
 
 def _stopped(name: str) -> FunctionError:

@@ -13,6 +13,7 @@ import orjson
 from localcloud.children import die_with_parent
 from localcloud.environments import handling
 from localcloud.environments.frames import frame, read_frame
+from localcloud.environments.log import take_error
 
 if TYPE_CHECKING:
     import socket
@@ -36,6 +37,8 @@ def serve(channel: socket.socket, description: Description) -> None:
         # What the function printed is in the log before its caller hears of it.
         sys.stdout.flush()
         sys.stderr.flush()
+        if (log_error := take_error()) is not None:
+            reply = handling.with_log_error(reply, log_error)
         channel.sendall(frame(reply))
 
 
@@ -50,6 +53,3 @@ def _become(description: Description) -> None:
     # The interpreter is already up: what PYTHONPATH says must be done by hand.
     added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [path for path in added if path and path not in sys.path]
-    for stream in (sys.stdout, sys.stderr):
-        # Whole lines, even when the environment is killed and several write to one file.
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are TextIOWrapper here

@@ -26,6 +26,7 @@ import orjson
 from localcloud.environments import runtime
 from localcloud.environments.description import Description
 from localcloud.environments.frames import ANSWER, read_frame
+from localcloud.environments.log import survive_full_disks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ def main(argv: Sequence[str]) -> None:
     control = socket.socket(fileno=int(argv[1]))
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    survive_full_disks()
     for name in PREIMPORTED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from localcloud.gateway.lifecycle import Admission, Lifecycle
     from localcloud.gateway.limits import GatewayLimits
     from localcloud.gateway.management import Management
+    from localcloud.gateway.strangers import Strangers
+    from localcloud.visitors import Visitors
 
 # websockets reports every connection that opens and closes; the gateway says itself what matters.
 _frames_log = logging.getLogger("localcloud.gateway.frames")
@@ -56,6 +58,8 @@ class Shared:
     background: Background
     connections: dict[str, Connection]
     posts: Posts
+    visitors: Visitors
+    strangers: Strangers
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class GatewayLimits:
     shutdown_timeout_s: float = 10
     # Silence after which a kept-alive HTTP connection is closed.
     http_idle_timeout_s: float = 120
-    # Request line and headers of one HTTP request.
+    # Request line and headers of one HTTP request, with the sizes and trailers of a chunked body.
     header_bytes: int = 32 * 1024
     # A body over `message_bytes` is read to its end, to answer 413 on a connection that stays usable;
     # beyond this many bytes the connection is closed instead.

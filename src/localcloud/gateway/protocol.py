@@ -15,6 +15,7 @@ from websockets.frames import CloseCode
 from localcloud.gateway.handshake import UpgradeRequest, shake_hands
 from localcloud.gateway.ids import new_id
 from localcloud.gateway.responses import closing, message_body, response
+from localcloud.visitors import REFUSED_STATUS
 
 if TYPE_CHECKING:
     from localcloud.gateway.connection import Connection
@@ -47,6 +48,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._handshake: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._early = b""
+        self._trusted_host: bytes | None = None
         self._heard = True
         self._done = False
         self._responses: list[bytes] = []
@@ -78,7 +80,7 @@ class GatewayProtocol(asyncio.Protocol):
             self._connection.receive(data)
             return
         self._heard = True
-        self._head_bytes += len(data)
+        self._framing_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -88,7 +90,7 @@ class GatewayProtocol(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
         else:
-            if self._in_head and self._head_bytes > self._shared.limits.header_bytes:
+            if self._framing_bytes > self._shared.limits.header_bytes:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Request headers are too long")
         self._write_responses()
 
@@ -120,11 +122,14 @@ class GatewayProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._head_bytes = 0
+        # All that is no body: request line, headers, chunk sizes and trailers.
+        self._framing_bytes = 0
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._authorized = False
         self._websocket = False
+        self._host: bytes | None = None
+        self._origin: bytes | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
 
@@ -134,17 +139,29 @@ class GatewayProtocol(asyncio.Protocol):
             self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "URL is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            # Trailers mean nothing here.
+            return
         self._headers.append((name, value))
         lowered = name.lower()
         if lowered == b"authorization":
             self._authorized = value.startswith(_SIGNATURE)
         elif lowered == b"upgrade":
             self._websocket = value.lower() == b"websocket"
+        elif lowered == b"host":
+            # A second one would be ambiguous.
+            self._host = value if self._host is None else b""
+        elif lowered == b"origin":
+            self._origin = value if self._origin is None else b""
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._origin is not None or self._host is None or self._host != self._trusted_host:
+            self._check_visitor()
 
     def on_body(self, body: bytes) -> None:
+        # A message that begins within the data fed is counted from the next data on.
+        self._framing_bytes = max(0, self._framing_bytes - len(body))
         self._body_bytes += len(body)
         if self._body_bytes <= self._shared.limits.message_bytes:
             self._body.append(body)
@@ -208,6 +225,18 @@ class GatewayProtocol(asyncio.Protocol):
         if not self._done:
             self._done = True
             self._responses.append(closing(response(status, new_id().encode(), body=message_body(message))))
+
+    def _check_visitor(self) -> None:
+        host, origin = (
+            None if value is None else value.decode("latin-1") for value in (self._host, self._origin)
+        )
+        complaint = self._shared.visitors.complaint(host, origin)
+        if complaint is None:
+            # Clients send the same one in each request of a connection.
+            self._trusted_host = self._host
+        else:
+            self._refuse(REFUSED_STATUS, complaint)
+            self._shared.strangers.note(origin)
 
     def _reset(self) -> None:
         self._done = True

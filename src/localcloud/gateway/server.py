@@ -20,6 +20,8 @@ from localcloud.gateway.management import Management
 from localcloud.gateway.protocol import GatewayProtocol
 from localcloud.gateway.quota import Requests
 from localcloud.gateway.routing import parse_selection_expression
+from localcloud.gateway.strangers import Strangers
+from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,6 +53,7 @@ class Gateway:
         limits: GatewayLimits | None = None,
         faults: Faults | None = None,
         posts: Posts | None = None,
+        visitors: Visitors | None = None,
     ) -> None:
         """Raises ServiceError for a route selection expression other than `$request.body.NAME`."""
         self._service = service
@@ -58,6 +61,7 @@ class Gateway:
         self._limits = limits or GatewayLimits()
         self._faults = faults or Faults()
         self._posts = posts or Posts()
+        self._visitors = visitors or Visitors()
         self._selection = parse_selection_expression(service.route_selection_expression)
         self._background = Background()
         self._peers: set[GatewayProtocol] = set()
@@ -130,6 +134,8 @@ class Gateway:
             background=self._background,
             connections=connections,
             posts=self._posts,
+            visitors=self._visitors,
+            strangers=Strangers(),
         )
 
     async def _see_peers_off(self) -> None:

@@ -1,4 +1,7 @@
-"""Serves moto on 127.0.0.1, as `python -m moto.server` does, until a signal: see sqs.py for what differs."""
+"""Serves moto on 127.0.0.1, as `python -m moto.server` does, until a signal.
+
+sqs.py says what differs in SQS, guard.py which requests are refused.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import run_simple
 
+from localcloud.motoserver.guard import Guard
 from localcloud.motoserver.sqs import install
+from localcloud.visitors import Visitors
 
 HOST = "127.0.0.1"
 
@@ -46,11 +51,14 @@ def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(prog="python -m localcloud.motoserver")
     parser.add_argument("port", type=int)
-    port = parser.parse_args().port
+    parser.add_argument("--allow-origin", action="append", default=[])
+    options = parser.parse_args()
+    port = options.port
     # moto makes URLs of it.
     os.environ.setdefault("MOTO_PORT", str(port))
     install()
-    run_simple(HOST, port, Dispatcher(), threaded=True, request_handler=Handler)
+    guarded = Guard(Dispatcher(), Visitors(frozenset(options.allow_origin)))
+    run_simple(HOST, port, guarded, threaded=True, request_handler=Handler)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from localcloud.arguments import quota, timeout
+from localcloud.arguments import origin, quota, timeout
 from localcloud.gateway import AccountQuota
 
 
@@ -37,3 +37,21 @@ def test_what_is_no_timeout_is_said(text: str) -> None:
     """A number that Lambda would not take, or none at all."""
     with pytest.raises(argparse.ArgumentTypeError, match=text):
         timeout(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://chat.example.com", "http://10.0.0.2:5173", "null", "tauri://localhost"]
+)
+def test_an_origin_is_taken_as_browsers_send_it(text: str) -> None:
+    """Also when it was typed in capitals."""
+    assert origin(text) == text
+    assert origin(text.upper()) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "chat.example.com", "https://", "https://a/", "https://a/b", "*", "https://a b"]
+)
+def test_what_is_no_origin_is_said(text: str) -> None:
+    """A path or a pattern would match nothing that a browser sends."""
+    with pytest.raises(argparse.ArgumentTypeError, match=r"https://chat\.example\.com"):
+        origin(text)

@@ -104,6 +104,16 @@ async def test_every_answer_is_guarded(http: aiohttp.ClientSession, path: str) -
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}]
+)
+async def test_strangers_get_nothing(http: aiohttp.ClientSession, headers: dict[str, str]) -> None:
+    """Neither a name that was pointed at this machine nor another site's page."""
+    async with http.get("/config.json", headers=headers) as response:
+        assert response.status == 403
+        assert "gatewayUrl" not in await response.text()
+
+
 async def test_a_taken_port_is_said_in_one_line(page: PageServer) -> None:
     """A second server on the same port fails with the address and the reason."""
     second = PageServer(GATEWAY_URL)

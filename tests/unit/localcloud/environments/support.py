@@ -24,6 +24,7 @@ HANDLERS = (
     "not_a_number",
     "pid_or_fail",
     "shout",
+    "shout_limited",
     "state",
     "unjson",
     "wait_for",

@@ -298,3 +298,33 @@ async def test_functions_write_to_the_log(tmp_path: Path) -> None:
         assert str(FUNCTIONS / "sample.py") in log.read_text()
         await asyncio.gather(pool.invoke("fail", {"kind": "exit"}), return_exceptions=True)
         assert "Runtime exited without providing a reason" in log.read_text()
+
+
+async def test_a_full_disk_costs_lines_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Functions return as ever, one warning says so, and with room again lines are whole again."""
+    log = tmp_path / "functions.log"
+    async with environments(log=log) as pool:
+        await pool.invoke("shout", {"out": "first", "err": "second"})
+        size = log.stat().st_size
+        for _ in range(2):
+            event = {"out": "lost", "err": "lost", "bytes": size + 2}
+            assert await pool.invoke("shout_limited", event) is None
+        await pool.invoke("shout_limited", {"out": "third", "err": "fourth", "bytes": 1_000_000})
+    assert log.read_text().splitlines() == ["first", "second", "lo", "third", "fourth"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"cannot write the functions' log {log}: File too large. Its lines are lost until that changes"
+    ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+async def test_a_full_disk_fails_no_function(caplog: pytest.LogCaptureFixture) -> None:
+    """Also one that dies or raises is answered as ever, though nothing can be written from the start."""
+    async with environments(log=Path("/dev/full")) as pool:
+        await pool.invoke("shout", {"out": "lost", "err": "lost"})
+        with pytest.raises(FunctionError, match="ValueError: broken"):
+            await pool.invoke("fail", {"message": "broken"})
+        with pytest.raises(FunctionError, match="Runtime exited without providing a reason"):
+            await pool.invoke("fail", {"kind": "exit"})
+        assert await pool.invoke("echo", JSON_VALUES) == JSON_VALUES
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "/dev/full: No space left on device" in caplog.text

@@ -249,7 +249,7 @@ async def test_a_client_that_does_not_finish_closing_is_dropped() -> None:
     limits = GatewayLimits(close_timeout_s=0.1)
     async with serving(functions, limits=limits) as gateway, http(gateway) as raw, http(gateway) as sender:
         raw.writer.write(
-            b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         await raw.receive()

@@ -10,6 +10,7 @@ from localcloud.gateway import GatewayLimits
 from tests.unit.localcloud.gateway.support import Functions, at, http, joined, serving
 
 SIGNATURE = "Authorization: AWS4-HMAC-SHA256 x\r\n"
+CHUNKED = b"POST /dev/@connections/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def test_requests_may_come_byte_by_byte() -> None:
@@ -20,7 +21,7 @@ async def test_requests_may_come_byte_by_byte() -> None:
         joined(gateway, functions) as (client, id_),
         http(gateway) as sender,
     ):
-        request = f"POST {at(id_)} HTTP/1.1\r\nHost: h\r\n{SIGNATURE}Content-Length: 2\r\n\r\nhi"
+        request = f"POST {at(id_)} HTTP/1.1\r\nHost: localhost\r\n{SIGNATURE}Content-Length: 2\r\n\r\nhi"
         for byte in request.encode():
             sender.writer.write(bytes([byte]))
             await asyncio.sleep(0)
@@ -32,7 +33,8 @@ async def test_requests_may_come_byte_by_byte() -> None:
 async def test_the_last_request_ends_the_connection(version: str, header: str) -> None:
     """After `Connection: close`, and after HTTP/1.0, the answer says so and the connection ends."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
-        sender.writer.write(f"GET / HTTP/{version}\r\nHost: h\r\n{header}\r\nGET / HTTP/1.1\r\n\r\n".encode())
+        request = f"GET / HTTP/{version}\r\nHost: localhost\r\n{header}\r\n"
+        sender.writer.write(f"{request}GET / HTTP/1.1\r\n\r\n".encode())
         response = await sender.receive()
         assert (response.status, response.headers["connection"]) == (404, "close")
         assert await sender.reader.read() == b""
@@ -52,7 +54,7 @@ async def test_what_is_not_http_is_a_bad_request(garbage: bytes) -> None:
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 10_000_000, 431),
         (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 1_000_000, 431),
     ],
@@ -65,6 +67,31 @@ async def test_heads_are_bounded(request_: bytes, status: int) -> None:
         assert (await sender.receive()).status == status
 
 
+@pytest.mark.parametrize("trailers", [b"X: " + b"x" * 10_000_000, b"X: x\r\n" * 1_000_000])
+async def test_trailers_are_bounded(trailers: bytes) -> None:
+    """Trailers of a chunked body count as headers, one long one or many."""
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        sender.writer.write(CHUNKED + b"2\r\nhi\r\n0\r\n" + trailers)
+        assert (await sender.receive()).status == 431
+
+
+async def test_chunk_extensions_are_bounded() -> None:
+    """A chunk's size may be followed by anything; that counts as headers, too."""
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        sender.writer.write(CHUNKED + b"2;x=" + b"x" * 10_000_000)
+        assert (await sender.receive()).status == 431
+
+
+async def test_chunked_bodies_are_no_headers() -> None:
+    """A body of 1 MB in chunks, and short trailers, get the usual answer; a signature among them is none."""
+    chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
+    trailers = SIGNATURE.encode() + b"\r\n"
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        for _ in range(2):
+            sender.writer.write(CHUNKED + chunk * 128 + b"0\r\n" + trailers)
+            assert (await sender.receive()).status == 403
+
+
 async def test_a_body_without_end_is_cut_off() -> None:
     """Beyond what is read and dropped for a 413, the connection is closed instead."""
     functions = Functions()
@@ -74,9 +101,8 @@ async def test_a_body_without_end_is_cut_off() -> None:
         joined(gateway, functions) as (_, id_),
         http(gateway) as sender,
     ):
-        sender.writer.write(
-            f"POST {at(id_)} HTTP/1.1\r\nHost: h\r\n{SIGNATURE}Content-Length: 9999999\r\n\r\n".encode()
-        )
+        head = f"POST {at(id_)} HTTP/1.1\r\nHost: localhost\r\n{SIGNATURE}Content-Length: 9999999\r\n"
+        sender.writer.write(f"{head}\r\n".encode())
         sender.writer.write(b"x" * 300_001)
         assert (await sender.receive()).error == (413, None, "Message too long")
         assert await sender.reader.read() == b""

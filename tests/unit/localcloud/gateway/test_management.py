@@ -205,7 +205,7 @@ async def test_128_kb_pass_and_more_is_too_large(chunked: bool) -> None:
         for size in (131_072, 131_073):
             if chunked:
                 sender.writer.write(
-                    f"POST {at(id_)} HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 x\r\n"
+                    f"POST {at(id_)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: AWS4-HMAC-SHA256 x\r\n"
                     f"Transfer-Encoding: chunked\r\n\r\n{size - 1:x}\r\n".encode()
                     + b"x" * (size - 1)
                     + b"\r\n1\r\nx\r\n0\r\n\r\n"

@@ -103,7 +103,7 @@ async def test_close_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) ->
     await gateway.start()
     async with http(gateway) as mute:
         mute.writer.write(
-            b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         await mute.receive()

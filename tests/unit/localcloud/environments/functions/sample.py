@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -91,6 +92,17 @@ def not_a_number(_event: Any, _context: Any) -> float:
 
 def big(event: Any, _context: Any) -> str:
     return "x" * int(event["size"])
+
+
+def shout_limited(event: Any, _context: Any) -> None:
+    """As `shout`, while files may have `bytes` bytes, which is how a full disk behaves."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (event["bytes"], before[1]))
+    try:
+        shout(event, None)
+        sys.stdout.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def shout(event: Any, _context: Any) -> None:

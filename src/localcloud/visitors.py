@@ -1,0 +1,38 @@
+"""Which requests the local cloud's servers take, by their Host and Origin headers. Pure.
+
+A web page from anywhere can send requests to 127.0.0.1 through its visitor's browser. If its own host name
+resolves to 127.0.0.1 (DNS rebinding), it can also read the answers. So Host must name this machine, and an
+Origin must be a page of this machine or one that the user allowed. Programs send no Origin.
+
+API Gateway, SQS, Cognito and DynamoDB check neither header.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+
+REFUSED_STATUS = HTTPStatus.FORBIDDEN
+HOST_NAMES = ("127.0.0.1", "localhost", "[::1]")
+# An origin with a host, as browsers send it.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]{1,261}")
+
+_LOCAL = f"(?:{'|'.join(map(re.escape, HOST_NAMES))})(?::[0-9]{{1,5}})?"
+_LOCAL_HOST = re.compile(_LOCAL, re.IGNORECASE)
+_LOCAL_ORIGIN = re.compile(f"https?://{_LOCAL}")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitors:
+    """Whose requests are taken. `allowed_origins` are allowed besides those of this machine."""
+
+    allowed_origins: frozenset[str] = frozenset()
+
+    def complaint(self, host: str | None, origin: str | None) -> str | None:
+        """Why a request with these headers (None: absent) is refused, for its sender; None: it is not."""
+        if host is None or not _LOCAL_HOST.fullmatch(host):
+            return f"Host must be one of {', '.join(HOST_NAMES)}"
+        if origin is None or origin in self.allowed_origins or _LOCAL_ORIGIN.fullmatch(origin):
+            return None
+        return "Pages of this origin are not allowed; allow them with: groupcast up --allow-origin ORIGIN"

@@ -1,0 +1,75 @@
+"""Host and Origin of requests to the gateway: whose are refused, before anything else happens."""
+
+from __future__ import annotations
+
+import pytest
+
+from localcloud.gateway import Gateway
+from localcloud.gateway.strangers import MAX_NAMED
+from localcloud.visitors import Visitors
+from tests.unit.localcloud.gateway.support import HANDSHAKE, ROUTES, Functions, http, knock, service, serving
+
+CHAT = "https://chat.example.com"
+REQUESTS = "GET /_localcloud/requests HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "",
+        "Host:\r\n",
+        "Host: evil.example:3001\r\n",
+        "Host: localhost\r\nHost: evil.example\r\n",
+        "Host: localhost\r\nHost: localhost\r\n",
+        "host: localhost.evil.example\r\n",
+    ],
+)
+async def test_other_hosts_are_refused(hosts: str) -> None:
+    """Also none, and several, which another server might read differently."""
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        sender.writer.write(f"{REQUESTS}{hosts}\r\n".encode())
+        response = await sender.receive()
+        assert response.error == (403, None, "Host must be one of 127.0.0.1, localhost, [::1]")
+        assert await sender.reader.read() == b""
+
+
+async def test_every_request_of_a_connection_is_checked() -> None:
+    """A good first request does not let a second one in."""
+    async with serving(Functions()) as gateway, http(gateway) as sender:
+        for _ in range(2):
+            sender.writer.write(f"{REQUESTS}Host: localhost\r\n\r\n".encode())
+            assert (await sender.receive()).status == 200
+        sender.writer.write(f"{REQUESTS}Host: evil.example\r\n\r\n".encode())
+        assert (await sender.receive()).status == 403
+
+
+async def test_a_refused_page_runs_no_function() -> None:
+    """Neither a WebSocket nor a post of a foreign page reaches anything."""
+    functions = Functions()
+    async with serving(functions) as gateway:
+        for origin in (CHAT, "null"):
+            refused = await knock(gateway, headers={**HANDSHAKE, "Origin": origin})
+            assert refused.status == 403
+            async with http(gateway) as sender:
+                assert (await sender.request("POST", "/", headers={"Origin": origin})).status == 403
+        assert functions.calls == []
+
+
+async def test_pages_of_this_machine_and_allowed_ones_connect() -> None:
+    """The latter by `--allow-origin`."""
+    async with Gateway(service(*ROUTES), Functions(), visitors=Visitors(frozenset({CHAT}))) as gateway:
+        for origin, status in ((CHAT, 101), ("http://localhost:5173", 101), ("https://evil.example", 403)):
+            assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == status
+
+
+async def test_the_developer_is_told_whose_page_was_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """Each origin once, a few in all, and nothing that is no origin."""
+    async with serving(Functions()) as gateway:
+        for number in range(MAX_NAMED + 5):
+            for origin in (f"https://{number}.example", "null", "https://a b", f"https://{'x' * 500}"):
+                assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
+        assert (await knock(gateway, headers={**HANDSHAKE, "Origin": "https://0.example"})).status == 403
+    assert [record.getMessage() for record in caplog.records] == [
+        f"gateway: refused a page of https://{number}.example; allow it with --allow-origin https://{number}.example"
+        for number in range(MAX_NAMED)
+    ]

@@ -1,0 +1,70 @@
+"""Host and Origin: who may send requests to servers of this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from localcloud.visitors import Visitors
+
+HOST = "127.0.0.1:3001"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:3001", "localhost", "LOCALHOST:1", "[::1]", "[::1]:65535"])
+def test_names_of_this_machine_are_taken(host: str) -> None:
+    """With any port or none."""
+    assert Visitors().complaint(host, None) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        None,
+        "",
+        "evil.example",
+        "evil.example:3001",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:3001",
+        "127.0.0.1@evil.example",
+        "evil.example#127.0.0.1",
+        "127a0b0c1",
+        "::1",
+        "localhost:",
+        "localhost:x",
+        "localhost, evil.example",
+        "localhost\n",
+        "0.0.0.0:3001",
+        "169.254.169.254",
+    ],
+)
+def test_other_names_are_refused(host: str | None) -> None:
+    """A name that an attacker's DNS may point at this machine."""
+    assert Visitors().complaint(host, None) == "Host must be one of 127.0.0.1, localhost, [::1]"
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://127.0.0.1:3000", "http://localhost:5173", "https://localhost", "http://[::1]:8080"]
+)
+def test_pages_of_this_machine_are_taken(origin: str) -> None:
+    """On any port, as a developer's own server has one."""
+    assert Visitors().complaint(HOST, origin) is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "null",
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://localhost:3000.evil.example",
+        "http://evil.example:3000",
+        "http://localhost:3000/",
+        "file://localhost",
+        "localhost:3000",
+    ],
+)
+def test_other_pages_are_refused_unless_allowed(origin: str) -> None:
+    """Each by exactly its origin."""
+    assert "--allow-origin" in str(Visitors().complaint(HOST, origin))
+    assert Visitors(frozenset({origin})).complaint(HOST, origin) is None
+    assert Visitors(frozenset({origin})).complaint("evil.example", origin) is not None
