@@ -75,6 +75,8 @@ class Bench:
         event = json.loads((EVENTS / "connect.json").read_text())
         event["requestContext"] |= {
             "connectionId": connection_id,
+            # One of long ago would not count for its user.
+            "connectedAt": int(time.time() * 1000),
             "authorizer": {
                 "principalId": user_id,
                 "sender": self._user.name,
