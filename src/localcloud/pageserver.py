@@ -92,7 +92,7 @@ class PageServer:
     @web.middleware
     async def _refuse_strangers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         hosts, origins = (request.headers.getall(name, []) for name in ("Host", "Origin"))
-        # Several of one would be ambiguous, and joined they are none that is allowed.
+        # Repeated headers are ambiguous; joined by a comma they match no allowed value.
         complaint = self._visitors.complaint(",".join(hosts), ",".join(origins) if origins else None)
         if complaint is not None:
             raise web.HTTPForbidden(text=complaint)

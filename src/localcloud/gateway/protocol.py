@@ -122,7 +122,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        # All that is no body: request line, headers, chunk sizes and trailers.
+        # Everything but the body: request line, headers, chunk sizes and trailers.
         self._framing_bytes = 0
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []

@@ -87,7 +87,7 @@ async def test_a_users_connections_share_one_bucket(make_world: MakeWorld, group
 
 
 async def test_every_action_takes_tokens(make_world: MakeWorld, group: str) -> None:
-    """Each is refused where there are none, and does nothing."""
+    """With an empty bucket each is refused and does nothing."""
     world = make_world(bucket=Bucket(1, 5))
     ann = someone()
     world.tokens["new"] = ann

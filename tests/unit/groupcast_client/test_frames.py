@@ -29,7 +29,7 @@ def test_a_push_becomes_messages_of_its_group() -> None:
 
 @pytest.mark.parametrize(("kind", "read"), [("messages", frames.Push), ("history", HistoryPage)])
 def test_a_void_is_a_number_alone(kind: str, read: type) -> None:
-    """A number without a message keeps its place among the entries, and is none of a page's messages."""
+    """A void number keeps its place among the entries and is left out of the messages."""
     item = {
         "messageId": "m1",
         "seq": 2,

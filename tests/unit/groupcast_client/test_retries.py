@@ -181,7 +181,7 @@ async def test_a_limited_rejoin_stays_on_its_connection(service: Service) -> Non
 
 
 async def test_a_limited_rejoin_holds_up_no_other_group(service: Service) -> None:
-    """Whoever moves on meanwhile gets the other group's messages, gaps filled."""
+    """A client that moves on meanwhile gets the other group's messages, gaps filled."""
     limits = Limits(gap_wait_s=0.01, call_timeout_s=20)
     async with new_client(service, limits=limits, token="a.b.c") as client:
         await client.join("g")
@@ -248,7 +248,7 @@ async def test_a_message_that_ends_every_connection_is_slowed_down(service: Serv
 
 
 async def test_voids_reach_nobody(service: Service) -> None:
-    """A number without a message is known: what comes after it is given at once, and nothing is asked."""
+    """A void number is known: later messages are given at once, and history is not asked."""
     service.grow(3)
     service.log[1] = {"seq": 2, "void": True}
     async with new_client(service, limits=Limits(gap_wait_s=100)) as client:

@@ -137,7 +137,7 @@ def test_those_who_are_always_turned_away_do_not_look_like_everybody() -> None:
 
 
 def test_where_nobody_takes_a_post_nobody_is_to_blame() -> None:
-    """However often, and whoever took posts before: nobody is given up, and the window stays small."""
+    """A throttled account gives nobody up, even after earlier posts were accepted; the window stays small."""
     pace = Pace(LIMITS)
     for _ in range(RECENT_RESULTS):
         pace.accepted("other=")
