@@ -23,7 +23,7 @@ SAME_PASS_S = 0.1
 
 
 async def test_joining_while_the_right_is_withdrawn(besieged: Besieged, connect: Connect) -> None:
-    """A token with fewer groups and the same end: in any order, nobody stays in the group without the right."""
+    """A token with fewer groups and the same end: nobody stays in the group without the right."""
     private = f"private-{uuid.uuid4()}"
     rights = {"cognito:groups": [private], "exp": int(time.time()) + 600}
     insider, outsider = (

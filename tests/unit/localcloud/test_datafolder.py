@@ -23,7 +23,7 @@ def test_a_folder_is_made_and_claimed_once(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_lets_go(tmp_path: Path) -> None:
-    """Whoever it was that died, and however."""
+    """However the owner died."""
     code = (
         "import os, pathlib, sys\n"
         "from localcloud.datafolder import claimed\n"

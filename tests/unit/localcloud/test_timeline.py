@@ -159,7 +159,7 @@ async def test_lanes_and_retries_add_lines_of_which_the_last_holds(world: World)
 
 
 async def test_a_leftover_in_stream_mode_is_no_offer(world: World) -> None:
-    """What comes from RetryQueue was not offered, and the stream's batch remains what started it."""
+    """A leftover is not taken for an offer, and the stream's batch still counts as its start."""
     await world.send(A)
     await world.run(stream_event(A), lambda: world.post(A))
     await world.run(queue_event({"groupId": "g", "messageIds": [A], "tries": 1}), lambda: world.post(A))
@@ -168,7 +168,7 @@ async def test_a_leftover_in_stream_mode_is_no_offer(world: World) -> None:
 
 
 async def test_a_fan_out_that_fails_is_written_as_far_as_it_got(world: World) -> None:
-    """Its posts were posts, and its error goes to whoever invoked it."""
+    """Its posts count, and its caller gets the error."""
 
     def fail() -> None:
         world.post(A)

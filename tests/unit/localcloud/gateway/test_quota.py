@@ -60,7 +60,7 @@ def test_a_bucket_gives_its_whole_rate_and_burst() -> None:
 
 
 def test_a_refusal_takes_no_token() -> None:
-    """Whoever is refused again and again does not keep others from the next token."""
+    """Refused requests, however many, do not keep others from the next token."""
     bucket = TokenBucket(AccountQuota(1, 1), 0.0)
     assert bucket.take(0.0)
     assert not any(bucket.take(number / 100) for number in range(1, 99))

@@ -63,7 +63,7 @@ async def test_pages_of_this_machine_and_allowed_ones_connect() -> None:
 
 
 async def test_the_developer_is_told_whose_page_was_refused(caplog: pytest.LogCaptureFixture) -> None:
-    """Each origin once, a few in all, and nothing that is no origin."""
+    """Each origin once, a few in all; malformed origins are not named."""
     async with serving(Functions()) as gateway:
         for number in range(MAX_NAMED + 5):
             for origin in (f"https://{number}.example", "null", "https://a b", f"https://{'x' * 500}"):

@@ -63,7 +63,7 @@ def test_what_comes_back_takes_its_old_place() -> None:
 
 
 def test_a_receipt_ends_with_the_visibility_timeout() -> None:
-    """Whoever is late can neither delete nor hide, and what was received again is the next one's."""
+    """A late receiver can neither delete nor hide a message that another has received since."""
     lanes = Lanes()
     add(lanes, "a", "a")
     (entry,) = taken(lanes, visibility_s=5)
