@@ -83,7 +83,7 @@ async def test_chunk_extensions_are_bounded() -> None:
 
 
 async def test_chunked_bodies_are_no_headers() -> None:
-    """A body of 1 MB in chunks, and short trailers, get the usual answer; a signature in a trailer does not count."""
+    """1 MB in chunks, and short trailers, get the usual answer; a signature in a trailer does not count."""
     chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
     trailers = SIGNATURE.encode() + b"\r\n"
     async with serving(Functions()) as gateway, http(gateway) as sender:
