@@ -110,6 +110,7 @@ class Session:
 
     async def _attend(self, connection: Connection) -> None:
         membership = self.membership
+        failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(connection.read(membership.pushed, self.inbox.room))
@@ -123,7 +124,10 @@ class Session:
         except* ConnectionLost:
             pass
         except* GroupcastError as errors:
-            raise errors.exceptions[0] from None
+            failure = errors.exceptions[0]
+        # Not from within: Python before 3.11.4 would wrap it in a group.
+        if failure is not None:
+            raise failure
 
     async def _connect(self, token: str | None) -> Connection:
         self._connection = await Connection.open(replace(self._endpoint, token=token), self._limits)

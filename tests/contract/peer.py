@@ -35,20 +35,32 @@ class Peer:
 
     async def expect(self, kind: str) -> dict[str, Any]:
         """The next frame of a type."""
+        return await self._first_of(kind)
+
+    async def _first_of(self, *kinds: str) -> dict[str, Any]:
         for index, frame in enumerate(self._kept):
-            if frame.get("type") == kind:
+            if frame.get("type") in kinds:
                 return self._kept.pop(index)
         async with asyncio.timeout(REPLY_TIMEOUT_S):
             while True:
                 frame = json.loads(await self.socket.recv())
-                if frame.get("type") == kind:
+                if frame.get("type") in kinds:
                     return dict(frame)
                 self._kept.append(frame)
 
     async def ask(self, frame: Any, kind: str) -> dict[str, Any]:
-        """Send and return the next frame of a type."""
-        await self.send(frame)
-        return await self.expect(kind)
+        """Send and return the next frame of a type. A frame that is RateLimited is sent again, as clients do.
+
+        With a token all connections are one user's, who has more to say here than a human.
+        """
+        while True:
+            await self.send(frame)
+            reply = await self._first_of(kind, "error")
+            if reply.get("code") != "RateLimited":
+                break
+            await asyncio.sleep(reply["retryAfterMs"] / 1000)
+        assert reply["type"] == kind, reply
+        return reply
 
     async def join(self, group_id: str, **fields: Any) -> dict[str, Any]:
         return await self.ask({"action": "joinGroup", "groupId": group_id, **fields}, "joined")

@@ -20,7 +20,7 @@ from groupcast.fanout import offers
 from groupcast.fanout.budget import SMALL_MEMBERS
 from groupcast.fanout.catchup import BACKLOG_OFFERS
 from groupcast.fanout.lanes import RELEASE_S
-from groupcast.model import Audience, Message
+from groupcast.model import Audience, Message, message_key
 from groupcast.slots import slot_of
 from groupcast.tables.items import encode
 from tests.deploy.emulator import ROOT
@@ -242,24 +242,25 @@ class Bench:
         event["Records"][0]["body"] = leftover
         return bool(self.invoke("fanoutRetry", event) == {"batchItemFailures": []})
 
-    def leftover(self, *connection_ids: str) -> str:
-        """A stored message that connections are still to get."""
-        group_id, message_id = self._sent()
+    def leftover(self, *connection_ids: str, refusals: int = 0) -> str:
+        """A stored message that connections are still to get, after so many refused posts to each."""
+        group_id, key = self._sent()
         for connection_id in connection_ids:
             # Without a slot it is in no index: the message's own fan-out must not find it gone.
             self._update(connection_id, "SET groupId = :value", {"S": group_id})
-        return _leftover(group_id, message_id, {"connectionIds": connection_ids})
+        counts = [refusals] * len(connection_ids)
+        return _leftover(group_id, key, {"connectionIds": connection_ids, "refusals": counts})
 
     def range_leftover(self, connection_id: str) -> str:
         """A stored message that a slot range is still to get, with the connection in it."""
-        group_id, message_id = self._sent()
+        group_id, key = self._sent()
         self._update(connection_id, "SET groupId = :value", {"S": group_id})
         slot = slot_of(connection_id)
         self._update(connection_id, "SET slot = :value", {"N": str(slot)})
-        return _leftover(group_id, message_id, {"slots": [slot, slot]})
+        return _leftover(group_id, key, {"slots": [slot, slot]})
 
     def _sent(self) -> tuple[str, str]:
-        """A group and a message in it, whose own fan-out is over: it has found the sender gone."""
+        """A group and the key of a message in it, whose own fan-out is over: it has found the sender gone."""
         group_id, message_id = f"group-{uuid.uuid4()}", str(uuid.uuid4())
         sender = self.connected(group_id)
         assert self.frame(sender, "sendMessage", message="hi", messageId=message_id)
@@ -267,7 +268,7 @@ class Bench:
         while self.is_known(sender):
             assert time.monotonic() < until, "the message was not fanned out"
             time.sleep(0.05)
-        return group_id, message_id
+        return group_id, message_key(self._user_ids[sender], message_id)
 
     def _offer(self, group_id: str, members: int = 0) -> Outgoing:
         message = Message(str(uuid.uuid4()), group_id, 1, "ann", "hi", CREATED_AT)
@@ -334,8 +335,12 @@ class Bench:
             self._lambda.update_function_configuration(FunctionName=name, Environment=environment)
 
 
-def _leftover(group_id: str, message_id: str, whom: dict[str, Any]) -> str:
-    return json.dumps({"groupId": group_id, "messageIds": [message_id], **whom, "tries": 0})
+# With 429: the client's limit, not the account's.
+TURNED_AWAY = b'{"message":"WebSocket client side buffer is full"}'
+
+
+def _leftover(group_id: str, key: str, whom: dict[str, Any]) -> str:
+    return json.dumps({"groupId": group_id, "messageIds": [key], **whom, "tries": 0})
 
 
 @contextmanager
@@ -358,8 +363,9 @@ def _in_between(endpoint: str, status: HTTPStatus) -> Iterator[str]:
 
         def _answer(self, answer: HTTPStatus) -> None:
             self.send_response(answer)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(TURNED_AWAY)))
             self.end_headers()
+            self.wfile.write(TURNED_AWAY)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -74,8 +74,8 @@ def test_a_permission_less_breaks_the_contract(project: Project, tmp_path: Path)
     ours = copied(project, tmp_path)
     ours.edit(
         "src/groupcast_deploy/permissions.yml",
-        "dynamodb:PutItem, Resource: !GetAtt ConnectionsTable.Arn",
-        "dynamodb:Query, Resource: !GetAtt ConnectionsTable.Arn",
+        "[dynamodb:PutItem, dynamodb:DeleteItem, dynamodb:BatchGetItem]",
+        "[dynamodb:Query, dynamodb:DeleteItem, dynamodb:BatchGetItem]",
     )
     roles = Roles(ours.deploy("denied", auth="none"))
     done = run_contract(roles.stage, CHAT)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import pytest
 
 from groupcast.fanout.budget import DEBT_POSTS, SMALL_MEMBERS
+from groupcast.fanout.suspects import REFUSALS_MAX
 from tests.deploy.bench import Bench
 from tests.deploy.permissions import Grant, Roles
 from tests.deploy.project import Stage
@@ -240,13 +241,8 @@ def booking_retries(bench: Bench) -> Act:
 
 def closing_who_is_slow(bench: Bench) -> Act:
     connection_id = bench.connected()
-    leftover = bench.leftover(connection_id)
-
-    def act() -> bool:
-        # What is handed on before it is beyond doubt counts for the next time.
-        return any(bench.finish(leftover) and not bench.is_known(connection_id) for _ in range(3))
-
-    return act
+    leftover = bench.leftover(connection_id, refusals=REFUSALS_MAX - 1)
+    return lambda: bench.finish(leftover) and not bench.is_known(connection_id)
 
 
 def putting_back(bench: Bench) -> Act:

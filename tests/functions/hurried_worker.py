@@ -1,7 +1,8 @@
 """fanoutMessage and fanoutRetry made small: what a real one does in 20 seconds, this does in a few.
 
-It stops posting a second before its timeout, not ten, and treats every group as a large one. In the
-group DOOMED it dies in the middle of its first pass, when there is a directory for its last words.
+It stops posting a second before its timeout, not ten, treats every group as a large one, and calls a group
+busy after ten messages of its log, not forty. In the group DOOMED it dies in the middle of its first pass,
+when there is a directory for its last words.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from groupcast.fanout import group, lanes, result, run
+from groupcast.fanout import catchup, group, lanes, result, run
 from groupcast.fanout.run import Run
 from groupcast.handlers import fanout_message, fanout_retry
 from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, WORKERS_LAST_WORDS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STOP_MARGIN_S = 1.0
 GIVE_UP_MARGIN_S = 0.3
+BUSY_TAKEN = 10
 
 handler = fanout_message.handler
 retry_handler = fanout_retry.handler
@@ -38,6 +40,7 @@ def _on_result_or_die(self: Run, delivery: Delivery, posted: PostResult) -> None
 
 patch.object(Run, "on_result", _on_result_or_die).start()
 patch.object(result, "STOP_MARGIN_S", STOP_MARGIN_S).start()
+patch.object(catchup, "BUSY_TAKEN", BUSY_TAKEN).start()
 patch.object(result, "GIVE_UP_MARGIN_S", GIVE_UP_MARGIN_S).start()
-for module in (group, lanes, run):
+for module in (catchup, group, lanes, run):
     patch.object(module, "SMALL_MEMBERS", 0).start()
