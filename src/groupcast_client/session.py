@@ -125,7 +125,7 @@ class Session:
             pass
         except* GroupcastError as errors:
             failure = errors.exceptions[0]
-        # Not from within: Python before 3.11.4 would wrap it in a group.
+        # Not from within: early versions of Python 3.11 wrap it in a group.
         if failure is not None:
             raise failure
 

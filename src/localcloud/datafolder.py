@@ -35,4 +35,6 @@ def claimed(folder: Path) -> Iterator[None]:
                 f"the folder {folder} is in use by another `groupcast up`: "
                 "stop it, or choose another folder with --data"
             ) from None
+        except OSError as error:
+            raise StartError(f"--data: {folder} cannot be locked: {error.strerror}") from None
         yield

@@ -4,7 +4,7 @@ A web page from anywhere can send requests to 127.0.0.1 through its visitor's br
 resolves to 127.0.0.1 (DNS rebinding), it can also read the answers. So Host must name this machine, and an
 Origin must be a page of this machine or one that the user allowed. Programs send no Origin.
 
-API Gateway, SQS, Cognito and DynamoDB check neither header.
+AWS's own endpoints check neither header.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from http import HTTPStatus
 
 REFUSED_STATUS = HTTPStatus.FORBIDDEN
 HOST_NAMES = ("127.0.0.1", "localhost", "[::1]")
+MAX_SHOWN_CHARS = 300
 # An origin with a host, as browsers send it.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]{1,261}")
 
@@ -32,7 +33,14 @@ class Visitors:
     def complaint(self, host: str | None, origin: str | None) -> str | None:
         """Why a request with these headers (None: absent) is refused, for its sender; None: it is not."""
         if host is None or not _LOCAL_HOST.fullmatch(host):
-            return f"Host must be one of {', '.join(HOST_NAMES)}"
+            return f"Host is {_shown(host)}; it must be one of {', '.join(HOST_NAMES)}"
         if origin is None or origin in self.allowed_origins or _LOCAL_ORIGIN.fullmatch(origin):
             return None
-        return "Pages of this origin are not allowed; allow them with: groupcast up --allow-origin ORIGIN"
+        return (
+            f"Pages of the origin {_shown(origin)} are not allowed (null: a file); "
+            "allow them with: groupcast up --allow-origin ORIGIN"
+        )
+
+
+def _shown(value: str | None) -> str:
+    return "missing" if value is None else ascii(value[:MAX_SHOWN_CHARS])

@@ -40,7 +40,7 @@ class Log:
             self.output.close()
 
     def write(self, line: str) -> None:
-        """Write a line in a function's stead."""
+        """Write a line on behalf of a function."""
         if self.output is None:
             sys.stderr.write(line)
             return
@@ -55,7 +55,7 @@ class Log:
             self._warned = True
             log.warning(
                 "cannot write the functions' log %s: %s. Its lines are lost until that changes",
-                self._path,
+                self._path or "on stdout",
                 reason,
             )
 
