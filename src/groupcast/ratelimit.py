@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from groupcast.protocol import MAX_MESSAGE_BYTES
+
 US_PER_S = 1_000_000
 US_PER_MS = 1_000
 
@@ -22,13 +24,18 @@ PING_TOKENS = 0.25
 JOIN_TOKENS = 0.5
 LEAVE_TOKENS = 0.5
 RENEW_TOKENS = 0.5
+# The largest message's text in a frame: of control characters alone.
+MAX_TEXT_BYTES = 6 * MAX_MESSAGE_BYTES
 # Reading the log takes this for the first 16 KB of a reply, and as much for each 16 KB that follow.
 READ_TOKENS = 0.25
 READ_BYTES = 16 * 1024
 # Looking which of a user's connections are gone: a read for each.
 PRUNE_TOKENS = 5.0
-# After a pause a group takes at once what it takes in so many seconds.
+# After a pause a group takes at once what it takes in so many seconds, or the largest message if that is
+# more: one member's message must not leave a debt to the others.
 GROUP_BURST_S = 5
+# So many members who send all that one user may fit a group's limits: none of them fills it alone.
+GROUP_USERS_MIN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,8 @@ class GroupLimit:
     def charge(self, text_bytes: int) -> Charge:
         """Of a message whose text takes so many bytes in a frame."""
         seconds = max(1 / self.messages_per_second, text_bytes / self.bytes_per_second)
-        return Charge(math.ceil(seconds * US_PER_S), GROUP_BURST_S * US_PER_S)
+        burst_s = max(GROUP_BURST_S, MAX_TEXT_BYTES / self.bytes_per_second)
+        return Charge(math.ceil(seconds * US_PER_S), math.ceil(burst_s * US_PER_S))
 
 
 def text_bytes(text: str) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from groupcast.auth import Principal
 from groupcast.errors import ChatError, Code
-from groupcast.ratelimit import GROUP_BURST_S, PRUNE_TOKENS, Bucket, GroupLimit
+from groupcast.ratelimit import GROUP_BURST_S, GROUP_USERS_MIN, PRUNE_TOKENS, TOKEN_BYTES, Bucket, GroupLimit
 from groupcast.tables.connections import LIFETIME_S
 from tests.conftest import Stack
 from tests.unit.groupcast.world import NOW_MS, World, code_of
@@ -168,6 +168,20 @@ async def test_a_group_takes_so_many_bytes(make_world: MakeWorld, group: str) ->
     limited = await refused([world.chat.send(member, {"message": LARGE}) for _ in range(14)])
     assert [error.retry_after_ms for error in limited] == [500] * 4
     assert (await world.groups.head(group)).last_seq == 10
+
+
+async def test_the_largest_message_does_not_close_a_group_to_others(
+    make_world: MakeWorld, group: str
+) -> None:
+    """Where a group takes little: 16 KB of control characters, 96 KB in a frame, leave no debt to them."""
+    world = make_world(bucket=Bucket(1, 20), group_limit=GroupLimit(50, GROUP_USERS_MIN * TOKEN_BYTES))
+    eve, ann = [await world.member(group, principal=someone()) for _ in range(2)]
+    world.now_ms += 1000
+    await world.chat.send(eve, {"message": "\x01" * 16_384})
+    (error,) = await refused([world.chat.send(ann, {"message": "hi"})])
+    assert error.retry_after_ms == 20
+    world.now_ms += 20
+    await world.chat.send(ann, {"message": "hi"})
 
 
 async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
