@@ -127,7 +127,7 @@ class Chat:
         )
         member, group_id = self._in_group(member)
         if stored is None:
-            stored = await self._store(wanted, group_id, member)
+            stored = await self._store(caller, wanted, group_id, member)
         if (stored.group_id, stored.text) != (group_id, wanted.text):
             raise ChatError(
                 Code.CONFLICT, "You have sent another message with this messageId; use a new one."
@@ -232,9 +232,18 @@ class Chat:
         # An id that we are about to make up can't be taken.
         return None if message_id is None else await self._messages.get(message_key(user_id, message_id))
 
-    async def _store(self, wanted: protocol.Send, group_id: str, member: Member) -> Message:
+    async def _number(self, caller: Caller, group_id: str, now_ms: int, size_bytes: int) -> Numbered:
+        """Take the group's next number; the user has their tokens back if the group takes no more."""
+        try:
+            return await self._groups.next_seq(group_id, now_ms, size_bytes)
+        except ChatError:
+            # All but what a ping costs: one user's flood at a full group must end, too.
+            await self._users.owe(caller, PING_TOKENS - message_tokens(size_bytes), now_ms * US_PER_MS)
+            raise
+
+    async def _store(self, caller: Caller, wanted: protocol.Send, group_id: str, member: Member) -> Message:
         now_ms = self._now_ms()
-        numbered = await self._groups.next_seq(group_id, now_ms, text_bytes(wanted.text))
+        numbered = await self._number(caller, group_id, now_ms, text_bytes(wanted.text))
         message = Message(
             message_id=wanted.message_id or uuid7(now_ms, self._random(10)),
             group_id=group_id,

@@ -35,8 +35,9 @@ async def update_if(dynamodb: Any, **request: Any) -> tuple[bool, Mapping[str, A
 class Buckets:
     """Takes from buckets, and remembers what it has seen of them.
 
-    A bucket's number only grows. One that was too empty for an action still is until the time says otherwise,
-    so that most refusals of a flood cost no request; and the number tells which write will pass.
+    A bucket's number grows, unless tokens are given back. One that was too empty for an action still is
+    until the time says otherwise, so that most refusals of a flood cost no request; and the number tells
+    which write will pass.
     """
 
     def __init__(self) -> None:
@@ -59,6 +60,10 @@ class Buckets:
         if len(self._full_at_us) > KNOWN_MAX:
             del self._full_at_us[next(iter(self._full_at_us))]
 
+    def forget(self, name: str) -> None:
+        """Know nothing of a bucket any more."""
+        self._full_at_us.pop(name, None)
+
     async def _take(
         self, name: str, charge: Charge, now_us: int, refusal: str, update: Update
     ) -> tuple[bool, Mapping[str, Any]]:
@@ -73,16 +78,16 @@ class Buckets:
             else:
                 done, old = await update(
                     "fullAtUs + :cost",
-                    "fullAtUs <= :latest",
-                    {":cost": charge.cost_us, ":latest": charge.latest_full_us(now_us)},
+                    "fullAtUs BETWEEN :now AND :latest",
+                    {":cost": charge.cost_us, ":now": now_us, ":latest": charge.latest_full_us(now_us)},
                 )
             full_at_us = int(old["fullAtUs"]["N"]) if "fullAtUs" in old else 0
             if done:
                 self.remember(name, charge.next_full_us(full_at_us, now_us))
                 return True, old
-            if full_at_us == 0:
-                # Swept by TTL meanwhile.
-                self._full_at_us.pop(name, None)
+            if full_at_us <= now_us:
+                # Swept by TTL meanwhile, or tokens were given back elsewhere.
+                self.forget(name)
             self.remember(name, full_at_us)
             self._require(name, charge, now_us, refusal)
             if full == (full_at_us <= now_us):

@@ -44,7 +44,7 @@ class Users:
         return self._buckets.take(name, self._bucket.charge(tokens), now_us, self._refusal, update)
 
     async def owe(self, caller: Caller, tokens: float, now_us: int) -> None:
-        """Take tokens for what was done already, however few there are."""
+        """Take tokens for what was done already, however few there are; negative ones are given back."""
         name, cost_us = _name(caller), self._bucket.charge(tokens).cost_us
         answer = await self._dynamodb.update_item(
             TableName=self._table,
@@ -53,6 +53,7 @@ class Users:
             ExpressionAttributeValues=encode({":now": now_us, ":cost": cost_us, ":expires": _expiry(now_us)}),
             ReturnValues="UPDATED_NEW",
         )
+        self._buckets.forget(name)
         self._buckets.remember(name, int(answer["Attributes"]["fullAtUs"]["N"]))
 
     async def enter(self, caller: Caller, now_us: int) -> frozenset[str] | None:

@@ -13,8 +13,18 @@ import pytest
 
 from groupcast.auth import Principal
 from groupcast.errors import ChatError, Code
-from groupcast.ratelimit import GROUP_BURST_S, GROUP_USERS_MIN, PRUNE_TOKENS, TOKEN_BYTES, Bucket, GroupLimit
+from groupcast.model import Caller
+from groupcast.ratelimit import (
+    GROUP_BURST_S,
+    GROUP_USERS_MIN,
+    PRUNE_TOKENS,
+    TOKEN_BYTES,
+    US_PER_S,
+    Bucket,
+    GroupLimit,
+)
 from groupcast.tables.connections import LIFETIME_S
+from groupcast.tables.users import Users
 from tests.conftest import Stack
 from tests.unit.groupcast.world import NOW_MS, World, code_of
 
@@ -182,6 +192,41 @@ async def test_the_largest_message_does_not_close_a_group_to_others(
     assert error.retry_after_ms == 20
     world.now_ms += 20
     await world.chat.send(ann, {"message": "hi"})
+
+
+async def test_what_the_group_refuses_costs_its_sender_little(make_world: MakeWorld, group: str) -> None:
+    """After the time that the group named the sender has the tokens; a flood at a full group still ends."""
+    world = make_world(bucket=Bucket(10, 20), group_limit=GroupLimit(1_000, 32_000))
+    ann = await world.member(group, principal=someone())
+    world.now_ms += 2000
+    for _ in range(10):
+        await world.chat.send(await world.member(group), {"message": LARGE})
+    for _ in range(3):
+        (error,) = await refused([world.chat.send(ann, {"message": LARGE})])
+        assert error.retry_after_ms == 500
+    world.now_ms += 500
+    await world.chat.send(ann, {"message": LARGE})
+    for _ in range(100):
+        (error,) = await refused([world.chat.send(ann, {"message": "hi"})])
+    world.dynamodb.reset()
+    await refused([world.chat.send(ann, {"message": "hi"})])
+    assert world.dynamodb.calls.total() == 0
+
+
+async def test_tokens_that_were_given_back_elsewhere_are_no_more_than_a_full_bucket(
+    make_world: MakeWorld, unit_tables: dict[str, str]
+) -> None:
+    """An environment that remembers an emptier bucket takes from a full one, not from one that is more."""
+    world, caller = make_world(), Caller("none=", str(uuid.uuid4()))
+    first, second = (Users(world.dynamodb, unit_tables["QuotasTable"], Bucket(10, 20), 1) for _ in range(2))
+    now_us = NOW_MS * 1000
+    await second.take(caller, 20, now_us)
+    await first.owe(caller, -20, now_us)
+    now_us += US_PER_S
+    await second.take(caller, 2, now_us)
+    item = await world.item("QuotasTable", name=f"user:{caller.user_id}")
+    assert item is not None
+    assert int(item["fullAtUs"]["N"]) == now_us + US_PER_S // 5
 
 
 async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
