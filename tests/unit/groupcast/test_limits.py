@@ -24,6 +24,7 @@ from groupcast.ratelimit import (
     GroupLimit,
 )
 from groupcast.tables.connections import LIFETIME_S
+from groupcast.tables.groups import Groups
 from groupcast.tables.users import Users
 from tests.conftest import Stack
 from tests.unit.groupcast.world import NOW_MS, World, code_of
@@ -56,6 +57,18 @@ class Metered:
     def reset(self) -> None:
         self.calls.clear()
         self.read_units = 0.0
+
+
+class Repeating:
+    """A DynamoDB client that repeats each update, as AWS's SDK does where the first answer was lost."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.exceptions = client.exceptions
+
+    async def update_item(self, **request: Any) -> Any:
+        await self._client.update_item(**request)
+        return await self._client.update_item(**request)
 
 
 @pytest.fixture
@@ -227,6 +240,22 @@ async def test_tokens_that_were_given_back_elsewhere_are_no_more_than_a_full_buc
     item = await world.item("QuotasTable", name=f"user:{caller.user_id}")
     assert item is not None
     assert int(item["fullAtUs"]["N"]) == now_us + US_PER_S // 5
+
+
+@pytest.mark.parametrize("sent", [0, 2, 49])
+async def test_an_attempt_whose_answer_was_lost_takes_no_second_number(
+    make_world: MakeWorld, group: str, sent: int
+) -> None:
+    """AWS's SDK repeats the request; the message has the number of the first, charged once."""
+    world = make_world(group_limit=GroupLimit(10, 1024**2))
+    for number in range(sent):
+        assert (await world.groups.next_seq(group, NOW_MS, 9)).seq == number + 1
+    repeating = Groups(Repeating(world.dynamodb), world.tables["GroupsTable"], GroupLimit(10, 1024**2))
+    assert (await repeating.next_seq(group, NOW_MS, 9)).seq == sent + 1
+    assert (await world.groups.head(group)).last_seq == sent + 1
+    item = await world.item("GroupsTable", groupId=group)
+    assert item is not None
+    assert int(item["fullAtUs"]["N"]) == NOW_MS * 1000 + (sent + 1) * US_PER_S // 10
 
 
 async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
