@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from groupcast.ratelimit import (
     JOIN_TOKENS,
     LEAVE_TOKENS,
     PING_TOKENS,
-    PRUNE_TOKENS,
     READ_TOKENS,
     RENEW_TOKENS,
     US_PER_MS,
@@ -80,14 +80,18 @@ class Chat:
 
     async def connect(self, member: Member, connected_at_ms: int) -> None:
         """Remember a new connection; RateLimited where its user has as many as they may."""
+        caller = Caller(member.connection_id, member.user_id)
+        self._users.require_connect(caller, self._now_ms() * US_PER_MS)
         # In this order: one that is counted is there for others to see.
         await self._connections.add(member, connected_at_ms)
-        if member.user_id is None:
+        if caller.user_id is None:
             return
         try:
-            await self._enter(Caller(member.connection_id, member.user_id))
-        except ChatError:
-            await self._connections.remove(member.connection_id)
+            await self._enter(caller)
+        except Exception:
+            # An item that stays is swept by TTL; the client must learn why it was refused.
+            with contextlib.suppress(Exception):
+                await self._connections.remove(caller.connection_id)
             raise
 
     async def disconnect(self, caller: Caller) -> None:
@@ -179,16 +183,19 @@ class Chat:
 
     async def _enter(self, caller: Caller) -> None:
         """Count the connection of a user; where there is no room, make some by forgetting gone ones."""
-        connected = await self._users.enter(caller, self._now_ms() * US_PER_MS)
-        if connected is None:
+        full = await self._users.enter(caller, self._now_ms() * US_PER_MS)
+        if full is None:
             return
-        await self._take(caller, PRUNE_TOKENS)
-        present = await self._connections.present(connected, self._now_ms() // 1000)
-        await self._users.leave(caller, connected - present)
-        if connected <= present or await self._users.enter(caller, self._now_ms() * US_PER_MS) is not None:
-            raise ChatError(
-                Code.RATE_LIMITED, f"You have {len(connected)} connections; close one and connect again."
-            )
+        connected = full.connection_ids
+        await self._users.charge_refused(caller, self._now_ms() * US_PER_MS, looks=full.may_look)
+        if full.may_look:
+            present = await self._connections.present(connected, self._now_ms() // 1000)
+            await self._users.leave(caller, connected - present)
+            if connected - present and await self._users.enter(caller, self._now_ms() * US_PER_MS) is None:
+                return
+        raise ChatError(
+            Code.RATE_LIMITED, f"You have {len(connected)} connections; close one and connect again."
+        )
 
     def _take(self, caller: Caller, tokens: float) -> Awaitable[object]:
         """Take a user's tokens; where there are known to be too few, raises before anything is awaited."""

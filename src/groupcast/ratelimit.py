@@ -29,8 +29,6 @@ MAX_TEXT_BYTES = 6 * MAX_MESSAGE_BYTES
 # Reading the log takes this for the first 16 KB of a reply, and as much for each 16 KB that follow.
 READ_TOKENS = 0.25
 READ_BYTES = 16 * 1024
-# Looking which of a user's connections are gone: a read for each.
-PRUNE_TOKENS = 5.0
 # After a pause a group takes at once what it takes in so many seconds, or the largest message if that is
 # more: one member's message must not leave a debt to the others.
 GROUP_BURST_S = 5

@@ -51,8 +51,16 @@ class Buckets:
         It was not where a condition of its own stood in the way. ChatError (RateLimited, with the text
         `refusal`) where the bucket has too little: at once where that is known, or from the awaitable.
         """
-        self._require(name, charge, now_us, refusal)
+        self.require(name, charge, now_us, refusal)
         return self._take(name, charge, now_us, refusal, update)
+
+    def require(self, name: str, charge: Charge, now_us: int, refusal: str) -> None:
+        """Raise what `take` raises at once, and take nothing."""
+        full_at_us = self._full_at_us.get(name, 0)
+        if full_at_us > charge.latest_full_us(now_us):
+            raise ChatError(
+                Code.RATE_LIMITED, refusal, retry_after_ms=charge.retry_after_ms(full_at_us, now_us)
+            )
 
     def remember(self, name: str, full_at_us: int) -> None:
         """Note when a bucket is full again."""
@@ -89,14 +97,7 @@ class Buckets:
                 # Swept by TTL meanwhile, or tokens were given back elsewhere.
                 self.forget(name)
             self.remember(name, full_at_us)
-            self._require(name, charge, now_us, refusal)
+            self.require(name, charge, now_us, refusal)
             if full == (full_at_us <= now_us):
                 return False, old
         raise ChatError(Code.RATE_LIMITED, refusal, retry_after_ms=1)
-
-    def _require(self, name: str, charge: Charge, now_us: int, refusal: str) -> None:
-        full_at_us = self._full_at_us.get(name, 0)
-        if full_at_us > charge.latest_full_us(now_us):
-            raise ChatError(
-                Code.RATE_LIMITED, refusal, retry_after_ms=charge.retry_after_ms(full_at_us, now_us)
-            )

@@ -17,7 +17,6 @@ from groupcast.model import Caller
 from groupcast.ratelimit import (
     GROUP_BURST_S,
     GROUP_USERS_MIN,
-    PRUNE_TOKENS,
     TOKEN_BYTES,
     US_PER_S,
     Bucket,
@@ -374,12 +373,44 @@ async def test_connections_whose_end_was_lost_make_room(make_world: MakeWorld, s
     await world.connection(principal=ann)
 
 
-async def test_looking_for_lost_connections_is_paid_for(make_world: MakeWorld) -> None:
-    """Who knocks at a full house again and again causes few reads."""
-    burst = int(3 * PRUNE_TOKENS)
-    world, ann = make_world(connections_max=1, bucket=Bucket(1, burst)), someone()
-    await world.connection(principal=ann)
+async def test_a_tab_too_many_disturbs_the_others_little(make_world: MakeWorld) -> None:
+    """It comes again and again: one look in 10 s, and tokens are left for the others."""
+    world, ann = make_world(connections_max=1, bucket=Bucket(10, 20)), someone()
+    tab = await world.connection(principal=ann)
+    for _ in range(2):
+        world.now_ms += 10_000
+        world.dynamodb.reset()
+        for _ in range(20):
+            assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
+        assert world.dynamodb.calls["batch_get_item"] == 1
+        await world.chat.ping(tab, {})
+
+
+async def test_a_flood_of_connects_ends_without_requests(make_world: MakeWorld) -> None:
+    """Each takes tokens, refused or not; with an empty bucket nothing is written any more."""
+    world, ann = make_world(connections_max=1, bucket=Bucket(1, 2)), someone()
+    for _ in range(8):
+        await asyncio.gather(world.connection(principal=ann), return_exceptions=True)
+    assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
     world.dynamodb.reset()
-    for _ in range(20):
-        assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
-    assert world.dynamodb.calls["batch_get_item"] == 2
+    assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
+    assert world.dynamodb.calls.total() == 0
+
+
+@pytest.mark.parametrize(("broken", "code"), [("delete_item", Code.RATE_LIMITED), ("batch_get_item", None)])
+async def test_a_connect_that_fails_leaves_nothing_and_says_why(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, broken: str, code: Code | None
+) -> None:
+    """DynamoDB fails beside the refusal, which counts; or before it, and then the item goes as well."""
+    world, ann = make_world(connections_max=1), someone()
+    await world.connection(principal=ann)
+
+    async def fail(**_request: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(world.dynamodb, broken, fail, raising=False)
+    with pytest.raises((ChatError, ConnectionError)) as caught:
+        await world.connection(principal=ann)
+    assert getattr(caught.value, "code", None) is code
+    left = await world.item("ConnectionsTable", connectionId=world.last_connection)
+    assert (left is None) is (broken != "delete_item")
