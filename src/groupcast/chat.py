@@ -95,11 +95,9 @@ class Chat:
             raise
 
     async def disconnect(self, caller: Caller) -> None:
-        """Forget a connection."""
-        connection_id = caller.connection_id
-        await asyncio.gather(
-            self._connections.remove(connection_id), self._users.leave(caller, [connection_id])
-        )
+        """Forget a connection; whose it is need not be known, unless the fan-out has removed it before."""
+        user_id = await self._connections.remove(caller.connection_id) or caller.user_id
+        await self._users.leave(replace(caller, user_id=user_id), [caller.connection_id])
 
     async def join(self, caller: Caller, frame: Frame) -> Frame:
         """Put the connection into a group; with `since`, replay what it missed."""

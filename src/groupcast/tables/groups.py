@@ -56,7 +56,7 @@ class Groups:
             "from all its members together; wait and send again."
         )
 
-    async def next_seq(self, group_id: str, now_ms: int, size_bytes: int = 0) -> Numbered:
+    async def next_seq(self, group_id: str, now_ms: int, size_bytes: int) -> Numbered:
         """Take the group's next number: 1, 2, 3 …; each is given out once.
 
         `size_bytes` is what the message's text takes in a frame. ChatError (RateLimited), with no number

@@ -10,9 +10,11 @@ from typing import Any, TypeAlias
 
 import aioboto3
 import pytest
+from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import APIGatewayWebSocketEvent
 
 from groupcast.auth import Principal
 from groupcast.errors import ChatError, Code
+from groupcast.handlers import disconnect
 from groupcast.model import Caller
 from groupcast.ratelimit import (
     GROUP_BURST_S,
@@ -351,6 +353,25 @@ async def test_a_user_has_so_many_connections(make_world: MakeWorld) -> None:
     await world.connection(principal=someone())
     for _ in range(4):
         await world.connection()
+
+
+@pytest.mark.parametrize("authorizer", [True, False])
+@pytest.mark.parametrize("removed", [True, False])
+async def test_a_disconnect_makes_room(make_world: MakeWorld, authorizer: bool, removed: bool) -> None:
+    """Whose it was the event says or the item; the fan-out may have removed that first."""
+    world, ann = make_world(connections_max=1), someone()
+    connection_id = await world.connection(principal=ann)
+    if removed:
+        await world.remove("ConnectionsTable", connectionId=connection_id)
+    context: dict[str, Any] = {"connectionId": connection_id}
+    if authorizer:
+        context["authorizer"] = {"principalId": ann.user_id}
+    event = APIGatewayWebSocketEvent({"requestContext": context})
+    await disconnect._disconnect(world.chat._chat, event)
+    assert await world.item("ConnectionsTable", connectionId=connection_id) is None
+    item = await world.item("QuotasTable", name=f"user:{ann.user_id}")
+    assert item is not None
+    assert ("connectionIds" in item) is (removed and not authorizer)
 
 
 async def test_connecting_at_once_does_not_exceed_the_limit(make_world: MakeWorld) -> None:
