@@ -196,7 +196,7 @@ class Chat:
         )
 
     def _take(self, caller: Caller, tokens: float) -> Awaitable[object]:
-        """Take a user's tokens; where there are known to be too few, raises before anything is awaited."""
+        """Take a user's tokens. Raises at once if the bucket is known to be too empty."""
         return self._users.take(caller, tokens, self._now_ms() * US_PER_MS)
 
     async def _charged(self, caller: Caller, tokens: float) -> Member | None:

@@ -38,7 +38,7 @@ GROUP_USERS_MIN = 3
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one action takes from a bucket, as the time in which that comes back; `burst_us` is all it holds.
+    """The cost of an action, in us of refill; `burst_us` is the capacity.
 
     An action that costs more than the bucket holds passes when the bucket is full, and is charged whole, so
     that the rate holds over time.
@@ -62,7 +62,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A user's: gains `per_second` tokens, holds `burst`."""
+    """A user's bucket: gains `per_second` tokens, holds `burst`."""
 
     per_second: int
     burst: int
@@ -75,13 +75,13 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class GroupLimit:
-    """A group's: so many messages and bytes a second, all members' together."""
+    """A group's bucket: so many messages and bytes a second, all members' together."""
 
     messages_per_second: int
     bytes_per_second: int
 
     def charge(self, text_bytes: int) -> Charge:
-        """Of a message whose text takes so many bytes in a frame."""
+        """The charge for a message whose text takes so many bytes in a frame."""
         seconds = max(1 / self.messages_per_second, text_bytes / self.bytes_per_second)
         burst_s = max(GROUP_BURST_S, MAX_TEXT_BYTES / self.bytes_per_second)
         return Charge(math.ceil(seconds * US_PER_S), math.ceil(burst_s * US_PER_S))
@@ -93,12 +93,12 @@ def text_bytes(text: str) -> int:
 
 
 def message_tokens(size_bytes: int) -> float:
-    """Of a message whose text takes so many bytes in a frame."""
+    """The tokens for a message whose text takes so many bytes in a frame."""
     return max(1.0, size_bytes / TOKEN_BYTES)
 
 
 def read_tokens(size_bytes: int) -> float:
-    """Of a reply with so many bytes of messages."""
+    """The tokens for a reply with so many bytes of messages."""
     return max(1.0, size_bytes / READ_BYTES) * READ_TOKENS
 
 

@@ -48,7 +48,7 @@ class Buckets:
     ) -> Awaitable[tuple[bool, Mapping[str, Any]]]:
         """Take from a bucket: whether `update` was made, and the item before it.
 
-        It was not where a condition of its own stood in the way. ChatError (RateLimited, with the text
+        Returns False if `update`'s own condition failed. ChatError (RateLimited, with the text
         `refusal`) where the bucket has too little: at once where that is known, or from the awaitable.
         """
         self.require(name, charge, now_us, refusal)

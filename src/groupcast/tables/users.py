@@ -34,7 +34,7 @@ class Full:
 class Users:
     """The items of users in the Quotas table, through an aioboto3 DynamoDB client.
 
-    A guest has no item of a user, but one of the connection, and as many connections as they like.
+    Guests have one item per connection and no connection limit.
     """
 
     def __init__(self, dynamodb: Any, table: str, bucket: Bucket, connections_max: int) -> None:
