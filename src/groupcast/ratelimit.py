@@ -34,6 +34,9 @@ READ_BYTES = 16 * 1024
 GROUP_BURST_S = 5
 # So many members who send all that one user may fit a group's limits: none of them fills it alone.
 GROUP_USERS_MIN = 3
+# A bucket that is full later than so many bursts and an hour ahead was written by a wrong clock: replies that
+# are charged after they were read make a debt of less than eight bursts.
+DEBT_BURSTS_MAX, CLOCK_US_MAX = 10, 3600 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ class Charge:
     def latest_full_us(self, now_us: int) -> int:
         """A bucket that is full later than this has too little now."""
         return now_us + self.burst_us - min(self.cost_us, self.burst_us)
+
+    def last_credible_us(self, now_us: int) -> int:
+        """A bucket that is full later than this counts as full: a wrong clock wrote it."""
+        return now_us + DEBT_BURSTS_MAX * self.burst_us + CLOCK_US_MAX
 
     def next_full_us(self, full_at_us: int, now_us: int) -> int:
         """When the bucket is full again if this is taken now."""

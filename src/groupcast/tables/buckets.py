@@ -75,13 +75,14 @@ class Buckets:
     async def _take(
         self, name: str, charge: Charge, now_us: int, refusal: str, update: Update
     ) -> tuple[bool, Mapping[str, Any]]:
+        credible_us = charge.last_credible_us(now_us)
         for _ in range(TRIES_MAX):
             full = self._full_at_us.get(name, 0) <= now_us
             if full:
                 done, old = await update(
                     ":next",
-                    "(attribute_not_exists(fullAtUs) OR fullAtUs <= :now)",
-                    {":next": now_us + charge.cost_us, ":now": now_us},
+                    "(attribute_not_exists(fullAtUs) OR fullAtUs <= :now OR fullAtUs > :credible)",
+                    {":next": now_us + charge.cost_us, ":now": now_us, ":credible": credible_us},
                 )
             else:
                 done, old = await update(
@@ -90,6 +91,7 @@ class Buckets:
                     {":cost": charge.cost_us, ":now": now_us, ":latest": charge.latest_full_us(now_us)},
                 )
             full_at_us = int(old["fullAtUs"]["N"]) if "fullAtUs" in old else 0
+            full_at_us = full_at_us if full_at_us <= credible_us else 0
             if done:
                 self.remember(name, charge.next_full_us(full_at_us, now_us))
                 return True, old

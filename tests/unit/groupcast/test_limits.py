@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import aioboto3
@@ -257,6 +258,20 @@ async def test_an_attempt_whose_answer_was_lost_takes_no_second_number(
     item = await world.item("GroupsTable", groupId=group)
     assert item is not None
     assert int(item["fullAtUs"]["N"]) == NOW_MS * 1000 + (sent + 1) * US_PER_S // 10
+
+
+async def test_a_clock_that_was_ahead_locks_nobody_out(make_world: MakeWorld, group: str) -> None:
+    """A day ahead, both buckets were emptied; with the clock set right, functions start with full ones."""
+    limits = {"bucket": Bucket(10, 5), "group_limit": GroupLimit(10, 1024**2)}
+    ahead, ann = make_world(**limits), someone()
+    ahead.now_ms += 24 * 3600 * 1000
+    member = await ahead.connection(principal=replace(ann, authorized_until_s=2 * UNTIL_S))
+    await ahead.chat.join(member, {"groupId": group})
+    await ahead.chat.send(member, {"message": "tomorrow"})
+    right = make_world(**limits)
+    right.chat.adopt(member, ann.user_id)
+    limited = await refused([right.chat.send(member, {"message": "today"}) for _ in range(7)])
+    assert [error.retry_after_ms for error in limited] == [100] * 2
 
 
 async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
