@@ -87,7 +87,8 @@ class Users:
         )
         charge = self._bucket.charge(CONNECT_TOKENS)
         entered, old = await self._buckets.take(name, charge, now_us, self._refusal, update)
-        if entered:
+        # By this very call, maybe: its first attempt's answer was lost.
+        if entered or caller.connection_id in old["connectionIds"]["SS"]:
             return None
         looked_at_us = int(old["lookedAt"]["N"]) if "lookedAt" in old else 0
         may_look = not 0 <= now_us - looked_at_us < LOOK_PAUSE_US

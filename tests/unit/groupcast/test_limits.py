@@ -274,6 +274,16 @@ async def test_a_clock_that_was_ahead_locks_nobody_out(make_world: MakeWorld, gr
     assert [error.retry_after_ms for error in limited] == [100] * 2
 
 
+async def test_a_connect_whose_answer_was_lost_gets_in(
+    make_world: MakeWorld, unit_tables: dict[str, str]
+) -> None:
+    """AWS's SDK repeats the request; the last place is then taken by this very connection."""
+    client, caller = Repeating(make_world().dynamodb), Caller("one=", str(uuid.uuid4()))
+    users = Users(client, unit_tables["QuotasTable"], Bucket(10, 20), 1)
+    assert await users.enter(caller, NOW_MS * 1000) is None
+    assert await users.enter(replace(caller, connection_id="two="), NOW_MS * 1000) is not None
+
+
 async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
     make_world: MakeWorld, group: str
 ) -> None:
