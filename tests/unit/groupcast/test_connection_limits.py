@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import APIGatewayWebSocketEvent
 
 from groupcast.errors import ChatError, Code
-from groupcast.handlers import disconnect
+from groupcast.handlers import connect, disconnect
 from groupcast.model import Caller
 from groupcast.ratelimit import (
     Bucket,
@@ -127,3 +128,21 @@ async def test_a_connect_whose_answer_was_lost_gets_in(
     users = Users(client, unit_tables["QuotasTable"], Bucket(10, 20), 1)
     assert await users.enter(caller, NOW_MS * 1000) is None
     assert await users.enter(replace(caller, connection_id="two="), NOW_MS * 1000) is not None
+
+
+def test_a_refused_connect_is_logged_by_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """API Gateway hands no text on to the client; operators find it in the log."""
+
+    def refuse(_event: Any) -> None:
+        raise ChatError(Code.RATE_LIMITED, "You have 20 connections.")
+
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", f"service-{uuid.uuid4()}")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "groupcast")
+    monkeypatch.setattr(connect, "_run", refuse)
+    assert connect.handler({}, None) == {"statusCode": 429}
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [line["reason"] for line in lines if line.get("message") == "connect refused"] == [
+        "You have 20 connections."
+    ]
