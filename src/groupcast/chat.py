@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from groupcast.ratelimit import (
     JOIN_TOKENS,
     LEAVE_TOKENS,
     PING_TOKENS,
-    PRUNE_TOKENS,
     READ_TOKENS,
     RENEW_TOKENS,
     US_PER_MS,
@@ -80,22 +80,24 @@ class Chat:
 
     async def connect(self, member: Member, connected_at_ms: int) -> None:
         """Remember a new connection; RateLimited where its user has as many as they may."""
+        caller = Caller(member.connection_id, member.user_id)
+        self._users.require_connect(caller, self._now_ms() * US_PER_MS)
         # In this order: one that is counted is there for others to see.
         await self._connections.add(member, connected_at_ms)
-        if member.user_id is None:
+        if caller.user_id is None:
             return
         try:
-            await self._enter(Caller(member.connection_id, member.user_id))
-        except ChatError:
-            await self._connections.remove(member.connection_id)
+            await self._enter(caller)
+        except Exception:
+            # An item that stays is swept by TTL; the client must learn why it was refused.
+            with contextlib.suppress(Exception):
+                await self._connections.remove(caller.connection_id)
             raise
 
     async def disconnect(self, caller: Caller) -> None:
-        """Forget a connection."""
-        connection_id = caller.connection_id
-        await asyncio.gather(
-            self._connections.remove(connection_id), self._users.leave(caller, [connection_id])
-        )
+        """Forget a connection; whose it is need not be known, unless the fan-out has removed it before."""
+        user_id = await self._connections.remove(caller.connection_id) or caller.user_id
+        await self._users.leave(replace(caller, user_id=user_id), [caller.connection_id])
 
     async def join(self, caller: Caller, frame: Frame) -> Frame:
         """Put the connection into a group; with `since`, replay what it missed."""
@@ -127,7 +129,7 @@ class Chat:
         )
         member, group_id = self._in_group(member)
         if stored is None:
-            stored = await self._store(wanted, group_id, member)
+            stored = await self._store(caller, wanted, group_id, member)
         if (stored.group_id, stored.text) != (group_id, wanted.text):
             raise ChatError(
                 Code.CONFLICT, "You have sent another message with this messageId; use a new one."
@@ -179,19 +181,22 @@ class Chat:
 
     async def _enter(self, caller: Caller) -> None:
         """Count the connection of a user; where there is no room, make some by forgetting gone ones."""
-        connected = await self._users.enter(caller, self._now_ms() * US_PER_MS)
-        if connected is None:
+        full = await self._users.enter(caller, self._now_ms() * US_PER_MS)
+        if full is None:
             return
-        await self._take(caller, PRUNE_TOKENS)
-        present = await self._connections.present(connected, self._now_ms() // 1000)
-        await self._users.leave(caller, connected - present)
-        if connected <= present or await self._users.enter(caller, self._now_ms() * US_PER_MS) is not None:
-            raise ChatError(
-                Code.RATE_LIMITED, f"You have {len(connected)} connections; close one and connect again."
-            )
+        connected = full.connection_ids
+        await self._users.charge_refused(caller, self._now_ms() * US_PER_MS, looks=full.may_look)
+        if full.may_look:
+            present = await self._connections.present(connected, self._now_ms() // 1000)
+            await self._users.leave(caller, connected - present)
+            if connected - present and await self._users.enter(caller, self._now_ms() * US_PER_MS) is None:
+                return
+        raise ChatError(
+            Code.RATE_LIMITED, f"You have {len(connected)} connections; close one and connect again."
+        )
 
     def _take(self, caller: Caller, tokens: float) -> Awaitable[object]:
-        """Take a user's tokens; where there are known to be too few, raises before anything is awaited."""
+        """Take a user's tokens. Raises at once if the bucket is known to be too empty."""
         return self._users.take(caller, tokens, self._now_ms() * US_PER_MS)
 
     async def _charged(self, caller: Caller, tokens: float) -> Member | None:
@@ -232,9 +237,18 @@ class Chat:
         # An id that we are about to make up can't be taken.
         return None if message_id is None else await self._messages.get(message_key(user_id, message_id))
 
-    async def _store(self, wanted: protocol.Send, group_id: str, member: Member) -> Message:
+    async def _number(self, caller: Caller, group_id: str, now_ms: int, size_bytes: int) -> Numbered:
+        """Take the group's next number; the user has their tokens back if the group takes no more."""
+        try:
+            return await self._groups.next_seq(group_id, now_ms, size_bytes)
+        except ChatError:
+            # All but what a ping costs: one user's flood at a full group must end, too.
+            await self._users.owe(caller, PING_TOKENS - message_tokens(size_bytes), now_ms * US_PER_MS)
+            raise
+
+    async def _store(self, caller: Caller, wanted: protocol.Send, group_id: str, member: Member) -> Message:
         now_ms = self._now_ms()
-        numbered = await self._groups.next_seq(group_id, now_ms, text_bytes(wanted.text))
+        numbered = await self._number(caller, group_id, now_ms, text_bytes(wanted.text))
         message = Message(
             message_id=wanted.message_id or uuid7(now_ms, self._random(10)),
             group_id=group_id,

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 # sendMessage's timeout in serverless.yml (tests/template compares them): no sender lives longer.
 SEND_TIMEOUT_MS = 5_000
-# By so much clocks may differ, the index may lag, and a sender's last request may outlive it.
-MARGIN_MS = 1_000
+# Allowance for clock differences, for the index's lag, which AWS does not bound, and for a sender's last
+# request, which may outlive it. A stored message that the index shows later than this is lost to readers.
+MARGIN_MS = 5_000
 # A number without a message is final so long after it was taken.
 HOLE_FINAL_MS = SEND_TIMEOUT_MS + MARGIN_MS
 # Voids in a reply, beside its messages. Wide gaps are no crashes: their messages have expired.

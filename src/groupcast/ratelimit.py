@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from groupcast.protocol import MAX_MESSAGE_BYTES
+
 US_PER_S = 1_000_000
 US_PER_MS = 1_000
 
@@ -22,18 +24,24 @@ PING_TOKENS = 0.25
 JOIN_TOKENS = 0.5
 LEAVE_TOKENS = 0.5
 RENEW_TOKENS = 0.5
+# The largest message's text in a frame: of control characters alone.
+MAX_TEXT_BYTES = 6 * MAX_MESSAGE_BYTES
 # Reading the log takes this for the first 16 KB of a reply, and as much for each 16 KB that follow.
 READ_TOKENS = 0.25
 READ_BYTES = 16 * 1024
-# Looking which of a user's connections are gone: a read for each.
-PRUNE_TOKENS = 5.0
-# After a pause a group takes at once what it takes in so many seconds.
+# After a pause a group takes at once what it takes in so many seconds, or the largest message if that is
+# more: one member's message must not leave a debt to the others.
 GROUP_BURST_S = 5
+# So many members who send all that one user may fit a group's limits: none of them fills it alone.
+GROUP_USERS_MIN = 3
+# A bucket that is full later than so many bursts and an hour ahead was written by a wrong clock: replies that
+# are charged after they were read make a debt of less than eight bursts.
+DEBT_BURSTS_MAX, CLOCK_US_MAX = 10, 3600 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one action takes from a bucket, as the time in which that comes back; `burst_us` is all it holds.
+    """The cost of an action, in us of refill; `burst_us` is the capacity.
 
     An action that costs more than the bucket holds passes when the bucket is full, and is charged whole, so
     that the rate holds over time.
@@ -46,6 +54,10 @@ class Charge:
         """A bucket that is full later than this has too little now."""
         return now_us + self.burst_us - min(self.cost_us, self.burst_us)
 
+    def last_credible_us(self, now_us: int) -> int:
+        """A bucket that is full later than this counts as full: a wrong clock wrote it."""
+        return now_us + DEBT_BURSTS_MAX * self.burst_us + CLOCK_US_MAX
+
     def next_full_us(self, full_at_us: int, now_us: int) -> int:
         """When the bucket is full again if this is taken now."""
         return max(full_at_us, now_us) + self.cost_us
@@ -57,7 +69,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A user's: gains `per_second` tokens, holds `burst`."""
+    """A user's bucket: gains `per_second` tokens, holds `burst`."""
 
     per_second: int
     burst: int
@@ -70,15 +82,16 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class GroupLimit:
-    """A group's: so many messages and bytes a second, all members' together."""
+    """A group's bucket: so many messages and bytes a second, all members' together."""
 
     messages_per_second: int
     bytes_per_second: int
 
     def charge(self, text_bytes: int) -> Charge:
-        """Of a message whose text takes so many bytes in a frame."""
+        """The charge for a message whose text takes so many bytes in a frame."""
         seconds = max(1 / self.messages_per_second, text_bytes / self.bytes_per_second)
-        return Charge(math.ceil(seconds * US_PER_S), GROUP_BURST_S * US_PER_S)
+        burst_s = max(GROUP_BURST_S, MAX_TEXT_BYTES / self.bytes_per_second)
+        return Charge(math.ceil(seconds * US_PER_S), math.ceil(burst_s * US_PER_S))
 
 
 def text_bytes(text: str) -> int:
@@ -87,12 +100,12 @@ def text_bytes(text: str) -> int:
 
 
 def message_tokens(size_bytes: int) -> float:
-    """Of a message whose text takes so many bytes in a frame."""
+    """The tokens for a message whose text takes so many bytes in a frame."""
     return max(1.0, size_bytes / TOKEN_BYTES)
 
 
 def read_tokens(size_bytes: int) -> float:
-    """Of a reply with so many bytes of messages."""
+    """The tokens for a reply with so many bytes of messages."""
     return max(1.0, size_bytes / READ_BYTES) * READ_TOKENS
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from groupcast.errors import SettingsError
 from groupcast.protocol import MAX_FRAME_BYTES
+from groupcast.ratelimit import GROUP_USERS_MIN, TOKEN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +27,7 @@ MAX_RETENTION_DAYS = 3_650
 MAX_MESSAGES_PER_SECOND = 1_000
 MAX_MESSAGE_BURST = 10_000
 MAX_GROUP_MESSAGES_PER_SECOND = 10_000
-# A message of a few KB must pass at once.
-MIN_GROUP_BYTES_PER_SECOND, MAX_GROUP_BYTES_PER_SECOND = 1024, 1024**3
+MAX_GROUP_BYTES_PER_SECOND = 1024**3
 # BatchGetItem looks for so many at a time.
 MAX_CONNECTIONS_PER_USER = 100
 MAX_POSTS_PER_SECOND = 10_000_000
@@ -78,6 +78,7 @@ class Settings:
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from environment variables; SettingsError names the first that is missing or wrong."""
     region = _text(environ, "AWS_REGION")
+    messages_per_second = _whole(environ, "MESSAGES_PER_SECOND", 1, MAX_MESSAGES_PER_SECOND)
     return Settings(
         region=region,
         connections_table=_text(environ, "CONNECTIONS_TABLE"),
@@ -100,13 +101,16 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         user_pool_id=_text(environ, "USER_POOL_ID"),
         user_pool_client_id=_text(environ, "USER_POOL_CLIENT_ID"),
         token_use=_one_of(environ, "TOKEN_USE", TOKEN_USES),
-        messages_per_second=_whole(environ, "MESSAGES_PER_SECOND", 1, MAX_MESSAGES_PER_SECOND),
+        messages_per_second=messages_per_second,
         message_burst=_whole(environ, "MESSAGE_BURST", 1, MAX_MESSAGE_BURST),
-        group_messages_per_second=_whole(
-            environ, "GROUP_MESSAGES_PER_SECOND", 1, MAX_GROUP_MESSAGES_PER_SECOND
+        group_messages_per_second=_of_group(
+            environ, "GROUP_MESSAGES_PER_SECOND", messages_per_second, MAX_GROUP_MESSAGES_PER_SECOND
         ),
-        group_bytes_per_second=_whole(
-            environ, "GROUP_BYTES_PER_SECOND", MIN_GROUP_BYTES_PER_SECOND, MAX_GROUP_BYTES_PER_SECOND
+        group_bytes_per_second=_of_group(
+            environ,
+            "GROUP_BYTES_PER_SECOND",
+            messages_per_second * TOKEN_BYTES,
+            MAX_GROUP_BYTES_PER_SECOND,
         ),
         connections_per_user=_whole(environ, "CONNECTIONS_PER_USER", 1, MAX_CONNECTIONS_PER_USER),
         retention_days=_whole(environ, "RETENTION_DAYS", 0, MAX_RETENTION_DAYS),
@@ -149,3 +153,14 @@ def _whole(environ: Mapping[str, str], name: str, low: int, high: int) -> int:
     if not value.isdecimal() or not low <= int(value) <= high:
         raise SettingsError(f"{name} is {value!r}; it can be a whole number from {low} to {high}")
     return int(value)
+
+
+def _of_group(environ: Mapping[str, str], name: str, of_one_user: int, high: int) -> int:
+    """What a group takes of all its members; no member may fill it alone."""
+    value = _whole(environ, name, 1, high)
+    if value < GROUP_USERS_MIN * of_one_user:
+        raise SettingsError(
+            f"{name} is {value}; with this MESSAGES_PER_SECOND it can be {GROUP_USERS_MIN * of_one_user} "
+            "or more: lower both"
+        )
+    return value

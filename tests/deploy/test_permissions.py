@@ -34,11 +34,17 @@ def connecting(bench: Bench) -> Act:
 
 
 def connecting_once_more(bench: Bench) -> Act:
-    """Works where a user with as many connections as they may have is turned away."""
+    """Works where a user with as many connections as they may have is turned away and leaves nothing."""
     user_id = str(uuid.uuid4())
     for _ in range(CONNECTIONS_MAX):
         assert bench.connect(uuid.uuid4().hex, user_id) == HTTPStatus.OK
-    return lambda: bench.connect(uuid.uuid4().hex, user_id) == HTTPStatus.TOO_MANY_REQUESTS
+    connection_id = uuid.uuid4().hex
+
+    def act() -> bool:
+        status = bench.connect(connection_id, user_id)
+        return status == HTTPStatus.TOO_MANY_REQUESTS and not bench.is_known(connection_id)
+
+    return act
 
 
 def disconnecting(bench: Bench) -> Act:

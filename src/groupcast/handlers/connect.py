@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from groupcast.auth import chosen_subprotocol
@@ -39,7 +40,8 @@ def handler(event: Event, _context: Any) -> dict[str, Any]:
     """
     try:
         _run(event)
-    except ChatError:
+    except ChatError as refusal:
+        Logger().info("connect refused", extra={"reason": refusal.message})
         with single_metric(name="connects_refused", unit=MetricUnit.Count, value=1):
             pass
         return TOO_MANY

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from groupcast.handlers.routes import OK, Event, caller_of, lifecycle
+from groupcast.model import Caller
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import (
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 
 async def _disconnect(chat: Chat, event: APIGatewayWebSocketEvent) -> None:
-    await chat.disconnect(caller_of(event))
+    context = event.request_context
+    # AWS does not promise what the authorizer said for this event.
+    known = "authorizer" in context
+    await chat.disconnect(caller_of(event) if known else Caller(context.connection_id, None))
 
 
 _run = lifecycle(_disconnect)

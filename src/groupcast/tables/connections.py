@@ -43,9 +43,13 @@ class Connections:
         }
         await self._dynamodb.put_item(TableName=self._table, Item=encode(values))
 
-    async def remove(self, connection_id: str) -> None:
-        """Remove a connection; one that is not there is no error."""
-        await self._dynamodb.delete_item(TableName=self._table, Key=encode({"connectionId": connection_id}))
+    async def remove(self, connection_id: str) -> str | None:
+        """Remove a connection and return its user's id, None for a guest's and for one that is not there."""
+        answer = await self._dynamodb.delete_item(
+            TableName=self._table, Key=encode({"connectionId": connection_id}), ReturnValues="ALL_OLD"
+        )
+        user_id = decode(answer.get("Attributes", {})).get("userId")
+        return None if user_id is None else str(user_id)
 
     async def get(self, connection_id: str) -> Member | None:
         """The connection as it stands now (a consistent read), or None."""
@@ -77,17 +81,17 @@ class Connections:
         """
         values: dict[str, str | int] = {":group": group_id, ":slot": slot_of(member.connection_id)}
         rights = (
-            f"{_unchanged('authorizedUntil', member.authorized_until_s, values)} AND "
-            f"{_unchanged('userGroups', _groups(member.groups), values)}"
+            _unchanged("authorizedUntil", member.authorized_until_s, values),
+            _unchanged("userGroups", _groups(member.groups), values),
         )
-        await self._change(member.connection_id, "SET groupId = :group, slot = :slot", rights, values)
+        await self._change(member.connection_id, "SET groupId = :group, slot = :slot", values, *rights)
 
     async def leave(self, connection_id: str) -> str | None:
         """Take a connection out of its group and return that group, None where it was in none.
 
         ChatError (Conflict) where the connection is gone.
         """
-        old = await self._change(connection_id, "REMOVE groupId, slot", PRESENT, {})
+        old = await self._change(connection_id, "REMOVE groupId, slot", {})
         group_id = decode(old).get("groupId")
         return None if group_id is None else str(group_id)
 
@@ -104,17 +108,17 @@ class Connections:
         expression = "SET authorizedUntil = :until, userGroups = :groups"
         if not stays:
             expression += " REMOVE groupId, slot"
-        await self._change(member.connection_id, expression, group, values)
+        await self._change(member.connection_id, expression, values, group)
 
     async def _change(
-        self, connection_id: str, expression: str, condition: str, values: Mapping[str, str | int]
+        self, connection_id: str, expression: str, values: Mapping[str, str | int], *conditions: str
     ) -> Mapping[str, Any]:
         changed, old = await update_if(
             self._dynamodb,
             TableName=self._table,
             Key=encode({"connectionId": connection_id}),
             UpdateExpression=expression,
-            ConditionExpression=f"{PRESENT} AND ({condition})",
+            ConditionExpression=" AND ".join((PRESENT, *conditions)),
             **({"ExpressionAttributeValues": encode(values)} if values else {}),
         )
         if not changed:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from groupcast.errors import GroupcastError
 from groupcast.model import EMPTY_HEAD, Audience, Head
@@ -55,26 +56,35 @@ class Groups:
             "from all its members together; wait and send again."
         )
 
-    async def next_seq(self, group_id: str, now_ms: int, size_bytes: int = 0) -> Numbered:
+    async def next_seq(self, group_id: str, now_ms: int, size_bytes: int) -> Numbered:
         """Take the group's next number: 1, 2, 3 …; each is given out once.
 
         `size_bytes` is what the message's text takes in a frame. ChatError (RateLimited), with no number
         taken, where the group has had as much as it takes.
         """
+        charge = self._limit.charge(size_bytes)
+        taker = uuid4().hex
 
         async def update(full_at: str, condition: str, values: Values) -> tuple[bool, Mapping[str, Any]]:
             more = ", largeSeq = if_not_exists(lastSeq, :zero) + :one" if is_large(size_bytes) else ""
-            values |= {":one": 1, ":moved": now_ms, **({":zero": 0} if more else {})}
-            return await update_if(
+            values |= {":one": 1, ":moved": now_ms, ":taker": taker, **({":zero": 0} if more else {})}
+            taken, item = await update_if(
                 self._dynamodb,
                 TableName=self._table,
                 Key=encode({"groupId": group_id}),
-                UpdateExpression=f"ADD lastSeq :one SET movedAt = :moved, fullAtUs = {full_at}{more}",
-                ConditionExpression=condition,
+                UpdateExpression=(
+                    f"ADD lastSeq :one SET movedAt = :moved, takenBy = :taker, fullAtUs = {full_at}{more}"
+                ),
+                ConditionExpression=f"{condition} AND (attribute_not_exists(takenBy) OR takenBy <> :taker)",
                 ExpressionAttributeValues=encode(values),
             )
+            if not taken and item.get("takenBy") == {"S": taker}:
+                # By this very call: its first attempt's answer was lost. The item as it was before, nearly.
+                before = {"lastSeq": -1, "fullAtUs": -charge.cost_us}
+                numbers = {name: int(item[name]["N"]) + change for name, change in before.items()}
+                return True, {**item, **encode(numbers)}
+            return taken, item
 
-        charge = self._limit.charge(size_bytes)
         taken, item = await self._buckets.take(group_id, charge, now_ms * US_PER_MS, self._refusal, update)
         assert taken
         old = decode(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,22 @@ if TYPE_CHECKING:
 
 # TTL sweeps an item that nobody has used for so long: longer than any debt, and than a connection lives.
 IDLE_S = 24 * 60 * 60
+# A user at their limit has their connections looked up at most once in so long: a read for each.
+LOOK_PAUSE_US = 10 * US_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A user has all the connections that they may; `may_look`: look now which of them are gone."""
+
+    connection_ids: frozenset[str]
+    may_look: bool
 
 
 class Users:
     """The items of users in the Quotas table, through an aioboto3 DynamoDB client.
 
-    A guest has no item of a user, but one of the connection, and as many connections as they like.
+    Guests have one item per connection and no connection limit.
     """
 
     def __init__(self, dynamodb: Any, table: str, bucket: Bucket, connections_max: int) -> None:
@@ -44,7 +55,7 @@ class Users:
         return self._buckets.take(name, self._bucket.charge(tokens), now_us, self._refusal, update)
 
     async def owe(self, caller: Caller, tokens: float, now_us: int) -> None:
-        """Take tokens for what was done already, however few there are."""
+        """Take tokens for what was done already, however few there are; negative ones are given back."""
         name, cost_us = _name(caller), self._bucket.charge(tokens).cost_us
         answer = await self._dynamodb.update_item(
             TableName=self._table,
@@ -53,10 +64,15 @@ class Users:
             ExpressionAttributeValues=encode({":now": now_us, ":cost": cost_us, ":expires": _expiry(now_us)}),
             ReturnValues="UPDATED_NEW",
         )
+        self._buckets.forget(name)
         self._buckets.remember(name, int(answer["Attributes"]["fullAtUs"]["N"]))
 
-    async def enter(self, caller: Caller, now_us: int) -> frozenset[str] | None:
-        """Count a new connection: None, or the ids of the connections where the user has all that they may.
+    def require_connect(self, caller: Caller, now_us: int) -> None:
+        """ChatError (RateLimited) if a user is known to have too few tokens to connect. Asks nobody."""
+        self._buckets.require(_name(caller), self._bucket.charge(CONNECT_TOKENS), now_us, self._refusal)
+
+    async def enter(self, caller: Caller, now_us: int) -> Full | None:
+        """Count a new connection; Full if there is no room.
 
         ChatError (RateLimited) where the user has too few tokens.
         """
@@ -71,7 +87,22 @@ class Users:
         )
         charge = self._bucket.charge(CONNECT_TOKENS)
         entered, old = await self._buckets.take(name, charge, now_us, self._refusal, update)
-        return None if entered else frozenset(old["connectionIds"]["SS"])
+        # By this very call, maybe: its first attempt's answer was lost.
+        if entered or caller.connection_id in old["connectionIds"]["SS"]:
+            return None
+        looked_at_us = int(old["lookedAt"]["N"]) if "lookedAt" in old else 0
+        may_look = not 0 <= now_us - looked_at_us < LOOK_PAUSE_US
+        return Full(frozenset(old["connectionIds"]["SS"]), may_look)
+
+    async def charge_refused(self, caller: Caller, now_us: int, *, looks: bool) -> None:
+        """Take what a connect costs that found no room, and note if it `looks` which connections are gone.
+
+        ChatError (RateLimited) where the user has too few tokens.
+        """
+        name, charge = _name(caller), self._bucket.charge(CONNECT_TOKENS)
+        also, more = (", lookedAt = :looked", encode({":looked": now_us})) if looks else ("", {})
+        update = partial(self._update, name, now_us, also, "", more=more)
+        await self._buckets.take(name, charge, now_us, self._refusal, update)
 
     async def leave(self, caller: Caller, connection_ids: Collection[str]) -> None:
         """Forget connections of a user; a guest's are not counted, and those not counted are no error."""

@@ -9,7 +9,7 @@ import aioboto3
 import pytest
 
 from tests.conftest import Stack
-from tests.unit.groupcast.world import World
+from tests.unit.groupcast.world import MakeWorld, Metered, World
 
 
 @pytest.fixture
@@ -21,3 +21,9 @@ async def world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[Worl
 @pytest.fixture
 def group() -> str:
     return f"group-{uuid.uuid4()}"
+
+
+@pytest.fixture
+async def make_world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[MakeWorld]:
+    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
+        yield lambda **settings: World(Metered(dynamodb), unit_tables, **settings)

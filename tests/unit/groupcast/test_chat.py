@@ -247,9 +247,9 @@ async def test_history_before_pages_backwards(world: World, group: str) -> None:
 async def test_a_hole_is_void_when_it_is_final(world: World, group: str) -> None:
     """A number without a message may still be on its way for as long as sendMessage can run."""
     member = await world.member(group)
-    await world.groups.next_seq(group, world.now_ms)
+    await world.groups.next_seq(group, world.now_ms, 9)
     await world.chat.send(member, {"message": "two"})
-    await world.groups.next_seq(group, world.now_ms)
+    await world.groups.next_seq(group, world.now_ms, 9)
     void, message, last = {"seq": 1, "void": True}, 2, {"seq": 3, "void": True}
     for passed_ms, known, complete in (
         (HOLE_FINAL_MS, [message], False),

@@ -9,6 +9,7 @@ from groupcast.holes import HOLE_FINAL_MS, HOLES_MAX, SEND_TIMEOUT_MS, replay
 from groupcast.model import Head, Message, iso_ms
 from groupcast.protocol import MAX_FRAME_BYTES, MAX_GROUP_ID_CHARS, MAX_SEQ, encode, history
 from groupcast.tables.messages import MAX_PAGE_BYTES, Page
+from groupcast_client.model import Limits
 
 NOW_MS = 1_795_368_000_000
 LONG_AGO_MS = NOW_MS - 60_000
@@ -46,6 +47,11 @@ def test_a_hole_at_the_end_is_final_when_nobody_who_took_a_number_lives() -> Non
     ):
         found, complete = replay(page, 2, head, NOW_MS)
         assert (shown(found), complete) == (seqs, is_complete)
+
+
+def test_a_hole_is_final_before_clients_stop_waiting() -> None:
+    """They then hear it from the service; and the index has had several times its usual lag."""
+    assert SEND_TIMEOUT_MS + 5_000 <= HOLE_FINAL_MS < Limits().hole_timeout_s * 1000
 
 
 def test_an_empty_group_has_no_holes() -> None:

@@ -4,68 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any
 
-import aioboto3
 import pytest
 
-from groupcast.auth import Principal
-from groupcast.errors import ChatError, Code
-from groupcast.ratelimit import GROUP_BURST_S, PRUNE_TOKENS, Bucket, GroupLimit
-from groupcast.tables.connections import LIFETIME_S
-from tests.conftest import Stack
-from tests.unit.groupcast.world import NOW_MS, World, code_of
+from groupcast.errors import Code
+from groupcast.model import Caller
+from groupcast.ratelimit import (
+    GROUP_BURST_S,
+    GROUP_USERS_MIN,
+    TOKEN_BYTES,
+    US_PER_S,
+    Bucket,
+    GroupLimit,
+)
+from groupcast.tables.groups import Groups
+from groupcast.tables.users import Users
+from tests.unit.groupcast.world import NOW_MS, UNTIL_S, MakeWorld, Repeating, code_of, refused, someone
 
 pytestmark = pytest.mark.stack
-UNTIL_S = NOW_MS // 1000 + 100_000
 LARGE = "x" * 16_000
-MakeWorld: TypeAlias = Callable[..., World]
-
-
-class Metered:
-    """A DynamoDB client that counts requests by their names, and the read units of queries."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.calls: Counter[str] = Counter()
-        self.read_units = 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in ("exceptions", "query"):
-            self.calls[name] += 1
-        return getattr(self._client, name)
-
-    async def query(self, **request: Any) -> Any:
-        self.calls["query"] += 1
-        answer = await self._client.query(ReturnConsumedCapacity="TOTAL", **request)
-        self.read_units += answer["ConsumedCapacity"]["CapacityUnits"]
-        return answer
-
-    def reset(self) -> None:
-        self.calls.clear()
-        self.read_units = 0.0
-
-
-@pytest.fixture
-async def make_world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[MakeWorld]:
-    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
-        yield lambda **settings: World(Metered(dynamodb), unit_tables, **settings)
-
-
-def someone() -> Principal:
-    return Principal(str(uuid.uuid4()), "ann", (), UNTIL_S)
-
-
-async def refused(calls: list[Awaitable[Any]]) -> list[ChatError]:
-    """Make all calls at once: the RateLimited among their ends; no other error is."""
-    ends = await asyncio.gather(*calls, return_exceptions=True)
-    errors = [end for end in ends if isinstance(end, BaseException)]
-    limited = [error for error in errors if isinstance(error, ChatError)]
-    assert len(limited) == len(errors), errors
-    assert {error.code for error in limited} <= {Code.RATE_LIMITED}
-    return limited
 
 
 async def test_a_users_connections_share_one_bucket(make_world: MakeWorld, group: str) -> None:
@@ -170,6 +129,85 @@ async def test_a_group_takes_so_many_bytes(make_world: MakeWorld, group: str) ->
     assert (await world.groups.head(group)).last_seq == 10
 
 
+async def test_the_largest_message_does_not_close_a_group_to_others(
+    make_world: MakeWorld, group: str
+) -> None:
+    """Where a group takes little: 16 KB of control characters, 96 KB in a frame, leave no debt to them."""
+    world = make_world(bucket=Bucket(1, 20), group_limit=GroupLimit(50, GROUP_USERS_MIN * TOKEN_BYTES))
+    eve, ann = [await world.member(group, principal=someone()) for _ in range(2)]
+    world.now_ms += 1000
+    await world.chat.send(eve, {"message": "\x01" * 16_384})
+    (error,) = await refused([world.chat.send(ann, {"message": "hi"})])
+    assert error.retry_after_ms == 20
+    world.now_ms += 20
+    await world.chat.send(ann, {"message": "hi"})
+
+
+async def test_what_the_group_refuses_costs_its_sender_little(make_world: MakeWorld, group: str) -> None:
+    """After the time that the group named the sender has the tokens; a flood at a full group still ends."""
+    world = make_world(bucket=Bucket(10, 20), group_limit=GroupLimit(1_000, 32_000))
+    ann = await world.member(group, principal=someone())
+    world.now_ms += 2000
+    for _ in range(10):
+        await world.chat.send(await world.member(group), {"message": LARGE})
+    for _ in range(3):
+        (error,) = await refused([world.chat.send(ann, {"message": LARGE})])
+        assert error.retry_after_ms == 500
+    world.now_ms += 500
+    await world.chat.send(ann, {"message": LARGE})
+    for _ in range(100):
+        (error,) = await refused([world.chat.send(ann, {"message": "hi"})])
+    world.dynamodb.reset()
+    await refused([world.chat.send(ann, {"message": "hi"})])
+    assert world.dynamodb.calls.total() == 0
+
+
+async def test_tokens_that_were_given_back_elsewhere_are_no_more_than_a_full_bucket(
+    make_world: MakeWorld, unit_tables: dict[str, str]
+) -> None:
+    """An environment that remembers an emptier bucket takes from a full one, not from one that is more."""
+    world, caller = make_world(), Caller("none=", str(uuid.uuid4()))
+    first, second = (Users(world.dynamodb, unit_tables["QuotasTable"], Bucket(10, 20), 1) for _ in range(2))
+    now_us = NOW_MS * 1000
+    await second.take(caller, 20, now_us)
+    await first.owe(caller, -20, now_us)
+    now_us += US_PER_S
+    await second.take(caller, 2, now_us)
+    item = await world.item("QuotasTable", name=f"user:{caller.user_id}")
+    assert item is not None
+    assert int(item["fullAtUs"]["N"]) == now_us + US_PER_S // 5
+
+
+@pytest.mark.parametrize("sent", [0, 2, 49])
+async def test_an_attempt_whose_answer_was_lost_takes_no_second_number(
+    make_world: MakeWorld, group: str, sent: int
+) -> None:
+    """AWS's SDK repeats the request; the message has the number of the first, charged once."""
+    world = make_world(group_limit=GroupLimit(10, 1024**2))
+    for number in range(sent):
+        assert (await world.groups.next_seq(group, NOW_MS, 9)).seq == number + 1
+    repeating = Groups(Repeating(world.dynamodb), world.tables["GroupsTable"], GroupLimit(10, 1024**2))
+    assert (await repeating.next_seq(group, NOW_MS, 9)).seq == sent + 1
+    assert (await world.groups.head(group)).last_seq == sent + 1
+    item = await world.item("GroupsTable", groupId=group)
+    assert item is not None
+    assert int(item["fullAtUs"]["N"]) == NOW_MS * 1000 + (sent + 1) * US_PER_S // 10
+
+
+async def test_a_clock_that_was_ahead_locks_nobody_out(make_world: MakeWorld, group: str) -> None:
+    """A day ahead, both buckets were emptied; with the clock set right, functions start with full ones."""
+    limits = {"bucket": Bucket(10, 5), "group_limit": GroupLimit(10, 1024**2)}
+    ahead, ann = make_world(**limits), someone()
+    ahead.now_ms += 24 * 3600 * 1000
+    member = await ahead.connection(principal=replace(ann, authorized_until_s=2 * UNTIL_S))
+    await ahead.chat.join(member, {"groupId": group})
+    await ahead.chat.send(member, {"message": "tomorrow"})
+    right = make_world(**limits)
+    right.chat.adopt(member, ann.user_id)
+    limited = await refused([right.chat.send(member, {"message": "today"}) for _ in range(7)])
+    assert [error.retry_after_ms for error in limited] == [100] * 2
+
+
 async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
     make_world: MakeWorld, group: str
 ) -> None:
@@ -250,48 +288,3 @@ async def test_a_long_reply_is_paid_for(make_world: MakeWorld, group: str) -> No
         answered += 1
     # About 112 KB each: seven times what the first 16 KB take.
     assert answered == 12
-
-
-async def test_a_user_has_so_many_connections(make_world: MakeWorld) -> None:
-    """One more is refused and leaves nothing; when one ends there is room. Guests have no limit."""
-    world, ann = make_world(connections_max=3), someone()
-    connections = [await world.connection(principal=ann) for _ in range(3)]
-    assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
-    assert world.last_connection not in connections
-    assert await world.item("ConnectionsTable", connectionId=world.last_connection) is None
-    await world.chat.disconnect(connections[0])
-    await world.connection(principal=ann)
-    await world.connection(principal=someone())
-    for _ in range(4):
-        await world.connection()
-
-
-async def test_connecting_at_once_does_not_exceed_the_limit(make_world: MakeWorld) -> None:
-    """Of ten three get in."""
-    world, ann = make_world(connections_max=3), someone()
-    assert len(await refused([world.connection(principal=ann) for _ in range(10)])) == 7
-
-
-@pytest.mark.parametrize("swept", [True, False])
-async def test_connections_whose_end_was_lost_make_room(make_world: MakeWorld, swept: bool) -> None:
-    """$disconnect never came: what the fan-out or TTL removed, or TTL is late for, does not count."""
-    world, ann = make_world(connections_max=3), someone()
-    connections = [await world.connection(principal=ann) for _ in range(3)]
-    if swept:
-        for connection_id in connections[:2]:
-            await world.remove("ConnectionsTable", connectionId=connection_id)
-    else:
-        world.now_ms += LIFETIME_S * 1000
-    await world.connection(principal=ann)
-    await world.connection(principal=ann)
-
-
-async def test_looking_for_lost_connections_is_paid_for(make_world: MakeWorld) -> None:
-    """Who knocks at a full house again and again causes few reads."""
-    burst = int(3 * PRUNE_TOKENS)
-    world, ann = make_world(connections_max=1, bucket=Bucket(1, burst)), someone()
-    await world.connection(principal=ann)
-    world.dynamodb.reset()
-    for _ in range(20):
-        assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
-    assert world.dynamodb.calls["batch_get_item"] == 2

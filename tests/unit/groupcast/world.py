@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
+import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -23,6 +26,7 @@ from groupcast.tables.users import Users
 
 # In the future: DynamoDB Local removes what has expired, by its own clock.
 NOW_MS = 2_000_000_000_000
+UNTIL_S = NOW_MS // 1000 + 100_000
 UNLIMITED = Bucket(1_000, 10_000)
 UNLIMITED_GROUP = GroupLimit(10_000, 1024**3)
 UNLIMITED_CONNECTIONS = 10_000
@@ -118,6 +122,59 @@ class World:
         if token not in self.tokens:
             raise TokenError("made up")
         return self.tokens[token]
+
+
+class Metered:
+    """A DynamoDB client that counts requests by their names, and the read units of queries."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.calls: Counter[str] = Counter()
+        self.read_units = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("exceptions", "query"):
+            self.calls[name] += 1
+        return getattr(self._client, name)
+
+    async def query(self, **request: Any) -> Any:
+        self.calls["query"] += 1
+        answer = await self._client.query(ReturnConsumedCapacity="TOTAL", **request)
+        self.read_units += answer["ConsumedCapacity"]["CapacityUnits"]
+        return answer
+
+    def reset(self) -> None:
+        self.calls.clear()
+        self.read_units = 0.0
+
+
+class Repeating:
+    """A DynamoDB client that repeats each update, as AWS's SDK does where the first answer was lost."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.exceptions = client.exceptions
+
+    async def update_item(self, **request: Any) -> Any:
+        await self._client.update_item(**request)
+        return await self._client.update_item(**request)
+
+
+MakeWorld: TypeAlias = Callable[..., World]
+
+
+def someone() -> Principal:
+    return Principal(str(uuid.uuid4()), "ann", (), UNTIL_S)
+
+
+async def refused(calls: list[Awaitable[Any]]) -> list[ChatError]:
+    """Make all calls at once: the RateLimited among their ends; no other error is."""
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    errors = [end for end in ends if isinstance(end, BaseException)]
+    limited = [error for error in errors if isinstance(error, ChatError)]
+    assert len(limited) == len(errors), errors
+    assert {error.code for error in limited} <= {Code.RATE_LIMITED}
+    return limited
 
 
 async def code_of(call: Any) -> Code:
