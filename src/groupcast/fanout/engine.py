@@ -64,6 +64,9 @@ class Engine:
             world.budget.settle(),
         )
         world.pace.suspects.forget(report.closed.connection_ids)
+        world.pace.suspects.reprieve(report.slow)
+        for connection_id in report.slow.keys() & report.closed.connection_ids:
+            report.slow[connection_id].slow_closed += 1
         # Connections that are not removed in time are found gone again by the next message.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(stop_at + FLUSH_S):

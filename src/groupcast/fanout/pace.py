@@ -127,14 +127,14 @@ class Pace:
         share = max(others / max(len(self._recent) - own, EVIDENCE_RESULTS), self._limits.share_floor)
         suspect.odds *= share
         if suspect.odds < UNLIKELY:
-            suspect.give_up()
+            suspect.given_up = True
         return suspect
 
     def full(self, connection_id: str, now: float, random: float) -> Suspect:
         """A post was answered with 429 because the client's buffer is full: the window stays as it is."""
         suspect = self.suspects.refused(connection_id, now, random, is_full=True)
         if suspect.refusals >= REFUSALS_MAX:
-            suspect.give_up()
+            suspect.given_up = True
         return suspect
 
     @property

@@ -296,11 +296,9 @@ class Run:
     def _give_up_slow(self, delivery: Delivery) -> None:
         # A client that reads nothing would be posted to again with every message of its group. Closed, it
         # connects again when it can and asks for what it missed by `since`: late, but whole. Where the close
-        # is refused it gets no more posts all the same, and the group's next message closes it.
+        # is refused, it gets the group's next message, and sees the gap.
         delivery.group.report.gone += delivery.group.left(delivery.index)
-        if self._suspects.may_close(delivery.connection_id, self._loop.time()):
-            delivery.group.report.slow_closed += 1
-            self._report.slow.append(delivery.connection_id)
+        self._report.slow.setdefault(delivery.connection_id, delivery.group.report)
         delivery.group.close_one()
 
     def _part_with_stragglers(self, group: GroupFanout) -> None:

@@ -2,7 +2,8 @@
 
 An environment remembers them from one invocation to the next, and leftovers carry their counts to the retry
 function. Once REFUSALS_MAX posts in a row were turned away and the last answer named the client's buffer, the
-connection gets no more posts from this environment, and is closed for all.
+connection gets no more posts from this run, and is closed for all. Where the close fails, it gets one more post
+when that is due, and another refusal gives it up again.
 
 Environments do not know of each other's refusals. So a connection costs at most REFUSALS_MAX refused posts
 in each environment that meets it before one of them closes it: those that serve its lane one after the other,
@@ -29,8 +30,6 @@ FULL_DELAY_S = 3
 # More than a batch of RetryQueue can name, since their counts must last until its end. The oldest are
 # forgotten first.
 SUSPECTS_MAX = 8192
-# A close that was refused is tried again by the group's next message, but no sooner than this.
-CLOSE_AGAIN_S = 1.0
 
 
 @dataclass(slots=True)
@@ -39,7 +38,7 @@ class Suspect:
 
     `taken_before` counts others' posts when it met the first. `odds` is how likely they are of a client that
     reads, and `is_full` says that the last one named its buffer. Before the loop time `due` it is left alone.
-    `given_up`: it gets no more posts, and is closed.
+    `given_up`: it gets no more posts, and is closed when the run ends.
     """
 
     refusals: int = 0
@@ -49,11 +48,6 @@ class Suspect:
     odds: float = 1.0
     due: float = 0.0
     given_up: bool = False
-
-    def give_up(self) -> None:
-        """No more posts; it may be closed at once."""
-        self.given_up = True
-        self.due = 0.0
 
 
 class Suspects:
@@ -115,13 +109,13 @@ class Suspects:
         suspect.due = now + self._backoff_s(suspect, 1.0)
         return True
 
-    def may_close(self, connection_id: str, now: float) -> bool:
-        """Whether to close one that is given up now: the last try may be too recent."""
-        suspect = self.by_id[connection_id]
-        if now < suspect.due:
-            return False
-        suspect.due = now + CLOSE_AGAIN_S
-        return True
+    def reprieve(self, connection_ids: Iterable[str]) -> None:
+        """Judge connections anew that were given up and are still open: one may have begun to read."""
+        for connection_id in connection_ids:
+            if (suspect := self.by_id.get(connection_id)) is not None:
+                suspect.given_up = False
+                suspect.refusals = min(suspect.refusals, REFUSALS_MAX - 1)
+                suspect.odds = 1.0
 
     def forget(self, connection_ids: Iterable[str]) -> None:
         """Connections that are closed."""

@@ -17,7 +17,7 @@ from groupcast.fanout.leftover import Leftover, outgoing
 from groupcast.fanout.pace import Limits
 from groupcast.fanout.report import GroupReport, Report
 from groupcast.fanout.run import GROUPS_AT_ONCE
-from groupcast.fanout.suspects import CLOSE_AGAIN_S, FULL_DELAY_S, REFUSALS_MAX
+from groupcast.fanout.suspects import FULL_DELAY_S, REFUSALS_MAX
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.members import Page
 from tests.unit.groupcast.fanout.support import (
@@ -263,22 +263,39 @@ async def test_passes_that_do_not_know_of_each_other_end_all_the_same() -> None:
     assert REFUSALS_MAX <= poster.posts_to("c0=") <= 3 * REFUSALS_MAX
 
 
-async def test_a_close_that_is_refused_starts_no_posts() -> None:
-    """It is tried again by a later pass, not by each; then the connection is forgotten."""
+async def test_after_a_close_that_is_refused_one_post_decides() -> None:
+    """Messages before it is due are handed off; then the connection is closed and forgotten."""
     poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
     poster.delete_answer = THROTTLED
     members = Leaving({"a": ids(9)})
-    served = engine(members, poster, UNHURRIED)
+    limits = replace(FAST, full_base_s=0.02, refusal_cap_s=0.5)
+    served = engine(members, poster, limits)
+    reports = []
+    while not poster.deleted:
+        reports += await passes(served, 1)
+    assert (sum(report.total("slow_closed") for report in reports), members.discarded) == (0, [])
+    (soon,) = await passes(served, 1)
+    assert (soon.total("handed_off"), poster.posts_to("c7=")) == (1, REFUSALS_MAX)
+    poster.delete_answer = ACCEPTED
+    await asyncio.sleep(limits.refusal_cap_s)
+    (closing,) = await passes(served, 1)
+    assert (closing.total("gone"), closing.total("slow_closed")) == (1, 1)
+    assert (poster.posts_to("c7="), poster.deleted) == (REFUSALS_MAX + 1, ["c7="] * 2)
+    assert members.discarded == ["c7="]
+
+
+@pytest.mark.parametrize("refusal", [FULL, THROTTLED])
+async def test_a_member_that_stays_open_gets_the_next_message(refusal: PostResult) -> None:
+    """A throttled account refused its posts and its close, though it reads."""
+    poster = FakePoster(lambda *_: refusal)
+    poster.delete_answer = THROTTLED
+    served = engine(FakeMembers({"a": ["c0="]}), poster)
     while not poster.deleted:
         await passes(served, 1)
-    refused = poster.posts_to("c7=")
-    reports = await passes(served, 20)
-    assert [report.total("gone") for report in reports] == [1] * 20
-    assert (poster.posts_to("c7="), poster.deleted, members.discarded) == (refused, ["c7="], [])
-    poster.delete_answer = ACCEPTED
-    await asyncio.sleep(CLOSE_AGAIN_S)
-    await passes(served, 1)
-    assert (poster.posts_to("c7="), poster.deleted, members.discarded) == (refused, ["c7="] * 2, ["c7="])
+    poster.answer = lambda *_: ACCEPTED
+    await asyncio.sleep(FAST.refusal_cap_s)
+    (report,) = await passes(served, 1)
+    assert (report.total("delivered"), report.total("slow_closed")) == (1, 0)
 
 
 async def test_a_client_that_reads_slowly_stays() -> None:

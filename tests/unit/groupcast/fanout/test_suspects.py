@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from groupcast.fanout.leftover import CONNECTIONS_MAX
 from groupcast.fanout.pace import Limits
 from groupcast.fanout.queue import BATCH_ENTRIES_MAX
-from groupcast.fanout.suspects import CLOSE_AGAIN_S, REFUSALS_MAX, SUSPECTS_MAX, Suspects
+from groupcast.fanout.suspects import REFUSALS_MAX, SUSPECTS_MAX, Suspects
 
 LIMITS = Limits(retry_base_s=0.1, full_base_s=1.0, refusal_cap_s=8.0)
 
@@ -42,14 +42,15 @@ def test_only_suspects_are_left_alone() -> None:
     assert suspects.part(["b=", "d="], 5.0) == (["d="], ["b="])
 
 
-def test_one_that_is_given_up_is_closed_now_and_then() -> None:
-    """Never posted to again, however long it takes to close it; once closed it is forgotten."""
+def test_one_that_is_given_up_gets_no_posts_until_its_close_fails() -> None:
+    """Then one when it is due, and another refusal is enough; once closed it is forgotten."""
     suspects = Suspects(LIMITS)
-    refuse(suspects, "a=")
-    suspects.by_id["a="].give_up()
-    tries = [suspects.may_close("a=", now) for now in (0.5, 0.6, 0.5 + CLOSE_AGAIN_S, 0.6 + CLOSE_AGAIN_S)]
-    assert tries == [True, False, True, False]
+    due = [refuse(suspects, "a=") for _ in range(REFUSALS_MAX + 2)][-1]
+    suspects.by_id["a="].given_up = True
     assert not suspects.may_post("a=", 1e9)
+    suspects.reprieve(["a=", "never seen"])
+    assert [suspects.may_post("a=", now) for now in (due - 0.1, due)] == [False, True]
+    assert suspects.counts(["a="]) == (REFUSALS_MAX - 1,)
     suspects.forget(["a=", "never seen"])
     assert suspects.by_id == {}
 
