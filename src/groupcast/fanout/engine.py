@@ -41,7 +41,8 @@ class Engine:
 
     def recall(self, connection_ids: Sequence[str], refusals: Sequence[int]) -> None:
         """Take over how many posts in a row to each connection were refused in an earlier invocation."""
-        self._world.pace.suspects.recall(connection_ids, refusals)
+        now = asyncio.get_running_loop().time()
+        self._world.pace.suspects.recall(connection_ids, refusals, now)
 
     async def deliver(
         self, groups: Sequence[GroupBatch], stop_at: float, on_done: Done | None = None
@@ -54,6 +55,7 @@ class Engine:
         Never raises for what a connection, the network or a table does.
         """
         world = self._world
+        world.pace.suspects.expire(asyncio.get_running_loop().time())
         report = await Run(world, stop_at, on_done or _ignore).all_groups(groups)
         until = min(stop_at, asyncio.get_running_loop().time() + CLOSING_S)
         closing = [*report.slow, *report.expired]

@@ -17,7 +17,7 @@ from groupcast.fanout.leftover import Leftover, outgoing
 from groupcast.fanout.pace import Limits
 from groupcast.fanout.report import GroupReport, Report
 from groupcast.fanout.run import GROUPS_AT_ONCE
-from groupcast.fanout.suspects import FULL_DELAY_S, REFUSALS_MAX
+from groupcast.fanout.suspects import FULL_DELAY_S, REFUSALS_MAX, STREAK_S
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.members import Page
 from tests.unit.groupcast.fanout.support import (
@@ -296,6 +296,17 @@ async def test_a_member_that_stays_open_gets_the_next_message(refusal: PostResul
     await asyncio.sleep(FAST.refusal_cap_s)
     (report,) = await passes(served, 1)
     assert (report.total("delivered"), report.total("slow_closed")) == (1, 0)
+
+
+async def test_refusals_far_apart_are_not_in_a_row() -> None:
+    """One with each message, and between them more time than a streak lasts: nobody is given up."""
+    poster = FakePoster(lambda *_: FULL)
+    served = engine(FakeMembers({"a": ["c0="]}), poster)
+    for _ in range(2 * REFUSALS_MAX):
+        (report,) = await passes(served, 1)
+        assert report.groups[0].leftovers[0].refusals == (1,)
+        served._world.pace.suspects.by_id["c0="].refused_at -= STREAK_S
+    assert poster.deleted == []
 
 
 async def test_a_client_that_reads_slowly_stays() -> None:
