@@ -252,10 +252,12 @@ class Run:
     def _next_frame(self, delivery: Delivery) -> None:
         delivery.group.progress_at = self._loop.time()
         delivery.index += 1
-        delivery.attempts = 0
         if delivery.index == len(delivery.group.frames):
             delivery.group.close_one()
-        elif self._stopped:
+            return
+        delivery.attempts = 0
+        delivery.is_full = False
+        if self._stopped:
             self._hand_off(delivery)
         else:
             self._ready.append(delivery)
@@ -263,6 +265,7 @@ class Run:
     def _after_refusal(self, delivery: Delivery, judge: Callable[[str, float, float], Suspect]) -> None:
         delivery.attempts += 1
         suspect = judge(delivery.connection_id, self._loop.time(), self._random())
+        delivery.is_full = suspect.is_full
         if self._stopped and not suspect.given_up:
             self._hand_off(delivery)
         else:

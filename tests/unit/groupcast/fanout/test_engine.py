@@ -201,11 +201,11 @@ async def test_stragglers_are_not_waited_for() -> None:
 async def test_a_slow_client_is_known_again() -> None:
     """Its 429s add up from one invocation to the next, though each hands it off after the first."""
     poster = FakePoster(lambda connection, *_: THROTTLED if connection == "c7=" else ACCEPTED)
-    served = engine(FakeMembers({"a": ids(50)}), poster, replace(FAST, grace_s=0.0))
+    served = engine(FakeMembers({"a": ids(50)}), poster, replace(UNHURRIED, grace_s=0.0))
     handed_off = []
     for _ in range(4):
         handed_off.append((await served.deliver([group("a", (b"1", 1))], later())).total("handed_off"))
-        await asyncio.sleep(FAST.refusal_cap_s)
+        await asyncio.sleep(UNHURRIED.refusal_cap_s)
     assert handed_off == [1, 1, 1, 0]
     assert poster.deleted == ["c7="]
 
@@ -328,6 +328,24 @@ async def test_a_full_client_holds_nobody_up() -> None:
     (leftover,) = report.groups[0].leftovers
     assert leftover == Leftover("a", ("1.0",), ("c7=",), refusals=(1,), delay_s=FULL_DELAY_S)
     assert outgoing(leftover).delay_s == FULL_DELAY_S
+
+
+@pytest.mark.parametrize(("answers", "delay_s"), [([FULL], FULL_DELAY_S), ([FULL, ACCEPTED], 0)])
+async def test_a_leftover_of_the_stop_waits_where_the_last_answer_was_a_full_buffer(
+    answers: list[PostResult], delay_s: int
+) -> None:
+    """Not where a post was taken after it. The last answer comes after the stop."""
+    before_the_stop = iter(answers[:-1])
+    poster = FakePoster(lambda one, *_: next(before_the_stop, None) if one == "c0=" else None)
+    served = engine(FakeMembers({"a": ["c0=", "other="]}), poster)
+    delivering = asyncio.create_task(served.deliver([group("a", (b"1", 1), (b"2", 1))], later(0.1)))
+    await asyncio.sleep(0.2)
+    poster.held_answer = answers[-1]
+    poster.held["c0="]()
+    poster.held_answer = ACCEPTED
+    poster.held["other="]()
+    (report,) = (await delivering).groups
+    assert [one.delay_s for one in report.leftovers if "c0=" in one.connection_ids] == [delay_s]
 
 
 @pytest.mark.parametrize("members", [30, 600])
