@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from groupcast.fanout.ports import Members, Poster
     from groupcast.fanout.report import GroupReport, Report
 
-# The next batch of the shard waits meanwhile; whoever is left is found again with the group's next message.
+# The next batch of the shard waits meanwhile; connections still open are found again with the group's next
+# message.
 CLOSING_S = 0.5
 # After `stop_at`, removals of connections are waited for no longer than this.
 FLUSH_S = 7.0

@@ -1,9 +1,9 @@
-"""Connections whose last posts were all turned away: when each is tried again, and who is given up. Pure.
+"""Connections whose last posts were all turned away: when each is tried again or given up. Pure.
 
 An environment remembers them from one invocation to the next, and leftovers carry their counts to the retry
 function. Once REFUSALS_MAX posts in a row were turned away and the last answer named the client's buffer, the
 connection gets no more posts from this run, and is closed for all. Where the close fails, it gets one more
-post when that is due, and another refusal gives it up again.
+post when that is due, and is judged anew: after another answer that names the buffer it is given up again.
 
 Environments do not know of each other's refusals. So a connection costs at most REFUSALS_MAX refused posts
 in each environment that meets it before one of them closes it: those that serve its lane one after the other,
