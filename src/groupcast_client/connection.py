@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from groupcast_client.model import Endpoint, Limits
+    from groupcast_client.outstanding import Request
 
 # How long a dead peer may hold up a close.
 CLOSE_TIMEOUT_S = 1.0
@@ -38,6 +39,8 @@ class Connection:
         self._socket = socket
         self._limits = limits
         self._requests = Outstanding()
+        # Held while a frame goes out: half of one allows no other.
+        self._turn = asyncio.Lock()
         self._paused = False
         # It brought something other than an error, and did not end because of a frame's size: after this
         # connection, delays start short again.
@@ -75,16 +78,14 @@ class Connection:
         """Send a request and return its reply.
 
         Raises ServerError where the service says no, TooLarge where the gateway does not take the frame,
-        ConnectionLost where nothing comes in time: the connection is closed then, for nobody knows what
-        else it has lost.
+        ConnectionLost where the frame cannot leave or no reply comes in time: the connection is closed
+        then, for nobody knows what else it has lost.
         """
         if self.lost:
             raise ConnectionLost("the connection is closed")
         request = self._requests.add()
         try:
-            raw = frames.encode(action, str(request.id), **fields)
-            request.size_bytes = len(raw)
-            await self._send(raw)
+            await self._send(request, frames.encode(action, str(request.id), **fields))
             body = await self._answer(action, request.reply)
         finally:
             self._requests.drop(request)
@@ -121,8 +122,21 @@ class Connection:
         self.lost = True
         self._requests.end(is_too_large=is_too_large)
 
-    async def _send(self, raw: bytes) -> None:
+    async def _send(self, request: Request, raw: bytes) -> None:
+        timeout_s = self._limits.reply_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s), self._turn:
+                await self._send_now(request, raw)
+        except TimeoutError:
+            # Nobody takes the bytes: a closing handshake would only wait behind them.
+            self._requests.drop(request)
+            self._socket.transport.abort()
+            await self.close()
+            raise ConnectionLost(f"the connection took no frame in {timeout_s:g} s") from None
+
+    async def _send_now(self, request: Request, raw: bytes) -> None:
         parts = frames.fragments(raw)
+        request.size_bytes = len(raw)
         try:
             await self._socket.send(parts[0] if len(parts) == 1 else parts, text=True)
         except ConnectionClosed as error:

@@ -149,11 +149,11 @@ class Credential:
             token = await self._provided(provider)
             if not _is_fresher(token, self._token):
                 return False
-            clock = asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
             renewed = await retried(
                 lambda: connection.request(frames.Renewed, "renew", token=token),
                 repeat(self._limits.renew_retry_s),
-                clock.time() + self._limits.call_timeout_s,
+                loop.time() + self._limits.call_timeout_s,
             )
         except NoToken as error:
             # The open connection is good until its token ends.

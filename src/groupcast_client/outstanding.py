@@ -18,11 +18,15 @@ _log = logging.getLogger("groupcast_client")
 
 @dataclass(slots=True)
 class Request:
-    """A request under way: the reply it waits for, and the size of its frame (0: not sent yet)."""
+    """A request under way: the reply it waits for, and the size of its frame (0: not sent yet).
+
+    `is_abandoned`: its caller no longer waits. Its answer still comes, and is nobody else's.
+    """
 
     id: int
     reply: asyncio.Future[Body]
     size_bytes: int = 0
+    is_abandoned: bool = False
 
 
 class Outstanding:
@@ -38,8 +42,6 @@ class Outstanding:
         self._open: dict[str, Request] = {}
         # Errors without an id, each with the last id given out before it; never more than open requests.
         self._errors: list[tuple[int, ServerError]] = []
-        # The largest frame whose caller went away before the answer.
-        self._abandoned_bytes = 0
 
     def add(self) -> Request:
         self._last_id += 1
@@ -48,9 +50,10 @@ class Outstanding:
         return request
 
     def drop(self, request: Request) -> None:
-        """Take note that nobody waits for the request any more."""
-        if self._open.pop(str(request.id), None) is not None:
-            self._abandoned_bytes = max(self._abandoned_bytes, request.size_bytes)
+        """The caller no longer waits."""
+        request.is_abandoned = True
+        if not request.size_bytes:
+            self._open.pop(str(request.id), None)
 
     def answer(self, request_id: str | None, body: Body) -> None:
         """Give an answer to its request."""
@@ -69,8 +72,9 @@ class Outstanding:
         not answered. It fails with TooLarge, so that nobody sends it again.
         """
         requests, self._open = list(self._open.values()), {}
-        largest = max(requests, key=lambda request: request.size_bytes, default=None)
-        if is_too_large and largest is not None and largest.size_bytes > self._abandoned_bytes:
+        # Of several equally large ones, rather one that nobody waits for.
+        largest = max(requests, key=lambda one: (one.size_bytes, one.is_abandoned), default=None)
+        if is_too_large and largest is not None:
             requests.remove(largest)
             self._settle(largest, _refused(largest.size_bytes))
         for request in requests:
@@ -87,6 +91,8 @@ class Outstanding:
                 break
 
     def _settle(self, request: Request | None, body: Body | ConnectionLost) -> None:
+        if request is not None and request.is_abandoned:
+            return
         if request is None or request.reply.done():
             _log.warning("nothing waits for %s", body)
         elif isinstance(body, (ServerError, ConnectionLost)):

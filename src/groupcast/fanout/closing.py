@@ -34,8 +34,8 @@ class Closed:
 async def close_all(connection_ids: Sequence[str], poster: Poster, members: Members, until: float) -> Closed:
     """Disconnect these clients and forget them.
 
-    `until` is a loop time in seconds. Who is not reached by then stays, and is found again with the group's
-    next message.
+    `until` is a loop time in seconds. Connections not reached by then stay open, and are found again with
+    the group's next message.
     """
     waiting = deque(connection_ids)
     closed = Closed()

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from groupcast.fanout.ports import Members, Poster
     from groupcast.fanout.report import GroupReport, Report
 
-# The next batch of the shard waits meanwhile; whoever is left is found again with the group's next message.
+# The next batch of the shard waits meanwhile; connections still open are found again with the group's next
+# message.
 CLOSING_S = 0.5
 # After `stop_at`, removals of connections are waited for no longer than this.
 FLUSH_S = 7.0
@@ -41,7 +42,8 @@ class Engine:
 
     def recall(self, connection_ids: Sequence[str], refusals: Sequence[int]) -> None:
         """Take over how many posts in a row to each connection were refused in an earlier invocation."""
-        self._world.pace.suspects.recall(connection_ids, refusals)
+        now = asyncio.get_running_loop().time()
+        self._world.pace.suspects.recall(connection_ids, refusals, now)
 
     async def deliver(
         self, groups: Sequence[GroupBatch], stop_at: float, on_done: Done | None = None
@@ -54,6 +56,7 @@ class Engine:
         Never raises for what a connection, the network or a table does.
         """
         world = self._world
+        world.pace.suspects.expire(asyncio.get_running_loop().time())
         report = await Run(world, stop_at, on_done or _ignore).all_groups(groups)
         until = min(stop_at, asyncio.get_running_loop().time() + CLOSING_S)
         closing = [*report.slow, *report.expired]
@@ -64,6 +67,9 @@ class Engine:
             world.budget.settle(),
         )
         world.pace.suspects.forget(report.closed.connection_ids)
+        world.pace.suspects.reprieve(report.slow)
+        for connection_id in report.slow.keys() & report.closed.connection_ids:
+            report.slow[connection_id].slow_closed += 1
         # Connections that are not removed in time are found gone again by the next message.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(stop_at + FLUSH_S):

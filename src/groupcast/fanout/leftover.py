@@ -109,7 +109,7 @@ def from_body(body: str) -> Leftover:
 
 
 def _texts(values: Sequence[object]) -> tuple[str, ...]:
-    """The values once each, whatever wrote them."""
+    """The values once each."""
     texts = [value for value in values if isinstance(value, str)]
     if len(texts) < len(values):
         raise ValueError("not a leftover: an id is not a string")
@@ -117,7 +117,7 @@ def _texts(values: Sequence[object]) -> tuple[str, ...]:
 
 
 def _refusals(counts: object, connection_ids: Sequence[object]) -> tuple[int, ...]:
-    """The count of each connection, whatever wrote them."""
+    """The count of each connection."""
     if isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts):
         if not counts:
             return ()

@@ -56,9 +56,10 @@ class Limits:
     share_floor: float = 0.03
 
 
-# For what was handed on. Nobody waits for it, so a client has longer to show that it reads; and as it meets
-# only those who had trouble already, which says little of the account, it takes nine 429s in a row.
-PATIENT = Limits(retry_base_s=0.1, retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)
+# For leftovers. Nobody waits for them, so a client has longer to show that it reads. As they name only
+# clients that had trouble already, which says little of the account, it takes six 429s in a row. More would
+# outlast the tries of a leftover: the waits grow beyond the grace, and then each try is one post.
+PATIENT = Limits(retry_base_s=0.1, retry_cap_s=0.1, grace_s=0.5, share_floor=0.09)
 
 
 class Pace:
@@ -127,14 +128,14 @@ class Pace:
         share = max(others / max(len(self._recent) - own, EVIDENCE_RESULTS), self._limits.share_floor)
         suspect.odds *= share
         if suspect.odds < UNLIKELY:
-            suspect.give_up()
+            suspect.given_up = True
         return suspect
 
     def full(self, connection_id: str, now: float, random: float) -> Suspect:
         """A post was answered with 429 because the client's buffer is full: the window stays as it is."""
         suspect = self.suspects.refused(connection_id, now, random, is_full=True)
         if suspect.refusals >= REFUSALS_MAX:
-            suspect.give_up()
+            suspect.given_up = True
         return suspect
 
     @property

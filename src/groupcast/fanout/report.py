@@ -23,7 +23,8 @@ class GroupReport:
     `slots` is the lane, None where connections were listed. `leftovers` are what was handed off; `unread`
     are members that the pass did not come to, and `error` says why, unless it was the time, which `cut_short`
     says of both. Posts that were turned away count as `throttled`, or as `full` where the answer named the
-    client's buffer. `slow_closed` connections are among the gone.
+    client's buffer. `slow_closed` are connections closed because they read too slowly; their messages are
+    among the gone.
     """
 
     group_id: str
@@ -71,15 +72,16 @@ class GroupReport:
 class Report:
     """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post.
 
-    `slow` are connections that were given up, `expired` those whose sign-in is over (they count as members
-    of no group here); how many of both were closed, and what was in the way, is in `closed`.
+    `slow` are connections that were given up, each with the group that met it, `expired` those whose sign-in
+    is over (they count as members of no group here); how many of both were closed, and what was in the way,
+    is in `closed`.
     """
 
     groups: list[GroupReport] = field(default_factory=list)
     delivery_ms: list[float] = field(default_factory=list)
     delivery_ms_max: float = 0.0
     window: int = 0
-    slow: list[str] = field(default_factory=list)
+    slow: dict[str, GroupReport] = field(default_factory=dict)
     expired: list[str] = field(default_factory=list)
     closed: Closed = field(default_factory=Closed)
     _deliveries: int = 0

@@ -252,10 +252,12 @@ class Run:
     def _next_frame(self, delivery: Delivery) -> None:
         delivery.group.progress_at = self._loop.time()
         delivery.index += 1
-        delivery.attempts = 0
         if delivery.index == len(delivery.group.frames):
             delivery.group.close_one()
-        elif self._stopped:
+            return
+        delivery.attempts = 0
+        delivery.is_full = False
+        if self._stopped:
             self._hand_off(delivery)
         else:
             self._ready.append(delivery)
@@ -263,6 +265,7 @@ class Run:
     def _after_refusal(self, delivery: Delivery, judge: Callable[[str, float, float], Suspect]) -> None:
         delivery.attempts += 1
         suspect = judge(delivery.connection_id, self._loop.time(), self._random())
+        delivery.is_full = suspect.is_full
         if self._stopped and not suspect.given_up:
             self._hand_off(delivery)
         else:
@@ -296,11 +299,9 @@ class Run:
     def _give_up_slow(self, delivery: Delivery) -> None:
         # A client that reads nothing would be posted to again with every message of its group. Closed, it
         # connects again when it can and asks for what it missed by `since`: late, but whole. Where the close
-        # is refused it gets no more posts all the same, and the group's next message closes it.
+        # is refused, it gets the group's next message, and sees the gap.
         delivery.group.report.gone += delivery.group.left(delivery.index)
-        if self._suspects.may_close(delivery.connection_id, self._loop.time()):
-            delivery.group.report.slow_closed += 1
-            self._report.slow.append(delivery.connection_id)
+        self._report.slow.setdefault(delivery.connection_id, delivery.group.report)
         delivery.group.close_one()
 
     def _part_with_stragglers(self, group: GroupFanout) -> None:

@@ -1,8 +1,9 @@
-"""Connections whose last posts were all turned away: when each is tried again, and who is given up. Pure.
+"""Connections whose last posts were all turned away: when each is tried again or given up. Pure.
 
 An environment remembers them from one invocation to the next, and leftovers carry their counts to the retry
 function. Once REFUSALS_MAX posts in a row were turned away and the last answer named the client's buffer, the
-connection gets no more posts from this environment, and is closed for all.
+connection gets no more posts from this run, and is closed for all. Where the close fails, it gets one more
+post when that is due, and is judged anew: after another answer that names the buffer it is given up again.
 
 Environments do not know of each other's refusals. So a connection costs at most REFUSALS_MAX refused posts
 in each environment that meets it before one of them closes it: those that serve its lane one after the other,
@@ -26,23 +27,25 @@ REFUSALS_MAX = 6
 # What a full client is owed waits for so long in RetryQueue: by then it reads again, or the lane of a busy
 # group has closed it, and the retry function does not post to it at all.
 FULL_DELAY_S = 3
+# A streak ends this long after its last refusal. A leftover waits less between its tries.
+STREAK_S = 120.0
 # More than a batch of RetryQueue can name, since their counts must last until its end. The oldest are
 # forgotten first.
 SUSPECTS_MAX = 8192
-# A close that was refused is tried again by the group's next message, but no sooner than this.
-CLOSE_AGAIN_S = 1.0
 
 
 @dataclass(slots=True)
 class Suspect:
     """One connection. `refusals` counts 429s in a row, `seen` those of them that this environment has met.
 
-    `taken_before` counts others' posts when it met the first. `odds` is how likely they are of a client that
-    reads, and `is_full` says that the last one named its buffer. Before the loop time `due` it is left alone.
-    `given_up`: it gets no more posts, and is closed.
+    The last one was at the loop time `refused_at`, and `is_full` says that it named the client's buffer.
+    `taken_before` counts others' posts when this environment met the first. `odds` is how likely they are
+    of a client that reads. Before the loop time `due` it is left alone.
+    `given_up`: it gets no more posts, and is closed when the run ends.
     """
 
     refusals: int = 0
+    refused_at: float = 0.0
     seen: int = 0
     taken_before: int = 0
     is_full: bool = False
@@ -50,14 +53,12 @@ class Suspect:
     due: float = 0.0
     given_up: bool = False
 
-    def give_up(self) -> None:
-        """No more posts; it may be closed at once."""
-        self.given_up = True
-        self.due = 0.0
-
 
 class Suspects:
-    """Who was turned away since it last took a post. `by_id` is for reading."""
+    """Connections refused since their last accepted post.
+
+    `by_id` is for reading, and ordered by the time of the last refusal. Times are loop times in seconds.
+    """
 
     __slots__ = ("_limits", "by_id")
 
@@ -72,18 +73,27 @@ class Suspects:
         suspect.seen += 1
         suspect.is_full = is_full
         suspect.due = now + self._backoff_s(suspect, random)
-        self._remember(connection_id, suspect)
+        self._remember(connection_id, suspect, now)
         return suspect
 
-    def recall(self, connection_ids: Sequence[str], refusals: Iterable[int]) -> None:
+    def recall(self, connection_ids: Sequence[str], refusals: Iterable[int], now: float) -> None:
         """Take over what another function counted of each connection, 0 of one that nobody suspects."""
+        self.expire(now)
         for connection_id, count in zip(connection_ids, refusals, strict=True):
             # Only a refusal that is seen here gives anybody up.
             known = min(count, REFUSALS_MAX - 1)
             if known:
-                suspect = self.by_id.setdefault(connection_id, Suspect())
+                suspect = self.by_id.pop(connection_id, None) or Suspect()
                 suspect.refusals = max(suspect.refusals, known)
-                self._remember(connection_id, suspect)
+                self._remember(connection_id, suspect, now)
+
+    def expire(self, now: float) -> None:
+        """Forget the streaks that are over."""
+        while self.by_id:
+            oldest = next(iter(self.by_id))
+            if self.by_id[oldest].refused_at > now - STREAK_S:
+                break
+            del self.by_id[oldest]
 
     def counts(self, connection_ids: Iterable[str]) -> tuple[int, ...]:
         """The refusals of each connection, for `recall` elsewhere; nothing where none was refused."""
@@ -115,13 +125,13 @@ class Suspects:
         suspect.due = now + self._backoff_s(suspect, 1.0)
         return True
 
-    def may_close(self, connection_id: str, now: float) -> bool:
-        """Whether to close one that is given up now: the last try may be too recent."""
-        suspect = self.by_id[connection_id]
-        if now < suspect.due:
-            return False
-        suspect.due = now + CLOSE_AGAIN_S
-        return True
+    def reprieve(self, connection_ids: Iterable[str]) -> None:
+        """Judge connections anew that were given up and are still open: one may have begun to read."""
+        for connection_id in connection_ids:
+            if (suspect := self.by_id.get(connection_id)) is not None:
+                suspect.given_up = False
+                suspect.refusals = min(suspect.refusals, REFUSALS_MAX - 1)
+                suspect.odds = 1.0
 
     def forget(self, connection_ids: Iterable[str]) -> None:
         """Connections that are closed."""
@@ -134,7 +144,8 @@ class Suspects:
         longest_s = base_s * 2.0 ** min(suspect.refusals - 1, REFUSALS_MAX)
         return (0.5 + 0.5 * random) * min(longest_s, self._limits.refusal_cap_s)
 
-    def _remember(self, connection_id: str, suspect: Suspect) -> None:
+    def _remember(self, connection_id: str, suspect: Suspect, now: float) -> None:
+        suspect.refused_at = now
         self.by_id[connection_id] = suspect
         if len(self.by_id) > SUSPECTS_MAX:
             del self.by_id[next(iter(self.by_id))]

@@ -12,7 +12,9 @@ import trustme
 from websockets.asyncio.server import ServerConnection
 
 from groupcast_client import Backoff, Client, ConnectionLost, GroupcastError, Limits, TooLarge
-from groupcast_client.frames import FRAGMENT_BYTES, MESSAGE_BYTES
+from groupcast_client.connection import Connection
+from groupcast_client.frames import FRAGMENT_BYTES, MESSAGE_BYTES, Pong
+from groupcast_client.model import Endpoint
 from tests.unit.groupcast_client.scripted import Service, eventually, never, scripted_service
 from tests.unit.groupcast_client.test_client import SOON, numbers, take
 
@@ -125,3 +127,33 @@ async def test_a_send_that_is_given_up_in_the_middle_costs_the_connection_alone(
             assert (await client.send("next")).seq == 1
         await service.drop()
     assert len(service.paths) == 2
+
+
+async def test_a_send_that_is_given_up_before_its_turn_costs_nothing() -> None:
+    """The others go on over the same connection."""
+    async with scripted_service(max_size=AS_API_GATEWAY) as service, new_client(service) as client:
+        await client.join("g")
+        (socket,) = service.sockets
+        socket.transport.pause_reading()
+        sending = [asyncio.create_task(client.send(f"{number}{TEXTS[2]}")) for number in range(100)]
+        await asyncio.sleep(0.2)
+        sending[-1].cancel()
+        await asyncio.wait(sending[-1:])
+        socket.transport.resume_reading()
+        assert len(await asyncio.gather(*sending[:-1])) == 99
+        assert (await client.send("next")).seq == 100
+    assert len(service.paths) == 1
+
+
+async def test_a_connection_that_takes_no_frame_is_closed() -> None:
+    """A dead link fills the buffers: the call fails in the time of a reply."""
+    async with scripted_service() as service:
+        connection = await Connection.open(Endpoint(service.url), Limits(reply_timeout_s=0.2))
+        await eventually(lambda: bool(service.sockets))
+        service.sockets[0].transport.pause_reading()
+        connection._socket.transport.write(bytes(32 * 2**20))
+        async with asyncio.timeout(5):
+            with pytest.raises(ConnectionLost, match=r"took no frame in 0\.2 s"):
+                await connection.request(Pong, "ping")
+        assert connection.lost
+        await service.drop()

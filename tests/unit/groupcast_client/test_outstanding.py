@@ -91,12 +91,41 @@ async def test_a_frame_that_closed_the_connection_is_too_large(requests: Outstan
 
 async def test_a_frame_whose_caller_went_away_blames_nobody_else(requests: Outstanding) -> None:
     """A ping is not too large because of a message that was given up."""
-    large, ping = requests.add(), requests.add()
-    large.size_bytes, ping.size_bytes = 40_000, 50
+    large, ping, equal = requests.add(), requests.add(), requests.add()
+    large.size_bytes, ping.size_bytes, equal.size_bytes = 40_000, 50, 40_000
     requests.drop(large)
     requests.end(is_too_large=True)
-    with pytest.raises(ConnectionLost):
-        await ping.reply
+    for request in (ping, equal):
+        with pytest.raises(ConnectionLost):
+            await request.reply
+
+
+async def test_an_error_may_belong_to_a_request_whose_caller_went_away(
+    requests: Outstanding, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It fails no other one; an answer that comes late is expected, and takes its request off the list."""
+    one, two, three = requests.add(), requests.add(), requests.add()
+    for request in (one, two, three):
+        request.size_bytes = 50
+    requests.drop(one)
+    requests.drop(two)
+    requests.answer(None, failure(1))
+    requests.answer("1", ACK)
+    assert outcomes(three) == ["open"]
+    requests.answer("3", ACK)
+    assert outcomes(three) == ["ack"]
+    assert caplog.messages == []
+    four = requests.add()
+    requests.answer(None, failure(2))
+    assert outcomes(four) == ["error 2"]
+
+
+async def test_a_request_that_was_never_sent_gets_no_errors(requests: Outstanding) -> None:
+    """No answer to it will come, so it is not waited for."""
+    unsent, sent = requests.add(), requests.add()
+    requests.drop(unsent)
+    requests.answer(None, failure(1))
+    assert outcomes(sent) == ["error 1"]
 
 
 async def test_many_requests_and_errors_are_sorted_out_quickly(requests: Outstanding) -> None:

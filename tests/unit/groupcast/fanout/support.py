@@ -44,6 +44,7 @@ class FakePoster:
         self.in_flight = 0
         self.in_flight_max = 0
         self.held: dict[str, Callable[[], None]] = {}
+        self.held_answer = ACCEPTED
         self.prepare_s = 0.0
         self.delete_answer = PostResult(Outcome.ACCEPTED, 204)
 
@@ -71,7 +72,7 @@ class FakePost:
         poster.in_flight_max = max(poster.in_flight_max, poster.in_flight)
         result = poster.answer(connection_id, self._data, poster.attempts[connection_id, self._data])
         if result is None:
-            poster.held[connection_id] = lambda: self._done(connection_id, on_result, ACCEPTED)
+            poster.held[connection_id] = lambda: self._done(connection_id, on_result, poster.held_answer)
             return
         if result.outcome is Outcome.ACCEPTED:
             poster.received.setdefault(connection_id, []).append(self._data)

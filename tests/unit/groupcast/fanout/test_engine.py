@@ -17,7 +17,7 @@ from groupcast.fanout.leftover import Leftover, outgoing
 from groupcast.fanout.pace import Limits
 from groupcast.fanout.report import GroupReport, Report
 from groupcast.fanout.run import GROUPS_AT_ONCE
-from groupcast.fanout.suspects import CLOSE_AGAIN_S, FULL_DELAY_S, REFUSALS_MAX
+from groupcast.fanout.suspects import FULL_DELAY_S, REFUSALS_MAX, STREAK_S
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.members import Page
 from tests.unit.groupcast.fanout.support import (
@@ -201,11 +201,11 @@ async def test_stragglers_are_not_waited_for() -> None:
 async def test_a_slow_client_is_known_again() -> None:
     """Its 429s add up from one invocation to the next, though each hands it off after the first."""
     poster = FakePoster(lambda connection, *_: THROTTLED if connection == "c7=" else ACCEPTED)
-    served = engine(FakeMembers({"a": ids(50)}), poster, replace(FAST, grace_s=0.0))
+    served = engine(FakeMembers({"a": ids(50)}), poster, replace(UNHURRIED, grace_s=0.0))
     handed_off = []
     for _ in range(4):
         handed_off.append((await served.deliver([group("a", (b"1", 1))], later())).total("handed_off"))
-        await asyncio.sleep(FAST.refusal_cap_s)
+        await asyncio.sleep(UNHURRIED.refusal_cap_s)
     assert handed_off == [1, 1, 1, 0]
     assert poster.deleted == ["c7="]
 
@@ -263,22 +263,50 @@ async def test_passes_that_do_not_know_of_each_other_end_all_the_same() -> None:
     assert REFUSALS_MAX <= poster.posts_to("c0=") <= 3 * REFUSALS_MAX
 
 
-async def test_a_close_that_is_refused_starts_no_posts() -> None:
-    """It is tried again by a later pass, not by each; then the connection is forgotten."""
+async def test_after_a_close_that_is_refused_one_post_decides() -> None:
+    """Messages before it is due are handed off; then the connection is closed and forgotten."""
     poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
     poster.delete_answer = THROTTLED
     members = Leaving({"a": ids(9)})
-    served = engine(members, poster, UNHURRIED)
+    limits = replace(FAST, full_base_s=0.02, refusal_cap_s=0.5)
+    served = engine(members, poster, limits)
+    reports = []
+    while not poster.deleted:
+        reports += await passes(served, 1)
+    assert (sum(report.total("slow_closed") for report in reports), members.discarded) == (0, [])
+    (soon,) = await passes(served, 1)
+    assert (soon.total("handed_off"), poster.posts_to("c7=")) == (1, REFUSALS_MAX)
+    poster.delete_answer = ACCEPTED
+    await asyncio.sleep(limits.refusal_cap_s)
+    (closing,) = await passes(served, 1)
+    assert (closing.total("gone"), closing.total("slow_closed")) == (1, 1)
+    assert (poster.posts_to("c7="), poster.deleted) == (REFUSALS_MAX + 1, ["c7="] * 2)
+    assert members.discarded == ["c7="]
+
+
+@pytest.mark.parametrize("refusal", [FULL, THROTTLED])
+async def test_a_member_that_stays_open_gets_the_next_message(refusal: PostResult) -> None:
+    """A throttled account refused its posts and its close, though it reads."""
+    poster = FakePoster(lambda *_: refusal)
+    poster.delete_answer = THROTTLED
+    served = engine(FakeMembers({"a": ["c0="]}), poster)
     while not poster.deleted:
         await passes(served, 1)
-    refused = poster.posts_to("c7=")
-    reports = await passes(served, 20)
-    assert [report.total("gone") for report in reports] == [1] * 20
-    assert (poster.posts_to("c7="), poster.deleted, members.discarded) == (refused, ["c7="], [])
-    poster.delete_answer = ACCEPTED
-    await asyncio.sleep(CLOSE_AGAIN_S)
-    await passes(served, 1)
-    assert (poster.posts_to("c7="), poster.deleted, members.discarded) == (refused, ["c7="] * 2, ["c7="])
+    poster.answer = lambda *_: ACCEPTED
+    await asyncio.sleep(FAST.refusal_cap_s)
+    (report,) = await passes(served, 1)
+    assert (report.total("delivered"), report.total("slow_closed")) == (1, 0)
+
+
+async def test_refusals_far_apart_are_not_in_a_row() -> None:
+    """One with each message, and between them more time than a streak lasts: nobody is given up."""
+    poster = FakePoster(lambda *_: FULL)
+    served = engine(FakeMembers({"a": ["c0="]}), poster)
+    for _ in range(2 * REFUSALS_MAX):
+        (report,) = await passes(served, 1)
+        assert report.groups[0].leftovers[0].refusals == (1,)
+        served._world.pace.suspects.by_id["c0="].refused_at -= STREAK_S
+    assert poster.deleted == []
 
 
 async def test_a_client_that_reads_slowly_stays() -> None:
@@ -300,6 +328,24 @@ async def test_a_full_client_holds_nobody_up() -> None:
     (leftover,) = report.groups[0].leftovers
     assert leftover == Leftover("a", ("1.0",), ("c7=",), refusals=(1,), delay_s=FULL_DELAY_S)
     assert outgoing(leftover).delay_s == FULL_DELAY_S
+
+
+@pytest.mark.parametrize(("answers", "delay_s"), [([FULL], FULL_DELAY_S), ([FULL, ACCEPTED], 0)])
+async def test_a_leftover_of_the_stop_waits_where_the_last_answer_was_a_full_buffer(
+    answers: list[PostResult], delay_s: int
+) -> None:
+    """Not where a post was taken after it. The last answer comes after the stop."""
+    before_the_stop = iter(answers[:-1])
+    poster = FakePoster(lambda one, *_: next(before_the_stop, None) if one == "c0=" else None)
+    served = engine(FakeMembers({"a": ["c0=", "other="]}), poster)
+    delivering = asyncio.create_task(served.deliver([group("a", (b"1", 1), (b"2", 1))], later(0.1)))
+    await asyncio.sleep(0.2)
+    poster.held_answer = answers[-1]
+    poster.held["c0="]()
+    poster.held_answer = ACCEPTED
+    poster.held["other="]()
+    (report,) = (await delivering).groups
+    assert [one.delay_s for one in report.leftovers if "c0=" in one.connection_ids] == [delay_s]
 
 
 @pytest.mark.parametrize("members", [30, 600])

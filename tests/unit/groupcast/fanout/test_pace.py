@@ -65,8 +65,8 @@ def test_four_in_a_row_tell_a_slow_client() -> None:
 
 
 def test_patience_asks_for_more() -> None:
-    """Nine in a row, where only those are met who had trouble already."""
-    assert streak(Pace(PATIENT)) == 9
+    """Six in a row, where only those are met who had trouble already."""
+    assert streak(Pace(PATIENT)) == 6
 
 
 def test_a_streak_ends_with_a_post_that_is_taken() -> None:
@@ -151,7 +151,7 @@ def test_what_other_functions_counted_is_no_evidence_of_the_account() -> None:
     """Where all that is posted to was turned away before, each one's first 429s here count as any."""
     pace = Pace(PATIENT)
     ids = [f"connection-{number}=" for number in range(100)]
-    pace.suspects.recall(ids, [ACCOUNT_STREAK] * len(ids))
+    pace.suspects.recall(ids, [ACCOUNT_STREAK] * len(ids), 0.0)
     for _ in range(20):
         assert not any(throttled(pace, one) for one in ids)
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from groupcast.fanout.leftover import CONNECTIONS_MAX
 from groupcast.fanout.pace import Limits
 from groupcast.fanout.queue import BATCH_ENTRIES_MAX
-from groupcast.fanout.suspects import CLOSE_AGAIN_S, REFUSALS_MAX, SUSPECTS_MAX, Suspects
+from groupcast.fanout.retries import DELAY_MAX_S
+from groupcast.fanout.suspects import REFUSALS_MAX, STREAK_S, SUSPECTS_MAX, Suspects
 
 LIMITS = Limits(retry_base_s=0.1, full_base_s=1.0, refusal_cap_s=8.0)
 
@@ -42,14 +43,15 @@ def test_only_suspects_are_left_alone() -> None:
     assert suspects.part(["b=", "d="], 5.0) == (["d="], ["b="])
 
 
-def test_one_that_is_given_up_is_closed_now_and_then() -> None:
-    """Never posted to again, however long it takes to close it; once closed it is forgotten."""
+def test_one_that_is_given_up_gets_no_posts_until_its_close_fails() -> None:
+    """Then one when it is due, and another refusal is enough; once closed it is forgotten."""
     suspects = Suspects(LIMITS)
-    refuse(suspects, "a=")
-    suspects.by_id["a="].give_up()
-    tries = [suspects.may_close("a=", now) for now in (0.5, 0.6, 0.5 + CLOSE_AGAIN_S, 0.6 + CLOSE_AGAIN_S)]
-    assert tries == [True, False, True, False]
+    due = [refuse(suspects, "a=") for _ in range(REFUSALS_MAX + 2)][-1]
+    suspects.by_id["a="].given_up = True
     assert not suspects.may_post("a=", 1e9)
+    suspects.reprieve(["a=", "never seen"])
+    assert [suspects.may_post("a=", now) for now in (due - 0.1, due)] == [False, True]
+    assert suspects.counts(["a="]) == (REFUSALS_MAX - 1,)
     suspects.forget(["a=", "never seen"])
     assert suspects.by_id == {}
 
@@ -64,7 +66,7 @@ def test_counts_go_with_leftovers() -> None:
         refuse(here, "b=")
     refuse(there, "a=")
     ids = ("a=", "b=", "c=")
-    there.recall(ids, here.counts(ids))
+    there.recall(ids, here.counts(ids), 0.0)
     assert there.counts(ids) == (3, REFUSALS_MAX - 1, 0)
     assert here.counts(("c=",)) == ()
 
@@ -77,11 +79,29 @@ def test_suspects_are_remembered_in_a_bounded_number() -> None:
     assert len(suspects.by_id) == SUSPECTS_MAX
     assert "0=" not in suspects.by_id
     assert SUSPECTS_MAX >= CONNECTIONS_MAX * BATCH_ENTRIES_MAX
+    suspects.recall(["1="], [1], 0.0)
+    refuse(suspects, "one more=")
+    assert "1=" in suspects.by_id
+    assert "2=" not in suspects.by_id
+
+
+def test_a_streak_ends_some_time_after_its_last_refusal() -> None:
+    """What another function counts after it starts another; younger streaks go on."""
+    suspects = Suspects(LIMITS)
+    for connection_id, now in (("a=", 0.0), ("b=", 0.0), ("c=", 1.0), ("b=", 2.0)):
+        refuse(suspects, connection_id, now)
+    suspects.expire(STREAK_S - 0.1)
+    assert suspects.counts(("a=", "b=", "c=")) == (1, 2, 1)
+    suspects.recall(("a=", "c="), (0, 3), STREAK_S)
+    assert suspects.counts(("a=", "b=", "c=")) == (0, 2, 3)
+    suspects.recall(("b=", "c="), (1, 1), STREAK_S + 2.0)
+    assert suspects.counts(("b=", "c=")) == (1, 3)
+    assert STREAK_S > DELAY_MAX_S
 
 
 @given(st.integers(min_value=1, max_value=2000), st.floats(min_value=0, max_value=1))
 def test_waits_are_bounded(refusals: int, random: float) -> None:
     """However often one was turned away, here or elsewhere."""
     suspects = Suspects(LIMITS)
-    suspects.recall(["a="], [refusals])
+    suspects.recall(["a="], [refusals], 0.0)
     assert 0 < suspects.refused("a=", 0.0, random, is_full=False).due <= LIMITS.refusal_cap_s
