@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ def main() -> None:
         # Starts in half the time; the JIT's second tier only pays after minutes of load.
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
+        # A signal ends the process at once: the JVM's own way out takes Python down with it, and crashes.
+        "-Xrs",
+        f"-XX:ErrorFile={tempfile.gettempdir()}/groupcast-dynamodb-%p.log",
         "--enable-native-access=ALL-UNNAMED",
         f"-Djava.library.path={libraries}",
         classpath=[jar],
