@@ -55,7 +55,7 @@ def timeout(text: str) -> tuple[str, int]:
 def origin(text: str) -> str:
     """An origin as browsers send it: SCHEME://HOST[:PORT] in lower case, or `null`."""
     lowered = text.lower()
-    if lowered != "null" and not ORIGIN.fullmatch(lowered):
+    if not ORIGIN.fullmatch(lowered):
         raise argparse.ArgumentTypeError(f"{text} is no origin such as https://chat.example.com")
     return lowered
 

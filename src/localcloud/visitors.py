@@ -16,8 +16,8 @@ from http import HTTPStatus
 REFUSED_STATUS = HTTPStatus.FORBIDDEN
 HOST_NAMES = ("127.0.0.1", "localhost", "[::1]")
 MAX_SHOWN_CHARS = 300
-# An origin with a host, as browsers send it.
-ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]{1,261}")
+# An origin as browsers send it: with a host, or that of a file.
+ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]{1,261}")
 
 _LOCAL = f"(?:{'|'.join(map(re.escape, HOST_NAMES))})(?::[0-9]{{1,5}})?"
 _LOCAL_HOST = re.compile(_LOCAL, re.IGNORECASE)

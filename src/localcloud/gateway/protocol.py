@@ -236,7 +236,7 @@ class GatewayProtocol(asyncio.Protocol):
             self._trusted_host = self._host
         else:
             self._refuse(REFUSED_STATUS, complaint)
-            self._shared.strangers.note(complaint)
+            self._shared.strangers.note(complaint, origin)
 
     def _reset(self) -> None:
         self._done = True
