@@ -65,8 +65,8 @@ def test_four_in_a_row_tell_a_slow_client() -> None:
 
 
 def test_patience_asks_for_more() -> None:
-    """Six in a row, where only those are met who had trouble already."""
-    assert streak(Pace(PATIENT)) == 6
+    """Nine in a row, where only those are met who had trouble already."""
+    assert streak(Pace(PATIENT)) == 9
 
 
 def test_a_streak_ends_with_a_post_that_is_taken() -> None:
