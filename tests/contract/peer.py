@@ -6,14 +6,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as ws_connect
+from websockets.exceptions import InvalidStatus
 
 REPLY_TIMEOUT_S = 20
 # Long enough for a push that should not come to have come.
 QUIET_S = 1.0
+CONNECT_AGAIN_S = 0.5
 
 
 class Peer:
@@ -26,7 +29,7 @@ class Peer:
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str, **options: Any) -> AsyncIterator[Peer]:
-        async with ws_connect(url, proxy=None, **options) as socket:
+        async with await _connected(url, **options) as socket:
             yield cls(socket)
 
     async def send(self, frame: Any) -> None:
@@ -90,3 +93,15 @@ class Peer:
             await self.socket.wait_closed()
         assert self.socket.close_code is not None
         return self.socket.close_code
+
+
+async def _connected(url: str, **options: Any) -> ClientConnection:
+    """A connection; where its user has connected or said too much for now, a little later."""
+    async with asyncio.timeout(REPLY_TIMEOUT_S):
+        while True:
+            try:
+                return await ws_connect(url, proxy=None, **options)
+            except InvalidStatus as refused:
+                if refused.response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                    raise
+            await asyncio.sleep(CONNECT_AGAIN_S)

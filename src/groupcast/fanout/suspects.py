@@ -27,7 +27,7 @@ REFUSALS_MAX = 6
 # What a full client is owed waits for so long in RetryQueue: by then it reads again, or the lane of a busy
 # group has closed it, and the retry function does not post to it at all.
 FULL_DELAY_S = 3
-# A streak ends this long after its last refusal. A leftover waits less between its tries, also in a busy queue.
+# A streak ends this long after its last refusal. A leftover waits less between its tries.
 STREAK_S = 120.0
 # More than a batch of RetryQueue can name, since their counts must last until its end. The oldest are
 # forgotten first.
@@ -39,9 +39,8 @@ class Suspect:
     """One connection. `refusals` counts 429s in a row, `seen` those of them that this environment has met.
 
     The last one was at the loop time `refused_at`, and `is_full` says that it named the client's buffer.
-    `taken_before` counts others' posts when this environment met the first. `odds` is how likely they are of a
-    client that reads. Before the loop time `due` it is left alone.
-    `given_up`: it gets no more posts, and is closed when the run ends.
+    `taken_before` counts others' posts when this environment met the first. `odds` is how likely they are of
+    a client that reads. Before the loop time `due` it is left alone. `given_up`: it gets no more posts, and is closed when the run ends.
     """
 
     refusals: int = 0
