@@ -54,7 +54,8 @@ class Rate:
     @property
     def credit_us(self) -> int:
         """How far behind the clock `freeAt` may fall."""
-        reserve_s = 2 * CLOCK_SKEW_S + LATE_S + self.chunk_posts / self.per_second
+        # And for the post at either end of the second.
+        reserve_s = 2 * CLOCK_SKEW_S + LATE_S + (self.chunk_posts + 1) / self.per_second
         return max(0, int((self.burst / self.per_second - reserve_s) * US_PER_S))
 
     def take_us(self, posts: int) -> int:

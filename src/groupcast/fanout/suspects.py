@@ -29,6 +29,8 @@ REFUSALS_MAX = 6
 FULL_DELAY_S = 3
 # A streak ends this long after its last refusal. A leftover waits less between its tries.
 STREAK_S = 120.0
+# While there are so few suspects, bad luck is likelier than an attack: they are tried again soon.
+FEW = 20
 # More than a batch of RetryQueue can name, since their counts must last until its end. The oldest are
 # forgotten first.
 SUSPECTS_MAX = 8192
@@ -40,7 +42,8 @@ class Suspect:
 
     The last one was at the loop time `refused_at`, and `is_full` says that it named the client's buffer.
     `taken_before` counts others' posts when this environment met the first. `odds` is how likely they are of
-    a client that reads. Before the loop time `due` it is left alone. `given_up`: it gets no more posts, and is closed when the run ends.
+    a client that reads. Before the loop time `due` it is left alone. `given_up`: it gets no more posts, and
+    is closed when the run ends.
     """
 
     refusals: int = 0
@@ -141,7 +144,9 @@ class Suspects:
         # Half of it is fixed, so that a streak takes the time that a client needs to catch up.
         base_s = self._limits.full_base_s if suspect.is_full else self._limits.retry_base_s
         longest_s = base_s * 2.0 ** min(suspect.refusals - 1, REFUSALS_MAX)
-        return (0.5 + 0.5 * random) * min(longest_s, self._limits.refusal_cap_s)
+        is_rare = len(self.by_id) <= FEW and not suspect.is_full
+        cap_s = self._limits.retry_cap_s if is_rare else self._limits.refusal_cap_s
+        return (0.5 + 0.5 * random) * min(longest_s, cap_s)
 
     def _remember(self, connection_id: str, suspect: Suspect, now: float) -> None:
         suspect.refused_at = now

@@ -81,7 +81,7 @@ def budget(table: FakeQuotas, rate: Rate, skew_s: float = 0.0) -> SharedBudget:
     seed=st.integers(0, 10_000),
     workers=st.integers(1, 8),
     per_second=st.sampled_from([20, 400, 1_400, 7_000]),
-    burst_s=st.sampled_from([0.2, 0.5, 1.0]),
+    burst_s=st.sampled_from([0.25, 0.5, 1.0]),
     trip_s=st.sampled_from([0.001, 0.02, 0.1]),
 )
 def test_no_second_has_more_than_rate_and_burst(
