@@ -72,6 +72,8 @@ async def connect(target: Target) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as open_peers:
 
         async def connect_one(name: str = "", **options: Any) -> Peer:
-            return await open_peers.enter_async_context(Peer.connect(target.connect_url(name), **options))
+            return await open_peers.enter_async_context(
+                Peer.connect_in_time(target.connect_url(name), **options)
+            )
 
         yield connect_one

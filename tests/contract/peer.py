@@ -29,6 +29,13 @@ class Peer:
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str, **options: Any) -> AsyncIterator[Peer]:
+        async with ws_connect(url, proxy=None, **options) as socket:
+            yield cls(socket)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect_in_time(cls, url: str, **options: Any) -> AsyncIterator[Peer]:
+        """The same; where its user has connected or said too much for now, a little later."""
         async with await _connected(url, **options) as socket:
             yield cls(socket)
 
@@ -96,7 +103,6 @@ class Peer:
 
 
 async def _connected(url: str, **options: Any) -> ClientConnection:
-    """A connection; where its user has connected or said too much for now, a little later."""
     async with asyncio.timeout(REPLY_TIMEOUT_S):
         while True:
             try:
