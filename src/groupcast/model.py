@@ -9,9 +9,9 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A stored message. `created_at` is ISO 8601 in UTC with milliseconds; `user_id` is None for guests.
+    """A stored message. `created_at` is ISO 8601 in UTC with milliseconds; guests have no `user_id`.
 
-    A `void` one has neither sender nor text: it says that its number will never have a message.
+    A `void` message has no sender and no text: its number will never have a message.
     """
 
     message_id: str
@@ -47,7 +47,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose frame it is, as API Gateway says: `user_id` is None where nobody signs in."""
+    """The connection and user that sent a frame, as API Gateway reports them; guests have no `user_id`."""
 
     connection_id: str
     user_id: str | None

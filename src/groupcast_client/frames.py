@@ -77,7 +77,7 @@ class Frame:
 
 
 def encode(action: str, request_id: str, **fields: Any) -> bytes:
-    """Return the frame that asks for `action` as UTF-8; fields that are None are left out.
+    """Encode a request for `action` as UTF-8 JSON, without the fields that are None.
 
     Raises TooLarge where the gateway would not take it.
     """

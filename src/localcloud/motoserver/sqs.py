@@ -56,7 +56,7 @@ class ReceiptHandleExpired(ReceiptHandleIsInvalid):
 
 
 class Queue(models.Queue):
-    """moto's queue, with lanes if it is FIFO (else `lanes` is None). Safe to call from any thread."""
+    """moto's queue; a FIFO queue has `lanes`, a standard queue None. Safe to call from any thread."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
