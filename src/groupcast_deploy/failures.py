@@ -13,7 +13,7 @@ import orjson
 
 from groupcast_deploy.failures_kinds import Failure, Row, classify, summary
 from groupcast_deploy.failures_queue import Received, Waiting, failures_name, open_queue, retry_name
-from groupcast_deploy.stage import StageError, add_region, one_line
+from groupcast_deploy.stage import Place, StageError, add_place, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +80,7 @@ def add_parser(commands: Any) -> None:
     """Add `failures` to the subparsers of the `groupcast` command."""
     parser = commands.add_parser("failures", help="show, and redrive, what a stage could not deliver")
     parser.add_argument("--stage", required=True, help="that is deployed")
-    add_region(parser)
+    add_place(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--redrive", action="store_true", help="put leftovers and offers into RetryQueue, to be delivered"
@@ -168,7 +168,7 @@ def as_text(findings: Findings, *, redrive: bool = False, discard: bool = False)
 def _run(options: argparse.Namespace) -> int:
     entries: list[Entry] = []
     try:
-        with open_queue(options.stage, options.region) as queue:
+        with open_queue(options.stage, Place.of(options)) as queue:
             waiting = queue.waiting()
             expected = min(options.limit, waiting.visible)
             for found in look(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from groupcast.fanout.queue import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
-from groupcast_deploy.stage import SERVICE, StageError, client
+from groupcast_deploy.stage import SERVICE, StageError, client, deploy_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from groupcast.fanout.queue import Outgoing
+    from groupcast_deploy.stage import Place
 
 # So long nobody else gets what is being read; it is given back earlier unless the command is killed.
 HIDDEN_S = 60
@@ -143,10 +144,10 @@ class FailuresQueue:
 
 
 @contextmanager
-def open_queue(stage: str, region: str) -> Iterator[FailuresQueue]:
+def open_queue(stage: str, place: Place) -> Iterator[FailuresQueue]:
     """The queues of a stage; what was read is given back at the end. StageError where AWS refuses."""
-    with client("sqs", region) as sqs:
-        urls = [_url(sqs, name, stage, region) for name in (failures_name(stage), retry_name(stage))]
+    with client("sqs", place) as sqs:
+        urls = [_url(sqs, name, stage, place) for name in (failures_name(stage), retry_name(stage))]
         queue = FailuresQueue(sqs, failures_url=urls[0], retry_url=urls[1])
         try:
             yield queue
@@ -164,12 +165,12 @@ def retry_name(stage: str) -> str:
     return f"{SERVICE}-{stage}-retry"
 
 
-def _url(sqs: Any, name: str, stage: str, region: str) -> str:
+def _url(sqs: Any, name: str, stage: str, place: Place) -> str:
     try:
         return str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
     except sqs.exceptions.QueueDoesNotExist:
         raise StageError(
-            f"there is no queue {name} in {region}: deploy it with `make deploy STAGE={stage}`, "
+            f"there is no queue {name} in {place.region}: {deploy_hint(stage, place)}, "
             "or name another stage with --stage, another region with --region"
         ) from None
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+)
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Mapping
 
 # As in serverless.yml: they make the name of the stack, and where it is unless --region says otherwise.
@@ -21,6 +31,8 @@ WSCAT = ".venv/bin/node node_modules/.bin/wscat"
 REGION = "us-east-1"
 
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2, "mode": "standard"})
+# Emulators take these for the owner of the account.
+EMULATOR_KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 NOT_ACCEPTED = frozenset(
     """ExpiredToken ExpiredTokenException IncompleteSignature InvalidAccessKeyId InvalidClientTokenId
@@ -34,11 +46,42 @@ class StageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A region of AWS; `endpoint_url` is the one address of all services, where an emulator has them."""
+
+    region: str = REGION
+    endpoint_url: str | None = None
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Place:
+        """The place that the options of `add_place` name."""
+        return cls(options.region, options.endpoint_url)
+
+    @property
+    def options(self) -> str:
+        """The options that name this place to a command; empty for the usual one."""
+        region = f" --region {self.region}" if self.region != REGION else ""
+        return region + (f" --endpoint-url {shlex.quote(self.endpoint_url)}" if self.endpoint_url else "")
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether the endpoint is on this machine."""
+        host = urlsplit(self.endpoint_url or "").hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """What the stack of a stage gives away to clients; `gateway_url` is the wss:// one."""
+    """The clients' view of a stage, from the outputs of its stack; `gateway_url` begins with wss://.
+
+    An emulator's gateway URL begins with ws://.
+    """
 
     name: str
-    region: str
+    place: Place
     gateway_url: str
     user_pool_id: str
     client_id: str
@@ -46,18 +89,25 @@ class Stage:
     @property
     def options(self) -> str:
         """The options that name this stage to a command."""
-        return f"--stage {self.name}" + (f" --region {self.region}" if self.region != REGION else "")
+        return f"--stage {self.name}{self.place.options}"
 
 
-def add_region(parser: argparse.ArgumentParser) -> None:
-    """Add the option `--region`, which has the default that deploying has."""
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the options `--region`, which has the default that deploying has, and `--endpoint-url`."""
     parser.add_argument("--region", default=REGION, help=f"of the stage, {REGION} unless given")
+    parser.add_argument(
+        "--endpoint-url",
+        type=_url,
+        metavar="URL",
+        help="of all AWS services of the stage, such as that of `make emulator`, "
+        "which needs no credentials; AWS_ENDPOINT_URL unless given",
+    )
 
 
-def find_stage(name: str, region: str) -> Stage:
+def find_stage(name: str, place: Place) -> Stage:
     """Ask CloudFormation for the stage. StageError where it is not there, or not completely."""
     stack_name = f"{SERVICE}-{name}"
-    with client("cloudformation", region) as cloudformation:
+    with client("cloudformation", place) as cloudformation:
         try:
             stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
         except ClientError as error:
@@ -65,54 +115,80 @@ def find_stage(name: str, region: str) -> Stage:
             if "does not exist" not in error.response["Error"].get("Message", ""):
                 raise
             raise StageError(
-                f"there is no stack {stack_name} in {region}: {_deploy(name)}, "
+                f"there is no stack {stack_name} in {place.region}: {deploy_hint(name, place)}, "
                 "or name another stage with --stage, another region with --region"
             ) from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
-    return _from_outputs(name, region, outputs, stack["StackStatus"])
+    return _from_outputs(name, place, outputs, stack["StackStatus"])
 
 
 @contextmanager
-def client(service: str, region: str) -> Iterator[Any]:
-    """A boto3 client. What AWS refuses while it is open, and is not caught there, becomes StageError."""
+def client(service: str, place: Place) -> Iterator[Any]:
+    """A boto3 client. Errors of AWS that are not caught while it is open become StageError."""
+    # A real profile means nothing to an emulator, so only keys from the environment take precedence.
+    keys = EMULATOR_KEYS if place.is_emulated and "AWS_ACCESS_KEY_ID" not in os.environ else {}
     try:
         # A session of its own: the default one keeps the credentials that it met first.
-        aws = boto3.Session().client(service, region_name=region, config=CONFIG)
+        aws = boto3.Session(**keys).client(
+            service, region_name=place.region, endpoint_url=place.endpoint_url, config=CONFIG
+        )
     except (BotoCoreError, ValueError) as error:
         # An unknown profile; ValueError: a malformed AWS_ENDPOINT_URL.
-        raise StageError(_unasked(error)) from None
+        raise StageError(_unasked(error, place)) from None
     try:
         yield aws
     except ClientError as error:
-        raise StageError(_refusal(error)) from None
+        raise StageError(_refusal(error, place)) from None
     except BotoCoreError as error:
-        raise StageError(_unasked(error)) from None
+        raise StageError(_unasked(error, place)) from None
     finally:
         aws.close()
 
 
-def _from_outputs(name: str, region: str, outputs: Mapping[str, str], status: str) -> Stage:
+def deploy_hint(stage: str, place: Place) -> str:
+    """A clause that says how to deploy the stage there."""
+    command = f"make deploy STAGE={stage}"
+    if place.is_emulated:
+        command = f".venv/bin/python -m tests.deploy deploy --stage {stage}"
+    return f"deploy it with `{command}`"
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://127.0.0.1:4566")
+    return text
+
+
+def _from_outputs(name: str, place: Place, outputs: Mapping[str, str], status: str) -> Stage:
     try:
         return Stage(
             name=name,
-            region=region,
-            gateway_url=outputs["ServiceEndpointWebsocket"],
+            place=place,
+            # Clients connect where functions post. The other output has AWS's host, also on an emulator.
+            gateway_url=f"ws{outputs['ManagementEndpoint'].removeprefix('http')}",
             user_pool_id=outputs["UserPoolId"],
             client_id=outputs["UserPoolClientId"],
         )
     except KeyError as missing:
         raise StageError(
-            f"the stack {SERVICE}-{name} in {region} is {status} and has no output {missing.args[0]}: "
-            f"wait until it is deployed, or {_deploy(name)}"
+            f"the stack {SERVICE}-{name} in {place.region} is {status} and has no output {missing.args[0]}: "
+            f"wait until it is deployed, or {deploy_hint(name, place)}"
         ) from None
 
 
-def _deploy(stage: str) -> str:
-    return f"deploy it with `make deploy STAGE={stage}`"
-
-
-def _refusal(error: ClientError) -> str:
+def _refusal(error: ClientError, place: Place) -> str:
     code = error.response["Error"]["Code"]
+    if code in NOT_ACCEPTED and place.is_emulated:
+        return f"{place.endpoint_url} does not accept these credentials ({code}): unset AWS_ACCESS_KEY_ID"
     if code in NOT_ACCEPTED:
         # The message may repeat the signed headers, the session token among them.
         return f"AWS does not accept these credentials ({code}): {CREDENTIALS} to ones that are valid"
@@ -122,14 +198,13 @@ def _refusal(error: ClientError) -> str:
     return f"AWS refuses {error.operation_name}: {code}: {message}"
 
 
-def _unasked(error: Exception) -> str:
+def _unasked(error: Exception, place: Place) -> str:
     if isinstance(error, NoCredentialsError):
         return f"there are no AWS credentials: {CREDENTIALS}, as for deploying"
     if isinstance(error, ParamValidationError):
         # It gives lengths, not what was given.
         return f"an option is not what AWS takes: {one_line(str(error))}"
-    return f"AWS could not be asked: {one_line(str(error))}; check AWS_PROFILE, AWS_ENDPOINT_URL, --region"
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.split())
+    if place.is_emulated and isinstance(error, EndpointConnectionError):
+        return f"nothing listens at {place.endpoint_url}: start `make emulator`, or check --endpoint-url"
+    checks = "--endpoint-url" if place.endpoint_url else "AWS_PROFILE, AWS_ENDPOINT_URL, --region"
+    return f"AWS could not be asked: {one_line(str(error))}; check {checks}"

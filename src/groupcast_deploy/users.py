@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from groupcast.names import name_fault
-from groupcast_deploy.stage import WSCAT, Stage, StageError, add_region, client, find_stage, one_line
+from groupcast_deploy.stage import WSCAT, Place, Stage, StageError, add_place, client, find_stage, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
     user = commands.add_parser("user", help="make a user of a deployed stage, who can sign in at once")
     user.add_argument("user", metavar="NAME", help="of the user; others read it as the sender")
     user.add_argument("--stage", required=True, help="that is deployed")
-    add_region(user)
+    add_place(user)
     user.add_argument(
         "--group",
         action="append",
@@ -54,7 +54,7 @@ def put_user(stage: Stage, name: str, groups: Sequence[str], password: str | Non
     require_name(name)
     pool = {"UserPoolId": stage.user_pool_id}
     user = {**pool, "Username": name}
-    with client("cognito-idp", stage.region) as cognito:
+    with client("cognito-idp", stage.place) as cognito:
         try:
             # What may be refused comes before the user, who would be left behind half made.
             for group in groups:
@@ -89,7 +89,7 @@ def wscat_line(stage: Stage, name: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    stage = find_stage(options.stage, options.region)
+    stage = find_stage(options.stage, Place.of(options))
     groups = list(dict.fromkeys(options.group))
     outcome = put_user(stage, options.user, groups, options.password)
     print(_text(options.user, stage, outcome, given=options.password is not None))

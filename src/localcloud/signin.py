@@ -15,7 +15,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from groupcast_deploy.stage import Stage, add_region, find_stage, one_line
+from groupcast_deploy.stage import Place, Stage, add_place, find_stage, one_line
 from groupcast_deploy.users import require_name
 from localcloud.arguments import DEFAULT_GATEWAY_PORT, REGION, port
 from localcloud.errors import SignInError
@@ -51,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="of the `up` to sign in to"
     )
     where.add_argument("--stage", help="that is deployed, to sign in to instead")
-    add_region(token)
+    add_place(token)
     token.add_argument("--id", action="store_true", help="the id token, not the access token")
     token.set_defaults(run=_run)
 
@@ -91,6 +91,8 @@ def sign_in(
 
 def _run(options: argparse.Namespace) -> int:
     require_name(options.user)
+    if options.endpoint_url and options.stage is None:
+        raise SignInError("--endpoint-url is of a deployed stage: name the stage with --stage")
     tokens = _of_up(options) if options.stage is None else _of_stage(options)
     print(tokens.id if options.id else tokens.access)
     return 0
@@ -118,11 +120,11 @@ def _of_up(options: argparse.Namespace) -> Tokens:
 
 
 def _of_stage(options: argparse.Namespace) -> Tokens:
-    stage = find_stage(options.stage, options.region)
+    stage = find_stage(options.stage, Place.of(options))
     password = options.password or os.environ.get(PASSWORD_VARIABLE) or _asked(options.user, stage)
     mended = f"`.venv/bin/groupcast user {shlex.quote(options.user)} {stage.options} --password …`"
     try:
-        return sign_in(None, stage.client_id, options.user, password, stage.region)
+        return sign_in(stage.place.endpoint_url, stage.client_id, options.user, password, stage.place.region)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("NotAuthorizedException", "UserNotFoundException"):
             raise SignInError(_general(error)) from None

@@ -31,6 +31,7 @@ from groupcast_deploy.failures_kinds import (
     classify,
     summary,
 )
+from groupcast_deploy.stage import Place
 from groupcast_deploy.stage import client as aws_client
 from localcloud.cli import main
 from localcloud.queues import Queues
@@ -81,8 +82,8 @@ def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def replace(**calls: Callable[..., Any]) -> None:
         @contextmanager
-        def client(service: str, region: str) -> Iterator[Any]:
-            with aws_client(service, region) as sqs:
+        def client(service: str, place: Place) -> Iterator[Any]:
+            with aws_client(service, place) as sqs:
 
                 def bound(call: Callable[..., Any]) -> Callable[..., Any]:
                     return lambda **request: call(sqs, **request)

@@ -16,12 +16,12 @@ from typing import Any
 import jwt
 import pytest
 
-from groupcast_deploy.stage import Stage
+from groupcast_deploy.stage import Place, Stage
 from groupcast_deploy.users import Outcome, put_user, random_password, wscat_line
 from localcloud.cli import main
 from localcloud.model import Service
 from localcloud.userpool import only_pool
-from tests.conftest import GROUPCAST, REGION
+from tests.conftest import GROUPCAST
 from tests.unit.groupcast_deploy.support import (
     OTHER_REGION,
     TIMEOUT_S,
@@ -43,12 +43,12 @@ def _stage(moto_account: Account, unit_service: Service) -> Stage:
     pool_id = moto_account.cognito.create_user_pool(**pool.definition)["UserPool"]["Id"]
     made = moto_account.cognito.create_user_pool_client(UserPoolId=pool_id, **client.definition)
     outputs = {
-        "ServiceEndpointWebsocket": GATEWAY_URL,
+        "ManagementEndpoint": GATEWAY_URL.replace("wss", "https"),
         "UserPoolId": pool_id,
         "UserPoolClientId": made["UserPoolClient"]["ClientId"],
     }
     moto_account.deploy(STAGE, outputs)
-    return Stage(STAGE, REGION, GATEWAY_URL, pool_id, outputs["UserPoolClientId"])
+    return Stage(STAGE, Place(), GATEWAY_URL, pool_id, outputs["UserPoolClientId"])
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_the_line_to_connect_can_be_pasted(stage: Stage, groupcast: Any, tmp_pat
 
 def test_the_line_names_a_region_that_is_not_the_usual_one() -> None:
     """Which nobody would think of otherwise."""
-    stage = Stage("prod", OTHER_REGION, GATEWAY_URL, "pool", "client")
+    stage = Stage("prod", Place(OTHER_REGION), GATEWAY_URL, "pool", "client")
     assert f"--stage prod --region {OTHER_REGION})" in wscat_line(stage, "ann")
 
 
