@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from groupcast_deploy import cost, failures, users
+from groupcast_deploy import cost, doctor, failures, users
 from groupcast_deploy.stage import StageError
 from localcloud import signin, up
 from localcloud.errors import LocalCloudError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Each adds its parser, whose `run` takes the parsed options and returns the exit code.
-COMMANDS = (up, signin, users, failures, cost)
+COMMANDS = (up, signin, users, failures, doctor, cost)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -89,6 +89,41 @@ def sign_in(
     return Tokens(access=result["AccessToken"], id=result["IdToken"])
 
 
+def sign_in_to_stage(stage: Stage, user: str, password: str) -> Tokens:
+    """Sign in to a deployed stage. SignInError with what to do where that fails."""
+    mended = f"`.venv/bin/groupcast user {shlex.quote(user)} {stage.options} --password …`"
+    try:
+        return sign_in(stage.place.endpoint_url, stage.client_id, user, password, stage.place.region)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NotAuthorizedException", "UserNotFoundException"):
+            raise SignInError(_general(error)) from None
+        # Which of both it is, a pool does not tell, so that nobody can find out who is in it.
+        reason = one_line(error.response["Error"]["Message"])
+        raise SignInError(
+            f"stage {stage.name} has no user {user} with this password ({reason}): "
+            f"{mended} makes the user or sets the password"
+        ) from None
+    except BotoCoreError as error:
+        raise SignInError(_failure(error)) from None
+    except SignInError as error:
+        raise SignInError(f"{error}; {mended} sets one that lasts") from None
+
+
+def stage_password(user: str, stage_name: str) -> str:
+    """Read the password from GROUPCAST_PASSWORD, or ask for it. SignInError where neither is possible."""
+    if password := os.environ.get(PASSWORD_VARIABLE):
+        return password
+    if not sys.stdin.isatty():
+        raise SignInError(f"{user} needs a password: set {PASSWORD_VARIABLE}")
+    try:
+        password = getpass(f"Password of {user} in stage {stage_name}: ")
+    except (EOFError, KeyboardInterrupt):
+        password = ""
+    if not password:
+        raise SignInError(f"no password was entered for {user}: try again, or set {PASSWORD_VARIABLE}")
+    return password
+
+
 def _run(options: argparse.Namespace) -> int:
     require_name(options.user)
     if options.endpoint_url and options.stage is None:
@@ -121,35 +156,8 @@ def _of_up(options: argparse.Namespace) -> Tokens:
 
 def _of_stage(options: argparse.Namespace) -> Tokens:
     stage = find_stage(options.stage, Place.of(options))
-    password = options.password or os.environ.get(PASSWORD_VARIABLE) or _asked(options.user, stage)
-    mended = f"`.venv/bin/groupcast user {shlex.quote(options.user)} {stage.options} --password …`"
-    try:
-        return sign_in(stage.place.endpoint_url, stage.client_id, options.user, password, stage.place.region)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NotAuthorizedException", "UserNotFoundException"):
-            raise SignInError(_general(error)) from None
-        # Which of both it is, a pool does not tell, so that nobody can find out who is in it.
-        reason = one_line(error.response["Error"]["Message"])
-        raise SignInError(
-            f"stage {stage.name} has no user {options.user} with this password ({reason}): "
-            f"{mended} makes the user or sets the password"
-        ) from None
-    except BotoCoreError as error:
-        raise SignInError(_failure(error)) from None
-    except SignInError as error:
-        raise SignInError(f"{error}; {mended} sets one that lasts") from None
-
-
-def _asked(user: str, stage: Stage) -> str:
-    if not sys.stdin.isatty():
-        raise SignInError(f"{user} needs a password: set {PASSWORD_VARIABLE}, or give --password")
-    try:
-        password = getpass(f"Password of {user} in stage {stage.name}: ")
-    except (EOFError, KeyboardInterrupt):
-        password = ""
-    if not password:
-        raise SignInError(f"no password was entered for {user}: try again, or give --password")
-    return password
+    password = options.password or stage_password(options.user, stage.name)
+    return sign_in_to_stage(stage, options.user, password)
 
 
 def _not_running(gateway_port: int) -> str:

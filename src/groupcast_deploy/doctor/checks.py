@@ -1,0 +1,304 @@
+"""The checks: each asks AWS and has the answers judged. A new one is a function, and a row of CHECKS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from groupcast_deploy.doctor.account import (
+    judge_clock,
+    judge_concurrency,
+    judge_connects,
+    judge_identity,
+    judge_log_role,
+    judge_requests,
+)
+from groupcast_deploy.doctor.contents import (
+    Backlog,
+    judge_alarms,
+    judge_backlogs,
+    judge_failures,
+    judge_subscribers,
+    judge_tables,
+)
+from groupcast_deploy.doctor.finding import CannotCheckError, Finding, to_do
+from groupcast_deploy.doctor.stack import TEMPLATE_PATH, judge_drift, judge_stack, judge_template
+from groupcast_deploy.stage import deploy_hint
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from groupcast_deploy.doctor.expected import Table
+    from groupcast_deploy.doctor.subject import Subject
+
+CALL_TIMEOUT_S = 15.0
+# CloudFormation asks for each resource, and takes its time.
+DRIFT_TIMEOUT_S = 50.0
+DRIFT_POLL_S = 2.0
+AGE_WINDOW = timedelta(minutes=10)
+ALARMS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A line of the report. `actions` are the IAM actions that `examine` needs."""
+
+    name: str
+    examine: Callable[[Subject], Awaitable[Finding]]
+    actions: tuple[str, ...]
+    timeout_s: float = CALL_TIMEOUT_S
+
+
+async def credentials(subject: Subject) -> Finding:
+    try:
+        return judge_identity(await subject.call("sts", "get_caller_identity"), subject.place.region)
+    except CannotCheckError as error:
+        # Without credentials all else is skipped: that is to be mended first.
+        return to_do(str(error))
+
+
+async def clock(subject: Subject) -> Finding:
+    sent_s = time.time()
+    try:
+        answer = await subject.call("sts", "get_caller_identity")
+    except CannotCheckError as error:
+        # A wrong clock makes a wrong signature; the refusal has the time, too.
+        if not isinstance(error.__cause__, ClientError):
+            raise
+        answer = error.__cause__.response
+    return judge_clock(answer["ResponseMetadata"]["HTTPHeaders"]["date"], sent_s, time.time())
+
+
+async def stack(subject: Subject) -> Finding:
+    try:
+        found = await subject.stack()
+    except CannotCheckError as error:
+        if "does not exist" not in str(error):
+            raise
+        return to_do(
+            f"there is no stack {subject.stack_name} in {subject.place.region}: "
+            f"{deploy_hint(subject.stage, subject.place)}"
+        )
+    return judge_stack(subject.stack_name, found["StackStatus"], found.get("StackStatusReason", ""))
+
+
+async def template(subject: Subject) -> Finding:
+    deployed = await subject.template()
+    try:
+        local = json.loads(await asyncio.to_thread(Path(TEMPLATE_PATH).read_text))
+    except FileNotFoundError:
+        local = None
+    return judge_template(deployed, local, subject.stage)
+
+
+async def concurrency(subject: Subject) -> Finding:
+    settings = await subject.call("lambda", "get_account_settings")
+    return judge_concurrency(settings["AccountLimit"], await subject.expected())
+
+
+async def requests(subject: Subject) -> Finding:
+    try:
+        rate, burst = await asyncio.gather(_quota(subject, "L-8A5B8E43"), _quota(subject, "L-CDF5615A"))
+    except CannotCheckError:
+        # API Gateway tells its limits as well.
+        limits = (await subject.account())["throttleSettings"]
+        rate, burst = limits["rateLimit"], limits["burstLimit"]
+    return judge_requests(rate, burst, await subject.expected())
+
+
+async def connects(subject: Subject) -> Finding:
+    return judge_connects(await _quota(subject, "L-9ED1E49A"))
+
+
+async def log_role(subject: Subject) -> Finding:
+    account, expected = await asyncio.gather(subject.account(), subject.expected())
+    return judge_log_role(account.get("cloudwatchRoleArn"), is_own=expected.sets_log_role)
+
+
+async def subscribers(subject: Subject) -> Finding:
+    (topic_arn,) = await subject.resources("AWS::SNS::Topic")
+    answer = await subject.call("sns", "list_subscriptions_by_topic", TopicArn=topic_arn)
+    return judge_subscribers(topic_arn, answer["Subscriptions"])
+
+
+async def alarms(subject: Subject) -> Finding:
+    names = await subject.resources("AWS::CloudWatch::Alarm")
+    answer = await subject.call(
+        "cloudwatch", "describe_alarms", AlarmNames=list(names)[:ALARMS_MAX], MaxRecords=ALARMS_MAX
+    )
+    return judge_alarms(names, answer["MetricAlarms"])
+
+
+async def failures(subject: Subject) -> Finding:
+    expected = await subject.expected()
+    counts = await _counts(subject, expected.failures_queue)
+    return judge_failures(sum(counts), f"--stage {subject.stage}{subject.place.options}")
+
+
+async def queues(subject: Subject) -> Finding:
+    expected = await subject.expected()
+    queue_names = (expected.delivery_queue, expected.retry_queue)
+    counts = await asyncio.gather(*(_counts(subject, name) for name in queue_names))
+    ages_s = await _ages_s(subject, queue_names)
+    limits_s = (expected.offer_alarm_s, expected.leftover_alarm_s)
+    return judge_backlogs(
+        [
+            Backlog(
+                name, count[0], age_s, limit_s, f"look at errors and throttles of {function}, and the budget"
+            )
+            for name, count, age_s, limit_s, function in zip(
+                queue_names, counts, ages_s, limits_s, ("fanoutMessage", "fanoutRetry"), strict=True
+            )
+        ]
+    )
+
+
+async def expiry(subject: Subject) -> Finding:
+    async def status(table: Table) -> Any:
+        answer = await subject.call("dynamodb", "describe_time_to_live", TableName=table.name)
+        return answer["TimeToLiveDescription"]["TimeToLiveStatus"]
+
+    tables = [table for table in (await subject.expected()).tables if table.expires]
+    remedy = (
+        "aws dynamodb update-time-to-live --table-name {table} "
+        "--time-to-live-specification Enabled=true,AttributeName=expiresAt"
+    )
+    return judge_tables(await _statuses(tables, status), "time to live", remedy)
+
+
+async def recovery(subject: Subject) -> Finding:
+    async def status(table: Table) -> Any:
+        answer = await subject.call("dynamodb", "describe_continuous_backups", TableName=table.name)
+        backups = answer["ContinuousBackupsDescription"]
+        return backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+
+    tables = [table for table in (await subject.expected()).tables if table.recovers]
+    remedy = (
+        "aws dynamodb update-continuous-backups --table-name {table} "
+        "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
+    )
+    return judge_tables(await _statuses(tables, status), "point-in-time recovery", remedy)
+
+
+async def drift(subject: Subject) -> Finding:
+    started = await subject.call("cloudformation", "detect_stack_drift", StackName=subject.stack_name)
+    identified = {"StackDriftDetectionId": started["StackDriftDetectionId"]}
+    while True:
+        detection = await subject.call(
+            "cloudformation", "describe_stack_drift_detection_status", **identified
+        )
+        if detection["DetectionStatus"] != "DETECTION_IN_PROGRESS":
+            break
+        await asyncio.sleep(DRIFT_POLL_S)
+    answer = await subject.call(
+        "cloudformation",
+        "describe_stack_resource_drifts",
+        StackName=subject.stack_name,
+        StackResourceDriftStatusFilters=["MODIFIED", "DELETED"],
+    )
+    return judge_drift(detection, answer["StackResourceDrifts"])
+
+
+async def _quota(subject: Subject, code: str) -> float:
+    """A quota of API Gateway, as Service Quotas has it for this account and region."""
+    answer = await subject.call(
+        "service-quotas", "get_service_quota", ServiceCode="apigateway", QuotaCode=code
+    )
+    return float(answer["Quota"]["Value"])
+
+
+async def _counts(subject: Subject, queue: str) -> tuple[int, int]:
+    """Messages of a queue that are visible, and that a reader or a delay hides."""
+    url = (await subject.call("sqs", "get_queue_url", QueueName=queue))["QueueUrl"]
+    shown, *hidden = (f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed"))
+    answer = await subject.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=[shown, *hidden])
+    counts = answer["Attributes"]
+    return int(counts[shown]), sum(int(counts[name]) for name in hidden)
+
+
+async def _ages_s(subject: Subject, queue_names: tuple[str, ...]) -> list[float | None]:
+    """Age of each queue's oldest message; None where CloudWatch has no value of the last minutes."""
+    now = datetime.now(UTC)
+    answer = await subject.call(
+        "cloudwatch",
+        "get_metric_data",
+        StartTime=now - AGE_WINDOW,
+        EndTime=now,
+        MetricDataQueries=[
+            {
+                "Id": f"age{place}",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "AWS/SQS",
+                        "MetricName": "ApproximateAgeOfOldestMessage",
+                        "Dimensions": [{"Name": "QueueName", "Value": name}],
+                    },
+                    "Period": 60,
+                    "Stat": "Maximum",
+                },
+            }
+            for place, name in enumerate(queue_names)
+        ],
+    )
+    # The newest value comes first.
+    values = {one["Id"]: one["Values"] for one in answer["MetricDataResults"]}
+    return [next(iter(values.get(f"age{place}", ())), None) for place in range(len(queue_names))]
+
+
+async def _statuses(tables: list[Table], status: Callable[[Table], Awaitable[Any]]) -> dict[str, str | None]:
+    """The status of a setting, by table; None where the table is missing."""
+
+    async def one(table: Table) -> Any:
+        try:
+            return await status(table)
+        except CannotCheckError as error:
+            cause = error.__cause__
+            codes = ("ResourceNotFoundException", "TableNotFoundException")
+            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in codes:
+                return None
+            raise
+
+    found = await asyncio.gather(*(one(table) for table in tables))
+    return {table.name: status for table, status in zip(tables, found, strict=True)}
+
+
+TEMPLATE_ACTION = "cloudformation:GetTemplate"
+CREDENTIALS = Check("credentials", credentials, ())
+CHECKS = (
+    Check("clock", clock, ()),
+    Check("stack", stack, ("cloudformation:DescribeStacks",)),
+    Check("template", template, (TEMPLATE_ACTION,)),
+    Check("concurrency", concurrency, ("lambda:GetAccountSettings", TEMPLATE_ACTION)),
+    Check("requests", requests, ("servicequotas:GetServiceQuota", "apigateway:GET", TEMPLATE_ACTION)),
+    Check("connects", connects, ("servicequotas:GetServiceQuota",)),
+    Check("log role", log_role, ("apigateway:GET", TEMPLATE_ACTION)),
+    Check("subscribers", subscribers, ("cloudformation:ListStackResources", "sns:ListSubscriptionsByTopic")),
+    Check("alarms", alarms, ("cloudformation:ListStackResources", "cloudwatch:DescribeAlarms")),
+    Check("failures", failures, (TEMPLATE_ACTION, "sqs:GetQueueUrl", "sqs:GetQueueAttributes")),
+    Check(
+        "queues",
+        queues,
+        (TEMPLATE_ACTION, "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "cloudwatch:GetMetricData"),
+    ),
+    Check("expiry", expiry, (TEMPLATE_ACTION, "dynamodb:DescribeTimeToLive")),
+    Check("recovery", recovery, (TEMPLATE_ACTION, "dynamodb:DescribeContinuousBackups")),
+)
+# Runs beside all others, since it takes longest.
+DRIFT = Check(
+    "drift",
+    drift,
+    (
+        "cloudformation:DetectStackDrift",
+        "cloudformation:DetectStackResourceDrift",
+        "cloudformation:DescribeStackDriftDetectionStatus",
+        "cloudformation:DescribeStackResourceDrifts",
+    ),
+    DRIFT_TIMEOUT_S,
+)

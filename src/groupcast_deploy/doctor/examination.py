@@ -1,0 +1,105 @@
+"""Runs the checks: independent ones together, each within its time, so that one cannot hold up the others."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from groupcast_client import GroupcastError
+from groupcast_client.model import Endpoint
+from groupcast_deploy.doctor.chat import hold_chat, judge_chat, judge_failed_chat
+from groupcast_deploy.doctor.checks import CHECKS, CREDENTIALS, DRIFT
+from groupcast_deploy.doctor.finding import CannotCheckError, Finding, Status, to_do
+from groupcast_deploy.stage import StageError, stage_of
+from localcloud.errors import SignInError
+from localcloud.signin import sign_in_to_stage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from groupcast_deploy.doctor.checks import Check
+    from groupcast_deploy.doctor.expected import Expected
+    from groupcast_deploy.doctor.subject import Subject
+    from groupcast_deploy.stage import Stage
+
+CHAT = "chat"
+CHAT_TIMEOUT_S = 40.0
+GUEST = "doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who chats: a token, or a user with a password; neither on a stage where nobody signs in."""
+
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[str, Finding]]:
+    """Give each check's name and finding, in the order of the report; without a login nobody chats."""
+    credentials = await _made(CREDENTIALS, subject)
+    yield CREDENTIALS.name, credentials
+    if credentials.status is not Status.OK:
+        return
+    drift = asyncio.create_task(_made(DRIFT, subject))
+    checks = [asyncio.create_task(_made(check, subject)) for check in CHECKS]
+    try:
+        for check, finding in zip(CHECKS, checks, strict=True):
+            yield check.name, await finding
+        if login is not None:
+            # After the others, which would slow down what it measures.
+            yield CHAT, await _within(CHAT_TIMEOUT_S, _chat(subject, login))
+        yield DRIFT.name, await drift
+    finally:
+        tasks = [drift, *checks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _made(check: Check, subject: Subject) -> Finding:
+    return await _within(check.timeout_s, check.examine(subject))
+
+
+async def _within(timeout_s: float, finding: Awaitable[Finding]) -> Finding:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await finding
+    except TimeoutError:
+        return Finding(Status.SKIPPED, f"not done within {timeout_s:g} s")
+    except CannotCheckError as error:
+        return Finding(Status.SKIPPED, str(error))
+    except (LookupError, TypeError, ValueError) as error:
+        # An emulator, or a later AWS, answers in another shape: the other checks still count.
+        return Finding(Status.SKIPPED, f"the answer cannot be read: {type(error).__name__}: {error}")
+
+
+async def _chat(subject: Subject, login: Login) -> Finding:
+    expected = await subject.expected()
+    try:
+        stage = stage_of(subject.stage, subject.place, await subject.stack())
+        endpoint, who = await _endpoint(stage, login, expected)
+    except (StageError, SignInError) as error:
+        return to_do(str(error))
+    try:
+        return judge_chat(await hold_chat(endpoint), who)
+    except GroupcastError as error:
+        return judge_failed_chat(error, endpoint.shown_url, who)
+
+
+async def _endpoint(stage: Stage, login: Login, expected: Expected) -> tuple[Endpoint, str]:
+    """The address to chat at, and the words for who chats."""
+    if not expected.signs_in:
+        return Endpoint(stage.gateway_url, name=GUEST), f"guest {GUEST}"
+    if login.token is not None:
+        return Endpoint(stage.gateway_url, token=login.token), "the token's user"
+    if login.user is None or login.password is None:
+        raise CannotCheckError(
+            "who chats here signs in: give --user NAME, or --token JWT (or GROUPCAST_TOKEN); "
+            f"`.venv/bin/groupcast user NAME {stage.options}` makes a user"
+        )
+    takes_ids = expected.token_use == "id"  # noqa: S105 - a kind of token
+    tokens = await asyncio.to_thread(sign_in_to_stage, stage, login.user, login.password)
+    return Endpoint(stage.gateway_url, token=tokens.id if takes_ids else tokens.access), login.user

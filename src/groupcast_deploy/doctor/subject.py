@@ -1,0 +1,147 @@
+"""The stage under examination, and answers of AWS that several checks need: each is asked for once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Self
+
+import aioboto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from groupcast_deploy.doctor.expected import Expected
+from groupcast_deploy.doctor.finding import CannotCheckError
+from groupcast_deploy.stage import CONFIG, SERVICE, explained, session_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from types import TracebackType
+
+    from groupcast_deploy.stage import Place
+
+NOT_ALLOWED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
+)
+# Where an IAM action is not `service:Operation` (Service Authorization Reference).
+ACTIONS = {("apigateway", "GetAccount"): "apigateway:GET"}
+ACTION_SERVICES = {"service-quotas": "servicequotas"}
+
+
+class Subject:
+    """Clients of a stage's services. Entering it opens nothing yet; leaving it closes the clients."""
+
+    def __init__(self, stage: str, place: Place) -> None:
+        self.stage = stage
+        self.place = place
+        self.stack_name = f"{SERVICE}-{stage}"
+        self._closing = contextlib.AsyncExitStack()
+        self._opening = asyncio.Lock()
+        # Made by the first call, which says what is wrong with a profile.
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
+        self._answers: dict[str, asyncio.Task[Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for answer in self._answers.values():
+            answer.cancel()
+        await asyncio.gather(*self._answers.values(), return_exceptions=True)
+        await self._closing.aclose()
+
+    async def call(self, service: str, operation: str, **arguments: Any) -> Any:
+        """An answer of AWS; `operation` as boto3 has it. CannotCheckError with the reason where AWS refuses.
+
+        An error that says something about the stage can be caught: it is the `__cause__`.
+        """
+        try:
+            return await getattr(await self.client(service), operation)(**arguments)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in NOT_ALLOWED:
+                lacking = iam_action(service, error.operation_name)
+                raise CannotCheckError(f"these credentials lack the permission {lacking}") from error
+            raise CannotCheckError(explained(error, self.place)) from error
+        except (BotoCoreError, ValueError) as error:
+            # ValueError: a malformed AWS_ENDPOINT_URL.
+            raise CannotCheckError(explained(error, self.place)) from error
+
+    async def client(self, service: str) -> Any:
+        """A client, made when first asked for."""
+        async with self._opening:
+            if self._session is None:
+                self._session = aioboto3.Session(**session_keys(self.place))
+            if service not in self._clients:
+                self._clients[service] = await self._closing.enter_async_context(
+                    self._session.client(
+                        service,
+                        region_name=self.place.region,
+                        endpoint_url=self.place.endpoint_url,
+                        config=CONFIG,
+                    )
+                )
+        return self._clients[service]
+
+    async def stack(self) -> Mapping[str, Any]:
+        """The stack as DescribeStacks answers."""
+        answer = await self._once("stack", self._describe_stack)
+        return dict(answer)
+
+    async def template(self) -> Mapping[str, Any]:
+        """The template that the stage was deployed with."""
+        answer = await self._once("template", self._get_template)
+        return dict(answer)
+
+    async def expected(self) -> Expected:
+        """The stage's settings, from its template."""
+        return Expected.of(await self.template())
+
+    async def resources(self, kind: str) -> dict[str, str]:
+        """Logical names of the stack's resources of a type, by physical name."""
+        answer = await self._once("resources", self._list_resources)
+        return {
+            one["PhysicalResourceId"]: one["LogicalResourceId"]
+            for one in answer
+            if one["ResourceType"] == kind
+        }
+
+    async def account(self) -> Mapping[str, Any]:
+        """API Gateway's account, with its role for logs and its limits."""
+        answer = await self._once("account", lambda: self.call("apigateway", "get_account"))
+        return dict(answer)
+
+    async def _once(self, name: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        if name not in self._answers:
+            self._answers[name] = asyncio.create_task(_awaited(ask))
+        # A check that runs out of time must not take the answer from the others.
+        return await asyncio.shield(self._answers[name])
+
+    async def _describe_stack(self) -> Any:
+        return (await self.call("cloudformation", "describe_stacks", StackName=self.stack_name))["Stacks"][0]
+
+    async def _get_template(self) -> Any:
+        answer = await self.call("cloudformation", "get_template", StackName=self.stack_name)
+        return answer["TemplateBody"]
+
+    async def _list_resources(self) -> list[Any]:
+        listed: list[Any] = []
+        arguments = {"StackName": self.stack_name}
+        # A stack has at most 500 resources, in pages of 100.
+        for _ in range(5):
+            page = await self.call("cloudformation", "list_stack_resources", **arguments)
+            listed += page["StackResourceSummaries"]
+            if "NextToken" not in page:
+                break
+            arguments["NextToken"] = page["NextToken"]
+        return listed
+
+
+def iam_action(service: str, operation: str) -> str:
+    """The IAM action that an operation needs."""
+    return ACTIONS.get((service, operation), f"{ACTION_SERVICES.get(service, service)}:{operation}")
+
+
+async def _awaited(ask: Callable[[], Awaitable[Any]]) -> Any:
+    return await ask()
