@@ -112,8 +112,8 @@ def judge_chat(trial: Trial, signs_in_as: str) -> Finding:
     faults = []
     if trial.lost:
         faults.append(
-            f"{text}: what is lost did not come within {DELIVERY_WAIT_S:g} s of the last ack; look at the log "
-            "of fanoutMessage and its alarms"
+            f"{text}, counted {DELIVERY_WAIT_S:g} s after the last ack: look at the log and the alarms of "
+            "fanoutMessage"
         )
     found = judged(text, faults)
     return Finding(found.status, found.text, trial.figures)
@@ -192,7 +192,5 @@ def _refusal(status: int) -> str:
             return "the account, or this user, has connected too often; wait, or use another --user"
         case _ if status >= HTTP_FAILED:
             # The emulator has no 401 of its own for an authorizer that raises.
-            return (
-                "look at the logs of authorize and connect; on an emulator also a wrong token has this status"
-            )
+            return "look at the logs of authorize and connect; an emulator answers a bad token so, too"
     return "check the stage's URL and its API in the console"

@@ -60,8 +60,7 @@ async def credentials(subject: Subject) -> Finding:
     try:
         return judge_identity(await subject.call("sts", "get_caller_identity"), subject.place.region)
     except CannotCheckError as error:
-        # Without credentials all else is skipped: that is to be mended first.
-        return to_do(str(error))
+        return to_do(str(error), blocks=True)
 
 
 async def clock(subject: Subject) -> Finding:
@@ -84,7 +83,8 @@ async def stack(subject: Subject) -> Finding:
             raise
         return to_do(
             f"there is no stack {subject.stack_name} in {subject.place.region}: "
-            f"{deploy_hint(subject.stage, subject.place)}"
+            f"{deploy_hint(subject.stage, subject.place)}",
+            blocks=True,
         )
     return judge_stack(subject.stack_name, found["StackStatus"], found.get("StackStatusReason", ""))
 
@@ -270,10 +270,13 @@ async def _statuses(tables: list[Table], status: Callable[[Table], Awaitable[Any
 
 
 TEMPLATE_ACTION = "cloudformation:GetTemplate"
-CREDENTIALS = Check("credentials", credentials, ())
-CHECKS = (
+# GetCallerIdentity needs no permission. A wrong clock spoils credentials, so both are judged in any case.
+FIRST = (
+    Check("credentials", credentials, ()),
     Check("clock", clock, ()),
     Check("stack", stack, ("cloudformation:DescribeStacks",)),
+)
+CHECKS = (
     Check("template", template, (TEMPLATE_ACTION,)),
     Check("concurrency", concurrency, ("lambda:GetAccountSettings", TEMPLATE_ACTION)),
     Check("requests", requests, ("servicequotas:GetServiceQuota", "apigateway:GET", TEMPLATE_ACTION)),

@@ -87,12 +87,11 @@ def judge_tables(settings: Mapping[str, str | None], what: str, remedy: str) -> 
 
     `what` names the setting; `remedy` is a command with {table} in it.
     """
-    faults = [
-        f"{table} is missing: restore it from a backup under this name, or remove the stage and deploy it"
-        if status is None
-        else f"{what} of {table} is {status}: `{remedy.format(table=table)}`"
-        for table, status in settings.items()
-        # TTL takes up to an hour to be enabled, and works then.
-        if status not in ("ENABLED", "ENABLING")
-    ]
+    missing = [table for table, status in settings.items() if status is None]
+    # TTL takes up to an hour to be enabled, and is fine then.
+    off = [table for table, status in settings.items() if status not in (None, "ENABLED", "ENABLING")]
+    faults = [f"{table} is missing: restore it from a backup under this name" for table in missing]
+    if off:
+        each = "" if len(off) == 1 else " and so for each"
+        faults.append(f"{what} is off for {', '.join(off)}: `{remedy.format(table=off[0])}`{each}")
     return judged(f"{what} is on for {len(settings)} tables", faults)

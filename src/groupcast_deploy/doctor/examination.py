@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from groupcast_client import GroupcastError
 from groupcast_client.model import Endpoint
 from groupcast_deploy.doctor.chat import hold_chat, judge_chat, judge_failed_chat
-from groupcast_deploy.doctor.checks import CHECKS, CREDENTIALS, DRIFT
-from groupcast_deploy.doctor.finding import CannotCheckError, Finding, Status, to_do
+from groupcast_deploy.doctor.checks import CHECKS, DRIFT, FIRST
+from groupcast_deploy.doctor.finding import CannotCheckError, skipped, to_do
 from groupcast_deploy.stage import StageError, stage_of
 from localcloud.errors import SignInError
 from localcloud.signin import sign_in_to_stage
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from groupcast_deploy.doctor.checks import Check
     from groupcast_deploy.doctor.expected import Expected
+    from groupcast_deploy.doctor.finding import Finding
     from groupcast_deploy.doctor.subject import Subject
     from groupcast_deploy.stage import Stage
 
@@ -39,15 +40,19 @@ class Login:
 
 async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[str, Finding]]:
     """Give each check's name and finding, in the order of the report; without a login nobody chats."""
-    credentials = await _made(CREDENTIALS, subject)
-    yield CREDENTIALS.name, credentials
-    if credentials.status is not Status.OK:
+    first = await asyncio.gather(*(_made(check, subject) for check in FIRST))
+    for check, finding in zip(FIRST, first, strict=True):
+        yield check.name, finding
+    blocks = [check.name for check, finding in zip(FIRST, first, strict=True) if finding.blocks]
+    if blocks:
+        for name in (*(check.name for check in CHECKS), *([CHAT] if login else []), DRIFT.name):
+            yield name, skipped(f"needs the {blocks[0]} first")
         return
     drift = asyncio.create_task(_made(DRIFT, subject))
     checks = [asyncio.create_task(_made(check, subject)) for check in CHECKS]
     try:
-        for check, finding in zip(CHECKS, checks, strict=True):
-            yield check.name, await finding
+        for check, task in zip(CHECKS, checks, strict=True):
+            yield check.name, await task
         if login is not None:
             # After the others, which would slow down what it measures.
             yield CHAT, await _within(CHAT_TIMEOUT_S, _chat(subject, login))
@@ -68,12 +73,12 @@ async def _within(timeout_s: float, finding: Awaitable[Finding]) -> Finding:
         async with asyncio.timeout(timeout_s):
             return await finding
     except TimeoutError:
-        return Finding(Status.SKIPPED, f"not done within {timeout_s:g} s")
+        return skipped(f"not done within {timeout_s:g} s")
     except CannotCheckError as error:
-        return Finding(Status.SKIPPED, str(error))
+        return skipped(str(error))
     except (LookupError, TypeError, ValueError) as error:
         # An emulator, or a later AWS, answers in another shape: the other checks still count.
-        return Finding(Status.SKIPPED, f"the answer cannot be read: {type(error).__name__}: {error}")
+        return skipped(f"the answer cannot be read: {type(error).__name__}: {error}")
 
 
 async def _chat(subject: Subject, login: Login) -> Finding:

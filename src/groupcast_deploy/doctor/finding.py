@@ -22,12 +22,13 @@ class Status(StrEnum):
 class Finding:
     """One line: the state where it is good, otherwise the fault and its remedy, or the reason for skipping.
 
-    `figures` are numbers for programs; the text has them, too.
+    `figures` are for programs. `blocks`: the other checks make no sense before this is mended.
     """
 
     status: Status
     text: str
     figures: Mapping[str, Any] = field(default_factory=dict)
+    blocks: bool = False
 
 
 class CannotCheckError(Exception):
@@ -38,8 +39,12 @@ def ok(text: str, **figures: Any) -> Finding:
     return Finding(Status.OK, text, figures)
 
 
-def to_do(text: str, **figures: Any) -> Finding:
-    return Finding(Status.TO_DO, text, figures)
+def to_do(text: str, *, blocks: bool = False, **figures: Any) -> Finding:
+    return Finding(Status.TO_DO, text, figures, blocks)
+
+
+def skipped(reason: str) -> Finding:
+    return Finding(Status.SKIPPED, reason)
 
 
 def judged(good: str, faults: Sequence[str]) -> Finding:

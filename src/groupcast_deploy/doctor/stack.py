@@ -78,10 +78,8 @@ def judge_drift(detection: Mapping[str, Any], drifts: Sequence[Mapping[str, Any]
             changes = [_change(one) for one in drift.get("PropertyDifferences", ())]
             faults.append(f"{name} was changed by hand ({_listed(changes)}): set it back")
     if faults:
-        shown = [
-            *faults[:NAMES_SHOWN],
-            *([f"{len(faults) - NAMES_SHOWN} more"] * (len(faults) > NAMES_SHOWN)),
-        ]
+        more = len(faults) - NAMES_SHOWN
+        shown = faults[:NAMES_SHOWN] + ([f"{more} more"] if more > 0 else [])
         return to_do(f"{'; '.join(shown)}. Deploying the same template again changes nothing")
     if detection["DetectionStatus"] != "DETECTION_COMPLETE":
         reason = detection.get("DetectionStatusReason", "for no reason that it gives")

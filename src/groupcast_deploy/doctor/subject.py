@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from groupcast_deploy.doctor.expected import Expected
 from groupcast_deploy.doctor.finding import CannotCheckError
-from groupcast_deploy.stage import CONFIG, SERVICE, explained, session_keys
+from groupcast_deploy.stage import CONFIG, NOT_ALLOWED, SERVICE, explained, session_keys
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from groupcast_deploy.stage import Place
 
-NOT_ALLOWED = frozenset(
-    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
+# SNS calls it AuthorizationError.
+NOT_PERMITTED = NOT_ALLOWED | {"AuthorizationError"}
+# What emulators say of an API that they lack; some say nothing, and the code is the HTTP status.
+NOT_THERE = frozenset(
+    {"InvalidAction", "NotImplemented", "UnknownOperationException", "UnsupportedOperation"}
 )
 # Where an IAM action is not `service:Operation` (Service Authorization Reference).
 ACTIONS = {("apigateway", "GetAccount"): "apigateway:GET"}
@@ -59,14 +62,9 @@ class Subject:
         """
         try:
             return await getattr(await self.client(service), operation)(**arguments)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in NOT_ALLOWED:
-                lacking = iam_action(service, error.operation_name)
-                raise CannotCheckError(f"these credentials lack the permission {lacking}") from error
-            raise CannotCheckError(explained(error, self.place)) from error
-        except (BotoCoreError, ValueError) as error:
+        except (BotoCoreError, ClientError, ValueError) as error:
             # ValueError: a malformed AWS_ENDPOINT_URL.
-            raise CannotCheckError(explained(error, self.place)) from error
+            raise CannotCheckError(_reason(service, error, self.place)) from error
 
     async def client(self, service: str) -> Any:
         """A client, made when first asked for."""
@@ -141,6 +139,16 @@ class Subject:
 def iam_action(service: str, operation: str) -> str:
     """The IAM action that an operation needs."""
     return ACTIONS.get((service, operation), f"{ACTION_SERVICES.get(service, service)}:{operation}")
+
+
+def _reason(service: str, error: Exception, place: Place) -> str:
+    if isinstance(error, ClientError):
+        code, operation = error.response["Error"]["Code"], error.operation_name
+        if code in NOT_PERMITTED:
+            return f"these credentials lack the permission {iam_action(service, operation)}"
+        if code.isdigit() or code in NOT_THERE:
+            return f"{place.endpoint_url or place.region} has no {operation} of {service}"
+    return explained(error, place)
 
 
 async def _awaited(ask: Callable[[], Awaitable[Any]]) -> Any:
