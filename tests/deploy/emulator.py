@@ -55,6 +55,8 @@ class Emulator(ChildServer):
             "GATEWAY_PORT": str(self.port),
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
+            # An account's quota; ministack's own depends on this machine's memory.
+            "LAMBDA_ACCOUNT_CONCURRENCY": "1000",
             "LAMBDA_PYTHON": str(BARE_PYTHON),
             "DECISIONS": str(self._decisions),
             "HOME": str(self._folder),

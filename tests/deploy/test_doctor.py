@@ -1,0 +1,289 @@
+"""`groupcast doctor` on a deployed stage: healthy, with a permission less, and with many things broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groupcast_deploy.doctor.checks import CHECKS, DRIFT, FIRST
+from tests.conftest import GROUPCAST
+from tests.deploy.emulator import ROOT_KEYS, Emulator
+from tests.deploy.project import Project, Stage
+from tests.deploy.users import PASSWORD, Users
+
+pytestmark = pytest.mark.timeout(120)
+
+TIMEOUT_S = 60
+NAMES = [*(check.name for check in (*FIRST, *CHECKS)), "chat", "drift"]
+WITHHELD = "dynamodb:DescribeTimeToLive"
+TOKEN = "wrong-token-of-a-test"
+LONG_AGO = "Mon, 01 Jan 2024 00:00:00 GMT"
+IDENTITY = (
+    '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+    "<Arn>arn:aws:iam::000000000000:root</Arn><UserId>root</UserId><Account>000000000000</Account>"
+    "</GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the command printed with --json, and its exit code."""
+
+    code: int
+    out: str
+    checks: dict[str, dict[str, Any]]
+
+    def line(self, name: str) -> tuple[str, str]:
+        return self.checks[name]["status"], self.checks[name]["text"]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """The stage of these tests, and the folder it was packaged in."""
+
+    stage: Stage
+    folder: Path
+
+    @property
+    def emulator(self) -> Emulator:
+        return self.stage.emulator
+
+    def run(self, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return subprocess.run(
+            [GROUPCAST, "doctor", "--stage", self.stage.name, *options],
+            cwd=self.folder,
+            env={**inherited, **ROOT_KEYS, "AWS_CONFIG_FILE": os.devnull, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+
+    def examine(self, *options: str, **environment: str) -> Report:
+        done = self.run("--json", *options, **environment)
+        assert not done.stderr
+        return Report(
+            done.returncode, done.stdout, {one["name"]: one for one in json.loads(done.stdout)["checks"]}
+        )
+
+
+@pytest.fixture(scope="module")
+def patient(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Patient:
+    """A stage of its own: these tests break it. What the emulator leaves out is added, as the doctor says."""
+    stage = project.deploy("doctor")
+    folder = tmp_path_factory.mktemp("doctor")
+    shutil.copytree(project.folder / ".serverless", folder / ".serverless")
+    Users(stage).add("ann")
+    dynamodb, sns = (stage.emulator.client(service) for service in ("dynamodb", "sns"))
+    for table in ("connections", "messages", "quotas"):
+        expire(dynamodb, stage.resource(table), enabled=True)
+    for table in ("connections", "messages", "groups"):
+        recover(dynamodb, stage.resource(table), enabled=True)
+    sns.subscribe(
+        TopicArn=stage.outputs["AlarmTopicArn"],
+        Protocol="sqs",
+        Endpoint="arn:aws:sqs:us-east-1:000000000000:mail",
+    )
+    return Patient(stage, folder)
+
+
+@pytest.fixture(scope="module")
+def healthy(patient: Patient) -> subprocess.CompletedProcess[str]:
+    """The command as a person runs it, on the stage in good health."""
+    return patient.run(
+        "--user", "ann", "--endpoint-url", patient.emulator.endpoint, GROUPCAST_PASSWORD=PASSWORD
+    )
+
+
+@pytest.fixture(scope="module")
+def restricted(healthy: object, patient: Patient) -> Report:
+    """The same by a user of IAM who may do all that CHECKS names, except one action."""
+    named = {action for check in (*FIRST, *CHECKS, DRIFT) for action in check.actions}
+    iam = patient.emulator.client("iam")
+    iam.create_user(UserName="doctor")
+    statement = {"Effect": "Allow", "Action": sorted(named - {WITHHELD}), "Resource": "*"}
+    iam.put_user_policy(
+        UserName="doctor",
+        PolicyName="doctor",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+    key = iam.create_access_key(UserName="doctor")["AccessKey"]
+    return patient.examine(
+        "--no-chat",
+        AWS_ENDPOINT_URL=patient.emulator.endpoint,
+        AWS_ACCESS_KEY_ID=key["AccessKeyId"],
+        AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"],
+    )
+
+
+@pytest.fixture(scope="module")
+def broken(restricted: object, patient: Patient) -> Report:
+    """The stage with a fault for nearly every check, and fakes of APIs that the emulator lacks."""
+    break_all(patient)
+    with fake_aws() as fake:
+        return patient.examine(
+            AWS_ENDPOINT_URL=patient.emulator.endpoint,
+            AWS_ENDPOINT_URL_SERVICE_QUOTAS=fake,
+            AWS_ENDPOINT_URL_STS=fake,
+            GROUPCAST_TOKEN=TOKEN,
+        )
+
+
+def test_a_healthy_stage_has_nothing_to_do(healthy: subprocess.CompletedProcess[str]) -> None:
+    """One line a check, in order; only what the emulator lacks is skipped; the chat is measured."""
+    *lines, empty, summary = healthy.stdout.splitlines()
+    assert [line[8:20].strip() for line in lines] == NAMES
+    statuses = {line[8:20].strip(): line[:8].strip() for line in lines}
+    assert statuses == {name: "skipped" if name == "connects" else "ok" for name in NAMES}, healthy.stdout
+    assert "has no GetServiceQuota" in lines[NAMES.index("connects")]
+    chat = lines[NAMES.index("chat")]
+    for part in ("ann: connects ", "ack p50 ", "delivery p50 ", "; 0 lost, 0 duplicate of 40"):
+        assert part in chat
+    assert (empty, healthy.returncode, healthy.stderr) == ("", 0, "")
+    assert summary.startswith("15 ok, 0 to do, 1 skipped, in ")
+    assert PASSWORD not in healthy.stdout
+
+
+def test_a_permission_less_skips_one_check(restricted: Report) -> None:
+    """The line names the action; the actions that CHECKS names suffice for the other checks."""
+    assert restricted.line("expiry") == ("skipped", f"these credentials lack the permission {WITHHELD}")
+    others = {name: check["status"] for name, check in restricted.checks.items() if name != "expiry"}
+    assert others == {name: "skipped" if name == "connects" else "ok" for name in others}
+    assert list(restricted.checks) == [name for name in NAMES if name != "chat"]
+    assert restricted.code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "phrases"),
+    [
+        ("clock", ("s ahead of AWS", "timedatectl")),
+        ("template", ("changed here: RetryQueue", "not deployed: NewQueue", "osls package --stage doctor")),
+        ("concurrency", ("reserved all but", "L-B99A9384")),
+        (
+            "requests",
+            ("1,000 requests a second", "--param postsPerSecond=700 ", "L-8A5B8E43"),
+        ),
+        ("connects", ("1,000 new connections",)),
+        ("log role", ("no role for logs", "update-account")),
+        (
+            "subscribers",
+            ("reach nobody", "aws sns subscribe --topic-arn arn:aws:sns:us-east-1:"),
+        ),
+        ("alarms", ("FailuresWait in ALARM", "docs/operations.md")),
+        ("failures", ("FanoutFailures holds 1", "groupcast failures --stage doctor")),
+        (
+            "expiry",
+            ("doctor-quotas is missing", "off for groupcast-doctor-connections", "update-time-to-l"),
+        ),
+        (
+            "recovery",
+            ("off for groupcast-doctor-groups", "update-continuous-backups --table-name "),
+        ),
+        ("chat", ("HTTP status 500", "authorize")),
+        (
+            "drift",
+            ("FanoutMessageLambda", "Timeout is 3, deployed as 30", "QuotasTable", "was deleted"),
+        ),
+    ],
+)
+def test_what_is_broken_is_named(broken: Report, name: str, phrases: tuple[str, ...]) -> None:
+    """Each line names the thing that is broken and the remedy."""
+    status, text = broken.line(name)
+    assert status == ("ok" if name == "connects" else "to do"), text
+    for phrase in phrases:
+        assert phrase in text
+
+
+def test_what_is_broken_is_counted(broken: Report) -> None:
+    """Exit code 1; what was left alone is still ok; the token stays unsaid."""
+    assert broken.code == 1
+    fine = ["credentials", "stack", "connects", "queues"]
+    assert [name for name in NAMES if broken.line(name)[0] == "ok"] == fine
+    assert TOKEN not in broken.out
+
+
+def break_all(patient: Patient) -> None:
+    """Break what the emulator keeps; and change the template here."""
+    client, name = patient.emulator.client, patient.stage.resource
+    dynamodb, sns, sqs, functions = (client(one) for one in ("dynamodb", "sns", "sqs", "lambda"))
+    expire(dynamodb, name("connections"), enabled=False)
+    recover(dynamodb, name("groups"), enabled=False)
+    dynamodb.delete_table(TableName=name("quotas"))
+    sqs.send_message(
+        QueueUrl=sqs.get_queue_url(QueueName=name("fanout-failures"))["QueueUrl"], MessageBody="odd"
+    )
+    topic = {"TopicArn": patient.stage.outputs["AlarmTopicArn"]}
+    for one in sns.list_subscriptions_by_topic(**topic)["Subscriptions"]:
+        sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+    functions.update_function_configuration(FunctionName=name("fanoutMessage"), Timeout=3)
+    functions.put_function_concurrency(FunctionName=name("history"), ReservedConcurrentExecutions=900)
+    client("apigateway").update_account(patchOperations=[{"op": "remove", "path": "/cloudwatchRoleArn"}])
+    resources = client("cloudformation").describe_stack_resource(
+        StackName=name("")[:-1], LogicalResourceId="FailuresWait"
+    )
+    client("cloudwatch").set_alarm_state(
+        AlarmName=resources["StackResourceDetail"]["PhysicalResourceId"],
+        StateValue="ALARM",
+        StateReason="test",
+    )
+    local = patient.folder / ".serverless" / "cloudformation-template-update-stack.json"
+    template = json.loads(local.read_text())
+    template["Resources"]["RetryQueue"]["Properties"]["VisibilityTimeout"] = 1
+    template["Resources"]["NewQueue"] = {"Type": "AWS::SQS::Queue"}
+    local.write_text(json.dumps(template))
+
+
+def expire(dynamodb: Any, table: str, *, enabled: bool) -> None:
+    dynamodb.update_time_to_live(
+        TableName=table, TimeToLiveSpecification={"Enabled": enabled, "AttributeName": "expiresAt"}
+    )
+
+
+def recover(dynamodb: Any, table: str, *, enabled: bool) -> None:
+    dynamodb.update_continuous_backups(
+        TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": enabled}
+    )
+
+
+class FakeAws(BaseHTTPRequestHandler):
+    """Service Quotas, each of them 1,000; and STS with a clock of its own."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        is_quota = "X-Amz-Target" in self.headers
+        body = json.dumps({"Quota": {"Value": 1000.0}}) if is_quota else IDENTITY
+        self.send_response_only(200)
+        self.send_header("Date", LONG_AGO)
+        self.send_header("Content-Type", "application/x-amz-json-1.1" if is_quota else "text/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def fake_aws() -> Iterator[str]:
+    """The URL of FakeAws."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), FakeAws) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
