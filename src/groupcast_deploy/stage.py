@@ -123,21 +123,26 @@ def find_stage(name: str, place: Place) -> Stage:
 
 def stage_of(name: str, place: Place, stack: Mapping[str, Any]) -> Stage:
     """Read the stage from an answer of DescribeStacks. StageError where the stack lacks an output."""
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+    given = outputs(stack)
     try:
         return Stage(
             name=name,
             place=place,
             # Clients connect where functions post. The other output has AWS's host, also on an emulator.
-            gateway_url=f"ws{outputs['ManagementEndpoint'].removeprefix('http')}",
-            user_pool_id=outputs["UserPoolId"],
-            client_id=outputs["UserPoolClientId"],
+            gateway_url=f"ws{given['ManagementEndpoint'].removeprefix('http')}",
+            user_pool_id=given["UserPoolId"],
+            client_id=given["UserPoolClientId"],
         )
     except KeyError as missing:
         raise StageError(
             f"the stack {SERVICE}-{name} in {place.region} is {stack['StackStatus']} and has no output "
             f"{missing.args[0]}: wait until it is deployed, or {deploy_hint(name, place)}"
         ) from None
+
+
+def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    """The outputs in an answer of DescribeStacks."""
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from groupcast_deploy.doctor.contents import (
 )
 from groupcast_deploy.doctor.finding import CannotCheckError, Finding, to_do
 from groupcast_deploy.doctor.stack import TEMPLATE_PATH, judge_drift, judge_stack, judge_template
-from groupcast_deploy.stage import deploy_hint
+from groupcast_deploy.stage import deploy_hint, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from groupcast_deploy.doctor.expected import Table
     from groupcast_deploy.doctor.subject import Subject
 
-CALL_TIMEOUT_S = 15.0
+CALL_TIMEOUT_S = 10.0
 # CloudFormation asks for each resource, and takes its time.
-DRIFT_TIMEOUT_S = 50.0
+DRIFT_TIMEOUT_S = 45.0
 DRIFT_POLL_S = 2.0
 AGE_WINDOW = timedelta(minutes=10)
 ALARMS_MAX = 100
@@ -123,7 +123,7 @@ async def log_role(subject: Subject) -> Finding:
 
 
 async def subscribers(subject: Subject) -> Finding:
-    (topic_arn,) = await subject.resources("AWS::SNS::Topic")
+    topic_arn = outputs(await subject.stack())["AlarmTopicArn"]
     answer = await subject.call("sns", "list_subscriptions_by_topic", TopicArn=topic_arn)
     return judge_subscribers(topic_arn, answer["Subscriptions"])
 
@@ -282,7 +282,7 @@ CHECKS = (
     Check("requests", requests, ("servicequotas:GetServiceQuota", "apigateway:GET", TEMPLATE_ACTION)),
     Check("connects", connects, ("servicequotas:GetServiceQuota",)),
     Check("log role", log_role, ("apigateway:GET", TEMPLATE_ACTION)),
-    Check("subscribers", subscribers, ("cloudformation:ListStackResources", "sns:ListSubscriptionsByTopic")),
+    Check("subscribers", subscribers, ("cloudformation:DescribeStacks", "sns:ListSubscriptionsByTopic")),
     Check("alarms", alarms, ("cloudformation:ListStackResources", "cloudwatch:DescribeAlarms")),
     Check("failures", failures, (TEMPLATE_ACTION, "sqs:GetQueueUrl", "sqs:GetQueueAttributes")),
     Check(

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from groupcast_deploy.stage import Stage
 
 CHAT = "chat"
-CHAT_TIMEOUT_S = 40.0
+SIGN_IN_TIMEOUT_S = 10.0
+CHAT_TIMEOUT_S = 30.0
 GUEST = "doctor"
 
 
@@ -55,7 +56,7 @@ async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[
             yield check.name, await task
         if login is not None:
             # After the others, which would slow down what it measures.
-            yield CHAT, await _within(CHAT_TIMEOUT_S, _chat(subject, login))
+            yield CHAT, await _within(SIGN_IN_TIMEOUT_S + CHAT_TIMEOUT_S, _chat(subject, login))
         yield DRIFT.name, await drift
     finally:
         tasks = [drift, *checks]
@@ -89,7 +90,10 @@ async def _chat(subject: Subject, login: Login) -> Finding:
     except (StageError, SignInError) as error:
         return to_do(str(error))
     try:
-        return judge_chat(await hold_chat(endpoint), who)
+        async with asyncio.timeout(CHAT_TIMEOUT_S):
+            return judge_chat(await hold_chat(endpoint), who)
+    except TimeoutError:
+        return to_do(f"chatting took over {CHAT_TIMEOUT_S:g} s: look at the dashboard and the logs")
     except GroupcastError as error:
         return judge_failed_chat(error, endpoint.shown_url, who)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,7 @@ from groupcast_deploy.doctor.stack import judge_drift, judge_stack, judge_templa
 from groupcast_deploy.doctor.subject import iam_action
 from localcloud.cli import main
 from tests.conftest import ROOT
+from tests.unit.groupcast_deploy.support import Account, refusing_aws
 
 EXPECTED = Expected(
     signs_in=True,
@@ -356,6 +358,38 @@ def test_wrong_usage(usage: tuple[str, ...], capsys: pytest.CaptureFixture[str])
         main(["doctor", *usage])
     assert caught.value.code == 2
     assert "usage: groupcast doctor" in capsys.readouterr().err
+
+
+def test_without_credentials_nothing_else_is_asked(
+    groupcast: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing_aws("ExpiredToken", "The token session-token-of-a-test is expired") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        said = groupcast("doctor", "--stage", "dev", "--json")
+    report = json.loads(said.out)
+    lines = {check["name"]: (check["status"], check["text"]) for check in report["checks"]}
+    assert [lines.pop(name)[0] for name in ("credentials", "clock", "stack")] == ["to do", "ok", "skipped"]
+    assert set(lines.values()) == {("skipped", "needs the credentials first")}
+    assert report["counts"] == {"ok": 1, "to do": 1, "skipped": 14}
+    assert "AWS_ACCESS_KEY_ID" in said.out
+    assert "session-token" not in said.out
+    assert said.code == 1
+
+
+def test_a_stage_that_is_not_there_is_to_be_deployed(groupcast: Any, account: Account) -> None:
+    said = groupcast("doctor", "--stage", "nowhere", "--no-chat")
+    lines = said.out.splitlines()
+    assert lines[2].startswith(
+        "to do   stack       there is no stack groupcast-nowhere in us-east-1: deploy it"
+    )
+    assert all(line.endswith("needs the stack first") for line in lines[3:-2])
+    assert lines[-1].startswith("2 ok, 1 to do, 12 skipped, in ")
+    assert (said.code, said.err) == (1, "")
+
+
+def test_a_user_without_a_password_is_told_so(groupcast: Any, account: Account) -> None:
+    """Before anything is asked: a run that nobody watches must not wait at a prompt."""
+    assert "GROUPCAST_PASSWORD" in groupcast("doctor", "--stage", "dev", "--user", "ann").complaint
 
 
 def limits(total: int, free: int | None = None) -> dict[str, int]:
