@@ -28,10 +28,12 @@ from groupcast_deploy.doctor.contents import (
     judge_subscribers,
     judge_tables,
 )
+from groupcast_deploy.doctor.examination import Login, _endpoint
 from groupcast_deploy.doctor.expected import Expected, Table
 from groupcast_deploy.doctor.finding import CannotCheckError, Finding, Status
 from groupcast_deploy.doctor.stack import judge_drift, judge_stack, judge_template
 from groupcast_deploy.doctor.subject import iam_action
+from groupcast_deploy.stage import Place, Stage
 from localcloud.cli import main
 from tests.conftest import ROOT
 from tests.unit.groupcast_deploy.support import Account, refusing_aws
@@ -55,6 +57,7 @@ EXPECTED = Expected(
     failures_queue="failures",
     tables=(),
 )
+STAGE = Stage("dev", Place(), "wss://x/dev", "pool", "client")
 # Unix seconds of the header below.
 SERVER_S = 1_700_000_000
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
@@ -335,6 +338,23 @@ def test_a_chat_with_losses_is_a_fault() -> None:
 )
 def test_a_chat_that_fails_has_a_remedy(error: GroupcastError, phrase: str) -> None:
     assert_to_do(judge_failed_chat(error, "wss://x/dev", "ann"), phrase)
+
+
+async def test_a_guest_needs_no_token_and_a_token_needs_no_user() -> None:
+    guests = replace(EXPECTED, signs_in=False)
+    endpoint, who = await _endpoint(STAGE, Login(token="t"), guests)
+    assert (endpoint.name, endpoint.token, who) == ("doctor", None, "guest doctor")
+    endpoint, who = await _endpoint(STAGE, Login(token="t"), EXPECTED)
+    assert (endpoint.name, endpoint.token, who) == (None, "t", "the token's user")
+
+
+async def test_without_user_and_token_the_chat_is_skipped() -> None:
+    with pytest.raises(CannotCheckError, match="give --user NAME, or --token JWT"):
+        await _endpoint(STAGE, Login(), EXPECTED)
+
+
+def test_a_login_shows_no_secret() -> None:
+    assert "secret" not in repr(Login(user="ann", password="secret-1", token="secret-2"))
 
 
 def test_actions_are_named_as_iam_names_them() -> None:
