@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,13 @@ from groupcast_deploy.doctor.account import (
     judge_identity,
     judge_log_role,
     judge_requests,
+)
+from groupcast_deploy.doctor.answers import (
+    gateway_quota,
+    message_counts,
+    oldest_s,
+    resource_names,
+    table_statuses,
 )
 from groupcast_deploy.doctor.contents import (
     Backlog,
@@ -42,7 +48,6 @@ CALL_TIMEOUT_S = 10.0
 # CloudFormation asks for each resource, and takes its time.
 DRIFT_TIMEOUT_S = 45.0
 DRIFT_POLL_S = 2.0
-AGE_WINDOW = timedelta(minutes=10)
 ALARMS_MAX = 100
 
 
@@ -105,7 +110,9 @@ async def concurrency(subject: Subject) -> Finding:
 
 async def requests(subject: Subject) -> Finding:
     try:
-        rate, burst = await asyncio.gather(_quota(subject, "L-8A5B8E43"), _quota(subject, "L-CDF5615A"))
+        rate, burst = await asyncio.gather(
+            gateway_quota(subject, "L-8A5B8E43"), gateway_quota(subject, "L-CDF5615A")
+        )
     except CannotCheckError:
         # API Gateway tells its limits as well.
         limits = (await subject.account())["throttleSettings"]
@@ -114,7 +121,7 @@ async def requests(subject: Subject) -> Finding:
 
 
 async def connects(subject: Subject) -> Finding:
-    return judge_connects(await _quota(subject, "L-9ED1E49A"))
+    return judge_connects(await gateway_quota(subject, "L-9ED1E49A"))
 
 
 async def log_role(subject: Subject) -> Finding:
@@ -129,7 +136,7 @@ async def subscribers(subject: Subject) -> Finding:
 
 
 async def alarms(subject: Subject) -> Finding:
-    names = await subject.resources("AWS::CloudWatch::Alarm")
+    names = await resource_names(subject, "AWS::CloudWatch::Alarm")
     answer = await subject.call(
         "cloudwatch", "describe_alarms", AlarmNames=list(names)[:ALARMS_MAX], MaxRecords=ALARMS_MAX
     )
@@ -138,15 +145,15 @@ async def alarms(subject: Subject) -> Finding:
 
 async def failures(subject: Subject) -> Finding:
     expected = await subject.expected()
-    counts = await _counts(subject, expected.failures_queue)
+    counts = await message_counts(subject, expected.failures_queue)
     return judge_failures(sum(counts), f"--stage {subject.stage}{subject.place.options}")
 
 
 async def queues(subject: Subject) -> Finding:
     expected = await subject.expected()
     queue_names = (expected.delivery_queue, expected.retry_queue)
-    counts = await asyncio.gather(*(_counts(subject, name) for name in queue_names))
-    ages_s = await _ages_s(subject, queue_names)
+    counts = await asyncio.gather(*(message_counts(subject, name) for name in queue_names))
+    ages_s = await oldest_s(subject, queue_names)
     limits_s = (expected.offer_alarm_s, expected.leftover_alarm_s)
     return judge_backlogs(
         [
@@ -170,7 +177,7 @@ async def expiry(subject: Subject) -> Finding:
         "aws dynamodb update-time-to-live --table-name {table} "
         "--time-to-live-specification Enabled=true,AttributeName=expiresAt"
     )
-    return judge_tables(await _statuses(tables, status), "time to live", remedy)
+    return judge_tables(await table_statuses(tables, status), "time to live", remedy)
 
 
 async def recovery(subject: Subject) -> Finding:
@@ -184,7 +191,7 @@ async def recovery(subject: Subject) -> Finding:
         "aws dynamodb update-continuous-backups --table-name {table} "
         "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
     )
-    return judge_tables(await _statuses(tables, status), "point-in-time recovery", remedy)
+    return judge_tables(await table_statuses(tables, status), "point-in-time recovery", remedy)
 
 
 async def drift(subject: Subject) -> Finding:
@@ -204,69 +211,6 @@ async def drift(subject: Subject) -> Finding:
         StackResourceDriftStatusFilters=["MODIFIED", "DELETED"],
     )
     return judge_drift(detection, answer["StackResourceDrifts"])
-
-
-async def _quota(subject: Subject, code: str) -> float:
-    """A quota of API Gateway, as Service Quotas has it for this account and region."""
-    answer = await subject.call(
-        "service-quotas", "get_service_quota", ServiceCode="apigateway", QuotaCode=code
-    )
-    return float(answer["Quota"]["Value"])
-
-
-async def _counts(subject: Subject, queue: str) -> tuple[int, int]:
-    """Messages of a queue that are visible, and that a reader or a delay hides."""
-    url = (await subject.call("sqs", "get_queue_url", QueueName=queue))["QueueUrl"]
-    shown, *hidden = (f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed"))
-    answer = await subject.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=[shown, *hidden])
-    counts = answer["Attributes"]
-    return int(counts[shown]), sum(int(counts[name]) for name in hidden)
-
-
-async def _ages_s(subject: Subject, queue_names: tuple[str, ...]) -> list[float | None]:
-    """Age of each queue's oldest message; None where CloudWatch has no value of the last minutes."""
-    now = datetime.now(UTC)
-    answer = await subject.call(
-        "cloudwatch",
-        "get_metric_data",
-        StartTime=now - AGE_WINDOW,
-        EndTime=now,
-        MetricDataQueries=[
-            {
-                "Id": f"age{place}",
-                "MetricStat": {
-                    "Metric": {
-                        "Namespace": "AWS/SQS",
-                        "MetricName": "ApproximateAgeOfOldestMessage",
-                        "Dimensions": [{"Name": "QueueName", "Value": name}],
-                    },
-                    "Period": 60,
-                    "Stat": "Maximum",
-                },
-            }
-            for place, name in enumerate(queue_names)
-        ],
-    )
-    # The newest value comes first.
-    values = {one["Id"]: one["Values"] for one in answer["MetricDataResults"]}
-    return [next(iter(values.get(f"age{place}", ())), None) for place in range(len(queue_names))]
-
-
-async def _statuses(tables: list[Table], status: Callable[[Table], Awaitable[Any]]) -> dict[str, str | None]:
-    """The status of a setting, by table; None where the table is missing."""
-
-    async def one(table: Table) -> Any:
-        try:
-            return await status(table)
-        except CannotCheckError as error:
-            cause = error.__cause__
-            codes = ("ResourceNotFoundException", "TableNotFoundException")
-            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in codes:
-                return None
-            raise
-
-    found = await asyncio.gather(*(one(table) for table in tables))
-    return {table.name: status for table, status in zip(tables, found, strict=True)}
 
 
 TEMPLATE_ACTION = "cloudformation:GetTemplate"

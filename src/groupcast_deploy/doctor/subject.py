@@ -14,7 +14,7 @@ from groupcast_deploy.doctor.finding import CannotCheckError
 from groupcast_deploy.stage import CONFIG, NOT_ALLOWED, SERVICE, explained, session_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from groupcast_deploy.stage import Place
@@ -61,12 +61,12 @@ class Subject:
         An error that says something about the stage can be caught: it is the `__cause__`.
         """
         try:
-            return await getattr(await self.client(service), operation)(**arguments)
+            return await getattr(await self._client(service), operation)(**arguments)
         except (BotoCoreError, ClientError, ValueError) as error:
             # ValueError: a malformed AWS_ENDPOINT_URL.
             raise CannotCheckError(_reason(service, error, self.place)) from error
 
-    async def client(self, service: str) -> Any:
+    async def _client(self, service: str) -> Any:
         """A client, made when first asked for."""
         async with self._opening:
             if self._session is None:
@@ -84,56 +84,30 @@ class Subject:
 
     async def stack(self) -> Mapping[str, Any]:
         """The stack as DescribeStacks answers."""
-        answer = await self._once("stack", self._describe_stack)
-        return dict(answer)
+        answer = await self._once("cloudformation", "describe_stacks", StackName=self.stack_name)
+        found: Mapping[str, Any] = answer["Stacks"][0]
+        return found
 
     async def template(self) -> Mapping[str, Any]:
         """The template that the stage was deployed with."""
-        answer = await self._once("template", self._get_template)
-        return dict(answer)
+        answer = await self._once("cloudformation", "get_template", StackName=self.stack_name)
+        found: Mapping[str, Any] = answer["TemplateBody"]
+        return found
 
     async def expected(self) -> Expected:
         """The stage's settings, from its template."""
         return Expected.of(await self.template())
 
-    async def resources(self, kind: str) -> dict[str, str]:
-        """Logical names of the stack's resources of a type, by physical name."""
-        answer = await self._once("resources", self._list_resources)
-        return {
-            one["PhysicalResourceId"]: one["LogicalResourceId"]
-            for one in answer
-            if one["ResourceType"] == kind
-        }
-
     async def account(self) -> Mapping[str, Any]:
         """API Gateway's account, with its role for logs and its limits."""
-        answer = await self._once("account", lambda: self.call("apigateway", "get_account"))
-        return dict(answer)
+        found: Mapping[str, Any] = await self._once("apigateway", "get_account")
+        return found
 
-    async def _once(self, name: str, ask: Callable[[], Awaitable[Any]]) -> Any:
-        if name not in self._answers:
-            self._answers[name] = asyncio.create_task(_awaited(ask))
+    async def _once(self, service: str, operation: str, **arguments: Any) -> Any:
+        if operation not in self._answers:
+            self._answers[operation] = asyncio.create_task(self.call(service, operation, **arguments))
         # A check that runs out of time must not take the answer from the others.
-        return await asyncio.shield(self._answers[name])
-
-    async def _describe_stack(self) -> Any:
-        return (await self.call("cloudformation", "describe_stacks", StackName=self.stack_name))["Stacks"][0]
-
-    async def _get_template(self) -> Any:
-        answer = await self.call("cloudformation", "get_template", StackName=self.stack_name)
-        return answer["TemplateBody"]
-
-    async def _list_resources(self) -> list[Any]:
-        listed: list[Any] = []
-        arguments = {"StackName": self.stack_name}
-        # A stack has at most 500 resources, in pages of 100.
-        for _ in range(5):
-            page = await self.call("cloudformation", "list_stack_resources", **arguments)
-            listed += page["StackResourceSummaries"]
-            if "NextToken" not in page:
-                break
-            arguments["NextToken"] = page["NextToken"]
-        return listed
+        return await asyncio.shield(self._answers[operation])
 
 
 def iam_action(service: str, operation: str) -> str:
@@ -149,7 +123,3 @@ def _reason(service: str, error: Exception, place: Place) -> str:
         if code.isdigit() or code in NOT_THERE:
             return f"{place.endpoint_url or place.region} has no {operation} of {service}"
     return explained(error, place)
-
-
-async def _awaited(ask: Callable[[], Awaitable[Any]]) -> Any:
-    return await ask()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from groupcast_client import ConnectionLost, GroupcastError, Refused, ServerError
 from groupcast_client.frames import Push
@@ -32,7 +33,7 @@ from groupcast_deploy.doctor.examination import Login, _endpoint
 from groupcast_deploy.doctor.expected import Expected, Table
 from groupcast_deploy.doctor.finding import CannotCheckError, Finding, Status
 from groupcast_deploy.doctor.stack import judge_drift, judge_stack, judge_template
-from groupcast_deploy.doctor.subject import iam_action
+from groupcast_deploy.doctor.subject import _reason, iam_action
 from groupcast_deploy.stage import Place, Stage
 from localcloud.cli import main
 from tests.conftest import ROOT
@@ -361,6 +362,22 @@ def test_actions_are_named_as_iam_names_them() -> None:
     assert iam_action("apigateway", "GetAccount") == "apigateway:GET"
     assert iam_action("service-quotas", "GetServiceQuota") == "servicequotas:GetServiceQuota"
     assert iam_action("dynamodb", "DescribeTimeToLive") == "dynamodb:DescribeTimeToLive"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code", "reason"),
+    [
+        ("sns", "ListSubscriptionsByTopic", "AuthorizationError", "permission sns:ListSubscriptionsByTopic"),
+        ("apigateway", "GetAccount", "AccessDeniedException", "lack the permission apigateway:GET"),
+        ("service-quotas", "GetServiceQuota", "400", "us-east-1 has no GetServiceQuota of service-quotas"),
+        ("sqs", "GetQueueUrl", "Throttling", "AWS refuses GetQueueUrl: Throttling: slowly"),
+    ],
+)
+def test_a_check_that_cannot_be_made_has_a_reason(
+    service: str, operation: str, code: str, reason: str
+) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": "slowly"}}, operation)
+    assert _reason(service, error, Place()).endswith(reason)
 
 
 def test_every_check_and_action_is_documented() -> None:
