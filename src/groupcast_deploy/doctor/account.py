@@ -114,7 +114,11 @@ def judge_log_role(role_arn: str | None, *, is_own: bool) -> Finding:
     """Judge `cloudwatchRoleArn` of API Gateway GetAccount; `is_own`: the stage set it (logRole=own)."""
     if role_arn:
         return ok(role_arn)
-    cause = "a stack that was removed took it along" if is_own else "with logRole=shared the stage sets none"
+    cause = (
+        "another stack may have taken it along when it was removed"
+        if is_own
+        else "with logRole=shared the stage sets none"
+    )
     return to_do(
         f"API Gateway has no role for logs in this account and region, so access logs stop ({cause}): "
         "give it one with `aws apigateway update-account --patch-operations "

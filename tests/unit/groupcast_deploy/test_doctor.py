@@ -141,7 +141,7 @@ def test_few_new_connections_a_second_are_named() -> None:
 
 def test_a_missing_log_role_has_a_cause_and_a_remedy() -> None:
     assert_ok(judge_log_role("arn:aws:iam::1:role/logs", is_own=True), "role/logs")
-    assert_to_do(judge_log_role(None, is_own=True), "was removed", "update-account")
+    assert_to_do(judge_log_role(None, is_own=True), "another stack", "update-account")
     assert_to_do(judge_log_role("", is_own=False), "logRole=shared", "update-account")
 
 
