@@ -69,7 +69,7 @@ remove: setup ## take a stage down again: make remove STAGE=dev
 	$(BIN)/npx --no-install osls remove --stage $(STAGE) $(ARGS)
 
 contract: setup ## the contract suite against a stage: make contract URL=wss://…/dev TOKEN=…
-	@GROUPCAST_URL='$(URL)' GROUPCAST_TOKEN='$(TOKEN)' $(BIN)/python -m pytest tests/contract $(ARGS)
+	@GROUPCAST_URL='$(URL)' GROUPCAST_TOKEN='$(TOKEN)' $(BIN)/python -m tests.contract $(ARGS)
 
 emulator: setup build/ministack/.ready ## an AWS on this machine, to deploy to without an account
 	@exec $(BIN)/python -m tests.deploy emulator $(ARGS)
@@ -97,7 +97,7 @@ clean: ## remove what the commands above made
 
 node_modules/.ready: package-lock.json | .venv/.ready
 	@echo "setting up node_modules (once)"
-	@$(BIN)/npm ci --silent --no-progress
+	@$(BIN)/npm ci --loglevel=error --no-progress >/dev/null
 	@touch $@
 
 # An AWS to rehearse on, in an environment of its own: it needs other versions. Its functions run in a bare one.

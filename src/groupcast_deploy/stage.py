@@ -72,6 +72,14 @@ class Place:
         except ValueError:
             return host == "localhost"
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """Credentials for boto3; empty where it looks for them itself.
+
+        A profile is of a real account and of no use to an emulator, so only keys of the environment precede.
+        """
+        return EMULATOR_KEYS if self.is_emulated and "AWS_ACCESS_KEY_ID" not in os.environ else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -125,11 +133,9 @@ def find_stage(name: str, place: Place) -> Stage:
 @contextmanager
 def client(service: str, place: Place) -> Iterator[Any]:
     """A boto3 client. Errors of AWS that are not caught while it is open become StageError."""
-    # A real profile means nothing to an emulator, so only keys from the environment take precedence.
-    keys = EMULATOR_KEYS if place.is_emulated and "AWS_ACCESS_KEY_ID" not in os.environ else {}
     try:
         # A session of its own: the default one keeps the credentials that it met first.
-        aws = boto3.Session(**keys).client(
+        aws = boto3.Session(**place.keys).client(
             service, region_name=place.region, endpoint_url=place.endpoint_url, config=CONFIG
         )
     except (BotoCoreError, ValueError) as error:

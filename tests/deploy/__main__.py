@@ -4,31 +4,102 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
+import sys
 
-from groupcast_deploy.stage import WSCAT
+from groupcast_deploy.stage import WSCAT, Place
+from localcloud.errors import StartError
 from tests.deploy.emulator import ROOT, Emulator
 from tests.deploy.project import Project
 
 PORT = 4566
 FOLDER = ROOT / "build" / "emulator"
+TOOL = ".venv/bin/python -m tests.deploy"
+GROUPCAST = ".venv/bin/groupcast"
 
 
-def main() -> None:
+def main() -> int:
+    """The exit code: 0 done, 1 failed."""
     options = _parser().parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     emulator = Emulator(FOLDER)
     emulator.port = options.port
-    if options.command == "emulator":
-        command = emulator.command()
-        # This process becomes it, so that Ctrl-C ends it.
-        os.execv(command[0], command)  # noqa: S606 - no shell is needed
+    try:
+        if options.command == "emulator":
+            _become(emulator)
+        _require_listening(emulator)
+        return _run(options, emulator)
+    except (AssertionError, StartError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def started_text(emulator: Emulator) -> str:
+    """The commands that deploy to an emulator."""
+    port = _port_option(emulator)
+    return f"""An AWS on this machine, at {emulator.endpoint}. In another terminal, deploy a stage
+where users sign in:
+
+  {TOOL} deploy{port}
+
+or one where nobody does:
+
+  {TOOL} deploy{port} --param auth=none
+
+Ctrl-C stops the emulator, and the stages with it."""
+
+
+def deployed_text(stage: str, emulator: Emulator, gateway_url: str, *, auth: str) -> str:
+    """The commands to try a stage with, ready to paste."""
+    there = f"--stage {stage}{Place(endpoint_url=emulator.endpoint).options}"
+    first = f"""Make a user, which prints the password and the line to connect with:
+
+  {GROUPCAST} user ann {there}"""
+    if auth == "none":
+        first = f"""Connect, and be called ann:
+
+  {WSCAT} -c '{gateway_url}?name=ann'"""
+    return f"""
+Stage {stage} is deployed to {emulator.endpoint}. {first}
+
+Check the stage, look at what it could not deliver, and take it down again:
+
+  {GROUPCAST} doctor {there}
+  {GROUPCAST} failures {there}
+  {TOOL} remove --stage {stage}{_port_option(emulator)}"""
+
+
+def _become(emulator: Emulator) -> None:
+    """Replace this process with the emulator, so that Ctrl-C ends it."""
+    env, *command = emulator.command()
+    print(f"{started_text(emulator)}\n", flush=True)
+    # Its line for each request would hide the text.
+    os.execv(env, [env, command[0], "LOG_LEVEL=WARNING", *command[1:]])  # noqa: S606 - no shell is needed
+
+
+def _run(options: argparse.Namespace, emulator: Emulator) -> int:
     parameters = dict(one.split("=", 1) for one in options.param)
     project = Project(FOLDER / "project", emulator)
     if options.command == "remove":
-        print(project.osls("remove", options.stage, **parameters).strip())  # noqa: T201 - a command-line tool
-    else:
-        stage = project.deploy(options.stage, **parameters)
-        print(f"deployed; talk to it with: {WSCAT} -c '{stage.url}?name=ann'")  # noqa: T201 - the same
+        print(project.osls("remove", options.stage, **parameters).strip())
+        return 0
+    print(f"deploying stage {options.stage} to {emulator.endpoint} …", flush=True)
+    stage = project.deploy(options.stage, **parameters)
+    print(deployed_text(stage.name, emulator, stage.url, auth=parameters.get("auth", "cognito")))
+    return 0
+
+
+def _require_listening(emulator: Emulator) -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", emulator.port)) != 0:
+            arguments = "" if emulator.port == PORT else f' ARGS="--port {emulator.port}"'
+            raise StartError(
+                f"nothing listens at {emulator.endpoint}: start `make emulator{arguments}` first"
+            )
+
+
+def _port_option(emulator: Emulator) -> str:
+    return "" if emulator.port == PORT else f" --port {emulator.port}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,4 +114,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
