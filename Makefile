@@ -16,7 +16,7 @@ PAGE_PORT ?= 3000
 GATEWAY_PORT ?= 3001
 ARGS ?=
 
-.PHONY: help setup up test check bench bench-ci load format lock package clean
+.PHONY: help setup up test check bench bench-ci load build package deploy remove contract emulator format lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
