@@ -27,7 +27,6 @@ def main() -> int:
     try:
         if options.command == "emulator":
             _become(emulator)
-        _require_listening(emulator)
         return _run(options, emulator)
     except (AssertionError, StartError) as error:
         print(error, file=sys.stderr)
@@ -71,6 +70,9 @@ Check the stage, look at what it could not deliver, and take it down again:
 
 def _become(emulator: Emulator) -> None:
     """Replace this process with the emulator, so that Ctrl-C ends it."""
+    if _listens(emulator):
+        other = f"`{_make(emulator.port + 1)}` takes another port"
+        raise StartError(f"something listens at {emulator.endpoint}, an emulator perhaps: {other}")
     env, *command = emulator.command()
     print(f"{started_text(emulator)}\n", flush=True)
     # Its line for each request would hide the text.
@@ -78,6 +80,8 @@ def _become(emulator: Emulator) -> None:
 
 
 def _run(options: argparse.Namespace, emulator: Emulator) -> int:
+    if not _listens(emulator):
+        raise StartError(f"nothing listens at {emulator.endpoint}: start `{_make(emulator.port)}` first")
     parameters = dict(one.split("=", 1) for one in options.param)
     project = Project(FOLDER / "project", emulator)
     if options.command == "remove":
@@ -89,13 +93,13 @@ def _run(options: argparse.Namespace, emulator: Emulator) -> int:
     return 0
 
 
-def _require_listening(emulator: Emulator) -> None:
+def _listens(emulator: Emulator) -> bool:
     with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", emulator.port)) != 0:
-            arguments = "" if emulator.port == PORT else f' ARGS="--port {emulator.port}"'
-            raise StartError(
-                f"nothing listens at {emulator.endpoint}: start `make emulator{arguments}` first"
-            )
+        return probe.connect_ex(("127.0.0.1", emulator.port)) == 0
+
+
+def _make(port: int) -> str:
+    return "make emulator" if port == PORT else f'make emulator ARGS="--port {port}"'
 
 
 def _port_option(emulator: Emulator) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -69,16 +68,28 @@ def test_deploy_look_and_remove() -> None:
 def test_an_emulator_that_is_not_running_is_said(command: str) -> None:
     """With the line that starts it."""
     port = free_port()
+    assert complaint(command, port) == (
+        f'nothing listens at http://127.0.0.1:{port}: start `make emulator ARGS="--port {port}"` first\n'
+    )
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    """With a line that takes another."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        said = complaint("emulator", port)
+    assert said.startswith(f"something listens at http://127.0.0.1:{port}, an emulator perhaps: ")
+    assert f'`make emulator ARGS="--port {port + 1}"`' in said
+
+
+def complaint(command: str, port: int) -> str:
     done = subprocess.run(
         [*TOOL, command, "--port", str(port)],
         cwd=ROOT,
-        env=dict(os.environ),
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f'nothing listens at http://127.0.0.1:{port}: start `make emulator ARGS="--port {port}"` first\n'
-    )
+    return done.stderr
