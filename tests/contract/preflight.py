@@ -54,9 +54,7 @@ async def connect_once(url: str, token: str) -> None:
     except InvalidStatus as error:
         raise PreflightError(_refusal(error.response.status_code, url, token)) from None
     except (OSError, InvalidHandshake, asyncio.IncompleteReadError) as error:
-        reason = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        hint = "; a server without TLS has ws://" if url.startswith("wss://") else ""
-        raise PreflightError(f"no WebSocket API answers at {url}: {reason}{hint}") from None
+        raise PreflightError(_silence(error, url)) from None
 
 
 def boto_options(management_url: str) -> dict[str, Any]:
@@ -74,6 +72,14 @@ def _require_token(token: str) -> None:
     late_s = time.time() - claims.get("exp", float("inf"))
     if late_s >= 0:
         raise PreflightError(f"the token expired {late_s / 60:,.0f} minutes ago: {NEW_TOKEN}")
+
+
+def _silence(error: Exception, url: str) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return f"nobody listens at {url}"
+    reason = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    hint = "; a server without TLS has ws://" if url.startswith("wss://") else ""
+    return f"no WebSocket API answers at {url}: {reason}{hint}"
 
 
 def _refusal(status: int, url: str, token: str) -> str:

@@ -11,8 +11,8 @@ from websockets.exceptions import InvalidStatus
 
 from groupcast_client import Client, ServerError
 from tests.contract.peer import Peer
-from tests.deploy.__main__ import deployed_text
 from tests.deploy.bench import Bench
+from tests.deploy.guide import deployed_text
 from tests.deploy.printed import groupcast_lines, printed_commands, run_printed, say_in_wscat
 from tests.deploy.project import Stage
 from tests.deploy.users import User, Users
@@ -53,7 +53,7 @@ async def test_users_of_the_pool_chat(stage: Stage, users: Users) -> None:
 
 def test_what_deploying_prints_works_when_pasted(stage: Stage) -> None:
     """`groupcast user` prints the line that connects, which runs `groupcast token`. No variable is set."""
-    printed = printed_commands(deployed_text(stage.name, stage.emulator, stage.url, auth="cognito"))
+    printed = printed_commands(deployed_text(stage.name, stage.emulator.port, stage.url, auth="cognito"))
     user, doctor, failures = groupcast_lines(printed)
     assert "groupcast doctor --stage rehearsal --endpoint-url http://127.0.0.1:" in doctor
     said = run_printed(user)
