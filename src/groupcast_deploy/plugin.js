@@ -1,8 +1,8 @@
 "use strict";
 
-// `serverless package` and `serverless deploy` need nothing before them but `npm install`: the artifact is built
-// here, by the project's own builder, for the runtime and architecture that serverless.yml names. A builder that
-// finds it up to date leaves it alone. `.venv`, which the builder needs, is set up where it is missing.
+// `osls package` and `osls deploy` need nothing before them: the artifact is built here, by the project's own
+// builder, for the runtime and architecture that serverless.yml names. A builder that finds it up to date
+// leaves it alone.
 
 const { execFile } = require("node:child_process");
 const { existsSync } = require("node:fs");
@@ -47,6 +47,7 @@ class GroupcastPlugin {
     const { serviceDir, service } = this.serverless;
     const venv = path.join(serviceDir, ".venv");
     if (!existsSync(path.join(venv, ".ready"))) {
+      // As after `npm install` in a fresh clone.
       this.log.notice("setting up .venv (once)");
       await this.run("make", ["--silent", ".venv/.ready"], "Setting up .venv", SETUP_TIMEOUT_MS);
     }

@@ -72,14 +72,6 @@ class Place:
         except ValueError:
             return host == "localhost"
 
-    @property
-    def keys(self) -> dict[str, str]:
-        """Credentials for boto3; empty where it looks for them itself.
-
-        A profile is of a real account and of no use to an emulator, so only keys of the environment precede.
-        """
-        return EMULATOR_KEYS if self.is_emulated and "AWS_ACCESS_KEY_ID" not in os.environ else {}
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -126,8 +118,31 @@ def find_stage(name: str, place: Place) -> Stage:
                 f"there is no stack {stack_name} in {place.region}: {deploy_hint(name, place)}, "
                 "or name another stage with --stage, another region with --region"
             ) from None
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
-    return _from_outputs(name, place, outputs, stack["StackStatus"])
+    return stage_of(name, place, stack)
+
+
+def stage_of(name: str, place: Place, stack: Mapping[str, Any]) -> Stage:
+    """Read the stage from an answer of DescribeStacks. StageError where the stack lacks an output."""
+    given = outputs(stack)
+    try:
+        return Stage(
+            name=name,
+            place=place,
+            # Clients connect where functions post. The other output has AWS's host, also on an emulator.
+            gateway_url=f"ws{given['ManagementEndpoint'].removeprefix('http')}",
+            user_pool_id=given["UserPoolId"],
+            client_id=given["UserPoolClientId"],
+        )
+    except KeyError as missing:
+        raise StageError(
+            f"the stack {SERVICE}-{name} in {place.region} is {stack['StackStatus']} and has no output "
+            f"{missing.args[0]}: wait until it is deployed, or {deploy_hint(name, place)}"
+        ) from None
+
+
+def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    """The outputs in an answer of DescribeStacks."""
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
 
 
 @contextmanager
@@ -135,20 +150,29 @@ def client(service: str, place: Place) -> Iterator[Any]:
     """A boto3 client. Errors of AWS that are not caught while it is open become StageError."""
     try:
         # A session of its own: the default one keeps the credentials that it met first.
-        aws = boto3.Session(**place.keys).client(
+        aws = boto3.Session(**session_keys(place)).client(
             service, region_name=place.region, endpoint_url=place.endpoint_url, config=CONFIG
         )
     except (BotoCoreError, ValueError) as error:
         # An unknown profile; ValueError: a malformed AWS_ENDPOINT_URL.
-        raise StageError(_unasked(error, place)) from None
+        raise StageError(explained(error, place)) from None
     try:
         yield aws
-    except ClientError as error:
-        raise StageError(_refusal(error, place)) from None
-    except BotoCoreError as error:
-        raise StageError(_unasked(error, place)) from None
+    except (BotoCoreError, ClientError) as error:
+        raise StageError(explained(error, place)) from None
     finally:
         aws.close()
+
+
+def session_keys(place: Place) -> dict[str, str]:
+    """Arguments of a session there: fixed keys for an emulator, unless the environment has some."""
+    # A real profile means nothing to an emulator, so only keys from the environment take precedence.
+    return EMULATOR_KEYS if place.is_emulated and "AWS_ACCESS_KEY_ID" not in os.environ else {}
+
+
+def explained(error: Exception, place: Place) -> str:
+    """One line for an error of botocore: what went wrong, and what to do."""
+    return _refusal(error, place) if isinstance(error, ClientError) else _unasked(error, place)
 
 
 def deploy_hint(stage: str, place: Place) -> str:
@@ -172,23 +196,6 @@ def _url(text: str) -> str:
     if not valid:
         raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://127.0.0.1:4566")
     return text
-
-
-def _from_outputs(name: str, place: Place, outputs: Mapping[str, str], status: str) -> Stage:
-    try:
-        return Stage(
-            name=name,
-            place=place,
-            # Clients connect where functions post. The other output has AWS's host, also on an emulator.
-            gateway_url=f"ws{outputs['ManagementEndpoint'].removeprefix('http')}",
-            user_pool_id=outputs["UserPoolId"],
-            client_id=outputs["UserPoolClientId"],
-        )
-    except KeyError as missing:
-        raise StageError(
-            f"the stack {SERVICE}-{name} in {place.region} is {status} and has no output {missing.args[0]}: "
-            f"wait until it is deployed, or {deploy_hint(name, place)}"
-        ) from None
 
 
 def _refusal(error: ClientError, place: Place) -> str:

@@ -14,7 +14,7 @@ import jwt
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
-from groupcast_deploy.stage import REGION, Place
+from groupcast_deploy.stage import REGION, Place, session_keys
 
 CONNECT_TIMEOUT_S = 10
 EXAMPLE = "wss://….execute-api.us-east-1.amazonaws.com/dev"
@@ -61,7 +61,7 @@ def boto_options(management_url: str) -> dict[str, Any]:
     """The options of a boto3 client for @connections: API Gateway's URL names the region to sign for."""
     named = re.search(r"\.execute-api\.([a-z0-9-]+)\.", management_url)
     region = named[1] if named else os.environ.get("AWS_DEFAULT_REGION", REGION)
-    return {"region_name": region, **Place(region, management_url).keys}
+    return {"region_name": region, **session_keys(Place(region, management_url))}
 
 
 def _require_token(token: str) -> None:
