@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -87,6 +88,15 @@ def service(tmp_path: Path) -> Service:
     shutil.copyfile(PLUGIN, tmp_path / "plugin.js")
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     return Service(tmp_path)
+
+
+def test_serverless_is_the_pinned_osls() -> None:
+    """`npx serverless` finds it in node_modules, and so does the launcher of the commercial framework."""
+    pinned = json.loads((ROOT / "package.json").read_text())["devDependencies"]["serverless"]
+    environment = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [str(NODE.with_name("npx")), "serverless", "--version"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == f"osls version: {pinned.removeprefix('npm:osls@')} (local)\n"
 
 
 def test_package_builds_for_what_serverless_yml_names(service: Service) -> None:
