@@ -30,7 +30,9 @@ def deployed_text(stage: str, port: int, gateway_url: str, *, auth: str) -> str:
     first = f"""Make a user, which prints the password and the line to connect with:
 
   {GROUPCAST} user ann {there}"""
+    chats = " --user ann"
     if auth == "none":
+        chats = ""
         first = f"""Connect, and be called ann:
 
   {WSCAT} -c '{gateway_url}?name=ann'"""
@@ -39,7 +41,7 @@ Stage {stage} is deployed to {_endpoint(port)}. {first}
 
 Check the stage, look at what it could not deliver, and take it down again:
 
-  {GROUPCAST} doctor {there}
+  {GROUPCAST} doctor {there}{chats}
   {GROUPCAST} failures {there}
   {TOOL} remove --stage {stage}{_option(port)}"""
 

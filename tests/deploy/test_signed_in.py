@@ -56,6 +56,7 @@ def test_what_deploying_prints_works_when_pasted(stage: Stage) -> None:
     printed = printed_commands(deployed_text(stage.name, stage.emulator.port, stage.url, auth="cognito"))
     user, doctor, failures = groupcast_lines(printed)
     assert "groupcast doctor --stage rehearsal --endpoint-url http://127.0.0.1:" in doctor
+    assert doctor.endswith(" --user ann")
     said = run_printed(user)
     password = re.search(r"^  (\S+)$", said, re.MULTILINE)
     assert password is not None
