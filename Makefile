@@ -16,7 +16,7 @@ PAGE_PORT ?= 3000
 GATEWAY_PORT ?= 3001
 ARGS ?=
 
-.PHONY: help setup up test check bench bench-ci load build package deploy remove contract emulator format lock clean
+.PHONY: help setup up test check bench bench-ci load format lock package clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -56,6 +56,7 @@ check: package ## lint, types, packaged template, freshness of the lock files
 	@diff tests/deploy/ministack.lock build/ministack.fresh || { echo "tests/deploy/ministack.lock is stale: run make lock"; exit 1; }
 	@$(BIN)/npm ci --dry-run --ignore-scripts --silent >/dev/null || { echo "package-lock.json is stale: run make lock"; exit 1; }
 
+.PHONY: build deploy remove contract emulator
 build: setup ## the Lambda artifact, build/groupcast.zip, unless it is up to date
 	@$(BIN)/python -m groupcast_deploy.artifact
 
