@@ -56,6 +56,7 @@ check: package ## lint, types, packaged template, freshness of the lock files
 	@diff tests/deploy/ministack.lock build/ministack.fresh || { echo "tests/deploy/ministack.lock is stale: run make lock"; exit 1; }
 	@$(BIN)/npm ci --dry-run --ignore-scripts --silent >/dev/null || { echo "package-lock.json is stale: run make lock"; exit 1; }
 
+.PHONY: build deploy remove contract emulator
 build: setup ## the Lambda artifact, build/groupcast.zip, unless it is up to date
 	@$(BIN)/python -m groupcast_deploy.artifact
 
@@ -69,7 +70,7 @@ remove: setup ## take a stage down again: make remove STAGE=dev
 	$(BIN)/npx --no-install osls remove --stage $(STAGE) $(ARGS)
 
 contract: setup ## the contract suite against a stage: make contract URL=wss://…/dev TOKEN=…
-	@GROUPCAST_URL='$(URL)' GROUPCAST_TOKEN='$(TOKEN)' $(BIN)/python -m pytest tests/contract $(ARGS)
+	@GROUPCAST_URL='$(URL)' GROUPCAST_TOKEN='$(TOKEN)' $(BIN)/python -m tests.contract $(ARGS)
 
 emulator: setup build/ministack/.ready ## an AWS on this machine, to deploy to without an account
 	@exec $(BIN)/python -m tests.deploy emulator $(ARGS)
@@ -97,7 +98,7 @@ clean: ## remove what the commands above made
 
 node_modules/.ready: package-lock.json | .venv/.ready
 	@echo "setting up node_modules (once)"
-	@$(BIN)/npm ci --silent --no-progress
+	@$(BIN)/npm ci --loglevel=error --no-progress >/dev/null
 	@touch $@
 
 # An AWS to rehearse on, in an environment of its own: it needs other versions. Its functions run in a bare one.

@@ -10,11 +10,16 @@ const path = require("node:path");
 const { promisify } = require("node:util");
 
 const BUILD_TIMEOUT_MS = 10 * 60 * 1000;
+const SETUP_TIMEOUT_MS = 10 * 60 * 1000;
+const NOT_PINNED =
+  "groupcast deploys with the osls that package.json pins, the Serverless Framework's community fork: " +
+  "run npm install, then npx serverless with the same arguments.";
 const OPEN_TO_ALL =
   "AUTH is none: nobody signs in, so anyone who has the URL can read and write every group.";
 
 class GroupcastPlugin {
   constructor(serverless, _options, { log, progress }) {
+    if (!isPinned(serverless)) throw new serverless.classes.Error(NOT_PINNED);
     this.serverless = serverless;
     this.log = log;
     this.progress = progress.get("groupcast");
@@ -40,25 +45,46 @@ class GroupcastPlugin {
 
   async build() {
     const { serviceDir, service } = this.serverless;
-    const python = path.join(serviceDir, ".venv", "bin", "python");
-    if (!existsSync(python)) {
-      throw new this.serverless.classes.Error("there is no .venv here: run make setup");
+    const venv = path.join(serviceDir, ".venv");
+    if (!existsSync(path.join(venv, ".ready"))) {
+      // As after `npm install` in a fresh clone.
+      this.log.notice("setting up .venv (once)");
+      await this.run("make", ["--silent", ".venv/.ready"], "Setting up .venv", SETUP_TIMEOUT_MS);
     }
     const { runtime, architecture = "x86_64" } = service.provider;
     const target = ["--runtime", runtime, "--architecture", architecture, "--output", service.package.artifact];
-    this.progress.update(`Building ${service.package.artifact} for ${runtime} on ${architecture}`);
+    const said = await this.run(
+      path.join(venv, "bin", "python"),
+      ["-m", "groupcast_deploy.artifact", ...target],
+      `Building ${service.package.artifact} for ${runtime} on ${architecture}`,
+      BUILD_TIMEOUT_MS,
+    );
+    this.log.notice(said);
+  }
+
+  /** The standard output of a command; an error with its standard error where it fails. */
+  async run(command, commandArguments, progress, timeout) {
+    this.progress.update(progress);
     try {
-      const { stdout } = await promisify(execFile)(
-        python,
-        ["-m", "groupcast_deploy.artifact", ...target],
-        { cwd: serviceDir, timeout: BUILD_TIMEOUT_MS },
-      );
-      this.log.notice(stdout.trim());
+      const options = { cwd: this.serverless.serviceDir, timeout };
+      const { stdout } = await promisify(execFile)(command, commandArguments, options);
+      return stdout.trim();
     } catch (error) {
-      throw new this.serverless.classes.Error((error.stderr || error.message).trim());
+      const reason = error.code === "ENOENT" ? `${command} is not installed` : error.stderr || error.message;
+      throw new this.serverless.classes.Error(reason.trim());
     } finally {
       this.progress.remove();
     }
+  }
+}
+
+// Other versions and the commercial framework load plugins as well, but make other templates.
+function isPinned(serverless) {
+  try {
+    return serverless instanceof require("serverless");
+  } catch (error) {
+    if (error.code === "MODULE_NOT_FOUND") return false;
+    throw error;
   }
 }
 

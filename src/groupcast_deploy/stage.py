@@ -179,7 +179,8 @@ def deploy_hint(stage: str, place: Place) -> str:
     """A clause that says how to deploy the stage there."""
     command = f"make deploy STAGE={stage}"
     if place.is_emulated:
-        command = f".venv/bin/python -m tests.deploy deploy --stage {stage}"
+        port = urlsplit(place.endpoint_url or "").port or 80
+        command = f".venv/bin/python -m tests.deploy deploy --stage {stage} --port {port}"
     return f"deploy it with `{command}`"
 
 

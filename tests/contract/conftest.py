@@ -1,8 +1,9 @@
 """What the contract suite talks to: URLs alone, so that it also runs against a deployed stage.
 
-GROUPCAST_URL (wss://…/stage) names one, GROUPCAST_TOKEN a token to connect with where one signs in;
-AWS credentials are those that boto3 finds. GROUPCAST_MANAGEMENT_URL (https://…/stage) is needed where
-@connections is not at the same place. Without GROUPCAST_URL it is the local stack.
+GROUPCAST_URL (wss://…/stage) names one, GROUPCAST_TOKEN a token to connect with where users sign in;
+AWS credentials are those that boto3 finds, and an emulator needs none. GROUPCAST_MANAGEMENT_URL
+(https://…/stage) is needed where @connections is not at the same place. Without GROUPCAST_URL it is the
+local stack.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import jwt
 import pytest
 
 from tests.contract.peer import Peer
+from tests.contract.preflight import boto_options
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def target(request: pytest.FixtureRequest) -> Target:
     if "GROUPCAST_URL" in os.environ:
         url = os.environ["GROUPCAST_URL"].rstrip("/")
         management_url = os.environ.get("GROUPCAST_MANAGEMENT_URL") or f"http{url.removeprefix('ws')}"
-        return Target(url, management_url, {}, os.environ.get("GROUPCAST_TOKEN") or None)
+        return Target(
+            url, management_url, boto_options(management_url), os.environ.get("GROUPCAST_TOKEN") or None
+        )
     stack = request.getfixturevalue("stack")
     boto = stack.aws(stack.management_url)
     del boto["endpoint_url"]

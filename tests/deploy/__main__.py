@@ -4,31 +4,59 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
+import sys
 
-from groupcast_deploy.stage import WSCAT
+from localcloud.errors import StartError
 from tests.deploy.emulator import ROOT, Emulator
+from tests.deploy.guide import PORT, deployed_text, not_running_text, started_text, taken_text
 from tests.deploy.project import Project
 
-PORT = 4566
 FOLDER = ROOT / "build" / "emulator"
 
 
-def main() -> None:
+def main() -> int:
+    """The exit code: 0 done, 1 failed."""
     options = _parser().parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     emulator = Emulator(FOLDER)
     emulator.port = options.port
-    if options.command == "emulator":
-        command = emulator.command()
-        # This process becomes it, so that Ctrl-C ends it.
-        os.execv(command[0], command)  # noqa: S606 - no shell is needed
+    try:
+        if options.command == "emulator":
+            _become(emulator)
+        return _run(options, emulator)
+    except (AssertionError, StartError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _become(emulator: Emulator) -> None:
+    """Replace this process with the emulator, so that Ctrl-C ends it."""
+    if _listens(emulator.port):
+        raise StartError(taken_text(emulator.port))
+    env, *command = emulator.command()
+    print(f"{started_text(emulator.port)}\n", flush=True)
+    # Its line for each request would hide the text.
+    os.execv(env, [env, command[0], "LOG_LEVEL=WARNING", *command[1:]])  # noqa: S606 - no shell is needed
+
+
+def _run(options: argparse.Namespace, emulator: Emulator) -> int:
+    if not _listens(emulator.port):
+        raise StartError(not_running_text(emulator.port))
     parameters = dict(one.split("=", 1) for one in options.param)
     project = Project(FOLDER / "project", emulator)
     if options.command == "remove":
-        print(project.osls("remove", options.stage, **parameters).strip())  # noqa: T201 - a command-line tool
-    else:
-        stage = project.deploy(options.stage, **parameters)
-        print(f"deployed; talk to it with: {WSCAT} -c '{stage.url}?name=ann'")  # noqa: T201 - the same
+        print(project.osls("remove", options.stage, **parameters).strip())
+        return 0
+    print(f"deploying stage {options.stage} to {emulator.endpoint} …", flush=True)
+    stage = project.deploy(options.stage, **parameters)
+    print(deployed_text(stage.name, emulator.port, stage.url, auth=parameters.get("auth", "cognito")))
+    return 0
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,4 +71,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

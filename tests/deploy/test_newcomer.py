@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 
 import pytest
 
+from groupcast_deploy.stage import WSCAT
 from localcloud.children import free_port
 from tests.deploy.emulator import ROOT
-from tests.deploy.project import BIN
+from tests.deploy.printed import groupcast_lines, printed_commands, run_printed, say_in_wscat
 
-TOOL = [sys.executable, "-m", "tests.deploy"]
-WSCAT = str(ROOT / "node_modules" / ".bin" / "wscat")
 START_TIMEOUT_S = 30
-STEP_TIMEOUT_S = 100
+TOOL = [sys.executable, "-m", "tests.deploy"]
 
 
 @contextmanager
-def running(*command: str, output: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
-    """A program, ended at the end."""
+def running_emulator(port: int) -> Iterator[list[str]]:
+    """`make emulator`, and the commands that it prints."""
     with subprocess.Popen(
-        command,
+        [*TOOL, "emulator", "--port", str(port)],
         cwd=ROOT,
-        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
-        stdin=subprocess.PIPE,
-        stdout=output,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
         try:
-            yield process
+            assert process.stdout is not None
+            said = "".join(takewhile(lambda line: not line.startswith("Ctrl-C"), process.stdout))
+            wait_until_it_listens(process, port)
+            yield printed_commands(said)
         finally:
             process.terminate()
 
@@ -52,24 +51,45 @@ def wait_until_it_listens(process: subprocess.Popen[str], port: int) -> None:
         time.sleep(0.05)
 
 
-def said(*command: str) -> str:
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=STEP_TIMEOUT_S, check=True
-    )
-    return done.stdout
-
-
 @pytest.mark.timeout(180)
 def test_deploy_look_and_remove() -> None:
-    """Three commands and wscat: what is deployed answers, and can be removed."""
+    """Each command is one that the command before it printed."""
+    with running_emulator(free_port()) as (_, deploy_open):
+        wscat, *others, remove = printed_commands(run_printed(deploy_open))
+        assert wscat.startswith(WSCAT)
+        assert '"type":"joined"' in say_in_wscat(wscat, '{"action":"joinGroup","groupId":"group1"}')
+        doctor, failures = groupcast_lines(others)
+        assert "groupcast doctor --stage dev --endpoint-url http://127.0.0.1:" in doctor
+        assert "Nothing to be read in groupcast-dev-fanout-failures" in run_printed(failures)
+        assert "successfully removed" in run_printed(remove)
+
+
+@pytest.mark.parametrize("command", ["deploy", "remove"])
+def test_an_emulator_that_is_not_running_is_said(command: str) -> None:
+    """With the line that starts it."""
     port = free_port()
-    there = ("--port", str(port), "--param", "auth=none")
-    with running(*TOOL, "emulator", "--port", str(port)) as emulator:
-        wait_until_it_listens(emulator, port)
-        found = re.search(r"wscat -c '(\S+)'", said(*TOOL, "deploy", *there))
-        assert found is not None
-        joining = '{"action":"joinGroup","groupId":"group1"}'
-        with running(WSCAT, "-c", found[1], "-x", joining, "-w", "-1", output=subprocess.PIPE) as wscat:
-            assert wscat.stdout is not None
-            assert '"type":"joined"' in wscat.stdout.readline()
-        assert "successfully removed" in said(*TOOL, "remove", *there)
+    assert complaint(command, port) == (
+        f'nothing listens at http://127.0.0.1:{port}: start `make emulator ARGS="--port {port}"` first\n'
+    )
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    """With a line that takes another."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        said = complaint("emulator", port)
+    assert said.startswith(f"something listens at http://127.0.0.1:{port}, an emulator perhaps: ")
+    assert f'`make emulator ARGS="--port {port + 1}"`' in said
+
+
+def complaint(command: str, port: int) -> str:
+    done = subprocess.run(
+        [*TOOL, command, "--port", str(port)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 
 import pytest
@@ -11,6 +12,8 @@ from websockets.exceptions import InvalidStatus
 from groupcast_client import Client, ServerError
 from tests.contract.peer import Peer
 from tests.deploy.bench import Bench
+from tests.deploy.guide import deployed_text
+from tests.deploy.printed import groupcast_lines, printed_commands, run_printed, say_in_wscat
 from tests.deploy.project import Stage
 from tests.deploy.users import User, Users
 
@@ -34,7 +37,7 @@ def signed_in(stage: Stage, user: User) -> Client:
 async def test_users_of_the_pool_chat(stage: Stage, users: Users) -> None:
     """Two sign in with their passwords and hear each other, under their names in the pool."""
     group = f"group-{uuid.uuid4()}"
-    async with signed_in(stage, users.add("ann")) as ann, signed_in(stage, users.add("bob")) as bob:
+    async with signed_in(stage, users.add("amy")) as ann, signed_in(stage, users.add("bob")) as bob:
         await ann.join(group)
         await bob.join(group)
         await ann.send("안녕하세요!")
@@ -43,9 +46,24 @@ async def test_users_of_the_pool_chat(stage: Stage, users: Users) -> None:
             async with asyncio.timeout(20):
                 heard = [await anext(client.messages()) for _ in range(2)]
             assert [(message.sender, message.text) for message in heard] == [
-                ("ann", "안녕하세요!"),
+                ("amy", "안녕하세요!"),
                 ("bob", "hello"),
             ]
+
+
+def test_what_deploying_prints_works_when_pasted(stage: Stage) -> None:
+    """`groupcast user` prints the line that connects, which runs `groupcast token`. No variable is set."""
+    printed = printed_commands(deployed_text(stage.name, stage.emulator.port, stage.url, auth="cognito"))
+    user, doctor, failures = groupcast_lines(printed)
+    assert "groupcast doctor --stage rehearsal --endpoint-url http://127.0.0.1:" in doctor
+    assert doctor.endswith(" --user ann")
+    said = run_printed(user)
+    password = re.search(r"^  (\S+)$", said, re.MULTILINE)
+    assert password is not None
+    [wscat] = printed_commands(said)
+    answer = say_in_wscat(wscat, '{"action":"ping"}', GROUPCAST_PASSWORD=password[1])
+    assert '"type":"pong"' in answer
+    assert "stage rehearsal in us-east-1" in run_printed(failures)
 
 
 async def test_strangers_stay_outside(stage: Stage, users: Users) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-OSLS = ROOT / "node_modules" / "osls" / "bin" / "serverless.js"
+OSLS = ROOT / "node_modules" / "serverless" / "bin" / "serverless.js"
 PLUGIN = ROOT / "src" / "groupcast_deploy" / "plugin.js"
 NODE = ROOT / ".venv" / "bin" / "node"
 SERVICE = """
@@ -43,6 +44,10 @@ FAILS = """#!/bin/sh
 echo "artifact: requirements.lock has no one==1.0: run make lock" >&2
 exit 1
 """
+SETS_UP = """
+.venv/.ready:
+	mkdir -p .venv/bin && cp python .venv/bin/python && chmod +x .venv/bin/python && touch $@
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,16 @@ class Service:
         python.parent.mkdir(parents=True)
         python.write_text(script)
         python.chmod(0o755)
+        (self.folder / ".venv" / ".ready").touch()
 
     def package(self, *arguments: str) -> tuple[int, str]:
         """Run `osls package`; its exit code and all it says."""
+        return self.node(OSLS, "package", *arguments)
+
+    def node(self, *arguments: str | Path) -> tuple[int, str]:
+        """Run node in the folder; its exit code and all it says."""
         done = subprocess.run(
-            [NODE, OSLS, "package", *arguments],
+            [NODE, *arguments],
             cwd=self.folder,
             env={**os.environ, "SLS_NOTIFICATIONS_MODE": "off", "SLS_TELEMETRY_DISABLED": "1"},
             stdout=subprocess.PIPE,
@@ -76,7 +86,17 @@ class Service:
 def service(tmp_path: Path) -> Service:
     (tmp_path / "serverless.yml").write_text(SERVICE)
     shutil.copyfile(PLUGIN, tmp_path / "plugin.js")
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     return Service(tmp_path)
+
+
+def test_serverless_is_the_pinned_osls() -> None:
+    """`npx serverless` finds it in node_modules, and so does the launcher of the commercial framework."""
+    pinned = json.loads((ROOT / "package.json").read_text())["devDependencies"]["serverless"]
+    environment = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [str(NODE.with_name("npx")), "serverless", "--version"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == f"osls version: {pinned.removeprefix('npm:osls@')} (local)\n"
 
 
 def test_package_builds_for_what_serverless_yml_names(service: Service) -> None:
@@ -106,8 +126,38 @@ def test_a_failed_build_stops_the_deployment(service: Service) -> None:
     assert "artifact: requirements.lock has no one==1.0: run make lock" in said
 
 
-def test_without_a_venv_it_says_how_to_make_one(service: Service) -> None:
-    """A fresh clone."""
+def test_a_missing_venv_is_set_up(service: Service) -> None:
+    """After `npm install` in a fresh clone, by the Makefile; one whose set-up was interrupted, again."""
+    (service.folder / "python").write_text(BUILDS)
+    (service.folder / "Makefile").write_text(SETS_UP)
+    (service.folder / ".venv").mkdir()
+    code, said = service.package()
+    assert (code, said.count("setting up .venv (once)")) == (0, 1), said
+    assert "build/small.zip built: for a test" in said
+    code, said = service.package()
+    assert (code, said.count("setting up .venv (once)")) == (0, 0), said
+
+
+def test_a_venv_that_cannot_be_set_up_is_said(service: Service) -> None:
+    """With the Makefile's own reason."""
+    (service.folder / "Makefile").write_text(".venv/.ready:\n\t@echo groupcast needs Python >&2; exit 1\n")
     code, said = service.package()
     assert code == 1
-    assert "there is no .venv here: run make setup" in said
+    assert "groupcast needs Python" in said
+
+
+def test_without_npm_install_it_says_so(service: Service) -> None:
+    """A global osls, which may be of any version."""
+    (service.folder / "node_modules").unlink()
+    code, said = service.package()
+    assert code == 1
+    assert "run npm install, then npx serverless with the same arguments" in said
+
+
+def test_another_framework_is_refused(service: Service) -> None:
+    """The commercial one loads the same plugins."""
+    code, said = service.node(
+        "-e", 'new (require("./plugin.js"))({ classes: { Error } }, {}, { progress: { get() {} } })'
+    )
+    assert code == 1
+    assert "run npm install, then npx serverless with the same arguments" in said

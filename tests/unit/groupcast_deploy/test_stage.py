@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -115,7 +116,8 @@ def test_a_stage_missing_in_an_emulator_is_said(
     complaint = groupcast(
         *command, "--stage", "nowhere", "--endpoint-url", moto["AWS_ENDPOINT_URL"]
     ).complaint
-    assert "`.venv/bin/python -m tests.deploy deploy --stage nowhere`" in complaint
+    port = urlsplit(moto["AWS_ENDPOINT_URL"]).port
+    assert f"`.venv/bin/python -m tests.deploy deploy --stage nowhere --port {port}`" in complaint
 
 
 def test_an_emulator_that_refuses_keys_of_the_environment_is_said(account: Account, groupcast: Any) -> None:

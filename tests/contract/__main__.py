@@ -1,0 +1,28 @@
+"""`make contract`: looks at the URL and the token first, then runs the suite against them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from tests.contract.preflight import PreflightError, connect_once, require_usable
+
+
+def main() -> int:
+    """The exit code: that of pytest, or 2 where URL or token is missing or of no use."""
+    url = os.environ.get("GROUPCAST_URL", "").rstrip("/")
+    token = os.environ.get("GROUPCAST_TOKEN", "")
+    try:
+        require_usable(url, token)
+        asyncio.run(connect_once(url, token))
+    except PreflightError as error:
+        print(f"make contract: {error}", file=sys.stderr)
+        return 2
+    return int(pytest.main(["tests/contract", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""`make contract` says in one sentence why a URL or a token is of no use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import jwt
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from localcloud.children import free_port
+from tests.conftest import ROOT
+from tests.contract.preflight import PreflightError, boto_options, connect_once, require_usable
+
+URL = "wss://abc.execute-api.eu-west-1.amazonaws.com/dev"
+
+
+def token(expires_in_s: float) -> str:
+    return jwt.encode({"exp": time.time() + expires_in_s}, "k" * 32)
+
+
+@asynccontextmanager
+async def gateway(status: int | None = None) -> AsyncIterator[str]:
+    """The URL of a server that answers with a status, or takes all connections."""
+
+    def answer(socket: ServerConnection, request: Request) -> Response | None:
+        return socket.respond(HTTPStatus(status), "") if status else None
+
+    async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0, process_request=answer) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("url", "given", "said"),
+    [
+        ("", "", "the stage's URL is missing: make contract URL=wss://"),
+        (
+            "https://abc.example.com/dev",
+            "",
+            "URL=https://abc.example.com/dev is not the URL of a WebSocket API",
+        ),
+        ("wss:///dev", "", "is not the URL of a WebSocket API"),
+        ("ws://[::1/dev", "", "is not the URL of a WebSocket API"),
+        (f"{URL}?token=x", "", "give the token as TOKEN, not in the URL"),
+        (URL, "nonsense", "TOKEN is not a JSON Web Token: `groupcast token NAME --stage STAGE`"),
+        (URL, token(-600), "the token expired 10 minutes ago: `groupcast token NAME --stage STAGE`"),
+    ],
+)
+def test_what_no_server_could_take(url: str, given: str, said: str) -> None:
+    """Is said without asking one; the token is not repeated."""
+    with pytest.raises(PreflightError) as caught:
+        require_usable(url, given)
+    assert said in str(caught.value)
+    assert not given or given not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["", token(60)])
+async def test_a_stage_that_takes_the_connection_is_usable(given: str) -> None:
+    """With a token and without."""
+    async with gateway() as url:
+        require_usable(url, given)
+        await connect_once(url, given)
+
+
+@pytest.mark.parametrize(
+    ("status", "given", "said"),
+    [
+        (401, "", "refuses a connection without a token (401): where users sign in, give TOKEN="),
+        (403, "", "refuses a connection without a token (403)"),
+        (500, "", "refuses a connection without a token (500)"),
+        (401, "t", "refuses the token (401): "),
+        (429, "t", "too many connections (429)"),
+        (404, "", "no WebSocket API answers at ws://127.0.0.1:"),
+        (200, "", "no WebSocket API answers at ws://127.0.0.1:"),
+    ],
+)
+async def test_a_refusal_is_explained(status: int, given: str, said: str) -> None:
+    """By its status, and by whether there was a token."""
+    async with gateway(status) as url:
+        with pytest.raises(PreflightError) as caught:
+            await connect_once(url, given)
+    assert said in str(caught.value)
+
+
+async def test_nobody_who_listens_is_said() -> None:
+    """At that address."""
+    url = f"ws://127.0.0.1:{free_port()}"
+    with pytest.raises(PreflightError, match=f"nobody listens at {url}"):
+        await connect_once(url, "")
+
+
+async def test_a_server_without_tls_is_said() -> None:
+    """wss:// for the gateway of `make up`."""
+    async with gateway() as url:
+        with pytest.raises(PreflightError, match=r"at wss://.*; a server without TLS has ws://"):
+            await connect_once(url.replace("ws", "wss", 1), "")
+
+
+def test_the_command_stops_before_the_suite() -> None:
+    """With exit code 2, and that sentence alone."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("GROUPCAST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.contract"],
+        cwd=ROOT,
+        env=ours,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("make contract: the stage's URL is missing: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_api_of_aws_names_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another API is signed for where the environment says, and an emulator's needs no credentials."""
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+    assert boto_options(URL.replace("wss", "https")) == {"region_name": "eu-west-1"}
+    assert boto_options("http://127.0.0.1:1/dev") == {
+        "region_name": "us-east-1",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    assert boto_options("https://chat.example.com/dev") == {"region_name": "eu-central-1"}
