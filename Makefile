@@ -48,7 +48,7 @@ check: package ## lint, types, packaged template, freshness of the lock files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cfn-lint -i W3005 -t .serverless/cloudformation-template-update-stack.json
+	$(BIN)/cfn-lint -i W3005 -x E3012:strict=true -t .serverless/cloudformation-template-update-stack.json
 	@mkdir -p build && cp requirements.lock build/requirements.fresh && cp tests/deploy/ministack.lock build/ministack.fresh
 	@$(LOCK) -o build/requirements.fresh
 	@$(LOCK_MINISTACK) -o build/ministack.fresh

@@ -2,12 +2,13 @@
 
 // `osls package` and `osls deploy` need nothing before them: the artifact is built here, by the project's own
 // builder, for the runtime and architecture that serverless.yml names. A builder that finds it up to date
-// leaves it alone.
+// leaves it alone. A parameter that cannot be right is refused before anything else happens.
 
 const { execFile } = require("node:child_process");
 const { existsSync } = require("node:fs");
 const path = require("node:path");
 const { promisify } = require("node:util");
+const { readParameters } = require("./parameters.js");
 
 const BUILD_TIMEOUT_MS = 10 * 60 * 1000;
 const OPEN_TO_ALL =
@@ -19,14 +20,31 @@ class GroupcastPlugin {
     this.log = log;
     this.progress = progress.get("groupcast");
     this.warned = false;
+    this.parameters = {};
+    // ${typed:NAME} is ${param:NAME} as a number or a boolean, where CloudFormation must not get text.
+    this.configurationVariablesSources = {
+      typed: { resolve: ({ address }) => ({ value: this.parameters[address] ?? null }) },
+    };
     const prepare = async () => {
       this.warn();
       await this.build();
     };
     this.hooks = {
       "before:package:createDeploymentArtifacts": prepare,
+      "after:aws:package:finalize:mergeCustomProviderResources": () => this.checkRoles(),
       "before:deploy:deploy": () => this.warn(),
     };
+  }
+
+  // osls calls it before it resolves ${param:…}, so that no setting can fail first.
+  asyncInit() {
+    const { configurationInput, processedInput } = this.serverless;
+    const { stage = "dev", param = [] } = processedInput.options;
+    try {
+      this.parameters = readParameters(configurationInput.params, stage, param);
+    } catch (error) {
+      throw new this.serverless.classes.Error(error.message);
+    }
   }
 
   warn() {
@@ -35,6 +53,17 @@ class GroupcastPlugin {
     if (!this.warned && environments.some((environment) => environment.AUTH === "none")) {
       this.log.warning(OPEN_TO_ALL);
       this.warned = true;
+    }
+  }
+
+  // osls takes any name for a resource; CloudFormation would refuse the template only when it is deployed.
+  checkRoles() {
+    const { service, classes } = this.serverless;
+    const { Resources } = service.provider.compiledCloudFormationTemplate;
+    for (const [name, { role }] of Object.entries(service.functions)) {
+      if (typeof role === "string" && !role.startsWith("arn:") && !(role in Resources)) {
+        throw new classes.Error(`functions.${name}: there is no resource ${role}, which is to be its role`);
+      }
     }
   }
 

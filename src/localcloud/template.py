@@ -20,7 +20,7 @@ API_ID = "local"
 MAX_VARIABLE_DEPTH = 10
 
 _BOOL = "tag:yaml.org,2002:bool"
-_VARIABLE = re.compile(r"\$\{(self|param|opt|env|sls):([^,{}]*)(?:,\s*([^{}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(self|param|typed|opt|env|sls):([^,{}]*)(?:,\s*([^{}]*))?\}")
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
 
 
@@ -156,6 +156,7 @@ class _Resolver:
         source, name, default = found[1], found[2].strip(), found[3]
         known: dict[str, Mapping[str, Any]] = {
             "param": self._params,
+            "typed": self._params,
             "opt": {"stage": self._variables.stage, "region": self._variables.region},
             "env": self._variables.environ,
             "sls": {"stage": self._variables.stage},

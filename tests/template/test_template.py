@@ -155,7 +155,7 @@ def test_nobody_connects_unasked(template: Template) -> None:
     for function in template.of_type("AWS::Lambda::Function").values():
         assert function["Environment"]["Variables"]["AUTH"] == "cognito"
     (pool,) = template.of_type("AWS::Cognito::UserPool").values()
-    assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] in (True, "true")
+    assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] is True
 
 
 def test_logs_hold_no_tokens(template: Template) -> None:
@@ -227,7 +227,7 @@ def test_every_queue_has_an_alarm(template: Template) -> None:
 def test_thresholds_are_parameters(package: Package) -> None:
     """How old an offer may get depends on the size of groups; the dashboard draws it, and the budget."""
     changed = package("dev", "offerAlarmSeconds=60", "postsPerSecond=40000")
-    assert changed.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == "60"
+    assert changed.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == 60
     (dashboard,) = changed.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
     drawn = {
