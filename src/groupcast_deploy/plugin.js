@@ -2,12 +2,14 @@
 
 // `osls package` and `osls deploy` need nothing before them: the artifact is built here, by the project's own
 // builder, for the runtime and architecture that serverless.yml names. A builder that finds it up to date
-// leaves it alone. A parameter that cannot be right is refused before anything else happens.
+// leaves it alone. A parameter that cannot be right is refused before anything else happens, and what follows from the
+// list of functions is put into the template (derived.js).
 
 const { execFile } = require("node:child_process");
 const { existsSync } = require("node:fs");
 const path = require("node:path");
 const { promisify } = require("node:util");
+const { ALLOW_SCHEMA, actionsOf, roleOf, routeSettingsOf, sourcesOf } = require("./derived.js");
 const { readParameters } = require("./parameters.js");
 
 const BUILD_TIMEOUT_MS = 10 * 60 * 1000;
@@ -24,14 +26,25 @@ class GroupcastPlugin {
     // ${typed:NAME} is ${param:NAME} as a number or a boolean, where CloudFormation must not get text.
     this.configurationVariablesSources = {
       typed: { resolve: ({ address }) => ({ value: this.parameters[address] ?? null }) },
+      // ${derived:actions} are the routes that frames can name.
+      derived: {
+        resolve: ({ address }) => ({
+          value: address === "actions" ? actionsOf(serverless.configurationInput.functions).join(", ") : null,
+        }),
+      },
     };
+    serverless.configSchemaHandler.defineFunctionProperties("aws", { properties: { allow: ALLOW_SCHEMA } });
     const prepare = async () => {
       this.warn();
       await this.build();
     };
     this.hooks = {
       "before:package:createDeploymentArtifacts": prepare,
-      "after:aws:package:finalize:mergeCustomProviderResources": () => this.checkRoles(),
+      "initialize": () => this.nameRoles(),
+      "after:aws:package:finalize:mergeCustomProviderResources": () => {
+        this.derive();
+        this.checkRoles();
+      },
       "before:deploy:deploy": () => this.warn(),
     };
   }
@@ -54,6 +67,35 @@ class GroupcastPlugin {
       this.log.warning(OPEN_TO_ALL);
       this.warned = true;
     }
+  }
+
+  // A function has a role of its own, unless it names another.
+  nameRoles() {
+    for (const [name, settings] of Object.entries(this.serverless.service.functions)) {
+      if (!("role" in settings)) settings.role = this.roleId(name);
+    }
+  }
+
+  roleId(name) {
+    return `${this.naming.getNormalizedFunctionName(name)}Role`;
+  }
+
+  get naming() {
+    return this.serverless.getProvider("aws").naming;
+  }
+
+  derive() {
+    const { functions, provider } = this.serverless.service;
+    const { Resources } = provider.compiledCloudFormationTemplate;
+    for (const [name, { role, allow = [] }] of Object.entries(functions)) {
+      const logicalId = this.roleId(name);
+      if (role === logicalId) Resources[logicalId] = roleOf(name, allow, this.naming.getLogGroupLogicalId(name));
+    }
+    for (const [name, source] of Object.entries(sourcesOf(functions))) {
+      Resources[this.naming.getLambdaWebsocketsPermissionLogicalId(name)].Properties.SourceArn = source;
+    }
+    const stage = Resources[this.naming.getWebsocketsStageLogicalId()]?.Properties;
+    if (stage?.RouteSettings) stage.RouteSettings = routeSettingsOf(functions, stage.RouteSettings);
   }
 
   // osls takes any name for a resource; CloudFormation would refuse the template only when it is deployed.
