@@ -19,7 +19,7 @@ ARGS ?=
 .PHONY: help setup up test check bench bench-ci load arm64 format lock package clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: .venv/.ready node_modules/.ready ## install everything, pinned, into .venv and node_modules
 
