@@ -2,12 +2,15 @@
 
 // `osls package` and `osls deploy` need nothing before them: the artifact is built here, by the project's own
 // builder, for the runtime and architecture that serverless.yml names. A builder that finds it up to date
-// leaves it alone.
+// leaves it alone. A parameter that cannot be right is refused before anything else happens, and what follows from the
+// list of functions is put into the template (derived.js).
 
 const { execFile } = require("node:child_process");
 const { existsSync } = require("node:fs");
 const path = require("node:path");
 const { promisify } = require("node:util");
+const { ALLOW_SCHEMA, actionsOf, roleOf, routeSettingsOf, sourcesOf } = require("./derived.js");
+const { readParameters } = require("./parameters.js");
 
 const BUILD_TIMEOUT_MS = 10 * 60 * 1000;
 const SETUP_TIMEOUT_MS = 10 * 60 * 1000;
@@ -24,14 +27,42 @@ class GroupcastPlugin {
     this.log = log;
     this.progress = progress.get("groupcast");
     this.warned = false;
+    this.parameters = {};
+    // ${typed:NAME} is ${param:NAME} as a number or a boolean, where CloudFormation must not get text.
+    this.configurationVariablesSources = {
+      typed: { resolve: ({ address }) => ({ value: this.parameters[address] ?? null }) },
+      // ${derived:actions} are the routes that frames can name.
+      derived: {
+        resolve: ({ address }) => ({
+          value: address === "actions" ? actionsOf(serverless.configurationInput.functions).join(", ") : null,
+        }),
+      },
+    };
+    serverless.configSchemaHandler.defineFunctionProperties("aws", { properties: { allow: ALLOW_SCHEMA } });
     const prepare = async () => {
       this.warn();
       await this.build();
     };
     this.hooks = {
       "before:package:createDeploymentArtifacts": prepare,
+      "initialize": () => this.nameRoles(),
+      "after:aws:package:finalize:mergeCustomProviderResources": () => {
+        this.derive();
+        this.checkRoles();
+      },
       "before:deploy:deploy": () => this.warn(),
     };
+  }
+
+  // osls calls it before it resolves ${param:…}, so that no setting can fail first.
+  asyncInit() {
+    const { configurationInput, processedInput } = this.serverless;
+    const { stage = "dev", param = [] } = processedInput.options;
+    try {
+      this.parameters = readParameters(configurationInput.params, stage, param);
+    } catch (error) {
+      throw new this.serverless.classes.Error(error.message);
+    }
   }
 
   warn() {
@@ -40,6 +71,46 @@ class GroupcastPlugin {
     if (!this.warned && environments.some((environment) => environment.AUTH === "none")) {
       this.log.warning(OPEN_TO_ALL);
       this.warned = true;
+    }
+  }
+
+  // A function has a role of its own, unless it names another.
+  nameRoles() {
+    for (const [name, settings] of Object.entries(this.serverless.service.functions)) {
+      if (!("role" in settings)) settings.role = this.roleId(name);
+    }
+  }
+
+  roleId(name) {
+    return `${this.naming.getNormalizedFunctionName(name)}Role`;
+  }
+
+  get naming() {
+    return this.serverless.getProvider("aws").naming;
+  }
+
+  derive() {
+    const { functions, provider } = this.serverless.service;
+    const { Resources } = provider.compiledCloudFormationTemplate;
+    for (const [name, { role, allow = [] }] of Object.entries(functions)) {
+      const logicalId = this.roleId(name);
+      if (role === logicalId) Resources[logicalId] = roleOf(name, allow, this.naming.getLogGroupLogicalId(name));
+    }
+    for (const [name, source] of Object.entries(sourcesOf(functions))) {
+      Resources[this.naming.getLambdaWebsocketsPermissionLogicalId(name)].Properties.SourceArn = source;
+    }
+    const stage = Resources[this.naming.getWebsocketsStageLogicalId()]?.Properties;
+    if (stage?.RouteSettings) stage.RouteSettings = routeSettingsOf(functions, stage.RouteSettings);
+  }
+
+  // osls takes any name for a resource; CloudFormation would refuse the template only when it is deployed.
+  checkRoles() {
+    const { service, classes } = this.serverless;
+    const { Resources } = service.provider.compiledCloudFormationTemplate;
+    for (const [name, { role }] of Object.entries(service.functions)) {
+      if (typeof role === "string" && !role.startsWith("arn:") && !(role in Resources)) {
+        throw new classes.Error(`functions.${name}: there is no resource ${role}, which is to be its role`);
+      }
     }
   }
 

@@ -51,7 +51,7 @@ PROVIDER_KEYS = (
     " deploymentMethod deploymentBucket"
 ).split()
 FUNCTION_KEYS = (
-    "handler events timeout memorySize environment description reservedConcurrency role tags tracing"
+    "handler events allow timeout memorySize environment description reservedConcurrency role tags tracing"
 ).split()
 WEBSOCKET_KEYS = ("route", "authorizer", "routeResponseSelectionExpression")
 STREAM_KEYS = (

@@ -20,13 +20,13 @@ API_ID = "local"
 MAX_VARIABLE_DEPTH = 10
 
 _BOOL = "tag:yaml.org,2002:bool"
-_VARIABLE = re.compile(r"\$\{(self|param|opt|env|sls):([^,{}]*)(?:,\s*([^{}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(self|param|typed|derived|opt|env|sls):([^,{}]*)(?:,\s*([^{}]*))?\}")
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """What `${opt:…}`, `${param:…}` and `${env:…}` stand for."""
+    """What `${opt:…}`, `${param:…}` (`${typed:…}` on AWS) and `${env:…}` stand for."""
 
     stage: str
     region: str
@@ -156,6 +156,8 @@ class _Resolver:
         source, name, default = found[1], found[2].strip(), found[3]
         known: dict[str, Mapping[str, Any]] = {
             "param": self._params,
+            "typed": self._params,
+            "derived": {"actions": ", ".join(self._actions())},
             "opt": {"stage": self._variables.stage, "region": self._variables.region},
             "env": self._variables.environ,
             "sls": {"stage": self._variables.stage},
@@ -166,6 +168,13 @@ class _Resolver:
         if default is None:
             raise ServiceError(f"serverless.yml: ${{{source}:{name}}} stands for nothing")
         return default.strip().strip("'\"")
+
+    def _actions(self) -> list[str]:
+        """The routes that a frame can name, as src/groupcast_deploy/derived.js lists them."""
+        functions = (self._document.get("functions") or {}).values()
+        events = [event for one in functions for event in one.get("events") or []]
+        routes = [event["websocket"]["route"] for event in events if "websocket" in event]
+        return [route for route in routes if not route.startswith("$")]
 
     def _self(self, path: str) -> Any:
         value: Any = self._document

@@ -11,6 +11,9 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from localcloud.service import load_service
+from tests.conftest import REGION, ROOT
+
 # API Gateway's limit.
 MAX_FRAME_BYTES = 32 * 1024
 
@@ -30,7 +33,8 @@ NAMES = [
     *("action", "groupId", "since", "before", "limit", "message", "messageId", "token", "id"),
     *("sender", "connectionId", "type", "", "__proto__", "\U0001f600", "$"),
 ]
-ACTIONS = ["joinGroup", "leaveGroup", "sendMessage", "history", "ping", "renew"]
+ROUTES = load_service(ROOT / "serverless.yml", stage="unit", region=REGION, params={}).routes
+ACTIONS = [route for route in ROUTES if not route.startswith("$")]
 ODD_VALUES = [
     *("null", "true", "false", "0", "-0", "-1", "1", "200", "201", "1.0", "1e400", "-1E-400", "1e5"),
     *("9007199254740991", "9007199254740992", "18446744073709551616"),

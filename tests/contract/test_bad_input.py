@@ -61,6 +61,7 @@ async def test_bad_frames(connect: Connect, text: str, code: str) -> None:
     assert error["code"] == code
     assert set(error) - {"id"} == {"type", "code", "message", "action", "requestId"}
     assert error["message"]
+    assert code != UNKNOWN or ", sendMessage, " in error["message"], "it does not say what would be taken"
     assert error["requestId"]
     ack = await ann.say("still here")
     assert ack["seq"] == 1

@@ -73,7 +73,7 @@ def test_a_permission_less_breaks_the_contract(project: Project, tmp_path: Path)
     """Deployed without one permission, a test of the contract fails, for IAM denies exactly that."""
     ours = copied(project, tmp_path)
     ours.edit(
-        "src/groupcast_deploy/permissions.yml",
+        "serverless.yml",
         "[dynamodb:PutItem, dynamodb:DeleteItem, dynamodb:BatchGetItem]",
         "[dynamodb:Query, dynamodb:DeleteItem, dynamodb:BatchGetItem]",
     )

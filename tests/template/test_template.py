@@ -13,6 +13,7 @@ import pytest
 from groupcast.handlers.outcome import COUNTS
 from groupcast.holes import SEND_TIMEOUT_MS
 from groupcast_deploy.cost.estimate import ALARMS
+from localcloud.template import parse_yaml
 from tests.conftest import ROOT
 from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, copy_project
 
@@ -25,6 +26,19 @@ OTHER_METRICS = {
 }
 # What lies in it is worth nothing some minutes later.
 FORGETTABLE_TABLES = {"QuotasTable"}
+
+
+def events(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """(function, settings) of every event of a kind in serverless.yml."""
+    functions = parse_yaml((ROOT / "serverless.yml").read_text())["functions"]
+    return [
+        (name, one[kind]) for name, raw in functions.items() for one in raw.get("events", ()) if kind in one
+    ]
+
+
+def function_id(name: str) -> str:
+    """The logical id of a function."""
+    return f"{name[0].upper()}{name[1:]}LambdaFunction"
 
 
 def statements(template: Template) -> list[dict[str, Any]]:
@@ -101,7 +115,7 @@ def test_what_runs_unasked_has_somewhere_to_fail_to(template: Template) -> None:
     """
     failures = {"Fn::GetAtt": ["FanoutFailures", "Arn"]}
     mappings = template.of_type("AWS::Lambda::EventSourceMapping").values()
-    assert len(mappings) == 3
+    assert len(mappings) == len(events("stream")) + len(events("sqs"))
     for mapping in mappings:
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         source = mapping["EventSourceArn"]["Fn::GetAtt"]
@@ -130,18 +144,28 @@ def test_a_lane_is_held_longer_than_its_function_may_take(template: Template) ->
 
 
 def test_only_our_api_calls_our_functions(template: Template) -> None:
-    """Each permission names the route, or the authorizer, that may."""
-    permissions = template.of_type("AWS::Lambda::Permission")
-    assert len(permissions) == 10
-    for name, permission in permissions.items():
-        source = permission["SourceArn"]["Fn::Sub"]
-        assert "${WebsocketsApi}/" in source, name
+    """Each function of a route may be called for that route alone, and the authorizer by the authorizers."""
+    routes = {event["route"]: name for name, event in events("websocket")}
+    authorizers = {one["authorizer"]["name"] for _, one in events("websocket") if "authorizer" in one}
+    allowed = {
+        (permission["FunctionName"]["Fn::GetAtt"][0], permission["SourceArn"]["Fn::Sub"])
+        for permission in template.of_type("AWS::Lambda::Permission").values()
+    }
+    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebsocketsApi}"
+    assert allowed == {
+        *((function_id(name), f"{api}/*/{route}") for route, name in routes.items()),
+        *((function_id(name), f"{api}/authorizers/*") for name in authorizers),
+    }
+    assert set(routes) == {one["RouteKey"] for one in template.of_type("AWS::ApiGatewayV2::Route").values()}
+    for permission in template.of_type("AWS::Lambda::Permission").values():
         assert permission["Principal"] == "apigateway.amazonaws.com"
-    routes = {route["RouteKey"] for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
-    named = {
-        one["SourceArn"]["Fn::Sub"].partition("${WebsocketsApi}/*/")[2] for one in permissions.values()
-    } - {""}
-    assert named == routes
+
+
+def test_unknown_actions_are_answered_with_the_known_ones(template: Template) -> None:
+    """The function of $default knows the routes of the file."""
+    default = template.resources["DefaultLambdaFunction"]["Properties"]["Environment"]["Variables"]
+    routes = [event["route"] for _, event in events("websocket")]
+    assert default["ACTIONS"].split(", ") == [route for route in routes if not route.startswith("$")]
 
 
 def test_nobody_connects_unasked(template: Template) -> None:
@@ -155,7 +179,7 @@ def test_nobody_connects_unasked(template: Template) -> None:
     for function in template.of_type("AWS::Lambda::Function").values():
         assert function["Environment"]["Variables"]["AUTH"] == "cognito"
     (pool,) = template.of_type("AWS::Cognito::UserPool").values()
-    assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] in (True, "true")
+    assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] is True
 
 
 def test_logs_hold_no_tokens(template: Template) -> None:
@@ -227,7 +251,7 @@ def test_every_queue_has_an_alarm(template: Template) -> None:
 def test_thresholds_are_parameters(package: Package) -> None:
     """How old an offer may get depends on the size of groups; the dashboard draws it, and the budget."""
     changed = package("dev", "offerAlarmSeconds=60", "postsPerSecond=40000")
-    assert changed.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == "60"
+    assert changed.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == 60
     (dashboard,) = changed.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
     drawn = {
@@ -277,7 +301,11 @@ def ours(lines: list[Any]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("  timeout: 10", "  timeoot: 10"), ("          batchSize: 100", "          batchSise: 100")],
+    [
+        ("  timeout: 10", "  timeoot: 10"),
+        ("          batchSize: 100", "          batchSise: 100"),
+        ("        Resource: !GetAtt ConnectionsTable.Arn", "        Resorce: !GetAtt ConnectionsTable.Arn"),
+    ],
 )
 def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) -> None:
     """`osls package`, and with it `make check`, stops at a key that nobody knows."""

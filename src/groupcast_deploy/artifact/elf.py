@@ -1,14 +1,10 @@
-"""Shared libraries (64-bit little-endian ELF, `man 5 elf`): their machine, their debug data. Pure."""
+"""Shared libraries (64-bit little-endian ELF, `man 5 elf`): their debug data. Pure."""
 
 from __future__ import annotations
 
 import struct
 
-X86_64, AARCH64 = 62, 183
-
 _MAGIC = b"\x7fELF\x02\x01"
-_MACHINE = struct.Struct("<H")
-_MACHINE_AT = 18
 # e_phoff, e_shoff; e_phentsize, e_phnum, e_shentsize, e_shnum, e_shstrndx.
 _TABLES, _TABLES_AT = struct.Struct("<QQ"), 32
 _COUNTS, _COUNTS_AT = struct.Struct("<5H"), 54
@@ -16,19 +12,14 @@ _COUNTS, _COUNTS_AT = struct.Struct("<5H"), 54
 _SEGMENT, _SEGMENT_AT = struct.Struct("<4Q"), 8
 
 
-def machine(library: bytes) -> int:
-    """The processor that a library is for: X86_64, AARCH64. ValueError where it is no ELF file."""
-    if not library.startswith(_MAGIC):
-        raise ValueError("not a 64-bit little-endian ELF file")
-    return int(_MACHINE.unpack_from(library, _MACHINE_AT)[0])
-
-
 def without_debug(library: bytes) -> bytes:
-    """A library without what is never loaded: debug data, symbols for the linker, the section table.
+    """A library without debug data, symbols for the linker and the section table: a third of the zip.
 
     The dynamic loader goes by segments alone, and wheels' libraries carry what it doesn't read behind them.
+    ValueError where it is no ELF file.
     """
-    machine(library)
+    if not library.startswith(_MAGIC):
+        raise ValueError("not a 64-bit little-endian ELF file")
     segments_at, _ = _TABLES.unpack_from(library, _TABLES_AT)
     segment_size, segments, section_size, _, _ = _COUNTS.unpack_from(library, _COUNTS_AT)
     end = 0

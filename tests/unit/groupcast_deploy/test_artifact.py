@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import marshal
 import os
@@ -10,12 +11,15 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType
 
 import pytest
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
 
-from groupcast_deploy.artifact import Target, build, elf
+from groupcast_deploy.artifact import Target, build
 from groupcast_deploy.artifact.build import LABEL
 from groupcast_deploy.artifact.bytecode import find_interpreter
 from tests.conftest import ROOT
@@ -27,16 +31,25 @@ pytestmark = pytest.mark.timeout(300)
 # Measured 12.4 to 12.8 and 35.7 to 36.3 MB; Lambda takes 50 and 250.
 ZIPPED_LIMIT_BYTES = 14_000_000
 UNZIPPED_LIMIT_BYTES = 40_000_000
-MACHINES = {"arm64": elf.AARCH64, "x86_64": elf.X86_64}
+MACHINES = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
+# Of Amazon Linux 2023, which runs python3.12 and later, and what it has besides.
+GLIBC = (2, 34)
+SYSTEM_LIBRARIES = re.compile(
+    r"(lib(c|dl|m|pthread|rt)\.so\.\d|libgcc_s\.so\.1|libstdc\+\+\.so\.6|ld-linux-\S+)"
+)
+# `make arm64` puts Debian's qemu and its Python for arm64 there.
+ARM64 = ROOT / "build" / "arm64" / "usr" / "bin"
 UNCHECKED_HASH = b"\x01\x00\x00\x00"
 
-# All of groupcast and what it imports only when called; the client that needs botocore's pruned data.
+# All of groupcast and what it imports only when called, and every library; the client that needs the data of
+# botocore that was pruned.
 EVERYTHING = """
 import asyncio, importlib, pathlib, sys
-task = sys.argv[1]
-sys.path.insert(0, task)
-for path in sorted(pathlib.Path(task, "groupcast").rglob("*.py")):
-    importlib.import_module(".".join(path.relative_to(task).with_suffix("").parts).removesuffix(".__init__"))
+task = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(task))
+for path in sorted([*task.glob("groupcast/**/*.py"), *task.rglob("*.so")]):
+    name = path.name.split(".")[0]
+    importlib.import_module(".".join(path.relative_to(task).with_name(name).parts).removesuffix(".__init__"))
 import aioboto3, jwt, uvloop
 
 async def describe():
@@ -62,9 +75,38 @@ def test_it_is_small(built: Built) -> None:
 
 def test_every_library_is_for_the_architecture(built: Built, target: Target) -> None:
     """A wheel of the machine that builds would fail at the first import on Lambda."""
-    libraries = [path for path in built.folder.rglob("*") if ".so" in path.suffixes]
-    assert {path.name.split(".")[0] for path in libraries} >= {"_rust", "loop", "orjson", "parser"}
-    assert {elf.machine(path.read_bytes()) for path in libraries} == {MACHINES[target.architecture]}
+    libraries = libraries_in(built)
+    assert {name.split(".")[0] for name in libraries} >= {"_rust", "loop", "orjson", "parser"}
+    assert {library["e_machine"] for library in libraries.values()} == {MACHINES[target.architecture]}
+
+
+def test_every_library_has_all_that_the_loader_reads(built: Built) -> None:
+    """Without section tables: whole segments, system libraries, Python's entry, and symbols of Python."""
+    for name, library in libraries_in(built).items():
+        assert library.num_sections() == 0, name
+        segments = list(library.iter_segments())
+        end = max(segment["p_offset"] + segment["p_filesz"] for segment in segments)
+        assert library.stream.seek(0, os.SEEK_END) >= end, name
+        (dynamic,) = (segment for segment in segments if isinstance(segment, DynamicSegment))
+        needed = [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")]
+        assert needed, name
+        assert [one for one in needed if not SYSTEM_LIBRARIES.fullmatch(one)] == [], name
+        symbols = {symbol.name: symbol["st_shndx"] for symbol in dynamic.iter_symbols()}
+        assert symbols[f"PyInit_{name.split('.')[0]}"] != "SHN_UNDEF", name
+        assert [one for one, where in symbols.items() if where == "SHN_UNDEF" and one.startswith("Py")], name
+
+
+def test_every_library_loads_with_the_runtimes_glibc(built: Built) -> None:
+    """Or the loader would refuse it on Lambda alone."""
+    for path in built.folder.rglob("*.so"):
+        versions = re.findall(rb"\0GLIBC_(\d+)\.(\d+)", path.read_bytes())
+        assert versions
+        assert max((int(major), int(minor)) for major, minor in versions) <= GLIBC, path.name
+
+
+def libraries_in(built: Built) -> dict[str, ELFFile]:
+    """The parsed libraries by their file names."""
+    return {path.name: ELFFile(io.BytesIO(path.read_bytes())) for path in built.folder.rglob("*.so")}
 
 
 def test_equal_sources_give_equal_bytes(build_for: BuildFor, sources: Sources, tmp_path: Path) -> None:
@@ -139,7 +181,7 @@ def test_it_says_what_it_is(built: Built, target: Target) -> None:
 
 def test_a_bare_interpreter_imports_everything(build_for: BuildFor, here: Target) -> None:
     """Nothing is missing: no site-packages, no environment, the artifact alone."""
-    assert imported_by(Path(sys.executable), build_for(here))
+    assert imported_by([sys.executable], build_for(here))
 
 
 def test_the_runtimes_own_version_imports_everything(build_for: BuildFor) -> None:
@@ -148,12 +190,20 @@ def test_the_runtimes_own_version_imports_everything(build_for: BuildFor) -> Non
     interpreter = find_interpreter(target.python)
     if interpreter is None or HOST_ARCHITECTURE is None or sys.platform != "linux":
         pytest.skip(f"there is no Python {target.python} for Linux on this machine")
-    assert imported_by(interpreter.path, build_for(target))
+    assert imported_by([interpreter.path], build_for(target))
 
 
-def imported_by(python: Path, built: Built) -> bool:
+def test_an_emulated_arm64_imports_everything(build_for: BuildFor) -> None:
+    """As above, with a Python for the deployed architecture, whatever this machine is."""
+    if not (ARM64 / "qemu-aarch64").exists():
+        pytest.skip("make arm64 brings qemu and a Python for arm64, on Debian")
+    python: list[str | Path] = [ARM64 / "qemu-aarch64", "-L", ARM64.parent.parent, ARM64 / "python3.13"]
+    assert imported_by(python, build_for(Target()))
+
+
+def imported_by(python: Sequence[str | Path], built: Built) -> bool:
     done = subprocess.run(
-        [python, "-I", "-S", "-B", "-c", EVERYTHING, built.folder],
+        [*python, "-I", "-S", "-B", "-c", EVERYTHING, built.folder],
         capture_output=True,
         text=True,
         check=False,

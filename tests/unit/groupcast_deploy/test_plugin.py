@@ -85,7 +85,8 @@ class Service:
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
     (tmp_path / "serverless.yml").write_text(SERVICE)
-    shutil.copyfile(PLUGIN, tmp_path / "plugin.js")
+    for script in PLUGIN.parent.glob("*.js"):
+        shutil.copyfile(script, tmp_path / script.name)
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     return Service(tmp_path)
 
@@ -161,3 +162,32 @@ def test_another_framework_is_refused(service: Service) -> None:
     )
     assert code == 1
     assert "run npm install, then npx serverless with the same arguments" in said
+
+
+def test_a_wrong_parameter_stops_the_packaging(service: Service) -> None:
+    """In one sentence, before anything is built and before osls judges the settings that use it."""
+    service.has_python(BUILDS)
+    code, said = service.package("--param", "auth=nobody")
+    assert code == 1
+    assert 'parameter auth is "nobody": it may be cognito or none' in said
+    assert not (service.folder / "asked").exists()
+
+
+def test_a_stage_has_parameters_of_its_own(service: Service) -> None:
+    """They are judged as --param is, in their own stage alone."""
+    service.has_python(BUILDS)
+    text = SERVICE.replace("package:", "  test:\n    auth: nobody\npackage:")
+    (service.folder / "serverless.yml").write_text(text)
+    assert service.package()[0] == 0
+    code, said = service.package("--stage", "test")
+    assert (code, 'parameter auth is "nobody"' in said) == (1, True)
+
+
+def test_a_role_that_does_not_exist_stops_the_packaging(service: Service) -> None:
+    """Not only cfn-lint, or CloudFormation in the middle of a deployment."""
+    service.has_python(BUILDS)
+    text = SERVICE.replace("handler: one.handler", "handler: one.handler\n    role: FooRole")
+    (service.folder / "serverless.yml").write_text(text)
+    code, said = service.package()
+    assert code == 1
+    assert "functions.one: there is no resource FooRole, which is to be its role" in said

@@ -8,6 +8,7 @@ import pytest
 from localcloud.errors import ServiceError
 from localcloud.model import QueueMapping, Redrive, Route, Service, with_ids
 from localcloud.service import load_service
+from localcloud.template import parse_yaml
 from tests.conftest import REGION, ROOT
 
 FILE = (ROOT / "serverless.yml").read_text()
@@ -21,17 +22,11 @@ def load(tmp_path: Path, text: str, **params: str) -> Service:
 
 def test_the_file_describes_every_route_and_function(unit_service: Service) -> None:
     """Routes, functions and settings are those of serverless.yml, nothing is listed a second time."""
-    assert set(unit_service.routes) == {
-        "$connect",
-        "$disconnect",
-        "$default",
-        "joinGroup",
-        "leaveGroup",
-        "sendMessage",
-        "history",
-        "ping",
-        "renew",
-    }
+    assert set(unit_service.routes) == set(re.findall(r"^          route: (\S+)$", FILE, re.MULTILINE))
+    assert set(unit_service.functions) == set(parse_yaml(FILE)["functions"])
+    actions = unit_service.functions["default"].environment["ACTIONS"].split(", ")
+    assert actions == [route for route in unit_service.routes if not route.startswith("$")]
+    assert "ACTIONS" not in unit_service.functions["ping"].environment
     assert unit_service.routes["$connect"] == Route(
         "$connect", "connect", responds=False, authorizer="authorize"
     )

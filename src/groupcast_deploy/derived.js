@@ -1,0 +1,89 @@
+"use strict";
+
+// What follows from the functions of serverless.yml, so that a new route is written down once: roles, who may call
+// a function, limits of routes, and the actions that a frame may name. Pure.
+
+// Statements of a function's role beside its log and its traces, in IAM's words; Effect is Allow.
+const ALLOW_SCHEMA = {
+  type: "array",
+  items: {
+    type: "object",
+    properties: {
+      Action: { anyOf: [{ type: "string" }, { type: "array", items: { type: "string" } }] },
+      Resource: { anyOf: [{ type: "string" }, { type: "object" }] },
+    },
+    required: ["Action", "Resource"],
+    additionalProperties: false,
+  },
+};
+// X-Ray knows no resources.
+const TRACES = { Effect: "Allow", Action: ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], Resource: "*" };
+const VERSION = "2012-10-17";
+// Nobody can turn a $disconnect away.
+const UNLIMITED = "$disconnect";
+
+// [{ name, key, authorizer }]: a function, its route, and the function that is asked before, if any.
+function routesOf(functions) {
+  return Object.entries(functions).flatMap(([name, { events = [] }]) =>
+    events
+      .filter(({ websocket }) => websocket)
+      .map(({ websocket }) => ({ name, key: websocket.route, authorizer: websocket.authorizer?.name })),
+  );
+}
+
+// What a frame's action may be, in the order of the file.
+function actionsOf(functions) {
+  return routesOf(functions)
+    .map(({ key }) => key)
+    .filter((key) => !key.startsWith("$"));
+}
+
+// The role of a function, which Lambda alone can take on.
+function roleOf(name, allow, logGroup) {
+  const log = { "Fn::GetAtt": [logGroup, "Arn"] };
+  return {
+    Type: "AWS::IAM::Role",
+    Properties: {
+      AssumeRolePolicyDocument: {
+        Version: VERSION,
+        Statement: [{ Effect: "Allow", Action: "sts:AssumeRole", Principal: { Service: "lambda.amazonaws.com" } }],
+      },
+      Policies: [
+        {
+          PolicyName: name,
+          PolicyDocument: {
+            Version: VERSION,
+            Statement: [
+              TRACES,
+              { Effect: "Allow", Action: ["logs:CreateLogStream", "logs:PutLogEvents"], Resource: log },
+              ...allow.map((statement) => ({ Effect: "Allow", ...statement })),
+            ],
+          },
+        },
+      ],
+    },
+  };
+}
+
+// Where a function may be called from, by its name: its own route alone, or the authorizers.
+function sourcesOf(functions) {
+  return Object.fromEntries(
+    routesOf(functions).flatMap(({ name, key, authorizer }) => [
+      [name, sourceArn(`*/${key}`)],
+      ...(authorizer ? [[authorizer, sourceArn("authorizers/*")]] : []),
+    ]),
+  );
+}
+
+function sourceArn(path) {
+  const api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebsocketsApi}";
+  return { "Fn::Sub": `${api}/${path}` };
+}
+
+// RouteSettings of a stage where `EachRoute` stands for every route that can be limited.
+function routeSettingsOf(functions, { EachRoute, ...others }) {
+  const limited = routesOf(functions).filter(({ key }) => EachRoute && key !== UNLIMITED);
+  return { ...Object.fromEntries(limited.map(({ key }) => [key, EachRoute])), ...others };
+}
+
+module.exports = { ALLOW_SCHEMA, actionsOf, roleOf, routeSettingsOf, sourcesOf };
