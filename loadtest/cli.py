@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from loadtest import capacity, compare, report, simulate
-from loadtest import options as given
+from loadtest import report
+from loadtest.control.live import LiveView
+from loadtest.control.localstack import local_stack
+from loadtest.control.runner import Session, run, without_query
 from loadtest.errors import LoadTestError, ScenarioError
-from loadtest.floor import calibrate, floor_of
-from loadtest.live import LiveView
-from loadtest.localstack import local_stack
-from loadtest.result import ERROR, EXIT_CODES, INTERRUPTED
-from loadtest.runner import Session, run, without_query
-from loadtest.summary import calibration_text, summary_text
+from loadtest.experiments import capacity, compare, simulate
+from loadtest.experiments.calibration import calibrate, floor_of
+from loadtest.plan import options as given
+from loadtest.report.summary import calibration_text, summary_text
+from loadtest.results.result import ERROR, EXIT_CODES, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadtest.result import Result
-    from loadtest.scenario import Scenario
+    from loadtest.plan.scenario import Scenario
+    from loadtest.results.result import Result
 
 USAGE = 2
 BUILD = Path("build/loadtest")

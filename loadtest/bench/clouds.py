@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 from loadtest.bench.pairs import BrokenError, NoRatioError, NotMeasuredError
+from loadtest.control.localstack import local_stack
+from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError
-from loadtest.histogram import Histogram
-from loadtest.localstack import local_stack
-from loadtest.result import INTERRUPTED, PASS
-from loadtest.runner import Session, run
+from loadtest.results.histogram import Histogram
+from loadtest.results.result import INTERRUPTED, PASS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
-    from loadtest.live import View
-    from loadtest.localstack import LocalStack
-    from loadtest.result import Floor, Metric, Result
-    from loadtest.scenario import Scenario
+    from loadtest.control.live import View
+    from loadtest.control.localstack import LocalStack
+    from loadtest.plan.scenario import Scenario
+    from loadtest.results.result import Floor, Metric, Result
 
 BUILD = Path("build/bench")
 LANES, STREAM = "lanes", "stream"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import LANES, Measurement, cloud, known, pooled
 from loadtest.bench.pairs import NotMeasuredError, Row
-from loadtest.scenario import Scenario
+from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from loadtest.bench.clouds import Cloud
     from loadtest.bench.pairs import Bench
-    from loadtest.live import Moment
+    from loadtest.control.live import Moment
 
 QUOTA = ("--account-quota", "2000", "--param", "postsPerSecond=1400", "--param", "postBurst=700")
 LARGE = Scenario(users=5_000, rate=4, connect_rate=200, duration_s=120, warmup_s=2, drain_s=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import cloud
 from loadtest.bench.pairs import NotMeasuredError, Row, row_of
-from loadtest.scenario import Scenario
+from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from loadtest.bench.clouds import Measurement

@@ -38,7 +38,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "
 @contextmanager
 def sink(*arguments: str) -> Iterator[int]:
     """A sink process; its port."""
-    command = [sys.executable, "-m", "loadtest.sink", *arguments]
+    command = [sys.executable, "-m", "loadtest.servers.sink", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import LANES, STREAM, Measurement, cloud
 from loadtest.bench.pairs import Row, row_of
-from loadtest.floor import calibrate, floor_of
-from loadtest.scenario import Scenario
+from loadtest.experiments.calibration import calibrate, floor_of
+from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

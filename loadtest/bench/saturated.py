@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import LANES, STREAM, Measurement, cloud
 from loadtest.bench.pairs import Row, row_of, worst_of
-from loadtest.scenario import Scenario
+from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ from groupcast.fanout.pace import Limits
 from groupcast.tables.quotas import QuotasTable
 from loadtest.bench.account import NumberedMembers, QuotasItem, SlowPoster
 from loadtest.bench.pairs import Row, row_of, worst_of
-from loadtest.virtualtime import VirtualLoop
+from loadtest.bench.virtualtime import VirtualLoop
 from localcloud.gateway.quota import AccountQuota, Gate, TokenBucket
 
 if TYPE_CHECKING:

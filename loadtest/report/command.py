@@ -12,7 +12,7 @@ from loadtest.report.html import write_html, write_overview
 from loadtest.report.overview import overview
 from loadtest.report.png import write_png
 from loadtest.report.verdicts import headline
-from loadtest.result import Result
+from loadtest.results.result import Result
 
 if TYPE_CHECKING:
     import argparse

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loadtest.report import distributions, overtime, verdicts, words
 from loadtest.report.cards import as_text, card, empty_card, figure, table, table_behind
 from loadtest.report.markup import Markup, joined, tag, text
-from loadtest.result import EXPRESS, STREAM, STREAM_OFFER
+from loadtest.results.result import EXPRESS, STREAM, STREAM_OFFER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

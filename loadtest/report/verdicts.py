@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loadtest.report import words
-from loadtest.thresholds import LEDGER, parse_threshold
+from loadtest.results.thresholds import LEDGER, parse_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,9 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from loadtest.histogram import Histogram
-from loadtest.result import (
+from loadtest.plan.scenario import Scenario, Stage
+from loadtest.results.histogram import Histogram
+from loadtest.results.result import (
     EXIT_CODES,
     EXPRESS,
     STREAM_OFFER,
@@ -27,7 +28,6 @@ from loadtest.result import (
     Way,
     rounded,
 )
-from loadtest.scenario import Scenario, Stage
 
 # The median of each part of a delivery, in ms: most messages are offered by their sender, some by the stream.
 FROM_RECEIPT_MS = (

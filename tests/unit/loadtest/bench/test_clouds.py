@@ -11,8 +11,8 @@ from loadtest.bench import neighbour, order, saturated
 from loadtest.bench.clouds import Measurement, check, difference, known, pooled
 from loadtest.bench.interrupted import frames_of
 from loadtest.bench.pairs import BrokenError, NotMeasuredError
-from loadtest.histogram import Histogram
-from loadtest.result import Metric, Result
+from loadtest.results.histogram import Histogram
+from loadtest.results.result import Metric, Result
 from tests.unit.loadtest import made_up
 
 

@@ -1,0 +1,56 @@
+"""Servers that a load test starts for itself: their first line says where they are."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+from loadtest.control.fleet import ROOT
+from loadtest.errors import LoadTestError
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+
+
+@asynccontextmanager
+async def child(*command: str, stop_by: signal.Signals, errors: Path) -> AsyncIterator[str]:
+    """The child's first line, while it runs; `errors` gets what it complains of.
+
+    Raises LoadTestError where it does not come up. It has a session of its own, so that Ctrl-C ends the load
+    before it ends what the load is on.
+    """
+    with _opened(errors) as file:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=file, start_new_session=True
+        )
+    assert process.stdout is not None
+    try:
+        line = b""
+        with suppress(TimeoutError):
+            line = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
+        if not line:
+            raise LoadTestError(f"{' '.join(command)} did not start: {_last_line(errors)}")
+        yield line.decode()
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(stop_by)
+        try:
+            await asyncio.wait_for(process.communicate(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _opened(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")
+
+
+def _last_line(path: Path) -> str:
+    return (path.read_text(errors="replace").splitlines() or ["it said nothing"])[-1]

@@ -1,0 +1,69 @@
+"""The chat on this machine, started for a run and stopped after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadtest.control.children import child
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+
+# A load test offers what it is told to: how a group's limit refuses the rest is no part of the measurement.
+GROUP_LIMIT = ("groupMessagesPerSecond=10000", "groupBytesPerSecond=1000000000")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """A running `groupcast up`, by its addresses; `timeline` and `log` are where it writes."""
+
+    gateway_url: str
+    management_url: str
+    dynamodb_url: str
+    requests_url: str
+    timeline: Path
+    log: Path
+
+
+@asynccontextmanager
+async def local_stack(
+    directory: Path, *, poll_interval_s: float | None = None, arguments: Sequence[str] = ()
+) -> AsyncIterator[LocalStack]:
+    """`groupcast up` on free ports, with its logs and timeline below `directory`, and more `arguments`.
+
+    `poll_interval_s` is the stream's; None leaves it as on AWS. Raises LoadTestError where it does not start.
+    """
+    # Two load tests at a time keep out of each other's files.
+    own = _absolute(directory / f"run-{os.getpid()}")
+    log, timeline, errors = own / "functions.log", own / "timeline.jsonl", own / "groupcast-up.err"
+    command = [
+        str(Path(sys.executable).parent / "groupcast"),
+        *("up", "--json", "--page-port", "0", "--gateway-port", "0"),
+        *("--log", str(log), "--timeline", str(timeline)),
+        *(word for param in GROUP_LIMIT for word in ("--param", param)),
+        *([] if poll_interval_s is None else ["--poll-interval-s", str(poll_interval_s)]),
+        *arguments,
+    ]
+    async with child(*command, stop_by=signal.SIGINT, errors=errors) as line:
+        urls = json.loads(line)
+        yield LocalStack(
+            gateway_url=urls["gatewayUrl"],
+            management_url=urls["managementUrl"],
+            dynamodb_url=urls["dynamodbUrl"],
+            requests_url=urls["requestsUrl"],
+            timeline=timeline,
+            log=log,
+        )
+
+
+def _absolute(path: Path) -> Path:
+    """The child has another working directory."""
+    return path.absolute()

@@ -1,0 +1,62 @@
+"""The floor under a measurement: the same load on a server that does nothing."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from loadtest.control.children import child
+from loadtest.control.runner import Session, run
+from loadtest.plan.scenario import Scenario, Stage
+from loadtest.results.result import Floor
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator
+
+    from loadtest.control.live import LiveView
+    from loadtest.results.result import Result
+
+# A null server is one process as well.
+MAX_USERS = 10_000
+CONNECT_RATE = 2000.0
+_WARMUP_S = 0.5
+_DRAIN_S = 1.0
+
+
+async def calibrate(
+    scenario: Scenario, duration_s: float, stop: asyncio.Event, *, live: LiveView | None = None
+) -> Result:
+    """Put `scenario`'s largest stage, for `duration_s`, on a null server. Raises LoadTestError."""
+    users = min(scenario.users, MAX_USERS)
+    flat = replace(
+        scenario,
+        stages=(Stage(duration_s, users),),
+        connect_rate=CONNECT_RATE,
+        groups=min(scenario.groups, users),
+        warmup_s=_WARMUP_S,
+        drain_s=_DRAIN_S,
+    )
+    async with null_server(users) as url:
+        return await run(flat, Session(url, label="null server", stop=stop), live=live)
+
+
+def floor_of(result: Result) -> Floor:
+    """What a calibration found."""
+    delivery = result.metrics.delivery_ms
+    return Floor(delivery.p50, delivery.p99, sum(group.messages for group in result.groups))
+
+
+@asynccontextmanager
+async def null_server(connections: int) -> AsyncIterator[str]:
+    """The URL of a null server in a process of its own."""
+    command = (sys.executable, "-m", "loadtest.servers.nullserver", str(connections))
+    with TemporaryDirectory() as directory:
+        errors = Path(directory) / "nullserver.err"
+        async with child(*command, stop_by=signal.SIGTERM, errors=errors) as port:
+            yield f"ws://127.0.0.1:{port.strip()}"

@@ -1,0 +1,147 @@
+"""A against B in interleaved pairs: how many times as long does B take?
+
+First A is measured against itself: where that differs, no difference from B would mean anything, and the
+comparison is refused. The order turns round with each pair, so that what drifts meets both sides; a pair has
+one seed, so that both get the same load; and a local cloud is started anew for each measurement, so that
+none finds the other's warm state. The interval is explained in ratios.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadtest.control.runner import Session, run
+from loadtest.errors import LoadTestError, ScenarioError
+from loadtest.experiments.calibration import calibrate, floor_of
+from loadtest.experiments.sides import parse_side, started
+from loadtest.plan import options as given
+from loadtest.results.ratios import AA_LIMIT, MIN_PAIRS, Pair, compared, refused, self_test
+from loadtest.results.result import EXIT_CODES, NOT_MEASURED, PASS
+from loadtest.results.thresholds import LEDGER, parse_threshold
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from loadtest.experiments.sides import Side
+    from loadtest.plan.scenario import Scenario
+    from loadtest.results.ratios import Comparison
+    from loadtest.results.result import Floor
+    from loadtest.results.thresholds import Threshold
+
+DEFAULT_METRIC = "delivery_ms:p(50)"
+
+
+class _NotMeasuredError(LoadTestError):
+    """A measurement said itself that it is none."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    side = "LABEL, LABEL=URL or LABEL='options of groupcast up'"
+    parser.add_argument("--a", required=True, metavar="SIDE", help=side)
+    parser.add_argument("--b", required=True, metavar="SIDE", help="the same, for what A is compared with")
+    parser.add_argument("--pairs", type=int, default=MIN_PAIRS, help="of A and B, after as many of A and A")
+    parser.add_argument("--metric", default=DEFAULT_METRIC, help="(default: %(default)s)")
+    parser.add_argument(
+        "--aa-limit", type=float, default=AA_LIMIT, help="of A against A (default: %(default)s)"
+    )
+    parser.add_argument("--calibrate", type=given.duration_s, default=given.CALIBRATE_S, metavar="TIME")
+    parser.add_argument("--token-command", metavar="COMMAND", help="prints the token to connect with")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="gets the whole comparison")
+    given.add_scenario_arguments(parser)
+
+
+async def main(options: argparse.Namespace) -> int:
+    """Compare; the exit code is 4 where A differs from itself, or a measurement is none."""
+    scenario, metric = given.scenario_of(options), metric_of(options.metric)
+    a, b = parse_side(options.a), parse_side(options.b)
+    if options.pairs < MIN_PAIRS:
+        raise ScenarioError(f"--pairs has to be {MIN_PAIRS} or more, for an interval")
+    try:
+        floor = await _floor(scenario, options.calibrate)
+        measure = _Measure(scenario, metric, given.token_of(options.token_command), floor)
+        aa = self_test(await _pairs("A/A", a, a, options.pairs, measure), options.aa_limit)
+        if aa.stable:
+            found = compared(
+                a.label, b.label, options.metric, aa, await _pairs("A/B", a, b, options.pairs, measure)
+            )
+        else:
+            found = refused(a.label, b.label, options.metric, aa, options.aa_limit)
+    except _NotMeasuredError as error:
+        print(f"not measured: {error}")
+        return EXIT_CODES[NOT_MEASURED]
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n")
+    print(as_table(found))
+    return EXIT_CODES[PASS if aa.stable else NOT_MEASURED]
+
+
+def metric_of(text: str) -> Threshold:
+    """`delivery_ms:p(50)` as a condition that holds wherever the value is known. Raises ScenarioError."""
+    metric = parse_threshold(f"{text}>=0")
+    if metric.subject == LEDGER:
+        raise ScenarioError(f"{text} is a count, which has no ratio: a metric is such as {DEFAULT_METRIC}")
+    return metric
+
+
+def as_table(found: Comparison) -> str:
+    """The comparison for people."""
+    lines = [f"{found.metric}, {found.b} against {found.a}", ""]
+    lines += [f"{'pair':>6}{'a':>12}{'b':>12}{'b / a':>10}"]
+    lines += [
+        f"{number:>6}{pair['a']:>12.1f}{pair['b']:>12.1f}{pair['ratio']:>10.2f}"
+        for number, pair in enumerate(found.pairs, 1)
+    ]
+    aa = found.aa
+    lines += ["", f"A/A: {aa.median:.2f} ({aa.low:.2f} to {aa.high:.2f}), {'' if aa.stable else 'un'}stable"]
+    return "\n".join([*lines, found.verdict])
+
+
+class _Measure:
+    """One run on one side, to one number in ms."""
+
+    def __init__(self, scenario: Scenario, metric: Threshold, token: str | None, floor: Floor | None) -> None:
+        self._scenario = scenario
+        self._metric = metric
+        self._token = token
+        self._floor = floor
+
+    async def on(self, side: Side, pair: int) -> float:
+        """Raises _NotMeasuredError; LoadTestError where the run failed or lost something."""
+        scenario = replace(self._scenario, seed=self._scenario.seed + pair)
+        thresholds = (self._metric, *map(parse_threshold, given.DEFAULT_THRESHOLDS))
+        async with started(side) as url:
+            session = Session(url, side.label, self._token, thresholds=thresholds, floor=self._floor)
+            result = await run(scenario, session)
+        reasons = f"{side.label}: {'; '.join(result.verdict.reasons)}"
+        value = result.thresholds[0].value
+        if result.verdict.status == NOT_MEASURED or not value:
+            raise _NotMeasuredError(reasons)
+        if result.verdict.status != PASS:
+            raise LoadTestError(reasons)
+        return value
+
+
+async def _pairs(what: str, a: Side, b: Side, count: int, measure: _Measure) -> Sequence[Pair]:
+    pairs = []
+    for number in range(count):
+        if number % 2:
+            second = await measure.on(b, number)
+            pair = Pair(await measure.on(a, number), second)
+        else:
+            pair = Pair(await measure.on(a, number), await measure.on(b, number))
+        told = f"{pair.a:.1f} and {pair.b:.1f}, ratio {pair.ratio:.2f}"
+        print(f"{what} {number + 1} of {count}: {told}", flush=True)
+        pairs.append(pair)
+    return pairs
+
+
+async def _floor(scenario: Scenario, duration_s: float) -> Floor | None:
+    if not duration_s:
+        return None
+    return floor_of(await calibrate(scenario, duration_s, asyncio.Event()))

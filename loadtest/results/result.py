@@ -1,0 +1,262 @@
+"""What a run found, and its JSON (schema 2): the one thing that runs, reports and comparisons share.
+
+Times are milliseconds unless a name says otherwise. None means that there were too few samples to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from loadtest.plan.scenario import Scenario  # noqa: TC001 - from_json resolves the annotation
+from loadtest.results.histogram import PRECISION, SUB_BUCKET_BITS, UNIT, Histogram
+from loadtest.results.jsonvalue import decode
+
+SCHEMA = 2
+
+PASS = "pass"  # noqa: S105 - a verdict, no password
+THRESHOLD_FAILED = "threshold failed"
+NOT_MEASURED = "not measured"
+INTERRUPTED = "interrupted"
+ERROR = "error"
+EXIT_CODES = {PASS: 0, ERROR: 1, THRESHOLD_FAILED: 3, NOT_MEASURED: 4, INTERRUPTED: 130}
+
+# Ways of a message to its fan-out: its sender offered it; the stream did; or there are no offers.
+EXPRESS = "express"
+STREAM_OFFER = "stream offer"
+STREAM = "stream"
+
+_PERCENTS = (50, 90, 95, 99, 99.9)
+_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was measured. `kind` is local or remote; `label` is its name in tables and comparisons."""
+
+    url: str
+    kind: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    cores: int
+    python: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`status` is one of EXIT_CODES; `reasons` are sentences."""
+
+    status: str
+    exit_code: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdOutcome:
+    """`value` is None where there were too few samples to tell; then it did not hold."""
+
+    expression: str
+    value: float | None
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramCounts:
+    """The buckets of a Histogram, ascending: what another run's can be added to."""
+
+    sub_bucket_bits: int
+    unit: str
+    counts: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A distribution. `curve` is (percentile, ms); `precision` the relative error of its values."""
+
+    count: int
+    min: float | None
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p99_9: float | None
+    max: float | None
+    curve: tuple[tuple[float, float], ...]
+    precision: float
+    histogram: HistogramCounts
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> Metric:
+        p50, p90, p95, p99, p99_9 = map(rounded, histogram.percentiles(_PERCENTS))
+        return cls(
+            count=histogram.count,
+            min=rounded(histogram.min_ms),
+            mean=rounded(histogram.mean_ms),
+            p50=p50,
+            p90=p90,
+            p95=p95,
+            p99=p99,
+            p99_9=p99_9,
+            max=rounded(histogram.max_ms),
+            curve=tuple((percent, round(value, _DIGITS)) for percent, value in histogram.curve()),
+            precision=round(PRECISION, _DIGITS),
+            histogram=HistogramCounts(SUB_BUCKET_BITS, UNIT, tuple(sorted(histogram.counts.items()))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """`connect_ms`: due to handshake done; `ack_ms`: due to ack; `delivery_ms`: due to receipt, for each
+    receiver; `group_complete_ms`: due to the last member's receipt, for messages that all members got.
+    """
+
+    connect_ms: Metric
+    ack_ms: Metric
+    delivery_ms: Metric
+    group_complete_ms: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The time between two points of a way, one sample a message. The points:
+
+    `accepted` the gateway had the frame; `stored` sendMessage had ended; `read` it came from the stream;
+    `offered` SQS took the offer; `received` fanoutMessage was given it; `first_post` and `last_post` the
+    gateway got the first and the last post of it; `delivered` the last receiver had it.
+    """
+
+    begin: str
+    end: str
+    times: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the time of those messages went that took one way: EXPRESS, STREAM_OFFER or STREAM."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTotals:
+    """Exact counts over all messages, those of the warm-up too.
+
+    `expected`, `received`, `lost`, `duplicate` and `out_of_order` count deliveries to members that had joined
+    when the message was due; `sent`, `acknowledged` and `refused` count messages.
+    """
+
+    expected: int
+    received: int
+    lost: int
+    duplicate: int
+    out_of_order: int
+    sent: int
+    acknowledged: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """One second of the stages. Counts and latencies are of the messages due in it; `users`,
+    `loop_lag_ms_max` and `cpu` (share of a core, the busiest process) are of the second itself.
+    """
+
+    t_s: int
+    users: int
+    sent: int
+    expected: int
+    delivered: int
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    max: float | None
+    loop_lag_ms_max: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    group: str
+    members: int
+    messages: int
+    complete_ms_p50: float | None
+    complete_ms_p99: float | None
+    complete_ms_max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What the harness itself takes: delivery from a server that does nothing but broadcast."""
+
+    p50: float | None
+    p99: float | None
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How far the harness can be believed. `cpu_max` is the busiest process's share of one core;
+    `record_ns` is what recording one sample costs; no `floor_ms` where none was calibrated.
+    """
+
+    loop_lag_ms_p99: float | None
+    loop_lag_ms_max: float
+    cpu_max: float
+    late_sends: int
+    late_ms_max: float
+    floor_ms: Floor | None
+    record_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A whole run. `started_at` is ISO 8601 UTC; `command` is what was asked for on the command line.
+
+    `where` is empty where the target could not tell: only a local stack can.
+    """
+
+    started_at: str
+    command: tuple[str, ...]
+    target: Target
+    machine: Machine
+    scenario: Scenario
+    verdict: Verdict
+    thresholds: tuple[ThresholdOutcome, ...]
+    metrics: Metrics
+    where: tuple[Way, ...]
+    ledger: LedgerTotals
+    series: tuple[Second, ...]
+    groups: tuple[GroupRow, ...]
+    health: Health
+    schema: int = SCHEMA
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON's plain values: dicts, lists, strings, numbers."""
+        return dict(orjson.loads(self.to_json()))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Result:
+        """Raises ValueError where `text` is no result of this schema."""
+        try:
+            data = orjson.loads(text)
+            if data["schema"] != SCHEMA:
+                raise ValueError(f"schema {data['schema']} is not {SCHEMA}")
+            return decode(cls, data)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"no result of a run: {type(error).__name__}: {error}") from error
+
+
+def rounded(value: float | None) -> float | None:
+    """To a microsecond, which is all that is known."""
+    return None if value is None else round(value, _DIGITS)

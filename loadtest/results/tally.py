@@ -1,0 +1,96 @@
+"""What the parent and its workers say to each other: one JSON object a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from loadtest.plan.scenario import Scenario  # noqa: TC001 - decode resolves the annotation
+
+# A run's last line holds a row for each message.
+MAX_LINE_BYTES = 2**30
+
+
+class Word(StrEnum):
+    """The only key of a line. A worker says READY with its arrivals, now and then PROGRESS, and at last DONE
+    with its tally, or FAILED with a sentence; the parent says ORDER, GO with the start's instant, and STOP.
+    """
+
+    READY = "ready"
+    PROGRESS = "progress"
+    DONE = "done"
+    FAILED = "failed"
+    ORDER = "order"
+    GO = "go"
+    STOP = "stop"
+
+    def line(self, value: object = None) -> bytes:
+        return orjson.dumps({self.value: value}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One worker's part of a run; `settle_s` as in Session."""
+
+    run: str
+    process: int
+    url: str
+    scenario: Scenario
+    token: str | None = field(default=None, repr=False)
+    settle_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How many users came in, and by reason how many did not."""
+
+    joined: int
+    failures: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProgress:
+    """How far one worker is. `ledger` counts by the names of LedgerTotals, with as lost what has been due for
+    longer than the drain; `histograms` are Histogram.to_dict() of all latencies so far, by metric.
+    """
+
+    users: int
+    lag_ms_max: float
+    ledger: dict[str, int]
+    histograms: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondPart:
+    """One second of one worker, counted from the end of the warm-up (before it: negative)."""
+
+    second: int
+    users: int
+    lag_us_max: int
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """All that one worker found. Histograms are Histogram.to_dict(); `rows` are ledger.Row by message number;
+    `delivery` is (second, histogram); `sent` and `acknowledged` are message numbers.
+    """
+
+    connect: dict[str, Any]
+    ack: dict[str, Any]
+    lag: dict[str, Any]
+    delivery: tuple[tuple[int, Any], ...]
+    rows: tuple[tuple[int, int, int, int, int], ...]
+    sent: tuple[int, ...]
+    acknowledged: tuple[int, ...]
+    refused: int
+    unsent: int
+    seconds: tuple[SecondPart, ...]
+    arrivals: Arrivals
+    dropped: int
+    late_sends: int
+    late_us_max: int
+    record_ns: int
