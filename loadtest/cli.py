@@ -16,11 +16,12 @@ import uvloop
 from loadtest import report
 from loadtest.control.live import LiveView
 from loadtest.control.localstack import local_stack
+from loadtest.control.options import DEFAULT_THRESHOLDS, add_session_arguments, thresholds_of, token_of
 from loadtest.control.runner import Session, run, without_query
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.experiments import capacity, compare, simulate
-from loadtest.experiments.calibration import calibrate, floor_of
-from loadtest.plan import options as given
+from loadtest.experiments.calibration import calibrate, calibrated_floor
+from loadtest.plan.options import add_scenario_arguments, scenario_of, words
 from loadtest.report.summary import calibration_text, summary_text
 from loadtest.results.result import ERROR, EXIT_CODES, INTERRUPTED
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from loadtest.results.result import Result
 
 USAGE = 2
-BUILD = Path("build/loadtest")
 _EXITS = (
     "Exit codes: 0 pass, 1 run error, 2 usage, 3 threshold failed, 4 not measured (the harness was the "
     "bottleneck), 130 interrupted."
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_arguments(running)
     running.set_defaults(main=_run)
     calibrating = commands.add_parser("calibrate", help="measure what the harness itself takes")
-    given.add_scenario_arguments(calibrating)
+    add_scenario_arguments(calibrating)
     calibrating.add_argument("--json", type=Path, metavar="FILE", help="gets the whole result")
     calibrating.set_defaults(main=_calibrate)
     for name, module, means in (
@@ -84,23 +84,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", nargs="?", help="ws:// or wss://; without it, a local cloud just for this run")
-    given.add_scenario_arguments(parser)
+    add_scenario_arguments(parser)
     parser.add_argument("--label", default="groupcast", help="what reports call the target")
-    parser.add_argument("--token-command", metavar="COMMAND", help="prints the token to connect with")
+    add_session_arguments(parser)
     asked = parser.add_argument_group("conditions, such as 'delivery_ms:p(99)<250' or 'ledger:lost==0'")
-    default = " ".join(given.DEFAULT_THRESHOLDS)
+    default = " ".join(DEFAULT_THRESHOLDS)
     for flag, means in (
         ("--threshold", f"has to hold at the end, else exit 3; more than once (default: {default})"),
         ("--abort-on", "has to hold all the time, else the run ends early with exit 3; more than once"),
     ):
         asked.add_argument(flag, action="append", metavar="CONDITION", help=means)
-    parser.add_argument(
-        "--calibrate",
-        type=given.duration_s,
-        default=given.CALIBRATE_S,
-        metavar="TIME",
-        help="on a null server before the run, for the floor; 0: not at all (default: %(default)gs)",
-    )
     reports = parser.add_argument_group("reports")
     for form, means in (
         ("json", "gets the whole result"),
@@ -116,7 +109,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     local.add_argument(
         "--up",
-        type=given.words,
+        type=words,
         default=(),
         metavar="OPTIONS",
         help="more options of `groupcast up`, such as --up='--hops aws'",
@@ -125,15 +118,15 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    scenario = given.scenario_of(options)
-    thresholds, abort_on = given.thresholds_of(options)
+    scenario = scenario_of(options)
+    thresholds, abort_on = thresholds_of(options)
     if options.png and not options.html:
         raise ScenarioError("--png is a picture of --html: give both")
     stop = _stop_on_interrupt()
     session = Session(
         options.url or "",
         options.label,
-        given.token_of(options.token_command),
+        token_of(options.token_command),
         thresholds=thresholds,
         abort_on=abort_on,
         timeline=options.timeline,
@@ -142,14 +135,13 @@ async def _run(options: argparse.Namespace) -> int:
     )
     if options.calibrate:
         _say(options, f"calibrating with {scenario.users} users on a null server …")
-        floor = floor_of(await calibrate(scenario, options.calibrate, stop))
-        session = replace(session, floor=floor)
+        session = replace(session, floor=await calibrated_floor(scenario, options.calibrate, stop))
         if stop.is_set():
             return EXIT_CODES[INTERRUPTED]
     async with AsyncExitStack() as stack:
         if options.url is None:
             _say(options, "starting a local cloud …")
-            opened = local_stack(BUILD, poll_interval_s=options.poll_interval_s, arguments=options.up)
+            opened = local_stack(poll_interval_s=options.poll_interval_s, arguments=options.up)
             cloud = await stack.enter_async_context(opened)
             session = replace(session, url=cloud.gateway_url, timeline=cloud.timeline)
         result = await run(scenario, session, live=_live(options, scenario))
@@ -159,7 +151,7 @@ async def _run(options: argparse.Namespace) -> int:
 
 
 async def _calibrate(options: argparse.Namespace) -> int:
-    scenario = given.scenario_of(options)
+    scenario = scenario_of(options)
     result = await calibrate(scenario, scenario.duration_s, _stop_on_interrupt())
     if options.json:
         _write_bytes(options.json, result.to_json())

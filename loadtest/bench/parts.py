@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aioboto3
 import trustme
 
+from loadtest.control.children import ROOT
 from localcloud.dynamodb import DynamoDBLocal, create_tables
 from localcloud.service import load_service
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from localcloud.model import Service
 
-ROOT = Path(__file__).parent.parent.parent
 REGION = "us-east-1"
 MEASUREMENT_TIMEOUT_S = 180
 BATCH_WRITE_ITEMS = 25

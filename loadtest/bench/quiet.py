@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from statistics import median
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import LANES, STREAM, Measurement, cloud
 from loadtest.bench.pairs import Row, row_of
-from loadtest.experiments.calibration import calibrate, floor_of
+from loadtest.experiments.calibration import calibrated_floor
 from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ async def large(bench: Bench) -> list[Row]:
 async def _rows(bench: Bench, members: int) -> list[Row]:
     name = f"quiet group of {members:,} members, lanes against stream"
     scenario = replace(SCENARIO, users=members, stages=())
-    floor = floor_of(await calibrate(scenario, CALIBRATE_S, asyncio.Event()))
+    floor = await calibrated_floor(scenario, CALIBRATE_S)
     async with AsyncExitStack() as stack:
         # Side by side, so that a pair begins at once; the one that has no load only polls.
         clouds = [

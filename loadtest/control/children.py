@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from loadtest.control.fleet import ROOT
 from loadtest.errors import LoadTestError
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 

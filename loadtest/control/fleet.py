@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 
+from loadtest.control.children import ROOT
 from loadtest.errors import LoadTestError, WorkerError
+from loadtest.generate.protocol import MAX_LINE_BYTES, MessageType, Order
 from loadtest.results.jsonvalue import decode
-from loadtest.results.tally import MAX_LINE_BYTES, Arrivals, Order, Tally, Word, WorkerProgress
+from loadtest.results.tally import Arrivals, Tally, WorkerProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-ROOT = Path(__file__).parents[2]
 _EXIT_GRACE_S = 5.0
 
 
@@ -32,7 +32,7 @@ class Remote:
         self._process = process
         self._listening = loop.create_task(self._listen())
 
-    def say(self, word: Word, value: object = None) -> None:
+    def say(self, word: MessageType, value: object = None) -> None:
         assert self._process.stdin is not None
         # One that has ended has said why, or its silence is noticed in _listen.
         with suppress(ConnectionError):
@@ -57,13 +57,13 @@ class Remote:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             ((word, value),) = orjson.loads(line).items()
-            if word == Word.PROGRESS:
+            if word == MessageType.PROGRESS:
                 self.progress = decode(WorkerProgress, value)
-            elif word == Word.FAILED:
+            elif word == MessageType.FAILED:
                 self._fail(LoadTestError(value))
-            elif word == Word.READY:
+            elif word == MessageType.READY:
                 self.ready.set_result(decode(Arrivals, value))
-            elif word == Word.DONE:
+            elif word == MessageType.DONE:
                 tally = decode(Tally, value)
                 # One that was stopped while its users connected never was ready.
                 if not self.ready.done():
@@ -93,7 +93,7 @@ async def fleet(orders: Sequence[Order]) -> AsyncIterator[list[Remote]]:
             )
             remote = Remote(process)
             remotes.append(remote)
-            remote.say(Word.ORDER, order)
+            remote.say(MessageType.ORDER, order)
         yield remotes
     finally:
         await asyncio.gather(*(remote.close() for remote in remotes))

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtest.control.children import child
+from loadtest.control.children import ROOT, child
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 
+BUILD = Path("build/loadtest")
 # A load test offers what it is told to: how a group's limit refuses the rest is no part of the measurement.
 GROUP_LIMIT = ("groupMessagesPerSecond=10000", "groupBytesPerSecond=1000000000")
 
@@ -26,8 +27,6 @@ class LocalStack:
     """A running `groupcast up`, by its addresses; `timeline` and `log` are where it writes."""
 
     gateway_url: str
-    management_url: str
-    dynamodb_url: str
     requests_url: str
     timeline: Path
     log: Path
@@ -35,14 +34,14 @@ class LocalStack:
 
 @asynccontextmanager
 async def local_stack(
-    directory: Path, *, poll_interval_s: float | None = None, arguments: Sequence[str] = ()
+    directory: Path = BUILD, *, poll_interval_s: float | None = None, arguments: Sequence[str] = ()
 ) -> AsyncIterator[LocalStack]:
     """`groupcast up` on free ports, with its logs and timeline below `directory`, and more `arguments`.
 
     `poll_interval_s` is the stream's; None leaves it as on AWS. Raises LoadTestError where it does not start.
     """
     # Two load tests at a time keep out of each other's files.
-    own = _absolute(directory / f"run-{os.getpid()}")
+    own = ROOT / directory / f"run-{os.getpid()}"
     log, timeline, errors = own / "functions.log", own / "timeline.jsonl", own / "groupcast-up.err"
     command = [
         str(Path(sys.executable).parent / "groupcast"),
@@ -56,14 +55,7 @@ async def local_stack(
         urls = json.loads(line)
         yield LocalStack(
             gateway_url=urls["gatewayUrl"],
-            management_url=urls["managementUrl"],
-            dynamodb_url=urls["dynamodbUrl"],
             requests_url=urls["requestsUrl"],
             timeline=timeline,
             log=log,
         )
-
-
-def _absolute(path: Path) -> Path:
-    """The child has another working directory."""
-    return path.absolute()

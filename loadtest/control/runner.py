@@ -18,11 +18,11 @@ from loadtest.clock import NS
 from loadtest.control.fleet import fleet
 from loadtest.control.live import EVERY_S, Moment
 from loadtest.errors import ConnectError, WorkerError
+from loadtest.generate.protocol import MessageType, Order
 from loadtest.generate.users import JOIN_SETTLE_S
 from loadtest.plan import schedule
 from loadtest.results import merge
 from loadtest.results.result import Machine, Result, Target
-from loadtest.results.tally import Order, Word
 from loadtest.results.thresholds import evaluate
 from loadtest.results.verdict import Course, judge
 from loadtest.results.where import read_timeline, where_of
@@ -119,7 +119,7 @@ class _Performance:
         if self._stopped_ns is None:
             _check_joined([remote.ready.result() for remote in self._remotes])
             self._start_ns = monotonic_ns() + round((JOIN_SETTLE_S + _START_AFTER_S) * NS)
-            self._tell(Word.GO, self._start_ns)
+            self._tell(MessageType.GO, self._start_ns)
         horizon_s = schedule.horizon_s(self._scenario)
         try:
             async with asyncio.timeout(horizon_s + self._scenario.drain_s + _OVERTIME_S):
@@ -164,12 +164,12 @@ class _Performance:
     def _stop(self) -> None:
         if self._stopped_ns is None:
             self._stopped_ns = monotonic_ns()
-            self._tell(Word.STOP)
+            self._tell(MessageType.STOP)
 
     def _at_s(self, now_ns: int) -> float | None:
         return None if self._start_ns is None else max((now_ns - self._start_ns) / NS, 0.0)
 
-    def _tell(self, word: Word, value: object = None) -> None:
+    def _tell(self, word: MessageType, value: object = None) -> None:
         for remote in self._remotes:
             remote.say(word, value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -16,10 +17,8 @@ from loadtest.plan.scenario import Scenario, Stage
 from loadtest.results.result import Floor
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator
 
-    from loadtest.control.live import LiveView
     from loadtest.results.result import Result
 
 # A null server is one process as well.
@@ -29,9 +28,7 @@ _WARMUP_S = 0.5
 _DRAIN_S = 1.0
 
 
-async def calibrate(
-    scenario: Scenario, duration_s: float, stop: asyncio.Event, *, live: LiveView | None = None
-) -> Result:
+async def calibrate(scenario: Scenario, duration_s: float, stop: asyncio.Event | None = None) -> Result:
     """Put `scenario`'s largest stage, for `duration_s`, on a null server. Raises LoadTestError."""
     users = min(scenario.users, MAX_USERS)
     flat = replace(
@@ -43,7 +40,14 @@ async def calibrate(
         drain_s=_DRAIN_S,
     )
     async with null_server(users) as url:
-        return await run(flat, Session(url, label="null server", stop=stop), live=live)
+        return await run(flat, Session(url, label="null server", stop=stop or asyncio.Event()))
+
+
+async def calibrated_floor(
+    scenario: Scenario, duration_s: float, stop: asyncio.Event | None = None
+) -> Floor | None:
+    """Calibrate and return the floor; None where `duration_s` is 0. Raises LoadTestError."""
+    return floor_of(await calibrate(scenario, duration_s, stop)) if duration_s else None
 
 
 def floor_of(result: Result) -> Floor:

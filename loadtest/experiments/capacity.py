@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadtest.control.options import add_session_arguments, thresholds_of, token_of
 from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError, ScenarioError
-from loadtest.experiments.calibration import calibrate, floor_of
+from loadtest.experiments.calibration import calibrated_floor
 from loadtest.experiments.sides import Side, started
-from loadtest.plan import options as given
+from loadtest.plan.options import add_scenario_arguments, scenario_of
 from loadtest.results.result import ERROR, EXIT_CODES, INTERRUPTED, NOT_MEASURED, PASS, THRESHOLD_FAILED
 
 if TYPE_CHECKING:
@@ -63,24 +63,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--factor", type=float, default=FACTOR, help="from step to step (default: %(default)s)"
     )
     parser.add_argument("--max-steps", type=int, default=MAX_STEPS, help="(default: %(default)s)")
-    parser.add_argument("--calibrate", type=given.duration_s, default=given.CALIBRATE_S, metavar="TIME")
-    parser.add_argument("--token-command", metavar="COMMAND", help="prints the token to connect with")
+    add_session_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets all steps")
-    given.add_scenario_arguments(parser)
+    add_scenario_arguments(parser)
     parser.set_defaults(abort_on=None)
 
 
 async def main(options: argparse.Namespace) -> int:
     """Step up. Exit code 0 where a rate held, else the first step's: 3 an objective broke, 4 not measured."""
     rates = rates_of(options.start, options.factor, options.max_steps)
-    scenario = given.scenario_of(options)
+    scenario = scenario_of(options)
     if not options.threshold:
         raise ScenarioError("capacity needs an objective, such as --threshold 'delivery_ms:p(99)<250'")
-    thresholds, abort_on = given.thresholds_of(options)
-    token = given.token_of(options.token_command)
-    floor = None
-    if options.calibrate:
-        floor = floor_of(await calibrate(scenario, options.calibrate, asyncio.Event()))
+    thresholds, abort_on = thresholds_of(options)
+    token = token_of(options.token_command)
+    floor = await calibrated_floor(scenario, options.calibrate)
     steps: list[Step] = []
     try:
         async with started(Side("groupcast", options.url)) as url:

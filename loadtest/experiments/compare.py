@@ -8,17 +8,17 @@ none finds the other's warm state. The interval is explained in ratios.py.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadtest.control.options import DEFAULT_THRESHOLDS, add_session_arguments, token_of
 from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError, ScenarioError
-from loadtest.experiments.calibration import calibrate, floor_of
+from loadtest.experiments.calibration import calibrated_floor
 from loadtest.experiments.sides import parse_side, started
-from loadtest.plan import options as given
+from loadtest.plan.options import add_scenario_arguments, scenario_of
 from loadtest.results.ratios import AA_LIMIT, MIN_PAIRS, Pair, compared, refused, self_test
 from loadtest.results.result import EXIT_CODES, NOT_MEASURED, PASS
 from loadtest.results.thresholds import LEDGER, parse_threshold
@@ -49,21 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aa-limit", type=float, default=AA_LIMIT, help="of A against A (default: %(default)s)"
     )
-    parser.add_argument("--calibrate", type=given.duration_s, default=given.CALIBRATE_S, metavar="TIME")
-    parser.add_argument("--token-command", metavar="COMMAND", help="prints the token to connect with")
+    add_session_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets the whole comparison")
-    given.add_scenario_arguments(parser)
+    add_scenario_arguments(parser)
 
 
 async def main(options: argparse.Namespace) -> int:
     """Compare; the exit code is 4 where A differs from itself, or a measurement is none."""
-    scenario, metric = given.scenario_of(options), metric_of(options.metric)
+    scenario, metric = scenario_of(options), metric_of(options.metric)
     a, b = parse_side(options.a), parse_side(options.b)
     if options.pairs < MIN_PAIRS:
         raise ScenarioError(f"--pairs has to be {MIN_PAIRS} or more, for an interval")
     try:
-        floor = await _floor(scenario, options.calibrate)
-        measure = _Measure(scenario, metric, given.token_of(options.token_command), floor)
+        floor = await calibrated_floor(scenario, options.calibrate)
+        measure = _Measure(scenario, metric, token_of(options.token_command), floor)
         aa = self_test(await _pairs("A/A", a, a, options.pairs, measure), options.aa_limit)
         if aa.stable:
             found = compared(
@@ -114,7 +113,7 @@ class _Measure:
     async def on(self, side: Side, pair: int) -> float:
         """Raises _NotMeasuredError; LoadTestError where the run failed or lost something."""
         scenario = replace(self._scenario, seed=self._scenario.seed + pair)
-        thresholds = (self._metric, *map(parse_threshold, given.DEFAULT_THRESHOLDS))
+        thresholds = (self._metric, *map(parse_threshold, DEFAULT_THRESHOLDS))
         async with started(side) as url:
             session = Session(url, side.label, self._token, thresholds=thresholds, floor=self._floor)
             result = await run(scenario, session)
@@ -139,9 +138,3 @@ async def _pairs(what: str, a: Side, b: Side, count: int, measure: _Measure) -> 
         print(f"{what} {number + 1} of {count}: {told}", flush=True)
         pairs.append(pair)
     return pairs
-
-
-async def _floor(scenario: Scenario, duration_s: float) -> Floor | None:
-    if not duration_s:
-        return None
-    return floor_of(await calibrate(scenario, duration_s, asyncio.Event()))

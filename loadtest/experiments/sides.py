@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadtest.control.localstack import local_stack
@@ -14,7 +13,6 @@ from loadtest.errors import ScenarioError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-BUILD = Path("build/loadtest")
 _SCHEMES = ("ws://", "wss://")
 
 
@@ -49,5 +47,5 @@ async def started(side: Side) -> AsyncIterator[str]:
     if side.url is not None:
         yield side.url
         return
-    async with local_stack(BUILD, arguments=side.arguments) as cloud:
+    async with local_stack(arguments=side.arguments) as cloud:
         yield cloud.gateway_url

@@ -60,6 +60,9 @@ class Inbox:
             self._scheduled = True
             self._loop.call_soon(self._understand_some)
 
+    def closed(self, connection: Connection) -> None:
+        self.events.closed(connection)
+
     def _understand_some(self) -> None:
         chunks, pushes = self._chunks, self._pushes
         waiting = len(chunks)

@@ -9,7 +9,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 from time import monotonic_ns
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import quote, urlsplit
 
 import httptools
@@ -22,7 +22,6 @@ from loadtest.generate.framing import PING, FrameSplitter, client_frame
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadtest.generate.inbox import Inbox
     from loadtest.results.ledger import Member
 
 CONNECT_TIMEOUT_S = 30.0
@@ -31,27 +30,37 @@ _SUBPROTOCOL = "groupcast.v1"
 _PORTS = {"ws": 80, "wss": 443}
 
 
+class Receiver(Protocol):
+    """Gets what arrives on connections."""
+
+    def add(self, stamp_ns: int, connection: Connection, data: bytes) -> None:
+        """Take bytes that arrived at `stamp_ns`, a monotonic time."""
+
+    def closed(self, connection: Connection) -> None:
+        """Take note that the server closed a connection."""
+
+
 class Connection(asyncio.Protocol):
     """An open WebSocket. `member` is set once it has joined; `user` whose it is."""
 
-    __slots__ = ("_inbox", "_transport", "closing", "member", "opened_ns", "splitter", "user")
+    __slots__ = ("_receiver", "_transport", "closing", "member", "opened_ns", "splitter", "user")
 
-    def __init__(self, user: int, transport: asyncio.Transport, inbox: Inbox, opened_ns: int) -> None:
+    def __init__(self, user: int, transport: asyncio.Transport, receiver: Receiver, opened_ns: int) -> None:
         self.user = user
         self.opened_ns = opened_ns
         self.member: Member | None = None
         self.splitter = FrameSplitter()
         self.closing = False
         self._transport = transport
-        self._inbox = inbox
+        self._receiver = receiver
 
     def data_received(self, data: bytes) -> None:
-        self._inbox.add(monotonic_ns(), self, data)
+        self._receiver.add(monotonic_ns(), self, data)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         if not self.closing:
             self.closing = True
-            self._inbox.events.closed(self)
+            self._receiver.closed(self)
 
     def send(self, frame: bytes) -> bool:
         """Send one text frame's payload; False where the connection is gone."""
@@ -115,14 +124,14 @@ class Dialer:
             token=token,
         )
 
-    async def open(self, user: int, inbox: Inbox) -> Connection:
+    async def open(self, user: int, receiver: Receiver) -> Connection:
         """A connection whose handshake is done. Raises ConnectError."""
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[Connection] = loop.create_future()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 transport, _ = await loop.create_connection(
-                    lambda: _Handshake(self._request(user), user, inbox, opened),
+                    lambda: _Handshake(self._request(user), user, receiver, opened),
                     self.address,
                     self.port,
                     ssl=self.tls,
@@ -158,13 +167,13 @@ class _Handshake(asyncio.Protocol):
         self,
         request: Callable[[str], bytes],
         user: int,
-        inbox: Inbox,
+        receiver: Receiver,
         opened: asyncio.Future[Connection],
     ) -> None:
         self._key = base64.b64encode(os.urandom(16)).decode()
         self._request = request(self._key)
         self._user = user
-        self._inbox = inbox
+        self._receiver = receiver
         self._opened = opened
         self._accepted = False
         self._parser = httptools.HttpResponseParser(self)
@@ -199,11 +208,11 @@ class _Handshake(asyncio.Protocol):
             self._fail("the handshake's answer does not match its key")
         if self._opened.done():
             return
-        connection = Connection(self._user, self._transport, self._inbox, stamp_ns)
+        connection = Connection(self._user, self._transport, self._receiver, stamp_ns)
         self._transport.set_protocol(connection)
         self._opened.set_result(connection)
         if rest:
-            self._inbox.add(stamp_ns, connection, rest)
+            self._receiver.add(stamp_ns, connection, rest)
 
     def _fail(self, reason: str) -> None:
         if not self._opened.done():

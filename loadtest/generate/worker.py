@@ -1,7 +1,7 @@
 """One load-generating process, `python -m loadtest.generate.worker`, which the runner starts.
 
-It connects its users, says that it is ready, sends and receives from the instant it is told, and hands over
-what it found. The instant is one of CLOCK_MONOTONIC, the same clock in every process of a machine.
+It connects its users, reports that it is ready, sends and receives from a given instant, and returns its
+tally; see protocol.py. The instant is one of CLOCK_MONOTONIC, the same clock in every process of a machine.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import uvloop
 from loadtest.clock import NS, until
 from loadtest.errors import LoadTestError
 from loadtest.generate.health import Pulse, allow_files, record_cost_ns
+from loadtest.generate.protocol import MAX_LINE_BYTES, MessageType, Order
 from loadtest.generate.sender import Sender
 from loadtest.generate.users import Crowd
 from loadtest.generate.wire import Dialer
 from loadtest.plan import schedule
 from loadtest.results.jsonvalue import decode
 from loadtest.results.ledger import Ledger
-from loadtest.results.tally import MAX_LINE_BYTES, Order, SecondPart, Tally, Word, WorkerProgress
+from loadtest.results.tally import SecondPart, Tally, WorkerProgress
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -50,11 +51,11 @@ async def _main() -> int:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
     )
-    order = decode(Order, orjson.loads(await commands.readline())[Word.ORDER])
+    order = decode(Order, orjson.loads(await commands.readline())[MessageType.ORDER])
     try:
         worker = await Worker.create(order)
     except LoadTestError as error:
-        _say(Word.FAILED, str(error))
+        _say(MessageType.FAILED, str(error))
         return 1
     working = asyncio.create_task(worker.run())
     listening = asyncio.create_task(_obey(commands, worker, working))
@@ -68,9 +69,9 @@ async def _main() -> int:
 async def _obey(commands: asyncio.StreamReader, worker: Worker, working: asyncio.Task[None]) -> None:
     async for line in commands:
         ((word, value),) = orjson.loads(line).items()
-        if word == Word.GO:
+        if word == MessageType.GO:
             worker.go(value)
-        elif word == Word.STOP:
+        elif word == MessageType.STOP:
             worker.stop()
     working.cancel()
 
@@ -121,12 +122,12 @@ class Worker:
             initial = [life for life in self._lives if life.initial]
             until_ns = 0
             if await self._unless_stopped(self._crowd.come(initial, monotonic_ns())):
-                _say(Word.READY, self._crowd.arrivals())
+                _say(MessageType.READY, self._crowd.arrivals())
                 if await self._unless_stopped(asyncio.wait_for(self._start, None)):
                     until_ns = await self._load(self._start.result())
             for task in background:
                 task.cancel()
-        _say(Word.DONE, self._tally(until_ns))
+        _say(MessageType.DONE, self._tally(until_ns))
         self._crowd.close()
         await asyncio.sleep(GOODBYE_S)
 
@@ -195,7 +196,7 @@ class Worker:
     async def _report_progress(self) -> None:
         while True:
             await asyncio.sleep(PROGRESS_EVERY_S)
-            _say(Word.PROGRESS, self._progress())
+            _say(MessageType.PROGRESS, self._progress())
 
     def _progress(self) -> WorkerProgress:
         overdue_ns = monotonic_ns() - round(self._scenario.drain_s * NS)
@@ -248,7 +249,7 @@ class Worker:
         )
 
 
-def _say(word: Word, value: object) -> None:
+def _say(word: MessageType, value: object) -> None:
     sys.stdout.buffer.write(word.line(value))
     sys.stdout.buffer.flush()
 

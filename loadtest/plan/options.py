@@ -5,24 +5,19 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-import subprocess
 import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from loadtest.errors import LoadTestError, ScenarioError
+from loadtest.errors import ScenarioError
 from loadtest.plan.scenario import ARRIVALS, Scenario, Stage
-from loadtest.results.thresholds import Threshold, parse_abort, parse_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
-DEFAULT_THRESHOLDS = ("ledger:lost==0",)
-CALIBRATE_S = 5.0
-_TOKEN_TIMEOUT_S = 60.0
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 # What a field of Scenario is called on the command line and in a file.
@@ -69,7 +64,7 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
 def scenario_of(options: argparse.Namespace) -> Scenario:
     """The scenario of parsed options. Raises ScenarioError."""
     given = vars(options)
-    values = {**_file_values(given.get("scenario")), **given}
+    values = {**file_values(given.get("scenario")), **given}
     if "users" in given or "duration" in given:
         # Said on the command line, these two are meant in place of a file's stages.
         values["stage"] = given.get("stage")
@@ -78,27 +73,14 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     return Scenario(**{**chosen, "stages": tuple(chosen.get("stages", ()))})
 
 
-def thresholds_of(options: argparse.Namespace) -> tuple[list[Threshold], list[Threshold]]:
-    """(thresholds, conditions to abort on), of the options or else of the file. Raises ScenarioError."""
-    values = _file_values(vars(options).get("scenario"))
-    thresholds = options.threshold or values.get("threshold") or DEFAULT_THRESHOLDS
-    aborts = options.abort_on or values.get("abort_on") or ()
-    return [parse_threshold(text) for text in thresholds], [parse_abort(text) for text in aborts]
-
-
-def token_of(command: str | None) -> str | None:
-    """What a command prints: a token. Raises LoadTestError where it fails or prints nothing."""
-    if command is None:
-        return None
+def file_values(path: Path | None) -> Mapping[str, Any]:
+    if path is None:
+        return {}
     try:
-        argv = shlex.split(command)
-        done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False, timeout=_TOKEN_TIMEOUT_S)
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise LoadTestError(f"--token-command: {error}") from error
-    token = done.stdout.strip()
-    if done.returncode or not token:
-        raise LoadTestError(f"--token-command ended with {done.returncode} and printed no token")
-    return token
+        values = tomllib.loads(path.read_text())
+        return {name.replace("-", "_"): _file_value(name, value) for name, value in values.items()}
+    except (OSError, ValueError, argparse.ArgumentTypeError) as error:
+        raise ScenarioError(f"{path}: {error}") from error
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -123,16 +105,6 @@ def stage(text: str) -> Stage:
     if not colon or not users.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} is no stage such as 30s:200")
     return Stage(duration_s(time), int(users))
-
-
-def _file_values(path: Path | None) -> Mapping[str, Any]:
-    if path is None:
-        return {}
-    try:
-        values = tomllib.loads(path.read_text())
-        return {name.replace("-", "_"): _file_value(name, value) for name, value in values.items()}
-    except (OSError, ValueError, argparse.ArgumentTypeError) as error:
-        raise ScenarioError(f"{path}: {error}") from error
 
 
 def _file_value(option: str, value: Any) -> Any:

@@ -1,6 +1,6 @@
 """A chat server that does nothing: it answers joins, acknowledges messages and broadcasts them at once.
 
-`python -m loadtest.servers.nullserver` prints its port and serves 127.0.0.1 until it is stopped.
+`python -m loadtest.servers.nullserver CONNECTIONS` prints its port and serves 127.0.0.1 until it is stopped.
 Delivery through it costs what the harness and the machine cost: the floor under every measurement.
 """
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from simpy.events import Event
 
     from loadtest.experiments.simulate.cell import Cell
+    from loadtest.experiments.simulate.retries import RetryQueue
 
     Process = Generator[Event, object, None]
 
@@ -49,8 +50,9 @@ class DeliveryQueue:
     the same batch.
     """
 
-    def __init__(self, cell: Cell, members_of_lanes: Sequence[int]) -> None:
+    def __init__(self, cell: Cell, retries: RetryQueue, members_of_lanes: Sequence[int]) -> None:
         self._cell = cell
+        self._retries = retries
         self._lanes = [_Lane(members) for members in members_of_lanes]
         self._free_workers = cell.setup.workers
         self._dispatching = False
@@ -128,7 +130,7 @@ class DeliveryQueue:
             ended(one)
 
         def left(one: Pass) -> None:
-            cell.hand_off(one)
+            self._retries.hand_off(one)
             ended(one)
 
         yield cell.env.timeout(reading_s)

@@ -34,8 +34,9 @@ class RetryQueue:
         self._waiting: deque[Leftover] = deque()
         self._free_workers = RETRIES_AT_ONCE
 
-    def put(self, one: Pass, owed: int) -> None:
-        """Take in what a pass leaves to `owed` members."""
+    def hand_off(self, one: Pass) -> None:
+        """End a pass with posts open, and queue the leftovers of its members."""
+        owed = self._cell.leave(one)
         # The first pass is no try, nor is a later one that only lacked time.
         failed = one.tries is not None and not (one.cut_short and one.open < one.posts)
         tries = (one.tries or 0) + failed
@@ -65,7 +66,7 @@ class RetryQueue:
             count = min(BATCH_LEFTOVERS, len(self._waiting))
             leftovers = [self._waiting.popleft() for _ in range(count)]
             passes = [Pass(one.messages, one.members, one.posts, tries=one.tries) for one in leftovers]
-            ends = Ends(cell.passed, cell.hand_off)
+            ends = Ends(cell.passed, self.hand_off)
             yield from Invocation(cell, passes, window, PATIENT, ends).run()
         cell.give_window(window, PATIENT)
         self._free_workers += 1

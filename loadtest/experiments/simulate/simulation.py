@@ -11,6 +11,7 @@ import simpy
 
 from loadtest.experiments.simulate.cell import Cell
 from loadtest.experiments.simulate.delays import sample_s
+from loadtest.experiments.simulate.delivery import Delivery
 from loadtest.experiments.simulate.work import Message, parts_of
 from loadtest.results.histogram import SAMPLES_BEYOND, rank_of
 
@@ -79,7 +80,7 @@ def simulate(setup: Setup, progress: Callable[[float], None] = lambda _: None) -
         Cell(env, setup, members, dice.getrandbits(32)) for members in parts_of(setup.members, setup.cells)
     ]
     messages = _messages(setup, dice)
-    env.process(_arrivals(env, messages, cells, dice))
+    env.process(_arrivals(env, messages, [Delivery(cell) for cell in cells], dice))
     ends_s = messages[-1].due_s + max(DRAIN_S, DRAIN_PASSES * setup.pass_s)
     for part in range(1, SLICES + 1):
         env.run(until=ends_s * part / SLICES)
@@ -98,14 +99,14 @@ def _messages(setup: Setup, dice: random.Random) -> list[Message]:
 
 
 def _arrivals(
-    env: simpy.Environment, messages: Sequence[Message], cells: Sequence[Cell], dice: random.Random
+    env: simpy.Environment, messages: Sequence[Message], cells: Sequence[Delivery], dice: random.Random
 ) -> Process:
     for message in messages:
         yield env.timeout(message.due_s - env.now)
         home = dice.randrange(len(cells))
-        for number, cell in enumerate(cells):
-            hop_s = 0.0 if number == home else sample_s(cell.setup.delays.cell_hop, dice)
-            env.process(cell.send(message, hop_s))
+        for number, delivery in enumerate(cells):
+            hop_s = 0.0 if number == home else sample_s(delivery.cell.setup.delays.cell_hop, dice)
+            env.process(delivery.send(message, hop_s))
 
 
 def _outcome(setup: Setup, messages: Sequence[Message], cells: Sequence[Cell], now_s: float) -> Outcome:

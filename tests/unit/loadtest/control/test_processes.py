@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.control.children import child
-from loadtest.control.fleet import ROOT
+from loadtest.control.children import ROOT, child
 from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError
 from loadtest.experiments.calibration import calibrate, floor_of, null_server
+from loadtest.generate.protocol import MessageType, Order
 from loadtest.plan.scenario import Scenario
 from loadtest.results.result import Result
-from loadtest.results.tally import Order, Word
 from tests.contract.peer import Peer
 from tests.unit.loadtest.known import Known, serving
 
@@ -101,7 +100,7 @@ async def test_a_worker_ends_with_its_runner() -> None:
         assert worker.stdin is not None
         assert worker.stdout is not None
         order = Order("0123456789ab", 0, known.url, Scenario(users=2, connect_rate=100))
-        worker.stdin.write(Word.ORDER.line(order))
+        worker.stdin.write(MessageType.ORDER.line(order))
         async with asyncio.timeout(PATIENCE_S):
             assert json.loads(await worker.stdout.readline()) == {"ready": {"joined": 2, "failures": {}}}
             worker.send_signal(signal.SIGINT)
@@ -121,7 +120,7 @@ async def test_a_worker_says_why_it_can_t() -> None:
         stdout=asyncio.subprocess.PIPE,
     )
     order = Order("0123456789ab", 0, "http://127.0.0.1", Scenario())
-    said, _ = await asyncio.wait_for(worker.communicate(Word.ORDER.line(order)), PATIENCE_S)
+    said, _ = await asyncio.wait_for(worker.communicate(MessageType.ORDER.line(order)), PATIENCE_S)
     assert json.loads(said) == {"failed": "http://127.0.0.1 is no ws:// or wss:// URL"}
     assert worker.returncode == 1
 

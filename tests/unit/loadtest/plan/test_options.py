@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import pytest
 
-from loadtest.errors import LoadTestError, ScenarioError
+from loadtest.control.options import thresholds_of
+from loadtest.errors import ScenarioError
 from loadtest.plan import options as given
 from loadtest.plan.scenario import Scenario, Stage
 
@@ -88,7 +88,7 @@ def test_a_file_has_the_options_names_and_the_command_line_wins(tmp_path: Path) 
     options = parsed("--scenario", str(path), "--rate", "8")
     scenario = given.scenario_of(options)
     assert (scenario.users, scenario.duration_s, scenario.rate, scenario.connect_rate) == (300, 120, 8, 40)
-    thresholds, aborts = given.thresholds_of(options)
+    thresholds, aborts = thresholds_of(options)
     assert [threshold.expression for threshold in thresholds] == ["ledger:duplicate==0"]
     assert [threshold.expression for threshold in aborts] == ["delivery_ms:max<9000"]
 
@@ -119,31 +119,3 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, says: str) -
     with pytest.raises(ScenarioError, match=says) as caught:
         given.scenario_of(parsed("--scenario", str(path)))
     assert str(path) in str(caught.value)
-
-
-def test_lost_deliveries_fail_a_run_unless_other_conditions_are_given() -> None:
-    """The default condition is that nothing is lost."""
-    thresholds, aborts = given.thresholds_of(parsed())
-    assert [threshold.expression for threshold in thresholds] == ["ledger:lost==0"]
-    assert aborts == []
-    thresholds, _ = given.thresholds_of(parsed("--threshold", "delivery_ms:p(99)<250"))
-    assert [threshold.expression for threshold in thresholds] == ["delivery_ms:p(99)<250"]
-
-
-def test_a_token_is_what_a_command_prints() -> None:
-    """Its output without the line's end; no command, no token."""
-    assert given.token_of(f"{sys.executable} -c \"print('abc.def')\"") == "abc.def"
-    assert given.token_of(None) is None
-
-
-@pytest.mark.parametrize("code", ["print()", "raise SystemExit(3)", "print('abc'); raise SystemExit(1)"])
-def test_a_token_command_that_fails_is_an_error(code: str) -> None:
-    """A command that prints nothing, or ends badly, ends the run before it begins."""
-    with pytest.raises(LoadTestError, match="--token-command ended with"):
-        given.token_of(f'{sys.executable} -c "{code}"')
-
-
-def test_a_token_command_that_is_not_there_is_an_error() -> None:
-    """So does one that can't be started."""
-    with pytest.raises(LoadTestError, match="No such file"):
-        given.token_of("/no/such/command")
