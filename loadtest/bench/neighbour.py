@@ -13,7 +13,7 @@ from loadtest.plan.scenario import Scenario
 if TYPE_CHECKING:
     from loadtest.bench.clouds import Cloud
     from loadtest.bench.pairs import Bench
-    from loadtest.control.live import Moment
+    from loadtest.control.live import Snapshot
 
 QUOTA = ("--account-quota", "2000", "--param", "postsPerSecond=1400", "--param", "postBurst=700")
 LARGE = Scenario(users=5_000, rate=4, connect_rate=200, duration_s=120, warmup_s=2, drain_s=1)
@@ -71,7 +71,7 @@ class _Busy:
     def __init__(self) -> None:
         self.since = asyncio.Event()
 
-    def show(self, moment: Moment) -> None:
+    def show(self, moment: Snapshot) -> None:
         if moment.at_s is not None and moment.at_s >= BUSY_AFTER_S:
             self.since.set()
 

@@ -1,4 +1,4 @@
-"""Servers that a load test starts for itself: their first line says where they are."""
+"""Child processes that serve a load test; their first line of output is their address."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ STOP_TIMEOUT_S = 30.0
 
 @asynccontextmanager
 async def child(*command: str, stop_by: signal.Signals, errors: Path) -> AsyncIterator[str]:
-    """The child's first line, while it runs; `errors` gets what it complains of.
+    """Start a child, yield its first line, and stop it with a signal; `errors` gets its stderr.
 
-    Raises LoadTestError where it does not come up. It has a session of its own, so that Ctrl-C ends the load
-    before it ends what the load is on.
+    Raises LoadTestError if it does not start. It runs in its own session, so that Ctrl-C ends the load before
+    the server.
     """
     with _opened(errors) as file:
         process = await asyncio.create_subprocess_exec(
@@ -53,4 +53,4 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _last_line(path: Path) -> str:
-    return (path.read_text(errors="replace").splitlines() or ["it said nothing"])[-1]
+    return (path.read_text(errors="replace").splitlines() or ["no output"])[-1]

@@ -1,4 +1,4 @@
-"""The worker processes of a run, as the runner sees them."""
+"""The worker processes of a run, on the side of the runner."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _EXIT_GRACE_S = 5.0
 
 
-class Remote:
-    """One worker process; `ready` and `tally` are done when it has said them, or has failed."""
+class WorkerProcess:
+    """One worker process. `ready` and `tally` are done when it has sent them, or has failed."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         loop = asyncio.get_running_loop()
@@ -32,14 +32,14 @@ class Remote:
         self._process = process
         self._listening = loop.create_task(self._listen())
 
-    def say(self, word: MessageType, value: object = None) -> None:
+    def send(self, kind: MessageType, value: object = None) -> None:
         assert self._process.stdin is not None
-        # One that has ended has said why, or its silence is noticed in _listen.
+        # _listen reports a worker that has ended.
         with suppress(ConnectionError):
-            self._process.stdin.write(word.line(value))
+            self._process.stdin.write(kind.line(value))
 
     async def close(self) -> None:
-        """End it: a worker whose input ends has nothing left to do."""
+        """End the worker by closing its input."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -48,39 +48,39 @@ class Remote:
             self._process.kill()
             await self._process.wait()
         self._listening.cancel()
-        for said in (self.ready, self.tally):
-            if not said.cancel() and not said.cancelled():
-                # What nobody waits for any more is no unhandled error.
-                said.exception()
+        for answer in (self.ready, self.tally):
+            if not answer.cancel() and not answer.cancelled():
+                # Retrieve the error, so that asyncio does not log it.
+                answer.exception()
 
     async def _listen(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            ((word, value),) = orjson.loads(line).items()
-            if word == MessageType.PROGRESS:
+            ((kind, value),) = orjson.loads(line).items()
+            if kind == MessageType.PROGRESS:
                 self.progress = decode(WorkerProgress, value)
-            elif word == MessageType.FAILED:
+            elif kind == MessageType.FAILED:
                 self._fail(LoadTestError(value))
-            elif word == MessageType.READY:
+            elif kind == MessageType.READY:
                 self.ready.set_result(decode(Arrivals, value))
-            elif word == MessageType.DONE:
+            elif kind == MessageType.DONE:
                 tally = decode(Tally, value)
-                # One that was stopped while its users connected never was ready.
+                # A worker that was stopped while its users connected never sent READY.
                 if not self.ready.done():
                     self.ready.set_result(tally.arrivals)
                 self.tally.set_result(tally)
-        self._fail(WorkerError("a worker process ended by itself"))
+        self._fail(WorkerError("a worker process ended unexpectedly"))
 
     def _fail(self, error: LoadTestError) -> None:
-        for said in (self.ready, self.tally):
-            if not said.done():
-                said.set_exception(error)
+        for answer in (self.ready, self.tally):
+            if not answer.done():
+                answer.set_exception(error)
 
 
 @asynccontextmanager
-async def fleet(orders: Sequence[Order]) -> AsyncIterator[list[Remote]]:
-    """Workers that have their orders; ended on the way out."""
-    remotes: list[Remote] = []
+async def fleet(orders: Sequence[Order]) -> AsyncIterator[list[WorkerProcess]]:
+    """Start a worker for each order, and end them all on exit."""
+    workers: list[WorkerProcess] = []
     try:
         for order in orders:
             process = await asyncio.create_subprocess_exec(
@@ -91,9 +91,9 @@ async def fleet(orders: Sequence[Order]) -> AsyncIterator[list[Remote]]:
                 limit=MAX_LINE_BYTES,
                 start_new_session=True,
             )
-            remote = Remote(process)
-            remotes.append(remote)
-            remote.say(MessageType.ORDER, order)
-        yield remotes
+            worker = WorkerProcess(process)
+            workers.append(worker)
+            worker.send(MessageType.ORDER, order)
+        yield workers
     finally:
-        await asyncio.gather(*(remote.close() for remote in remotes))
+        await asyncio.gather(*(worker.close() for worker in workers))

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a row every two seconds, and where in the stages it is."""
+"""The live table of a run: a row every two seconds, and a progress bar over the stages."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _COLUMNS = ("time", "users", "sent", "delivered", "p50 ms", "p99 ms", "max ms", 
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """A run so far. `at_s` counts from the start of the warm-up and is None while users connect; latencies
-    are of all so far; `lost` is what should have arrived a drain ago; `lag_ms` is since the last moment.
+class Snapshot:
+    """A run so far. `at_s` counts from the start of the warm-up and is None while users connect. Latencies
+    are of all deliveries; `lost` are those missing for a drain; `lag_ms` is the largest since the last one.
     """
 
     at_s: float | None
@@ -38,7 +38,7 @@ class Moment:
     @classmethod
     def of(
         cls, at_s: float | None, users: int, ledger: LedgerTotals, delivery: Histogram, lag_ms: float
-    ) -> Moment:
+    ) -> Snapshot:
         p50, p99 = delivery.percentiles((50, 99))
         return cls(
             at_s=at_s,
@@ -54,17 +54,17 @@ class Moment:
 
 
 class View(Protocol):
-    """Watches how a run goes on."""
+    """Watches a run."""
 
-    def show(self, moment: Moment) -> None:
-        """Take note of a moment, about every EVERY_S."""
+    def show(self, snapshot: Snapshot) -> None:
+        """Called about every EVERY_S."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Called at the end of the run."""
 
 
 class LiveView:
-    """Writes to a terminal, or plain lines to anything else."""
+    """Writes a table with a progress bar to a terminal, and plain rows to other streams."""
 
     def __init__(self, scenario: Scenario, stream: TextIO) -> None:
         self._scenario = scenario
@@ -72,16 +72,16 @@ class LiveView:
         self._tty = stream.isatty()
         self._rows = 0
 
-    def show(self, moment: Moment) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Add a row, and move the bar below it."""
         if self._tty:
             self._stream.write(_CLEAR_LINE)
         if self._rows % _HEAD_EVERY == 0:
             self._write_line(_line(_COLUMNS))
         self._rows += 1
-        self._write_line(_line(_cells(moment)))
+        self._write_line(_line(_cells(snapshot)))
         if self._tty:
-            self._stream.write(f"{progress_bar(self._scenario, moment.at_s)}  {self._phase(moment)}")
+            self._stream.write(f"{progress_bar(self._scenario, snapshot.at_s)}  {self._phase(snapshot)}")
         self._stream.flush()
 
     def close(self) -> None:
@@ -92,12 +92,12 @@ class LiveView:
     def _write_line(self, line: str) -> None:
         self._stream.write(f"{line}\n")
 
-    def _phase(self, moment: Moment) -> str:
-        return phase(self._scenario, moment.at_s)
+    def _phase(self, snapshot: Snapshot) -> str:
+        return phase(self._scenario, snapshot.at_s)
 
 
 def phase(scenario: Scenario, at_s: float | None) -> str:
-    """Which part of a run it is, in words."""
+    """Name the current part of a run."""
     if at_s is None:
         return f"connecting {scenario.stages[0].users} users"
     if at_s < scenario.warmup_s:
@@ -110,7 +110,7 @@ def phase(scenario: Scenario, at_s: float | None) -> str:
 
 
 def progress_bar(scenario: Scenario, at_s: float | None) -> str:
-    """The whole run as a bar; a stroke stands where a stage begins."""
+    """The whole run as a bar, with a stroke at the start of each stage."""
     total_s = horizon_s(scenario)
     done = min((at_s or 0.0) / total_s, 1.0)
     cells = ["█" if place < done * _BAR_WIDTH else "░" for place in range(_BAR_WIDTH)]
@@ -121,17 +121,17 @@ def progress_bar(scenario: Scenario, at_s: float | None) -> str:
     return f"{''.join(cells)} {done:4.0%}"
 
 
-def _cells(moment: Moment) -> tuple[str, ...]:
+def _cells(snapshot: Snapshot) -> tuple[str, ...]:
     return (
-        "connect" if moment.at_s is None else f"{moment.at_s:.0f} s",
-        f"{moment.users:,}",
-        f"{moment.sent:,}",
-        f"{moment.delivered:,}",
-        _ms(moment.p50),
-        _ms(moment.p99),
-        _ms(moment.max),
-        f"{moment.lost:,}",
-        _ms(moment.lag_ms),
+        "connect" if snapshot.at_s is None else f"{snapshot.at_s:.0f} s",
+        f"{snapshot.users:,}",
+        f"{snapshot.sent:,}",
+        f"{snapshot.delivered:,}",
+        _ms(snapshot.p50),
+        _ms(snapshot.p99),
+        _ms(snapshot.max),
+        f"{snapshot.lost:,}",
+        _ms(snapshot.lag_ms),
     )
 
 

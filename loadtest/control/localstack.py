@@ -1,4 +1,4 @@
-"""The chat on this machine, started for a run and stopped after it."""
+"""`groupcast up` on this machine, for the time of a run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 BUILD = Path("build/loadtest")
-# A load test offers what it is told to: how a group's limit refuses the rest is no part of the measurement.
+# Groups without a limit in effect: a load test measures deliveries, not refusals.
 GROUP_LIMIT = ("groupMessagesPerSecond=10000", "groupBytesPerSecond=1000000000")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """A running `groupcast up`, by its addresses; `timeline` and `log` are where it writes."""
+    """The addresses and files of a running `groupcast up`."""
 
     gateway_url: str
     requests_url: str
@@ -36,11 +36,11 @@ class LocalStack:
 async def local_stack(
     directory: Path = BUILD, *, poll_interval_s: float | None = None, arguments: Sequence[str] = ()
 ) -> AsyncIterator[LocalStack]:
-    """`groupcast up` on free ports, with its logs and timeline below `directory`, and more `arguments`.
+    """Start `groupcast up` on free ports, with its files below `directory` and more `arguments`.
 
-    `poll_interval_s` is the stream's; None leaves it as on AWS. Raises LoadTestError where it does not start.
+    `poll_interval_s` is the stream's; None is AWS's. Raises LoadTestError if it does not start.
     """
-    # Two load tests at a time keep out of each other's files.
+    # Load tests that run at once need separate files.
     own = ROOT / directory / f"run-{os.getpid()}"
     log, timeline, errors = own / "functions.log", own / "timeline.jsonl", own / "groupcast-up.err"
     command = [

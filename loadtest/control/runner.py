@@ -1,4 +1,4 @@
-"""A whole run: starts the workers, lets them begin together, shows how it goes, and says what they found."""
+"""A whole run: starts the workers, lets them begin together, shows progress and combines their tallies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from loadtest.clock import NS
+from loadtest.clock import NS_PER_S
 from loadtest.control.fleet import fleet
-from loadtest.control.live import EVERY_S, Moment
+from loadtest.control.live import EVERY_S, Snapshot
 from loadtest.errors import ConnectError, WorkerError
 from loadtest.generate.protocol import MessageType, Order
 from loadtest.generate.users import JOIN_SETTLE_S
@@ -24,35 +24,35 @@ from loadtest.plan import schedule
 from loadtest.results import merge
 from loadtest.results.result import Machine, Result, Target
 from loadtest.results.thresholds import evaluate
-from loadtest.results.verdict import Course, judge
+from loadtest.results.verdict import Incidents, judge
 from loadtest.results.where import read_timeline, where_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from loadtest.control.fleet import Remote
+    from loadtest.control.fleet import WorkerProcess
     from loadtest.control.live import View
     from loadtest.plan.scenario import Scenario
-    from loadtest.results.result import Floor, Way
+    from loadtest.results.result import DeliveryPath, Floor
     from loadtest.results.tally import Arrivals, Tally
     from loadtest.results.thresholds import Threshold
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
-# Between the word to start and the start: every worker has heard it by then.
+# Between GO and the start: every worker has received GO by then.
 _START_AFTER_S = 0.2
-# A worker has this much longer than its schedule to hand over what it found.
+# A worker may take so much longer than its schedule to send its tally.
 _OVERTIME_S = 60.0
 _CHECK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Where a scenario runs, and what is asked of it.
+    """The server, conditions and extras of a run.
 
-    `timeline` is the file of `groupcast up --timeline`; `floor` is what calibrate() found; setting `stop`
-    ends the run early, with a result of what was done. With `settle_s` the drain is over as soon as all
-    messages have arrived and nothing more has come for so long.
+    `timeline` is the file of `groupcast up --timeline`, `floor` comes from calibrate(). Setting `stop` ends
+    the run early; its result covers the part before. With `settle_s` the drain ends as soon as all messages
+    have arrived and nothing more has come for so long.
     """
 
     url: str
@@ -68,30 +68,30 @@ class Session:
 
 
 async def run(scenario: Scenario, session: Session, *, live: View | None = None) -> Result:
-    """Put the load on a server. Raises LoadTestError where that can't be done."""
+    """Put the load on a server. Raises LoadTestError if that fails."""
     started_at = datetime.now(UTC)
     run_id = secrets.token_hex(schedule.RUN_DIGITS // 2)
     orders = [
         Order(run_id, process, session.url, scenario, session.token, session.settle_s)
         for process in range(scenario.processes)
     ]
-    async with fleet(orders) as remotes:
+    async with fleet(orders) as workers:
         try:
-            performed = await _Performance(scenario, session, remotes, live).perform()
+            finished = await _ActiveRun(scenario, session, workers, live).run()
         finally:
             if live is not None:
                 live.close()
-    return _result(scenario, session, run_id, started_at, performed)
+    return _result(scenario, session, run_id, started_at, finished)
 
 
 def without_query(url: str) -> str:
-    """Where, and no more: what else a URL says may be a token."""
+    """Remove query and fragment, which may hold a token."""
     return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
 @dataclass(frozen=True, slots=True)
-class _Performed:
-    """`start_ns` is None where the run was stopped while users connected; `elapsed_s` counts from there."""
+class _FinishedRun:
+    """`elapsed_s` counts from `start_ns`, which is None if the run was stopped while users connected."""
 
     start_ns: int | None
     elapsed_s: float
@@ -99,42 +99,42 @@ class _Performed:
     aborted: str | None
 
 
-class _Performance:
-    """A run under way."""
+class _ActiveRun:
+    """A run in progress."""
 
     def __init__(
-        self, scenario: Scenario, session: Session, remotes: Sequence[Remote], live: View | None
+        self, scenario: Scenario, session: Session, workers: Sequence[WorkerProcess], live: View | None
     ) -> None:
         self._scenario = scenario
         self._session = session
-        self._remotes = remotes
+        self._workers = workers
         self._live = live
         self._start_ns: int | None = None
         self._stopped_ns: int | None = None
         self._shown_ns = monotonic_ns()
         self._aborted: str | None = None
 
-    async def perform(self) -> _Performed:
-        await self._watch([remote.ready for remote in self._remotes])
+    async def run(self) -> _FinishedRun:
+        await self._watch([worker.ready for worker in self._workers])
         if self._stopped_ns is None:
-            _check_joined([remote.ready.result() for remote in self._remotes])
-            self._start_ns = monotonic_ns() + round((JOIN_SETTLE_S + _START_AFTER_S) * NS)
-            self._tell(MessageType.GO, self._start_ns)
+            _check_joined([worker.ready.result() for worker in self._workers])
+            self._start_ns = monotonic_ns() + round((JOIN_SETTLE_S + _START_AFTER_S) * NS_PER_S)
+            self._send(MessageType.GO, self._start_ns)
         horizon_s = schedule.horizon_s(self._scenario)
         try:
             async with asyncio.timeout(horizon_s + self._scenario.drain_s + _OVERTIME_S):
-                await self._watch([remote.tally for remote in self._remotes])
+                await self._watch([worker.tally for worker in self._workers])
         except TimeoutError:
             raise WorkerError(f"a worker did not end within {_OVERTIME_S:.0f} s of its time") from None
-        tallies = [remote.tally.result() for remote in self._remotes]
+        tallies = [worker.tally.result() for worker in self._workers]
         elapsed_s = horizon_s
         if self._stopped_ns is not None:
             elapsed_s = min(self._at_s(self._stopped_ns) or 0.0, horizon_s)
-        return _Performed(self._start_ns, elapsed_s, tallies, self._aborted)
+        return _FinishedRun(self._start_ns, elapsed_s, tallies, self._aborted)
 
-    async def _watch(self, said: Sequence[asyncio.Future[Any]]) -> None:
-        """Until all workers have `said` it. Raises what a worker failed with."""
-        waiting = asyncio.gather(*said)
+    async def _watch(self, answers: Sequence[asyncio.Future[Any]]) -> None:
+        """Wait for an answer of every worker. Raises the error of a failed one."""
+        waiting = asyncio.gather(*answers)
         while not waiting.done():
             await asyncio.wait({waiting}, timeout=_CHECK_EVERY_S)
             self._look()
@@ -144,17 +144,17 @@ class _Performance:
         if self._session.stop.is_set():
             self._stop()
         now_ns = monotonic_ns()
-        if now_ns - self._shown_ns < EVERY_S * NS:
+        if now_ns - self._shown_ns < EVERY_S * NS_PER_S:
             return
         self._shown_ns = now_ns
-        known = [remote.progress for remote in self._remotes if remote.progress is not None]
+        known = [worker.progress for worker in self._workers if worker.progress is not None]
         ledger = merge.ledger_so_far(known)
         histograms = merge.histograms_so_far(known)
         if self._live is not None:
             users = sum(progress.users for progress in known)
             lag_ms = max((progress.lag_ms_max for progress in known), default=0.0)
             delivery = histograms["delivery_ms"]
-            self._live.show(Moment.of(self._at_s(now_ns), users, ledger, delivery, lag_ms))
+            self._live.show(Snapshot.of(self._at_s(now_ns), users, ledger, delivery, lag_ms))
         for threshold in self._session.abort_on:
             outcome = evaluate(threshold, histograms, ledger)
             if outcome.value is not None and not outcome.held and self._stopped_ns is None:
@@ -164,14 +164,14 @@ class _Performance:
     def _stop(self) -> None:
         if self._stopped_ns is None:
             self._stopped_ns = monotonic_ns()
-            self._tell(MessageType.STOP)
+            self._send(MessageType.STOP)
 
     def _at_s(self, now_ns: int) -> float | None:
-        return None if self._start_ns is None else max((now_ns - self._start_ns) / NS, 0.0)
+        return None if self._start_ns is None else max((now_ns - self._start_ns) / NS_PER_S, 0.0)
 
-    def _tell(self, word: MessageType, value: object = None) -> None:
-        for remote in self._remotes:
-            remote.say(word, value)
+    def _send(self, kind: MessageType, value: object = None) -> None:
+        for worker in self._workers:
+            worker.send(kind, value)
 
 
 def _check_joined(arrivals: Sequence[Arrivals]) -> None:
@@ -181,11 +181,11 @@ def _check_joined(arrivals: Sequence[Arrivals]) -> None:
 
 
 def _result(
-    scenario: Scenario, session: Session, run_id: str, started_at: datetime, performed: _Performed
+    scenario: Scenario, session: Session, run_id: str, started_at: datetime, finished: _FinishedRun
 ) -> Result:
-    tallies = performed.tallies
+    tallies = finished.tallies
     messages = merge.messages_of(
-        schedule.messages(scenario), performed.start_ns or 0, scenario.warmup_s, tallies
+        schedule.messages(scenario), finished.start_ns or 0, scenario.warmup_s, tallies
     )
     histograms = merge.histograms_of(messages, tallies)
     metrics = merge.metrics_of(histograms)
@@ -195,21 +195,21 @@ def _result(
     failures: Counter[str] = Counter()
     for tally in tallies:
         failures.update(tally.arrivals.failures)
-    course = Course(
+    incidents = Incidents(
         failures=failures,
         dropped=sum(tally.dropped for tally in tallies),
         unsent=sum(tally.unsent for tally in tallies),
         interrupted=session.stop.is_set(),
-        aborted=performed.aborted,
+        aborted=finished.aborted,
     )
-    seconds = max(ceil(performed.elapsed_s - scenario.warmup_s), 0)
+    seconds = max(ceil(finished.elapsed_s - scenario.warmup_s), 0)
     return Result(
         started_at=started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         command=tuple(session.command),
         target=_target(session),
         machine=_machine(),
         scenario=scenario,
-        verdict=judge(course, outcomes, metrics.delivery_ms, ledger, health),
+        verdict=judge(incidents, outcomes, metrics.delivery_ms, ledger, health),
         thresholds=tuple(outcomes),
         metrics=metrics,
         where=_where(session, run_id, messages),
@@ -220,7 +220,7 @@ def _result(
     )
 
 
-def _where(session: Session, run_id: str, messages: Sequence[merge.Message]) -> tuple[Way, ...]:
+def _where(session: Session, run_id: str, messages: Sequence[merge.Message]) -> tuple[DeliveryPath, ...]:
     if session.timeline is None or not session.timeline.exists():
         return ()
     delivered_ns = {

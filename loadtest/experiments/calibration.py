@@ -1,4 +1,4 @@
-"""The floor under a measurement: the same load on a server that does nothing."""
+"""The floor under a measurement: the same load on a null server, which only broadcasts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from loadtest.results.result import Result
 
-# A null server is one process as well.
+# The null server is a single process.
 MAX_USERS = 10_000
 CONNECT_RATE = 2000.0
 _WARMUP_S = 0.5
@@ -29,7 +29,7 @@ _DRAIN_S = 1.0
 
 
 async def calibrate(scenario: Scenario, duration_s: float, stop: asyncio.Event | None = None) -> Result:
-    """Put `scenario`'s largest stage, for `duration_s`, on a null server. Raises LoadTestError."""
+    """Put the largest stage of `scenario` on a null server for `duration_s`. Raises LoadTestError."""
     users = min(scenario.users, MAX_USERS)
     flat = replace(
         scenario,
@@ -46,19 +46,19 @@ async def calibrate(scenario: Scenario, duration_s: float, stop: asyncio.Event |
 async def calibrated_floor(
     scenario: Scenario, duration_s: float, stop: asyncio.Event | None = None
 ) -> Floor | None:
-    """Calibrate and return the floor; None where `duration_s` is 0. Raises LoadTestError."""
+    """Calibrate and return the floor; None if `duration_s` is 0. Raises LoadTestError."""
     return floor_of(await calibrate(scenario, duration_s, stop)) if duration_s else None
 
 
 def floor_of(result: Result) -> Floor:
-    """What a calibration found."""
+    """The floor in the result of a calibration."""
     delivery = result.metrics.delivery_ms
     return Floor(delivery.p50, delivery.p99, sum(group.messages for group in result.groups))
 
 
 @asynccontextmanager
 async def null_server(connections: int) -> AsyncIterator[str]:
-    """The URL of a null server in a process of its own."""
+    """Start a null server in its own process, and yield its URL."""
     command = (sys.executable, "-m", "loadtest.servers.nullserver", str(connections))
     with TemporaryDirectory() as directory:
         errors = Path(directory) / "nullserver.err"

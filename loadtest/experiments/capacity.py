@@ -1,4 +1,4 @@
-"""How many messages a second does it carry? The rate goes up step by step until an objective breaks."""
+"""The capacity of a target: raises the message rate step by step until an objective breaks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HEAD = ("messages/s", "deliveries/s", "delivery p50", "delivery p99", "last p99
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One rate, in messages a second over all groups, and what came of it; times in ms, None: too few."""
+    """The run at one rate (messages a second over all groups). Times are ms, None with too few samples."""
 
     rate: float
     status: str
@@ -46,7 +46,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What `capacity` writes as JSON. `highest_rate` held all objectives; None: not even the first did."""
+    """The JSON of `capacity`. `highest_rate` is the highest that met all objectives, None if none did."""
 
     steps: tuple[Step, ...]
     highest_rate: float | None
@@ -57,20 +57,28 @@ class Capacity:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", nargs="?", help="ws:// or wss://; without it, a local cloud")
-    parser.add_argument("--threshold", action="append", metavar="CONDITION", help="an objective (required)")
-    parser.add_argument("--start", type=float, default=START_RATE, help="messages a second of the first step")
+    parser.add_argument("--threshold", action="append", metavar="CONDITION", help="an objective; required")
     parser.add_argument(
-        "--factor", type=float, default=FACTOR, help="from step to step (default: %(default)s)"
+        "--start",
+        type=float,
+        default=START_RATE,
+        help="first messages a second (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--factor",
+        type=float,
+        default=FACTOR,
+        help="between steps (default: %(default)s)",
     )
     parser.add_argument("--max-steps", type=int, default=MAX_STEPS, help="(default: %(default)s)")
     add_session_arguments(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="gets all steps")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for all steps")
     add_scenario_arguments(parser)
     parser.set_defaults(abort_on=None)
 
 
 async def main(options: argparse.Namespace) -> int:
-    """Step up. Exit code 0 where a rate held, else the first step's: 3 an objective broke, 4 not measured."""
+    """Raise the rate. Exit code 0 if a rate held; else that of the first run: 3 or 4."""
     rates = rates_of(options.start, options.factor, options.max_steps)
     scenario = scenario_of(options)
     if not options.threshold:
@@ -84,7 +92,7 @@ async def main(options: argparse.Namespace) -> int:
             session = Session(url, token=token, thresholds=thresholds, abort_on=abort_on, floor=floor)
             await _climb(rates, scenario, session, steps)
     finally:
-        # After Ctrl-C, too, of the steps that were done.
+        # After Ctrl-C, report the completed steps.
         if steps:
             _report(judged(steps, options.max_steps), options.json)
     if steps[-1].status in (ERROR, INTERRUPTED):
@@ -109,14 +117,14 @@ def _report(found: Capacity, path: Path | None) -> None:
 
 
 def rates_of(start: float, factor: float, max_steps: int) -> list[float]:
-    """The rates to try. Raises ScenarioError where they would not go up."""
+    """The rates to try. Raises ScenarioError if they would not rise."""
     if start <= 0 or factor <= 1 or max_steps < 1:
-        raise ScenarioError("--start has to be more than 0, --factor more than 1, --max-steps 1 or more")
+        raise ScenarioError("--start must be more than 0, --factor more than 1, and --max-steps at least 1")
     return [round(start * factor**step, 3) for step in range(max_steps)]
 
 
 def step_of(result: Result) -> Step:
-    """What counts of a run."""
+    """The step in a run's result."""
     metrics, seconds = result.metrics, len(result.series) or 1
     return Step(
         rate=result.scenario.rate,
@@ -132,7 +140,7 @@ def step_of(result: Result) -> Step:
 
 
 def judged(steps: Sequence[Step], max_steps: int) -> Capacity:
-    """The highest rate that held, and how sure that is."""
+    """The highest rate that held, and the reason why no higher one did."""
     held = [step.rate for step in steps if step.status == PASS]
     highest = max(held, default=None)
     last = steps[-1] if steps else None
@@ -141,14 +149,14 @@ def judged(steps: Sequence[Step], max_steps: int) -> Capacity:
         reasons = f": {'; '.join(last.reasons)}" if last else ""
         return Capacity(tuple(steps), None, f"no rate held{reasons}", EXIT_CODES[status])
     assert last is not None
-    told = f"{highest:g} messages a second held"
+    verdict = f"{highest:g} messages a second held"
     if last.status == PASS:
-        more = "all steps did" if len(steps) == max_steps else "the next step was not done"
+        more = "all steps held" if len(steps) == max_steps else "the next step was not run"
     else:
         more = f"{last.rate:g} did not ({last.status}: {'; '.join(last.reasons)})"
     if last.status == NOT_MEASURED:
-        more += "; from there on the harness is the limit, the service may carry more"
-    return Capacity(tuple(steps), highest, f"{told}; {more}", EXIT_CODES[PASS])
+        more += "; the harness is the limit there, and the service may carry more"
+    return Capacity(tuple(steps), highest, f"{verdict}; {more}", EXIT_CODES[PASS])
 
 
 def as_line(cells: Sequence[str]) -> str:

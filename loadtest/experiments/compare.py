@@ -1,9 +1,9 @@
-"""A against B in interleaved pairs: how many times as long does B take?
+"""A against B in interleaved pairs: the ratio of B's latency to A's.
 
-First A is measured against itself: where that differs, no difference from B would mean anything, and the
-comparison is refused. The order turns round with each pair, so that what drifts meets both sides; a pair has
-one seed, so that both get the same load; and a local cloud is started anew for each measurement, so that
-none finds the other's warm state. The interval is explained in ratios.py.
+First A is measured against itself. If it differs, a difference from B means nothing, and the comparison is
+refused. The order alternates from pair to pair, so that drift affects both sides alike. Both measurements of
+a pair have the same seed and thus the same load. Each measurement starts a new local cloud, so that none
+profits from another's warm state. ratios.py explains the interval.
 """
 
 from __future__ import annotations
@@ -37,29 +37,37 @@ DEFAULT_METRIC = "delivery_ms:p(50)"
 
 
 class _NotMeasuredError(LoadTestError):
-    """A measurement said itself that it is none."""
+    """A run whose verdict is "not measured"."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     side = "LABEL, LABEL=URL or LABEL='options of groupcast up'"
     parser.add_argument("--a", required=True, metavar="SIDE", help=side)
-    parser.add_argument("--b", required=True, metavar="SIDE", help="the same, for what A is compared with")
-    parser.add_argument("--pairs", type=int, default=MIN_PAIRS, help="of A and B, after as many of A and A")
+    parser.add_argument("--b", required=True, metavar="SIDE", help="the other side, in the same form")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=MIN_PAIRS,
+        help="of A and B, after as many of A and A (default: %(default)s)",
+    )
     parser.add_argument("--metric", default=DEFAULT_METRIC, help="(default: %(default)s)")
     parser.add_argument(
-        "--aa-limit", type=float, default=AA_LIMIT, help="of A against A (default: %(default)s)"
+        "--aa-limit",
+        type=float,
+        default=AA_LIMIT,
+        help="largest difference of A from itself (default: %(default)s)",
     )
     add_session_arguments(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="gets the whole comparison")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the whole comparison")
     add_scenario_arguments(parser)
 
 
 async def main(options: argparse.Namespace) -> int:
-    """Compare; the exit code is 4 where A differs from itself, or a measurement is none."""
+    """Compare. Exit code 4 if A differs from itself or a run could not be measured."""
     scenario, metric = scenario_of(options), metric_of(options.metric)
     a, b = parse_side(options.a), parse_side(options.b)
     if options.pairs < MIN_PAIRS:
-        raise ScenarioError(f"--pairs has to be {MIN_PAIRS} or more, for an interval")
+        raise ScenarioError(f"--pairs must be at least {MIN_PAIRS} for an interval")
     try:
         floor = await calibrated_floor(scenario, options.calibrate)
         measure = _Measure(scenario, metric, token_of(options.token_command), floor)
@@ -81,15 +89,15 @@ async def main(options: argparse.Namespace) -> int:
 
 
 def metric_of(text: str) -> Threshold:
-    """`delivery_ms:p(50)` as a condition that holds wherever the value is known. Raises ScenarioError."""
+    """Parse a metric such as delivery_ms:p(50), as a condition that always holds. Raises ScenarioError."""
     metric = parse_threshold(f"{text}>=0")
     if metric.subject == LEDGER:
-        raise ScenarioError(f"{text} is a count, which has no ratio: a metric is such as {DEFAULT_METRIC}")
+        raise ScenarioError(f"{text} is a count and has no ratio; give a metric such as {DEFAULT_METRIC}")
     return metric
 
 
 def as_table(found: Comparison) -> str:
-    """The comparison for people."""
+    """Format the comparison as text."""
     lines = [f"{found.metric}, {found.b} against {found.a}", ""]
     lines += [f"{'pair':>6}{'a':>12}{'b':>12}{'b / a':>10}"]
     lines += [
@@ -102,7 +110,7 @@ def as_table(found: Comparison) -> str:
 
 
 class _Measure:
-    """One run on one side, to one number in ms."""
+    """Runs a scenario on a side and returns the metric in ms."""
 
     def __init__(self, scenario: Scenario, metric: Threshold, token: str | None, floor: Floor | None) -> None:
         self._scenario = scenario
@@ -111,7 +119,7 @@ class _Measure:
         self._floor = floor
 
     async def on(self, side: Side, pair: int) -> float:
-        """Raises _NotMeasuredError; LoadTestError where the run failed or lost something."""
+        """Raises _NotMeasuredError, or LoadTestError if the run failed or lost deliveries."""
         scenario = replace(self._scenario, seed=self._scenario.seed + pair)
         thresholds = (self._metric, *map(parse_threshold, DEFAULT_THRESHOLDS))
         async with started(side) as url:
@@ -134,7 +142,7 @@ async def _pairs(what: str, a: Side, b: Side, count: int, measure: _Measure) -> 
             pair = Pair(await measure.on(a, number), second)
         else:
             pair = Pair(await measure.on(a, number), await measure.on(b, number))
-        told = f"{pair.a:.1f} and {pair.b:.1f}, ratio {pair.ratio:.2f}"
-        print(f"{what} {number + 1} of {count}: {told}", flush=True)
+        line = f"{pair.a:.1f} and {pair.b:.1f}, ratio {pair.ratio:.2f}"
+        print(f"{what} {number + 1} of {count}: {line}", flush=True)
         pairs.append(pair)
     return pairs

@@ -1,4 +1,4 @@
-"""What a comparison or a capacity test is put on: a URL, or a local cloud with options of its own."""
+"""The target of a comparison or capacity test: a URL, or a local cloud with its own options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCHEMES = ("ws://", "wss://")
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A target with a name. Without `url` it is a local cloud; `arguments` are those of `groupcast up`."""
+    """A named target. Without `url` it is a local cloud, started with `arguments` of `groupcast up`."""
 
     label: str
     url: str | None = None
@@ -26,7 +26,7 @@ class Side:
 
 
 def parse_side(text: str) -> Side:
-    """Read LABEL, LABEL=URL or LABEL=OPTIONS of `groupcast up`. Raises ScenarioError."""
+    """Parse LABEL, LABEL=URL or LABEL=OPTIONS (of `groupcast up`). Raises ScenarioError."""
     label, _, given = (part.strip() for part in text.partition("="))
     if not label:
         raise ScenarioError(f"{text!r} has no label: write LABEL, LABEL=URL or LABEL='--param NAME=VALUE'")
@@ -43,7 +43,7 @@ def parse_side(text: str) -> Side:
 
 @asynccontextmanager
 async def started(side: Side) -> AsyncIterator[str]:
-    """The side's URL; its local cloud runs as long as this. Raises LoadTestError where that fails."""
+    """Yield the side's URL, and run its local cloud meanwhile. Raises LoadTestError if it does not start."""
     if side.url is not None:
         yield side.url
         return

@@ -1,7 +1,7 @@
 """WebSocket frames out of a byte stream (RFC 6455, section 5). Pure.
 
-The websockets library reads a frame with a generator and several objects; at tens of thousands of frames a
-second that would be most of what a receiver does, so only the splitting is done here.
+The websockets library reads a frame with a generator and several objects. At tens of thousands of frames a
+second that would be most of a receiver's work, so this module splits frames itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from loadtest.errors import ConnectError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The service's frames end at 128 KB.
+# The service sends at most 128 KB.
 MAX_MESSAGE_BYTES = 1024 * 1024
 _CONTINUATION, _TEXT, _CONTROL = 0x0, 0x1, 0x8
 _FIN, _OPCODE, _MASKED, _LENGTH = 0x80, 0x0F, 0x80, 0x7F
@@ -26,21 +26,21 @@ CLOSE, PING = 0x8, 0x9
 
 
 class FrameSplitter:
-    """Gives the messages and control frames in what arrived, and keeps what is not complete."""
+    """Splits incoming bytes into messages and control frames, and keeps an incomplete rest."""
 
     __slots__ = ("_buffer", "_fragments", "_opcode", "idle")
 
     def __init__(self) -> None:
-        # True where the next byte begins a message.
+        # True if the next byte starts a message.
         self.idle = True
         self._buffer = b""
         self._fragments: list[bytes] = []
         self._opcode = _TEXT
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """(opcode, payload) of each message and control frame that is complete now.
+        """Return (opcode, payload) of each message and control frame that is now complete.
 
-        Raises ConnectError where a message is longer than MAX_MESSAGE_BYTES.
+        Raises ConnectError if a message is longer than MAX_MESSAGE_BYTES.
         """
         found = []
         buffer = self._buffer + data if self._buffer else data
@@ -64,12 +64,12 @@ class FrameSplitter:
 
 
 def client_frame(payload: bytes, opcode: Opcode = Opcode.TEXT) -> bytes:
-    """A whole message from a client: masked."""
+    """A whole message as a client sends it: masked."""
     return Frame(opcode, payload).serialize(mask=True)
 
 
 def server_frame(payload: bytes, opcode: Opcode = Opcode.TEXT) -> bytes:
-    """A whole message from a server."""
+    """A whole message as a server sends it."""
     return Frame(opcode, payload).serialize(mask=False)
 
 

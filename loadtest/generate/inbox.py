@@ -1,7 +1,7 @@
-"""What arrived, stamped as it arrived and understood later.
+"""Incoming bytes: stamped on arrival, parsed later.
 
-Stamping comes first: the event loop stamps all that is there, a slice is parsed, then it stamps again. So
-a stamp is late by one slice at most, however much there is to parse.
+The event loop stamps everything that has arrived, one slice is parsed, then the loop stamps again. So a stamp
+is late by one slice at most, however much there is to parse.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from loadtest.generate.wire import Connection
     from loadtest.results.ledger import Member
 
-# Under a millisecond of parsing.
+# Parsing these takes less than a millisecond.
 SLICE_CHUNKS = 256
-# With more than this waiting it is all parsed at once: then stamps wait, and the loop's lag says so.
+# With more waiting, all are parsed at once; stamps are late then, which the loop's lag shows.
 MAX_WAITING_CHUNKS = 100_000
-# Members of a group get the same bytes; more than a few messages are rarely under way at once.
+# Members of a group get the same bytes, and few messages are under way at once.
 CACHED_PUSHES = 256
 
 Pushed = tuple[tuple[int, int], ...]
 
 
 class Events(Protocol):
-    """What a crowd of connections is told of, in the order it arrived; stamps are monotonic."""
+    """Callbacks in order of arrival; stamps are monotonic."""
 
     def received(self, member: Member, number: int, seq: int, stamp_ns: int) -> None:
         """A member got a message of this run."""
 
     def replied(self, connection: Connection, frame: dict[str, Any], stamp_ns: int) -> None:
-        """Any frame that is no push."""
+        """A frame other than a push arrived."""
 
     def closed(self, connection: Connection) -> None:
-        """The connection is gone, and was not closed by us."""
+        """The server closed the connection."""
 
 
 class Inbox:
-    """What arrived on all connections, stamped, until it is understood; `prefix` is the run's."""
+    """Stamped bytes of all connections, until they are parsed; `prefix` begins the run's message ids."""
 
     def __init__(self, events: Events, prefix: str) -> None:
         self.events = events
@@ -58,12 +58,12 @@ class Inbox:
         self._chunks.append((stamp_ns, connection, data))
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._understand_some)
+            self._loop.call_soon(self._parse_slice)
 
     def closed(self, connection: Connection) -> None:
         self.events.closed(connection)
 
-    def _understand_some(self) -> None:
+    def _parse_slice(self) -> None:
         chunks, pushes = self._chunks, self._pushes
         waiting = len(chunks)
         for _ in range(waiting if waiting > MAX_WAITING_CHUNKS else min(waiting, SLICE_CHUNKS)):
@@ -75,7 +75,7 @@ class Inbox:
                 self._deliver(stamp_ns, connection, pushed)
         self._scheduled = bool(chunks)
         if chunks:
-            self._loop.call_soon(self._understand_some)
+            self._loop.call_soon(self._parse_slice)
 
     def _split(self, stamp_ns: int, connection: Connection, data: bytes) -> None:
         whole = connection.splitter.idle
@@ -107,7 +107,7 @@ class Inbox:
             self.events.replied(connection, frame, stamp_ns)
             return None
         numbered = (
-            # A void number has no messageId.
+            # A void seq has no messageId.
             (message_number(self._prefix, item.get("messageId", "")), item["seq"])
             for item in frame["messages"]
         )

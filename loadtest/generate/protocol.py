@@ -1,4 +1,4 @@
-"""The lines between the runner and its workers: one JSON object each."""
+"""The protocol between the runner and its workers: one JSON object a line."""
 
 from __future__ import annotations
 

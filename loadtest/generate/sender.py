@@ -1,4 +1,4 @@
-"""Sends each message when it is due, and keeps what became of it."""
+"""Sends each message when it is due, and records its reply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from loadtest.clock import NS, until
+from loadtest.clock import NS_PER_S, NS_PER_US, until
 from loadtest.generate.health import LATE_SEND_MS
 from loadtest.plan.schedule import message_id, message_number
 from loadtest.results.histogram import Histogram
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from loadtest.generate.wire import Connection
-    from loadtest.plan.schedule import Due
+    from loadtest.plan.schedule import PlannedMessage
 
-_US = 1000
 _LATE_US = LATE_SEND_MS * 1000
 
 
 class Sender:
-    """`sent` and `acknowledged` are message numbers; `unsent` counts those whose user was not connected."""
+    """`sent` and `acknowledged` are message numbers; `unsent` counts those whose user was offline."""
 
     def __init__(self, prefix: str, size_bytes: int) -> None:
         self.sent: list[int] = []
@@ -40,10 +39,10 @@ class Sender:
         self._measured_ns = 0
 
     async def send(
-        self, due: Sequence[Due], online: Mapping[int, Connection], start_ns: int, warmup_s: float
+        self, due: Sequence[PlannedMessage], online: Mapping[int, Connection], start_ns: int, warmup_s: float
     ) -> None:
-        """Send all of `due`; a late message counts from when it was due."""
-        self._measured_ns = start_ns + round(warmup_s * NS)
+        """Send all of `due`. Latencies count from the due time, even if a message leaves late."""
+        self._measured_ns = start_ns + round(warmup_s * NS_PER_S)
         for message in due:
             due_ns = start_ns + message.offset_ns
             await until(due_ns)
@@ -53,14 +52,14 @@ class Sender:
                 continue
             self.sent.append(message.number)
             self._due_ns[message.number] = due_ns
-            late_us = (monotonic_ns() - due_ns) // _US
+            late_us = (monotonic_ns() - due_ns) // NS_PER_US
             self.late_us_max = max(self.late_us_max, late_us)
             self.late_sends += late_us > _LATE_US
-            # Many may be due at once; receipts are stamped in between all the same.
+            # Many may be due at once: let receipts be stamped in between.
             await asyncio.sleep(0)
 
     def replied(self, frame: Mapping[str, Any], stamp_ns: int) -> None:
-        """Take the reply to a message; a pong is none."""
+        """Record the reply to a message; ignore pongs."""
         kind = frame.get("type")
         if kind == "ack":
             number = message_number(self._prefix, frame["messageId"])
@@ -69,7 +68,7 @@ class Sender:
                 return
             self.acknowledged.add(number)
             if due_ns >= self._measured_ns:
-                self.ack.record((stamp_ns - due_ns) // _US)
+                self.ack.record((stamp_ns - due_ns) // NS_PER_US)
         elif kind in {"error", None}:
             self.refused += 1
 

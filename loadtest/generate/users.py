@@ -1,4 +1,4 @@
-"""The users of one process: they connect, join, stay, and leave when the schedule says so."""
+"""The virtual users of one process: they connect, join their group and leave on schedule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from loadtest.clock import NS, until
+from loadtest.clock import NS_PER_S, NS_PER_US, until
 from loadtest.errors import ConnectError
 from loadtest.generate.inbox import Inbox
 from loadtest.results.histogram import Histogram
@@ -19,27 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from loadtest.generate.wire import Connection, Dialer
-    from loadtest.plan.schedule import Life
+    from loadtest.plan.schedule import PlannedConnection
     from loadtest.results.ledger import Ledger
 
 CONNECT_ATTEMPTS = 3
 RETRY_AFTER_S = 0.5
 JOIN_TIMEOUT_S = 30.0
-# Handshakes and joins under way at once; more wait, and their connect_ms counts the wait.
+# Handshakes and joins under way at once; others wait, and the wait counts in their connect_ms.
 MAX_CONNECTING = 256
-# The index that the fan-out reads is eventually consistent, so a join counts from a little after its reply.
+# The index that the fan-out reads is eventually consistent, so a join counts from shortly after its reply.
 JOIN_SETTLE_S = 1.0
 # API Gateway closes a connection after ten idle minutes.
 PING_EVERY_S = 300.0
-_US = 1000
 _PING = orjson.dumps({"action": "ping"})
 
 
-class Crowd:
-    """`groups` are the groups' names; a reply to anything but joinGroup and ping goes to `on_reply`.
+class VirtualUsers:
+    """`groups` are the names of the groups; `on_reply` gets all replies but those to joinGroup.
 
-    `online` holds who has joined and not left; `failures` counts, by reason, who never came in, and `dropped`
-    is how many connections the server closed.
+    `online` holds the connections of joined users, by user. `failures` counts users who could not join, by
+    reason, and `dropped` connections that the server closed.
     """
 
     def __init__(
@@ -63,30 +62,28 @@ class Crowd:
         self._joining: dict[Connection, asyncio.Future[int]] = {}
         self._connecting = asyncio.Semaphore(MAX_CONNECTING)
 
-    async def come(self, lives: Iterable[Life], origin_ns: int) -> None:
-        """Connect and join each at its time after `origin_ns`; return when the last one is in, or failed."""
-        async with asyncio.TaskGroup() as coming:
-            for life in lives:
-                due_ns = origin_ns + life.connect_ns
+    async def connect_all(self, planned: Iterable[PlannedConnection], origin_ns: int) -> None:
+        """Connect and join each at its time after `origin_ns`; return when all have joined or failed."""
+        async with asyncio.TaskGroup() as connecting:
+            for connection in planned:
+                due_ns = origin_ns + connection.connect_ns
                 await until(due_ns)
-                coming.create_task(self._enter(life.user, due_ns))
+                connecting.create_task(self._join(connection.user, due_ns))
 
-    async def go(self, lives: Iterable[Life], origin_ns: int, grace_s: float) -> None:
-        """Let each leave at its time; it stays connected for `grace_s`, for what was due before."""
-        leaving = sorted(
-            (origin_ns + life.leave_ns, life.user) for life in lives if life.leave_ns is not None
-        )
+    async def leave_all(self, planned: Iterable[PlannedConnection], origin_ns: int, grace_s: float) -> None:
+        """Let each leave at its time; it stays connected for `grace_s`, for messages that were due before."""
+        leaving = sorted((origin_ns + one.leave_ns, one.user) for one in planned if one.leave_ns is not None)
         loop = asyncio.get_running_loop()
         for at_ns, user in leaving:
             await until(at_ns)
             connection = self.online.pop(user, None)
             if connection is not None and connection.member is not None:
-                # Not from `at_ns`: a message due since then may have arrived and been counted.
+                # Not at `at_ns`: a message due since then may have arrived and been counted.
                 self._ledger.leave(connection.member, monotonic_ns())
                 loop.call_later(grace_s, connection.close)
 
     async def keep_alive(self) -> None:
-        """Ping every connection every PING_EVERY_S, evenly spread."""
+        """Ping every connection once in PING_EVERY_S, at even intervals."""
         while True:
             connections = list(self.online.values())
             pause_s = PING_EVERY_S / max(len(connections), 1)
@@ -111,23 +108,23 @@ class Crowd:
         elif frame.get("type") == "joined":
             joining.set_result(stamp_ns)
         else:
-            said = frame.get("code", frame.get("message", "something else"))
-            joining.set_exception(ConnectError(f"joinGroup was answered with {said}"))
+            reply = frame.get("code", frame.get("message", "something else"))
+            joining.set_exception(ConnectError(f"joinGroup was answered with {reply}"))
 
     def closed(self, connection: Connection) -> None:
         joining = self._joining.get(connection)
         if joining is not None and not joining.done():
             joining.set_exception(ConnectError("the server closed the connection before it joined"))
-        # A member that is cut off still expects its messages: what it misses is lost.
+        # A disconnected member still expects its messages: those that it misses are lost.
         elif self.online.get(connection.user) is connection:
             self.dropped += 1
             del self.online[connection.user]
 
-    async def _enter(self, user: int, due_ns: int) -> None:
+    async def _join(self, user: int, due_ns: int) -> None:
         for attempt in range(CONNECT_ATTEMPTS):
             try:
                 async with self._connecting:
-                    self.online[user] = await self._attempt(user, due_ns)
+                    self.online[user] = await self._try_to_join(user, due_ns)
             except ConnectError as error:
                 if attempt + 1 == CONNECT_ATTEMPTS:
                     self.failures[str(error)] += 1
@@ -136,7 +133,7 @@ class Crowd:
             else:
                 return
 
-    async def _attempt(self, user: int, due_ns: int) -> Connection:
+    async def _try_to_join(self, user: int, due_ns: int) -> Connection:
         connection = await self._dialer.open(user, self._inbox)
         joined: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._joining[connection] = joined
@@ -152,6 +149,6 @@ class Crowd:
             raise
         finally:
             del self._joining[connection]
-        self.connect.record((connection.opened_ns - due_ns) // _US)
-        connection.member = self._ledger.join(group, joined_ns + round(JOIN_SETTLE_S * NS))
+        self.connect.record((connection.opened_ns - due_ns) // NS_PER_US)
+        connection.member = self._ledger.join(group, joined_ns + round(JOIN_SETTLE_S * NS_PER_S))
         return connection

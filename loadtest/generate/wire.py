@@ -1,4 +1,4 @@
-"""Connections of load-generating users: the handshake, then a receiver that only stamps what arrives."""
+"""Connections of virtual users: the handshake, then a receiver that only stamps incoming bytes."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _PORTS = {"ws": 80, "wss": 443}
 
 
 class Receiver(Protocol):
-    """Gets what arrives on connections."""
+    """Receives the bytes of many connections."""
 
     def add(self, stamp_ns: int, connection: Connection, data: bytes) -> None:
-        """Take bytes that arrived at `stamp_ns`, a monotonic time."""
+        """Take bytes that arrived at `stamp_ns` (monotonic)."""
 
     def closed(self, connection: Connection) -> None:
-        """Take note that the server closed a connection."""
+        """Called when the server closed a connection."""
 
 
 class Connection(asyncio.Protocol):
-    """An open WebSocket. `member` is set once it has joined; `user` whose it is."""
+    """An open WebSocket of `user`. `member` is set once it has joined a group."""
 
     __slots__ = ("_receiver", "_transport", "closing", "member", "opened_ns", "splitter", "user")
 
@@ -63,14 +63,14 @@ class Connection(asyncio.Protocol):
             self._receiver.closed(self)
 
     def send(self, frame: bytes) -> bool:
-        """Send one text frame's payload; False where the connection is gone."""
+        """Send a text message; return False if the connection is closed."""
         if self._transport.is_closing():
             return False
         self._transport.write(client_frame(frame))
         return True
 
     def close(self) -> None:
-        """Say goodbye and go."""
+        """Send a closing frame and close."""
         if not self.closing:
             self.closing = True
             self._transport.write(client_frame(Close(CloseCode.NORMAL_CLOSURE, "").serialize(), Opcode.CLOSE))
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialer:
-    """Opens connections to one server, whose address is looked up once."""
+    """Opens connections to one server; looks up its address once."""
 
     address: str
     port: int
@@ -102,10 +102,10 @@ class Dialer:
 
     @classmethod
     async def resolve(cls, url: str, token: str | None) -> Dialer:
-        """Raises ConnectError where `url` is no ws:// or wss:// URL, or its host is unknown."""
+        """Raises ConnectError if `url` is not a ws:// or wss:// URL, or its host is unknown."""
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname:
-            raise ConnectError(f"{url} is no ws:// or wss:// URL")
+            raise ConnectError(f"{url} is not a ws:// or wss:// URL")
         port = parts.port or _PORTS[parts.scheme]
         try:
             loop = asyncio.get_running_loop()
@@ -125,7 +125,7 @@ class Dialer:
         )
 
     async def open(self, user: int, receiver: Receiver) -> Connection:
-        """A connection whose handshake is done. Raises ConnectError."""
+        """Connect and complete the handshake. Raises ConnectError."""
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[Connection] = loop.create_future()
         try:
@@ -149,7 +149,7 @@ class Dialer:
 
     def _request(self, user: int) -> Callable[[str], bytes]:
         query = [self.query] if self.query else []
-        # Where nobody signs in, a user is called what ?name= says.
+        # Without sign-in, ?name= names the user.
         if self.token is None:
             query.append(f"name={quote(f'load-{user + 1}')}")
         target = f"{self.path}?{'&'.join(query)}" if query else self.path
@@ -161,7 +161,7 @@ class Dialer:
 
 
 class _Handshake(asyncio.Protocol):
-    """The upgrade (RFC 6455, section 4.1), read by llhttp; then the connection takes over."""
+    """The upgrade (RFC 6455, section 4.1), parsed by llhttp; then a Connection takes over."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class _Handshake(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._switch(stamp_ns, data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            self._fail(f"the handshake's answer is no HTTP: {error}")
+            self._fail(f"the handshake's answer is not HTTP: {error}")
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._fail("the server closed the connection in the handshake")

@@ -18,29 +18,29 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import uvloop
 
-from loadtest.clock import NS, until
+from loadtest.clock import NS_PER_S, until
 from loadtest.errors import LoadTestError
-from loadtest.generate.health import Pulse, allow_files, record_cost_ns
+from loadtest.generate.health import HealthMonitor, allow_files, record_cost_ns
 from loadtest.generate.protocol import MAX_LINE_BYTES, MessageType, Order
 from loadtest.generate.sender import Sender
-from loadtest.generate.users import Crowd
+from loadtest.generate.users import VirtualUsers
 from loadtest.generate.wire import Dialer
 from loadtest.plan import schedule
 from loadtest.results.jsonvalue import decode
 from loadtest.results.ledger import Ledger
-from loadtest.results.tally import SecondPart, Tally, WorkerProgress
+from loadtest.results.tally import Tally, WorkerProgress, WorkerSecond
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 PROGRESS_EVERY_S = 1.0
 SETTLE_CHECK_S = 0.1
-# Closing frames are on their way by then.
+# Time for the closing frames to leave.
 GOODBYE_S = 0.2
 
 
 def main() -> int:
-    # Ctrl-C is the runner's to deal with: it says stop.
+    # The runner handles Ctrl-C and sends STOP.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main())
@@ -55,11 +55,11 @@ async def _main() -> int:
     try:
         worker = await Worker.create(order)
     except LoadTestError as error:
-        _say(MessageType.FAILED, str(error))
+        _send(MessageType.FAILED, str(error))
         return 1
     working = asyncio.create_task(worker.run())
     listening = asyncio.create_task(_obey(commands, worker, working))
-    # Without a runner there is nothing left to do.
+    # A worker whose runner is gone was cancelled by _obey.
     with suppress(asyncio.CancelledError):
         await working
     listening.cancel()
@@ -68,16 +68,16 @@ async def _main() -> int:
 
 async def _obey(commands: asyncio.StreamReader, worker: Worker, working: asyncio.Task[None]) -> None:
     async for line in commands:
-        ((word, value),) = orjson.loads(line).items()
-        if word == MessageType.GO:
+        ((kind, value),) = orjson.loads(line).items()
+        if kind == MessageType.GO:
             worker.go(value)
-        elif word == MessageType.STOP:
+        elif kind == MessageType.STOP:
             worker.stop()
     working.cancel()
 
 
 class Worker:
-    """Holds the users of one process through a run."""
+    """The users of one process through a run."""
 
     def __init__(self, order: Order, dialer: Dialer) -> None:
         scenario = order.scenario
@@ -86,68 +86,68 @@ class Worker:
         prefix = schedule.message_prefix(order.run)
         self._due = schedule.messages(scenario)
         self._mine = [due for due in self._due if schedule.process_of(due.sender, scenario) == order.process]
-        self._lives = [
-            life
-            for life in schedule.lives(scenario)
-            if schedule.process_of(life.user, scenario) == order.process
+        self._connections = [
+            planned
+            for planned in schedule.connections(scenario)
+            if schedule.process_of(planned.user, scenario) == order.process
         ]
         self._ledger = Ledger(scenario.groups)
         self._sender = Sender(prefix, scenario.size_bytes)
         groups = schedule.group_names(order.run, scenario.groups)
-        self._crowd = Crowd(groups, dialer, prefix, self._ledger, self._sender.replied)
-        self._pulse = Pulse(lambda: len(self._crowd.online))
+        self._users = VirtualUsers(groups, dialer, prefix, self._ledger, self._sender.replied)
+        self._health = HealthMonitor(lambda: len(self._users.online))
         self._start: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._stopped = asyncio.Event()
 
     @classmethod
     async def create(cls, order: Order) -> Worker:
-        """Raises LoadTestError where the URL is wrong or the system allows too few connections."""
+        """Raises LoadTestError if the URL is wrong or the system allows too few connections."""
         dialer = await Dialer.resolve(order.url, order.token)
         worker = cls(order, dialer)
-        allow_files(len(worker._lives))
+        allow_files(len(worker._connections))
         return worker
 
     def go(self, start_ns: int) -> None:
-        """Begin at this instant."""
+        """Start the schedule at this instant."""
         self._start.set_result(start_ns)
 
     def stop(self) -> None:
-        """Begin nothing more; what is under way may still arrive."""
+        """Send and connect no more; messages under way may still arrive."""
         self._stopped.set()
 
     async def run(self) -> None:
-        """Connect, wait for go(), go through the schedule and the drain, hand over the tally."""
+        """Connect, wait for go(), run the schedule, drain, and send the tally."""
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(self._pulse.beat()), tasks.create_task(self._report_progress())]
-            initial = [life for life in self._lives if life.initial]
+            background = [tasks.create_task(self._health.run()), tasks.create_task(self._report_progress())]
+            initial = [planned for planned in self._connections if planned.initial]
             until_ns = 0
-            if await self._unless_stopped(self._crowd.come(initial, monotonic_ns())):
-                _say(MessageType.READY, self._crowd.arrivals())
+            if await self._unless_stopped(self._users.connect_all(initial, monotonic_ns())):
+                _send(MessageType.READY, self._users.arrivals())
                 if await self._unless_stopped(asyncio.wait_for(self._start, None)):
                     until_ns = await self._load(self._start.result())
             for task in background:
                 task.cancel()
-        _say(MessageType.DONE, self._tally(until_ns))
-        self._crowd.close()
+        _send(MessageType.DONE, self._tally(until_ns))
+        self._users.close()
         await asyncio.sleep(GOODBYE_S)
 
     async def _load(self, start_ns: int) -> int:
-        """Go through the schedule and the drain; up to when messages were sent."""
+        """Run the schedule, then drain; return the instant at which sending ended."""
         scenario = self._scenario
-        self._ledger.begin(self._due, start_ns, round(scenario.warmup_s * NS))
-        self._pulse.begin(start_ns + round(scenario.warmup_s * NS))
-        # A collection would stop everything for as long as it takes to look at every connection.
+        self._ledger.begin(self._due, start_ns, round(scenario.warmup_s * NS_PER_S))
+        self._health.begin(start_ns + round(scenario.warmup_s * NS_PER_S))
+        # A collection would stop everything while it visits every connection.
         gc.collect()
         gc.freeze()
         gc.disable()
-        end_ns = start_ns + round(schedule.horizon_s(scenario) * NS)
+        end_ns = start_ns + round(schedule.horizon_s(scenario) * NS_PER_S)
         completed = await self._unless_stopped(self._perform(start_ns, end_ns))
         until_ns = end_ns if completed else monotonic_ns()
         await self._drain()
         return until_ns
 
     async def _drain(self) -> None:
-        """Let arrive what is under way, in the scenario's time; see Session.settle_s."""
+        """Wait for messages under way, `drain_s` at most; see Session.settle_s."""
         if self._settle_s is None:
             await asyncio.sleep(self._scenario.drain_s)
             return
@@ -162,27 +162,27 @@ class Worker:
             now = loop.time()
 
     def _is_settled(self) -> bool:
-        """Whether all messages of this process were answered, and have arrived where they were stored."""
+        """Whether the server answered all messages of this process, and all acknowledged ones arrived."""
         sender = self._sender
         answered = len(sender.acknowledged) + sender.refused >= len(sender.sent)
         return answered and self._ledger.is_whole(sender.acknowledged)
 
     async def _perform(self, start_ns: int, end_ns: int) -> None:
         warmup_s, drain_s = self._scenario.warmup_s, self._scenario.drain_s
-        later = [life for life in self._lives if not life.initial]
+        later = [planned for planned in self._connections if not planned.initial]
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(self._sender.send(self._mine, self._crowd.online, start_ns, warmup_s)),
-                tasks.create_task(self._crowd.come(later, start_ns)),
-                tasks.create_task(self._crowd.go(self._lives, start_ns, drain_s)),
-                tasks.create_task(self._crowd.keep_alive()),
+                tasks.create_task(self._sender.send(self._mine, self._users.online, start_ns, warmup_s)),
+                tasks.create_task(self._users.connect_all(later, start_ns)),
+                tasks.create_task(self._users.leave_all(self._connections, start_ns, drain_s)),
+                tasks.create_task(self._users.keep_alive()),
             ]
             await until(end_ns)
             for task in running:
                 task.cancel()
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Do `work` to its end, unless stop() comes first: True where it was completed."""
+        """Run `work` unless stop() ends it; return whether it was completed."""
         working, stopped = asyncio.create_task(work), asyncio.create_task(self._stopped.wait())
         try:
             await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -196,16 +196,16 @@ class Worker:
     async def _report_progress(self) -> None:
         while True:
             await asyncio.sleep(PROGRESS_EVERY_S)
-            _say(MessageType.PROGRESS, self._progress())
+            _send(MessageType.PROGRESS, self._progress())
 
     def _progress(self) -> WorkerProgress:
-        overdue_ns = monotonic_ns() - round(self._scenario.drain_s * NS)
-        settled = self._pulse.second() - ceil(self._scenario.drain_s)
+        overdue_ns = monotonic_ns() - round(self._scenario.drain_s * NS_PER_S)
+        settled = self._health.second() - ceil(self._scenario.drain_s)
         ledger, sender = self._ledger, self._sender
         missing = ledger.missing(overdue_ns)
         return WorkerProgress(
-            users=len(self._crowd.online),
-            lag_ms_max=self._pulse.take_lag_ms(),
+            users=len(self._users.online),
+            lag_ms_max=self._health.take_lag_ms(),
             ledger={
                 "expected": ledger.received + missing,
                 "received": ledger.received,
@@ -217,40 +217,40 @@ class Worker:
                 "refused": sender.refused,
             },
             histograms={
-                "connect_ms": self._crowd.connect.to_dict(),
+                "connect_ms": self._users.connect.to_dict(),
                 "ack_ms": sender.ack.to_dict(),
                 "delivery_ms": ledger.latencies(settled).to_dict(),
             },
         )
 
     def _tally(self, until_ns: int) -> Tally:
-        sender, crowd = self._sender, self._crowd
+        sender, users = self._sender, self._users
         seconds = [
-            SecondPart(second, vitals.users, vitals.lag_us_max, vitals.cpu)
-            for second, vitals in sorted(self._pulse.seconds.items())
+            WorkerSecond(second, sample.users, sample.lag_us_max, sample.cpu)
+            for second, sample in sorted(self._health.seconds.items())
         ]
         return Tally(
-            connect=crowd.connect.to_dict(),
+            connect=users.connect.to_dict(),
             ack=sender.ack.to_dict(),
-            lag=self._pulse.lag.to_dict(),
+            lag=self._health.lag.to_dict(),
             delivery=tuple((second, part.to_dict()) for second, part in self._ledger.seconds.items()),
-            # orjson takes no named tuples.
+            # orjson does not encode named tuples.
             rows=tuple((*row,) for row in self._ledger.rows(until_ns)),
             sent=tuple(sender.sent),
             acknowledged=tuple(sender.acknowledged),
             refused=sender.refused,
             unsent=sender.unsent,
             seconds=tuple(seconds),
-            arrivals=crowd.arrivals(),
-            dropped=crowd.dropped,
+            arrivals=users.arrivals(),
+            dropped=users.dropped,
             late_sends=sender.late_sends,
             late_us_max=sender.late_us_max,
             record_ns=record_cost_ns(),
         )
 
 
-def _say(word: MessageType, value: object) -> None:
-    sys.stdout.buffer.write(word.line(value))
+def _send(kind: MessageType, value: object) -> None:
+    sys.stdout.buffer.write(kind.line(value))
     sys.stdout.buffer.flush()
 
 

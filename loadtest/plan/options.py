@@ -1,4 +1,4 @@
-"""Command-line options and scenario files, which have the same names, to values."""
+"""Scenarios from the command line and from scenario files, which use the same names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
-# What a field of Scenario is called on the command line and in a file.
+# Options whose name differs from the field of Scenario.
 _NAMES = {
     "duration_s": "duration",
     "warmup_s": "warmup",
@@ -31,42 +31,41 @@ _NAMES = {
 
 
 def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
-    """What Scenario has. A value not given here comes from --scenario, or else is Scenario's default."""
+    """Add an option for each field of Scenario. Unset ones come from --scenario, or else are its defaults."""
     default = Scenario()
     load = parser.add_argument_group("load", argument_default=argparse.SUPPRESS)
 
-    def add(*flags: str, kind: Callable[[str], Any], value: object, means: str, **more: Any) -> None:
-        load.add_argument(*flags, type=kind, help=f"{means} (default: {value})", **more)
+    def add(*flags: str, kind: Callable[[str], Any], value: object, help_text: str, **more: Any) -> None:
+        load.add_argument(*flags, type=kind, help=f"{help_text} (default: {value})", **more)
 
-    add("-u", "--users", kind=int, value=default.users, means="connections")
-    add("-r", "--connect-rate", kind=float, value=f"{default.connect_rate:g}", means="connects a second")
-    add("--groups", kind=int, value=default.groups, means="the users are spread over")
-    add("--rate", kind=float, value=f"{default.rate:g}", means="messages a second, over all groups")
-    means = "how messages follow each other"
-    add("--arrival", kind=str, value=default.arrival, means=means, choices=ARRIVALS)
-    add("-t", "--duration", kind=duration_s, value=f"{default.duration_s:g}s", means="e.g. 90s, 2m")
-    add("--warmup", kind=duration_s, value=f"{default.warmup_s:g}s", means="traffic before latencies count")
-    add("--drain", kind=duration_s, value=f"{default.drain_s:g}s", means="wait for what is under way")
-    add("--processes", kind=int, value=default.processes, means="to spread the users over")
-    add("--size", kind=int, value=default.size_bytes, means="of a message's text, in bytes")
-    add("--seed", kind=int, value=default.seed, means="of the schedule")
+    add("-u", "--users", kind=int, value=default.users, help_text="connections")
+    add("-r", "--connect-rate", kind=float, value=f"{default.connect_rate:g}", help_text="connects a second")
+    add("--groups", kind=int, value=default.groups, help_text="number of groups")
+    add("--rate", kind=float, value=f"{default.rate:g}", help_text="messages a second over all groups")
+    add("--arrival", kind=str, value=default.arrival, help_text="spacing of messages", choices=ARRIVALS)
+    add("-t", "--duration", kind=duration_s, value=f"{default.duration_s:g}s", help_text="such as 90s or 2m")
+    add("--warmup", kind=duration_s, value=f"{default.warmup_s:g}s", help_text="time before latencies count")
+    add("--drain", kind=duration_s, value=f"{default.drain_s:g}s", help_text="wait for messages under way")
+    add("--processes", kind=int, value=default.processes, help_text="worker processes")
+    add("--size", kind=int, value=default.size_bytes, help_text="bytes of a message's text")
+    add("--seed", kind=int, value=default.seed, help_text="seed of the schedule")
     load.add_argument(
         "-s",
         "--stage",
         action="append",
         type=stage,
         metavar="TIME:USERS",
-        help="in place of -u and -t, as often as there are stages: -s 30s:200 -s 2m:1000",
+        help="replaces -u and -t; one for each stage: -s 30s:200 -s 2m:1000",
     )
-    load.add_argument("--scenario", type=Path, metavar="FILE.toml", help="has the names of these options")
+    load.add_argument("--scenario", type=Path, metavar="FILE.toml", help="a file with these options by name")
 
 
 def scenario_of(options: argparse.Namespace) -> Scenario:
-    """The scenario of parsed options. Raises ScenarioError."""
+    """Make the scenario of parsed options. Raises ScenarioError."""
     given = vars(options)
     values = {**file_values(given.get("scenario")), **given}
     if "users" in given or "duration" in given:
-        # Said on the command line, these two are meant in place of a file's stages.
+        # On the command line, these two replace a file's stages.
         values["stage"] = given.get("stage")
     known = {field.name: values.get(_NAMES.get(field.name, field.name)) for field in fields(Scenario)}
     chosen = {name: value for name, value in known.items() if value is not None}
@@ -74,6 +73,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
 
 
 def file_values(path: Path | None) -> Mapping[str, Any]:
+    """Read a scenario file; `threshold` and `abort_on` are lists of texts. Raises ScenarioError."""
     if path is None:
         return {}
     try:
@@ -84,7 +84,7 @@ def file_values(path: Path | None) -> Mapping[str, Any]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a command line."""
+    """Split a command line as a shell does."""
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
@@ -92,18 +92,18 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def duration_s(text: str) -> float:
-    """Seconds of a text such as 500ms, 30s, 2m, 1h or 30."""
+    """Read a time such as 500ms, 30s, 2m, 1h or 30 (seconds)."""
     form = _DURATION.fullmatch(text.strip())
     if form is None:
-        raise argparse.ArgumentTypeError(f"{text} is no time such as 30s or 2m")
+        raise argparse.ArgumentTypeError(f"{text} is not a time such as 30s or 2m")
     return float(form[1]) * _UNITS_S[form[2]]
 
 
 def stage(text: str) -> Stage:
-    """A stage of a text such as 30s:200."""
+    """Read a stage such as 30s:200."""
     time, colon, users = text.partition(":")
     if not colon or not users.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is no stage such as 30s:200")
+        raise argparse.ArgumentTypeError(f"{text} is not a stage such as 30s:200")
     return Stage(duration_s(time), int(users))
 
 

@@ -1,4 +1,4 @@
-"""What a run does: how many users come and go, and how often they write. Values only; no clock, no I/O."""
+"""The load of a run: how many users come and go, and how often they send. Values only; no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ARRIVALS = (POISSON, UNIFORM)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """So many users for so long; those that are missing connect at its start, those too many leave."""
+    """`users` for `duration_s`. At its start missing users connect and surplus ones leave."""
 
     duration_s: float
     users: int
@@ -24,10 +24,10 @@ class Stage:
 class Scenario:
     """The load. `rate` is messages a second over all groups, `connect_rate` connects a second.
 
-    The users of the first stage are connected before anything is sent; then `warmup_s` of traffic that no
-    latency counts, then the stages, then `drain_s` in which what is under way may still arrive. Without
-    `stages` there is one, of `users` and `duration_s`; with them, those two are their maximum and sum.
-    Raises ScenarioError where no such load exists.
+    The users of the first stage connect before anything is sent. Then come `warmup_s` of traffic whose
+    latencies do not count, the stages, and `drain_s` for messages still under way. Without `stages` there is
+    one, of `users` and `duration_s`; with them, those two are their maximum and sum.
+    Raises ScenarioError if the load is impossible.
     """
 
     users: int = 100
@@ -53,13 +53,13 @@ class Scenario:
 
     def _check(self) -> None:
         if self.arrival not in ARRIVALS:
-            raise ScenarioError(f"arrival is {' or '.join(ARRIVALS)}, not {self.arrival}")
+            raise ScenarioError(f"arrival must be {' or '.join(ARRIVALS)}, not {self.arrival}")
         for name in ("connect_rate", "groups", "rate", "duration_s", "processes", "users", "size_bytes"):
             if getattr(self, name) <= 0:
-                raise ScenarioError(f"{name} has to be more than 0")
+                raise ScenarioError(f"{name} must be more than 0")
         for name in ("warmup_s", "drain_s"):
             if getattr(self, name) < 0:
-                raise ScenarioError(f"{name} can't be less than 0")
+                raise ScenarioError(f"{name} can't be negative")
         if min(stage.users for stage in self.stages) < self.groups:
             raise ScenarioError("every stage needs at least as many users as there are groups")
         for before, stage in pairwise((self.stages[0], *self.stages)):

@@ -35,11 +35,9 @@ def figure(drawn: Markup) -> Markup:
     return tag("div", drawn, class_="figure")
 
 
-def table(
-    caption: str, head: Sequence[str], rows: Iterable[Sequence[Markup]], *, words_in: int = 1
-) -> Markup:
-    """A table whose first `words_in` columns hold words, the others numbers."""
-    kinds = [None if at < words_in else "number" for at in range(len(head))]
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Markup]], *, texts: int = 1) -> Markup:
+    """A table whose first `texts` columns hold words, the others numbers."""
+    kinds = [None if at < texts else "number" for at in range(len(head))]
     titles = (tag("th", text(name), scope="col", class_=kind) for name, kind in zip(head, kinds, strict=True))
     lines = (
         tag(

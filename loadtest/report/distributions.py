@@ -12,17 +12,17 @@ from loadtest.report.plot import (
     BOTTOM_PX,
     HALF_PX,
     LEFT_PX,
-    NO_WORDS,
+    NO_LABELS,
     TICKS_PX,
     TOP_PX,
     WIDE_PX,
+    AxisLabels,
     Hover,
-    Words,
     axes,
     end_labels,
     label,
     line,
-    ms_words,
+    ms_labels,
     picture,
 )
 
@@ -85,7 +85,7 @@ def percentiles(curves: Mapping[str, tuple[str, Curve]]) -> Markup:
         "Percentile curve",
         " ".join(f"{name}: {_curve_in_words(curve)}" for name, curve in drawn.values()),
         (WIDE_PX, height),
-        axes(x, y, Words("percentile", _percentile_tick), ms_words(y)),
+        axes(x, y, AxisLabels("percentile", _percentile_tick), ms_labels(y)),
         *(line(places(curve), kind) for kind, (_, curve) in drawn.items()),
         _curves_key(right, [(name, kind) for kind, (name, _) in drawn.items()]),
         hover=[
@@ -113,13 +113,13 @@ def groups(sizes: Sequence[Size]) -> Markup:
         name = f"{size.label} · {words.plural(size.members, 'member')}"
         rows.append(label(left - 10, at + 4, _shortened(name), "tick end"))
         rows.append(_range(x, at, size))
-    ticks = Words("", lambda tick: f"{tick:,g} ms")
+    ticks = AxisLabels("", lambda tick: f"{tick:,g} ms")
     return picture(
         "groups",
         "Time until the last member has a message, by group",
         " ".join(_size_in_words(size) for size in sizes),
         (HALF_PX, height),
-        axes(x, y, ticks, NO_WORDS),
+        axes(x, y, ticks, NO_LABELS),
         _marks_key(right, TOP_PX - 14),
         *rows,
     )
@@ -150,7 +150,7 @@ def by_size(sizes: Sequence[Size]) -> Markup:
         "Group size against the time until the last member has a message",
         " ".join(_size_in_words(size) for size in sizes),
         (WIDE_PX, height),
-        axes(x, y, Words("members (log)", words.count), ms_words(y)),
+        axes(x, y, AxisLabels("members (log)", words.count), ms_labels(y)),
         *parts,
         end_labels(ends, TOP_PX, y.start_px),
     )
@@ -170,8 +170,8 @@ def stacked(name: str, title: str, bars: Sequence[Bar], classes: Mapping[str, st
     described = "; ".join(
         f"{bar.name}: " + ", ".join(f"{part} {words.ms(value)}" for part, value in bar.parts) for bar in bars
     )
-    ticks = Words("", lambda tick: f"{tick:,g} ms")
-    return picture(name, title, described, (WIDE_PX, height), axes(x, y, ticks, NO_WORDS), *rows)
+    ticks = AxisLabels("", lambda tick: f"{tick:,g} ms")
+    return picture(name, title, described, (WIDE_PX, height), axes(x, y, ticks, NO_LABELS), *rows)
 
 
 def _bar(x: Scale, top: float, bar: Bar, classes: Mapping[str, str]) -> Markup:

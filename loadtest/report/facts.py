@@ -57,7 +57,7 @@ def health(result: Result) -> Markup:
         verdicts.harness(result),
         tag(
             "div",
-            table("Health of the harness", ("harness", "seen"), as_text(_health_rows(result)), words_in=2),
+            table("Health of the harness", ("harness", "seen"), as_text(_health_rows(result)), texts=2),
             figure(overtime.harness(rows)) if rows else Markup(""),
             class_="halves",
         ),
@@ -141,6 +141,6 @@ def scenario(result: Result) -> Markup:
         "scenario",
         "Scenario",
         None,
-        table("Scenario", ("setting", "value"), as_text(rows), words_in=2),
+        table("Scenario", ("setting", "value"), as_text(rows), texts=2),
         tag("p", command, class_="command"),
     )

@@ -10,18 +10,18 @@ from loadtest.report.plot import (
     BOTTOM_PX,
     HALF_PX,
     LEFT_PX,
-    NO_WORDS,
+    NO_LABELS,
     TOP_PX,
     WIDE_PX,
+    AxisLabels,
     Hover,
     Point,
-    Words,
     axes,
     band,
     end_labels,
     label,
     line,
-    ms_words,
+    ms_labels,
     picture,
     steps,
 )
@@ -85,7 +85,7 @@ def latency(
         "Delivery latency over time",
         _range_in_words(rows),
         (WIDE_PX, height),
-        axes(time, y, _time_words(rows), ms_words(y)),
+        axes(time, y, _time_words(rows), ms_labels(y)),
         band(at("p99", "p90"), at("max"), "q-max"),
         band(at("p90"), at("p99", "max"), "q-99"),
         band(at("p50"), at("p90", "max"), "q-90"),
@@ -114,13 +114,13 @@ def deliveries(rows: Sequence[Row]) -> Markup:
         f"{words.count(sum(row['expected'] for row in rows))} expected deliveries came, "
         f"with up to {words.plural(max(row['users'] for row in rows), 'user')}.",
         (HALF_PX, height),
-        axes(time, upper, NO_WORDS, Words("deliveries a second", words.rate)),
+        axes(time, upper, NO_LABELS, AxisLabels("deliveries a second", words.rate)),
         band([(x, upper.start_px) for x, _ in delivered], delivered, "delivered"),
         band(delivered, expected, "missing"),
         line(expected, "expected"),
         _lost_marks(time, upper, rows),
         _key(time.end_px, TOP_PX - 14),
-        axes(time, lower, _time_words(rows), Words("users", words.count)),
+        axes(time, lower, _time_words(rows), AxisLabels("users", words.count)),
         band([(x, lower.start_px) for x, _ in users], users, "users"),
         line(users, "users"),
         hover=_hovers(
@@ -143,9 +143,9 @@ def harness(rows: Sequence[Row]) -> Markup:
         f"Loop lag up to {words.ms(max((row['loop_lag_ms_max'] or 0 for row in rows), default=0))}, "
         f"CPU up to {words.share(max((row['cpu'] or 0 for row in rows), default=0))} of one core.",
         (HALF_PX, height),
-        axes(time, lag, NO_WORDS, Words("longest loop lag, ms", lambda tick: f"{tick:,g}")),
+        axes(time, lag, NO_LABELS, AxisLabels("longest loop lag, ms", lambda tick: f"{tick:,g}")),
         line([_place(time, lag, row, ("loop_lag_ms_max",)) for row in rows], "lag"),
-        axes(time, cpu, _time_words(rows), Words("CPU, share of a core", words.share)),
+        axes(time, cpu, _time_words(rows), AxisLabels("CPU, share of a core", words.share)),
         line([_place(time, cpu, row, ("cpu",)) for row in rows], "cpu"),
         hover=_hovers(
             time,
@@ -176,9 +176,9 @@ def _stairs(time: Scale, y: Scale, rows: Sequence[Row], values: Sequence[float])
     return steps(places, time.end_px)
 
 
-def _time_words(rows: Sequence[Row]) -> Words:
+def _time_words(rows: Sequence[Row]) -> AxisLabels:
     long = rows[-1]["t_s"] > _LONG_S
-    return Words("time since the start", lambda tick: words.moment(tick, long=long))
+    return AxisLabels("time since the start", lambda tick: words.moment(tick, long=long))
 
 
 def _limit(time: Scale, y: Scale, name: str, value: float) -> Markup:

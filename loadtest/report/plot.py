@@ -41,19 +41,19 @@ class Hover:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class AxisLabels:
     """An axis in words: its title and how a tick reads."""
 
     title: str
     tick: Callable[[float], str]
 
 
-NO_WORDS = Words("", lambda _: "")
+NO_LABELS = AxisLabels("", lambda _: "")
 
 
-def ms_words(scale: Scale) -> Words:
+def ms_labels(scale: Scale) -> AxisLabels:
     """An axis of milliseconds."""
-    return Words("ms (log)" if scale.is_log else "ms", lambda tick: f"{tick:,g}")
+    return AxisLabels("ms (log)" if scale.is_log else "ms", lambda tick: f"{tick:,g}")
 
 
 def picture(
@@ -87,7 +87,7 @@ def picture(
     )
 
 
-def axes(x: Scale, y: Scale, x_words: Words, y_words: Words) -> Markup:
+def axes(x: Scale, y: Scale, x_words: AxisLabels, y_words: AxisLabels) -> Markup:
     """Grid lines, ticks and titles; the y title stands above the axis, where it reads without turning."""
     left, right, bottom, top = x.start_px, x.end_px, y.start_px, y.end_px
     parts = []

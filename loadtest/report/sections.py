@@ -197,7 +197,7 @@ def _way(way: Mapping[str, Any]) -> Markup:
         (
             tag("h3", text(title)),
             *([figure(distributions.stacked(identity, title, bars, classes))] if bars else []),
-            table(f"Parts: {title}", ("part", "meaning", "median", "p90", "p99", "max"), rows, words_in=2),
+            table(f"Parts: {title}", ("part", "meaning", "median", "p90", "p99", "max"), rows, texts=2),
         )
     )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from loadtest.clock import US_PER_MS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -20,12 +22,11 @@ SAMPLES_BEYOND = 10
 CURVE_POINTS = 60
 # In steps of a hundred-thousandth of a percent.
 _CURVE_STEPS = 100_000
-_US_PER_MS = 1000
 _SHIFTLESS_BITS = SUB_BUCKET_BITS + 1
 
 
 class Histogram:
-    """Counts of values in whole microseconds; what it says is in milliseconds."""
+    """Counts values in whole microseconds, and returns milliseconds."""
 
     __slots__ = ("count", "counts", "max_us", "min_us", "total_us")
 
@@ -37,7 +38,7 @@ class Histogram:
         self.max_us = 0
 
     def record(self, value_us: int) -> None:
-        """Count one value; below 0 (two clocks disagree) it is 0."""
+        """Count one value; a negative one (two clocks disagree) counts as 0."""
         value_us = max(value_us, 0)
         shift = value_us.bit_length() - _SHIFTLESS_BITS
         index = value_us if shift <= 0 else (shift << SUB_BUCKET_BITS) + (value_us >> shift)
@@ -52,7 +53,7 @@ class Histogram:
             self.min_us = value_us
 
     def merge(self, other: Histogram) -> None:
-        """Add what another one counted."""
+        """Add the counts of another histogram."""
         if other.min_us is None:
             return
         for index, count in other.counts.items():
@@ -64,22 +65,22 @@ class Histogram:
 
     @property
     def min_ms(self) -> float | None:
-        return None if self.min_us is None else self.min_us / _US_PER_MS
+        return None if self.min_us is None else self.min_us / US_PER_MS
 
     @property
     def max_ms(self) -> float | None:
-        return self.max_us / _US_PER_MS if self.count else None
+        return self.max_us / US_PER_MS if self.count else None
 
     @property
     def mean_ms(self) -> float | None:
-        return self.total_us / self.count / _US_PER_MS if self.count else None
+        return self.total_us / self.count / US_PER_MS if self.count else None
 
     def percentile(self, percent: float) -> float | None:
-        """The nearest-rank percentile in ms, or None where too few samples lie beyond it."""
+        """The nearest-rank percentile in ms; None if too few samples lie beyond it."""
         return self.percentiles((percent,))[0]
 
     def percentiles(self, percents: Iterable[float]) -> list[float | None]:
-        """Several at once, in ascending order of `percents`."""
+        """Several percentiles; `percents` must ascend."""
         found: list[float | None] = []
         buckets = iter(sorted(self.counts.items()))
         index, seen = 0, 0
@@ -95,7 +96,7 @@ class Histogram:
         return found
 
     def curve(self) -> list[tuple[float, float]]:
-        """(percentile, ms) as far as the samples reach, evenly spaced on a log axis of what lies beyond."""
+        """(percentile, ms) as far as the samples allow, evenly spaced on a log axis of 1 - percentile."""
         if self.count <= SAMPLES_BEYOND:
             return []
         decades = math.log10(self.count / SAMPLES_BEYOND)
@@ -124,19 +125,19 @@ class Histogram:
         return histogram
 
     def _value_ms(self, index: int) -> float:
-        """The middle of a bucket, within what was really seen."""
+        """The middle of a bucket, limited to the values seen."""
         low, width = bounds_us(index)
         middle = low + (width - 1) / 2
-        return min(max(middle, self.min_us or 0), self.max_us) / _US_PER_MS
+        return min(max(middle, self.min_us or 0), self.max_us) / US_PER_MS
 
 
 def bounds_us(index: int) -> tuple[int, int]:
-    """The lowest value of a bucket, and how many whole microseconds share it."""
+    """(lowest value, width) of a bucket."""
     shift = max((index >> SUB_BUCKET_BITS) - 1, 0)
     return (index - (shift << SUB_BUCKET_BITS)) << shift, 1 << shift
 
 
 def rank_of(percent: float, count: int) -> int:
-    """How many samples, from the lowest up, a percentile covers (nearest rank; at least one)."""
-    # Rounded first: 99.9 percent of 1,000 is 999, not the 1,000 that binary fractions would make of it.
+    """The number of samples at or below a percentile (nearest rank; at least one)."""
+    # Rounded first: in binary fractions, 99.9 percent of 1,000 is slightly more than 999.
     return max(math.ceil(round(percent * count / 100, 6)), 1)

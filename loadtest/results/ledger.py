@@ -1,8 +1,8 @@
-"""Who got what, counted exactly: one process's part. Pure; all times are monotonic nanoseconds.
+"""Exact counts of deliveries in one process. Pure; all times are monotonic nanoseconds.
 
-A delivery is expected from a member that had joined, and had not left, when the message was due. What counts
-are raw pushes: nothing is fetched from the history to fill a gap. A second copy of a message on the same
-connection is a duplicate; a message that comes after one with a higher seq is out of order, but received.
+A delivery is expected for each member that had joined, and not left, when the message was due. Only pushes
+count: no gap is filled from the history. A second copy of a message on the same connection is a duplicate. A
+message that follows one with a higher seq is out of order, but received.
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ from bisect import bisect_right, insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from loadtest.clock import NS_PER_S, NS_PER_US
 from loadtest.results.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from loadtest.plan.schedule import Due
+    from loadtest.plan.schedule import PlannedMessage
 
 FOREVER_NS = 2**63
-_US = 1000
-_SECOND_NS = 1_000_000_000
 
 
 class Row(NamedTuple):
-    """One message in one process. `eligible` deliveries are expected if the message exists at all;
-    `last_ns` is the last receipt, 0 for none.
+    """One message in one process. `eligible` deliveries are expected if the message exists; `last_ns` is the
+    last receipt, 0 without any.
     """
 
     eligible: int
@@ -48,7 +47,7 @@ class Member:
 
 @dataclass(slots=True)
 class _Group:
-    """How many have joined and left by when."""
+    """The instants at which members joined and left, ascending."""
 
     size: int = 0
     joined_ns: list[int] = field(default_factory=list)
@@ -58,8 +57,8 @@ class _Group:
         return bisect_right(self.joined_ns, due_ns) - bisect_right(self.left_ns, due_ns)
 
 
-class _Track:
-    """What is known of one message. `seen` has a byte for each member."""
+class _Deliveries:
+    """The deliveries of one message. `seen` has a byte for each member."""
 
     __slots__ = ("due_ns", "duplicate", "last_ns", "out_of_order", "received", "record", "seen")
 
@@ -71,16 +70,16 @@ class _Track:
 
 
 class Ledger:
-    """`received`, `duplicate` and `out_of_order` count what came so far. `seconds` holds the delivery
-    latencies by the second of the stages in which the message was due.
+    """`received`, `duplicate` and `out_of_order` count deliveries so far. `seconds` holds their latencies by
+    the second in which the message was due, counted from the end of the warm-up.
     """
 
     def __init__(self, groups: int) -> None:
         self.seconds: dict[int, Histogram] = {}
         self.received = self.duplicate = self.out_of_order = 0
         self._groups = [_Group() for _ in range(groups)]
-        self._tracks: dict[int, _Track] = {}
-        self._due: Sequence[Due] = ()
+        self._messages: dict[int, _Deliveries] = {}
+        self._due: Sequence[PlannedMessage] = ()
         self._start_ns = FOREVER_NS
         self._measured_ns = FOREVER_NS
         self._settled = Histogram()
@@ -88,8 +87,8 @@ class Ledger:
         self._looked_at = 0
         self._missing = 0
 
-    def begin(self, due: Sequence[Due], start_ns: int, warmup_ns: int) -> None:
-        """Offsets in `due` count from `start_ns`; what is due in the first `warmup_ns` has no latency."""
+    def begin(self, due: Sequence[PlannedMessage], start_ns: int, warmup_ns: int) -> None:
+        """Offsets in `due` count from `start_ns`; messages due in the first `warmup_ns` have no latency."""
         self._due = due
         self._start_ns = start_ns
         self._measured_ns = start_ns + warmup_ns
@@ -102,7 +101,7 @@ class Ledger:
         return member
 
     def leave(self, member: Member, until_ns: int) -> None:
-        """Nothing due from `until_ns` on is expected any more."""
+        """Expect no messages that are due from `until_ns` on."""
         membership = self._groups[member.group]
         member.until_ns = until_ns
         if until_ns > member.from_ns:
@@ -111,72 +110,77 @@ class Ledger:
             membership.joined_ns.remove(member.from_ns)
 
     def receive(self, member: Member, number: int, seq: int, stamp_ns: int) -> None:
-        """Message `number` arrived on a member's connection."""
-        track = self._tracks.get(number) or self._open(number)
-        due_ns = track.due_ns
+        """Record that message `number` arrived on a member's connection."""
+        deliveries = self._messages.get(number) or self._open(number)
+        due_ns = deliveries.due_ns
         if not member.from_ns <= due_ns < member.until_ns:
             return
-        track.last_ns = stamp_ns
+        deliveries.last_ns = stamp_ns
         slot = member.slot
-        if track.seen[slot]:
-            track.duplicate += 1
+        if deliveries.seen[slot]:
+            deliveries.duplicate += 1
             self.duplicate += 1
             return
-        track.seen[slot] = 1
-        track.received += 1
+        deliveries.seen[slot] = 1
+        deliveries.received += 1
         self.received += 1
         if seq > member.highest_seq:
             member.highest_seq = seq
         else:
-            track.out_of_order += 1
+            deliveries.out_of_order += 1
             self.out_of_order += 1
-        track.record((stamp_ns - due_ns) // _US)
+        deliveries.record((stamp_ns - due_ns) // NS_PER_US)
 
     def rows(self, until_ns: int) -> list[Row]:
-        """One for each message due before `until_ns`, by number."""
+        """A row for each message due before `until_ns`, by number."""
         rows = []
         for due in self._due:
             due_ns = self._start_ns + due.offset_ns
             if due_ns >= until_ns:
                 break
             eligible = self._groups[due.group].eligible(due_ns)
-            track = self._tracks.get(due.number)
-            if track is None:
+            deliveries = self._messages.get(due.number)
+            if deliveries is None:
                 rows.append(Row(eligible, 0, 0, 0, 0))
             else:
-                counts = (track.received, track.duplicate, track.out_of_order, track.last_ns)
+                counts = (
+                    deliveries.received,
+                    deliveries.duplicate,
+                    deliveries.out_of_order,
+                    deliveries.last_ns,
+                )
                 rows.append(Row(eligible, *counts))
         return rows
 
     def is_whole(self, numbers: Iterable[int]) -> bool:
-        """Whether every member has these messages, and all others that anyone here has."""
-        for number in {*numbers, *self._tracks}:
+        """Whether every member has these messages, and all others that any member here has."""
+        for number in {*numbers, *self._messages}:
             due = self._due[number]
-            track = self._tracks.get(number)
+            deliveries = self._messages.get(number)
             eligible = self._groups[due.group].eligible(self._start_ns + due.offset_ns)
-            if (0 if track is None else track.received) < eligible:
+            if (0 if deliveries is None else deliveries.received) < eligible:
                 return False
         return True
 
     def missing(self, before_ns: int) -> int:
-        """Deliveries that were not there when last looked at, of messages due before `before_ns`.
+        """Count the missing deliveries of messages due before `before_ns`.
 
-        Looks at each message once, so `before_ns` has to be as late as a delivery can be and still arrive.
-        Messages that nobody here got do not count: they may not exist.
+        Each message is counted once, so `before_ns` must lie a drain in the past. Messages that nobody here
+        received do not count: they may not exist.
         """
         while self._looked_at < len(self._due):
             due = self._due[self._looked_at]
             due_ns = self._start_ns + due.offset_ns
             if due_ns >= before_ns:
                 break
-            track = self._tracks.get(due.number)
-            if track is not None:
-                self._missing += self._groups[due.group].eligible(due_ns) - track.received
+            deliveries = self._messages.get(due.number)
+            if deliveries is not None:
+                self._missing += self._groups[due.group].eligible(due_ns) - deliveries.received
             self._looked_at += 1
         return self._missing
 
     def latencies(self, settled: int) -> Histogram:
-        """All so far; seconds before `settled` are added up only once, without what came later."""
+        """All latencies so far; seconds before `settled` are added up once, without later arrivals."""
         for second in range(self._settled_to, settled):
             self._settled.merge(self.seconds.get(second, Histogram()))
         self._settled_to = max(self._settled_to, settled)
@@ -187,14 +191,14 @@ class Ledger:
                 found.merge(histogram)
         return found
 
-    def _open(self, number: int) -> _Track:
+    def _open(self, number: int) -> _Deliveries:
         due = self._due[number]
         due_ns = self._start_ns + due.offset_ns
-        # What is due in the warm-up is counted, but its latencies are kept by nobody.
+        # Latencies of the warm-up go into a histogram that is thrown away.
         histogram = Histogram()
         if due_ns >= self._measured_ns:
-            second = (due_ns - self._measured_ns) // _SECOND_NS
+            second = (due_ns - self._measured_ns) // NS_PER_S
             histogram = self.seconds.setdefault(second, histogram)
-        track = _Track(due_ns, self._groups[due.group].size, histogram.record)
-        self._tracks[number] = track
-        return track
+        deliveries = _Deliveries(due_ns, self._groups[due.group].size, histogram.record)
+        self._messages[number] = deliveries
+        return deliveries

@@ -1,4 +1,4 @@
-"""The tallies of all workers, put together. Pure."""
+"""Combines the tallies of all workers. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from loadtest.clock import NS
+from loadtest.clock import NS_PER_S, NS_PER_US, US_PER_MS
 from loadtest.results.histogram import Histogram
 from loadtest.results.ledger import Row
 from loadtest.results.result import Floor, GroupRow, Health, LedgerTotals, Metric, Metrics, Second, rounded
@@ -15,10 +15,9 @@ from loadtest.results.result import Floor, GroupRow, Health, LedgerTotals, Metri
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from loadtest.plan.schedule import Due
+    from loadtest.plan.schedule import PlannedMessage
     from loadtest.results.tally import Tally, WorkerProgress
 
-_US = 1000
 _COUNTS = tuple(LedgerTotals.__dataclass_fields__)
 _NOTHING = Row(0, 0, 0, 0, 0)
 
@@ -27,7 +26,7 @@ _NOTHING = Row(0, 0, 0, 0, 0)
 class Message:
     """One message, over all workers. `second` counts from the end of the warm-up."""
 
-    due: Due
+    due: PlannedMessage
     due_ns: int
     second: int
     row: Row
@@ -36,15 +35,15 @@ class Message:
 
     @property
     def complete_ns(self) -> int | None:
-        """When the last member had it; None where one did not get it."""
+        """When the last member received it; None if one did not."""
         whole = self.row.eligible and self.row.received == self.row.eligible
         return self.row.last_ns if whole else None
 
 
 def messages_of(
-    due: Sequence[Due], start_ns: int, warmup_s: float, tallies: Sequence[Tally]
+    due: Sequence[PlannedMessage], start_ns: int, warmup_s: float, tallies: Sequence[Tally]
 ) -> list[Message]:
-    """Every message that was due. It exists if it was acknowledged or anyone got it."""
+    """All messages that were due. One exists if it was acknowledged or anyone received it."""
     sent = {number for tally in tallies for number in tally.sent}
     acknowledged = {number for tally in tallies for number in tally.acknowledged}
     messages = []
@@ -56,7 +55,7 @@ def messages_of(
             Message(
                 due=message,
                 due_ns=due_ns,
-                second=(message.offset_ns - round(warmup_s * NS)) // NS,
+                second=(message.offset_ns - round(warmup_s * NS_PER_S)) // NS_PER_S,
                 row=row,
                 sent=message.number in sent,
                 exists=message.number in acknowledged or bool(row.received),
@@ -66,7 +65,7 @@ def messages_of(
 
 
 def ledger_of(messages: Iterable[Message], tallies: Sequence[Tally]) -> LedgerTotals:
-    """Exact counts, over all processes."""
+    """The counts of all processes."""
     rows = [message.row for message in messages if message.exists]
     total = _sum(rows)
     return LedgerTotals(
@@ -82,18 +81,18 @@ def ledger_of(messages: Iterable[Message], tallies: Sequence[Tally]) -> LedgerTo
 
 
 def ledger_so_far(known: Sequence[WorkerProgress]) -> LedgerTotals:
-    """What a run's ledger comes to so far."""
+    """The counts of a run so far."""
     return LedgerTotals(**{name: sum(progress.ledger[name] for progress in known) for name in _COUNTS})
 
 
 def histograms_so_far(known: Sequence[WorkerProgress]) -> dict[str, Histogram]:
-    """By the names of Metrics; when a group is complete no single process knows."""
+    """Latencies by metric, without group_complete_ms, which no single process knows."""
     names = ("connect_ms", "ack_ms", "delivery_ms")
     return {name: merged(progress.histograms[name] for progress in known) for name in names}
 
 
 def histograms_of(messages: Iterable[Message], tallies: Sequence[Tally]) -> dict[str, Histogram]:
-    """By the names of Metrics."""
+    """Latencies by metric."""
     complete = Histogram()
     for message in messages:
         _record_completion(complete, message)
@@ -110,7 +109,7 @@ def metrics_of(histograms: Mapping[str, Histogram]) -> Metrics:
 
 
 def series_of(messages: Sequence[Message], tallies: Sequence[Tally], seconds: int) -> list[Second]:
-    """The first `seconds` of the stages."""
+    """The first `seconds` seconds of the stages."""
     latencies: defaultdict[int, Histogram] = defaultdict(Histogram)
     for second, part in (part for tally in tallies for part in tally.delivery):
         latencies[second].merge(Histogram.from_dict(part))
@@ -121,13 +120,13 @@ def series_of(messages: Sequence[Message], tallies: Sequence[Tally], seconds: in
         if message.exists:
             expected[message.second] += message.row.eligible
             delivered[message.second] += message.row.received
-    vitals: dict[int, tuple[int, int, float]] = {}
-    for state in (state for tally in tallies for state in tally.seconds):
-        users, lag_us, cpu = vitals.get(state.second, (0, 0, 0.0))
-        vitals[state.second] = (users + state.users, max(lag_us, state.lag_us_max), max(cpu, state.cpu))
+    health: dict[int, tuple[int, int, float]] = {}
+    for sample in (sample for tally in tallies for sample in tally.seconds):
+        users, lag_us, cpu = health.get(sample.second, (0, 0, 0.0))
+        health[sample.second] = (users + sample.users, max(lag_us, sample.lag_us_max), max(cpu, sample.cpu))
     series = []
     for second in range(seconds):
-        users, lag_us, cpu = vitals.get(second, (0, 0, 0.0))
+        users, lag_us, cpu = health.get(second, (0, 0, 0.0))
         latency = latencies[second]
         p50, p90, p99 = map(rounded, latency.percentiles((50, 90, 99)))
         series.append(
@@ -141,7 +140,7 @@ def series_of(messages: Sequence[Message], tallies: Sequence[Tally], seconds: in
                 p90=p90,
                 p99=p99,
                 max=rounded(latency.max_ms),
-                loop_lag_ms_max=lag_us / _US,
+                loop_lag_ms_max=lag_us / US_PER_MS,
                 cpu=round(cpu, 3),
             )
         )
@@ -149,7 +148,7 @@ def series_of(messages: Sequence[Message], tallies: Sequence[Tally], seconds: in
 
 
 def groups_of(messages: Sequence[Message], names: Sequence[str]) -> list[GroupRow]:
-    """One row for each group; `members` is the most that a message of it was expected by."""
+    """One row for each group; `members` is the largest number that expected one of its messages."""
     members: Counter[int] = Counter()
     counts: Counter[int] = Counter()
     complete = [Histogram() for _ in names]
@@ -172,7 +171,7 @@ def groups_of(messages: Sequence[Message], names: Sequence[str]) -> list[GroupRo
 
 
 def health_of(tallies: Sequence[Tally], floor: Floor | None) -> Health:
-    """The worst of all processes, from the end of the warm-up on."""
+    """The worst values of all processes since the end of the warm-up."""
     lag = merged(tally.lag for tally in tallies)
     cpus = [part.cpu for tally in tallies for part in tally.seconds if part.second >= 0]
     return Health(
@@ -180,14 +179,14 @@ def health_of(tallies: Sequence[Tally], floor: Floor | None) -> Health:
         loop_lag_ms_max=rounded(lag.max_ms) or 0.0,
         cpu_max=round(max(cpus, default=0.0), 3),
         late_sends=sum(tally.late_sends for tally in tallies),
-        late_ms_max=max(tally.late_us_max for tally in tallies) / _US,
+        late_ms_max=max(tally.late_us_max for tally in tallies) / US_PER_MS,
         floor_ms=floor,
         record_ns=max(tally.record_ns for tally in tallies),
     )
 
 
 def merged(parts: Iterable[Mapping[str, object]]) -> Histogram:
-    """Histogram.to_dict() of many, as one."""
+    """Merge many Histogram.to_dict()."""
     whole = Histogram()
     for part in parts:
         whole.merge(Histogram.from_dict(part))
@@ -197,7 +196,7 @@ def merged(parts: Iterable[Mapping[str, object]]) -> Histogram:
 def _record_completion(histogram: Histogram, message: Message) -> None:
     complete_ns = message.complete_ns
     if complete_ns is not None and message.second >= 0:
-        histogram.record((complete_ns - message.due_ns) // _US)
+        histogram.record((complete_ns - message.due_ns) // NS_PER_US)
 
 
 def _sum(rows: Iterable[Row]) -> Row:

@@ -1,4 +1,4 @@
-"""Paired ratios, their median with an interval, and what may be said of them. Pure.
+"""Paired ratios, their median with an interval, and the verdict on them. Pure.
 
 The interval of the median is distribution-free, from the sign test: of n independent ratios, the k-th
 smallest and the k-th largest enclose the true median with probability 1 - 2 P(Binomial(n, 1/2) < k),
@@ -20,7 +20,7 @@ SCHEMA = 1
 CONFIDENCE = 0.95
 # min and max of six enclose the median with 0.969, of five with 0.938.
 MIN_PAIRS = 6
-# Where a target differs from itself by more, it cannot be told from another one.
+# If a target differs from itself by more, it cannot be compared with another one.
 AA_LIMIT = 0.2
 
 
@@ -48,7 +48,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """A against A: `stable` says that it differs from itself by no more than the limit."""
+    """A against A: `stable` means that it differs from itself by no more than the limit."""
 
     ratios: tuple[float, ...]
     median: float
@@ -59,7 +59,7 @@ class SelfTest:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `compare` writes as JSON. `median`, `low` and `high` are None where A/A was unstable."""
+    """The JSON of `compare`. `median`, `low` and `high` are None if A/A was unstable."""
 
     a: str
     b: str
@@ -93,7 +93,7 @@ def coverage(count: int, place: int) -> float:
 
 
 def self_test(pairs: Sequence[Pair], limit: float = AA_LIMIT) -> SelfTest:
-    """Judge A against A: its whole interval has to lie between 1/(1+limit) and 1+limit."""
+    """Judge A against A: its whole interval must lie between 1/(1+limit) and 1+limit."""
     ratios = [pair.ratio for pair in pairs]
     found = interval_of(ratios)
     stable = found.low >= 1 / (1 + limit) and found.high <= 1 + limit
@@ -102,10 +102,10 @@ def self_test(pairs: Sequence[Pair], limit: float = AA_LIMIT) -> SelfTest:
 
 
 def compared(a: str, b: str, metric: str, aa: SelfTest, pairs: Sequence[Pair]) -> Comparison:
-    """The verdict on pairs that were measured after a stable A/A."""
+    """Judge pairs that were measured after a stable A/A."""
     found = interval_of([pair.ratio for pair in pairs])
     told = f"{found.median:.2f} times {a} ({found.low:.2f} to {found.high:.2f})"
-    # Beyond 1, and beyond what A differs from itself.
+    # Beyond 1, and beyond the interval of A/A.
     differs = found.low > max(1.0, aa.high) or found.high < min(1.0, aa.low)
     listed = tuple({"a": pair.a, "b": pair.b, "ratio": round(pair.ratio, 4)} for pair in pairs)
     return Comparison(
@@ -123,7 +123,7 @@ def compared(a: str, b: str, metric: str, aa: SelfTest, pairs: Sequence[Pair]) -
 
 
 def refused(a: str, b: str, metric: str, aa: SelfTest, limit: float = AA_LIMIT) -> Comparison:
-    """What is said where A differs too much from itself."""
+    """Refuse a comparison because A differs too much from itself."""
     return Comparison(
         a=a,
         b=b,

@@ -1,6 +1,6 @@
-"""What a run found, and its JSON (schema 2): the one thing that runs, reports and comparisons share.
+"""The result of a run and its JSON (schema 2), which runs, reports and comparisons share.
 
-Times are milliseconds unless a name says otherwise. None means that there were too few samples to say.
+Times are milliseconds unless a name says otherwise. None means too few samples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INTERRUPTED = "interrupted"
 ERROR = "error"
 EXIT_CODES = {PASS: 0, ERROR: 1, THRESHOLD_FAILED: 3, NOT_MEASURED: 4, INTERRUPTED: 130}
 
-# Ways of a message to its fan-out: its sender offered it; the stream did; or there are no offers.
+# Paths of a message to its fan-out: offered by its sender, offered by the stream, or without an offer.
 EXPRESS = "express"
 STREAM_OFFER = "stream offer"
 STREAM = "stream"
@@ -34,7 +34,7 @@ _DIGITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What was measured. `kind` is local or remote; `label` is its name in tables and comparisons."""
+    """The server under load. `kind` is local or remote; `label` is its name in tables and comparisons."""
 
     url: str
     kind: str
@@ -59,7 +59,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdOutcome:
-    """`value` is None where there were too few samples to tell; then it did not hold."""
+    """`value` is None with too few samples; the threshold did not hold then."""
 
     expression: str
     value: float | None
@@ -68,7 +68,7 @@ class ThresholdOutcome:
 
 @dataclass(frozen=True, slots=True)
 class HistogramCounts:
-    """The buckets of a Histogram, ascending: what another run's can be added to."""
+    """The buckets of a Histogram, ascending, so that those of several runs can be added up."""
 
     sub_bucket_bits: int
     unit: str
@@ -77,7 +77,7 @@ class HistogramCounts:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A distribution. `curve` is (percentile, ms); `precision` the relative error of its values."""
+    """A distribution. `curve` is (percentile, ms), `precision` the relative error of its values."""
 
     count: int
     min: float | None
@@ -113,8 +113,8 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """`connect_ms`: due to handshake done; `ack_ms`: due to ack; `delivery_ms`: due to receipt, for each
-    receiver; `group_complete_ms`: due to the last member's receipt, for messages that all members got.
+    """Times since a connect or message was due. `connect_ms`: to the end of the handshake; `ack_ms`: to the
+    ack; `delivery_ms`: to each receipt; `group_complete_ms`: to the last one, if all members received it.
     """
 
     connect_ms: Metric
@@ -125,11 +125,11 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The time between two points of a way, one sample a message. The points:
+    """The time between two points of a path, one sample a message. The points:
 
-    `accepted` the gateway had the frame; `stored` sendMessage had ended; `read` it came from the stream;
-    `offered` SQS took the offer; `received` fanoutMessage was given it; `first_post` and `last_post` the
-    gateway got the first and the last post of it; `delivered` the last receiver had it.
+    `accepted` the gateway had the frame; `stored` sendMessage had ended; `read` the stream returned the
+    message; `offered` SQS took the offer; `received` fanoutMessage was called; `first_post` and `last_post`
+    the gateway got the first and the last post; `delivered` the last receiver had the message.
     """
 
     begin: str
@@ -138,8 +138,8 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """Where the time of those messages went that took one way: EXPRESS, STREAM_OFFER or STREAM."""
+class DeliveryPath:
+    """The time of messages on one path (EXPRESS, STREAM_OFFER or STREAM), by part."""
 
     name: str
     parts: tuple[Part, ...]
@@ -147,7 +147,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class LedgerTotals:
-    """Exact counts over all messages, those of the warm-up too.
+    """Exact counts over all messages, the warm-up included.
 
     `expected`, `received`, `lost`, `duplicate` and `out_of_order` count deliveries to members that had joined
     when the message was due; `sent`, `acknowledged` and `refused` count messages.
@@ -165,8 +165,8 @@ class LedgerTotals:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One second of the stages. Counts and latencies are of the messages due in it; `users`,
-    `loop_lag_ms_max` and `cpu` (share of a core, the busiest process) are of the second itself.
+    """One second of the stages. Counts and latencies belong to messages due in it; `users`, `loop_lag_ms_max`
+    and `cpu` (the busiest process's share of a core) to the second itself.
     """
 
     t_s: int
@@ -194,7 +194,7 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What the harness itself takes: delivery from a server that does nothing but broadcast."""
+    """The latency of the harness itself: delivery by a server that only broadcasts."""
 
     p50: float | None
     p99: float | None
@@ -203,8 +203,8 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How far the harness can be believed. `cpu_max` is the busiest process's share of one core;
-    `record_ns` is what recording one sample costs; no `floor_ms` where none was calibrated.
+    """Health of the harness. `cpu_max` is the busiest process's share of a core, `record_ns` the cost of
+    recording one sample; `floor_ms` is None without calibration.
     """
 
     loop_lag_ms_p99: float | None
@@ -218,9 +218,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole run. `started_at` is ISO 8601 UTC; `command` is what was asked for on the command line.
+    """A whole run. `started_at` is ISO 8601 UTC; `command` is the command line after `python -m loadtest`.
 
-    `where` is empty where the target could not tell: only a local stack can.
+    `where` is empty unless the target wrote a timeline, as only a local stack does.
     """
 
     started_at: str
@@ -231,7 +231,7 @@ class Result:
     verdict: Verdict
     thresholds: tuple[ThresholdOutcome, ...]
     metrics: Metrics
-    where: tuple[Way, ...]
+    where: tuple[DeliveryPath, ...]
     ledger: LedgerTotals
     series: tuple[Second, ...]
     groups: tuple[GroupRow, ...]
@@ -247,16 +247,16 @@ class Result:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Result:
-        """Raises ValueError where `text` is no result of this schema."""
+        """Raises ValueError if `text` is not a result of this schema."""
         try:
             data = orjson.loads(text)
             if data["schema"] != SCHEMA:
                 raise ValueError(f"schema {data['schema']} is not {SCHEMA}")
             return decode(cls, data)
         except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"no result of a run: {type(error).__name__}: {error}") from error
+            raise ValueError(f"not the result of a run: {type(error).__name__}: {error}") from error
 
 
 def rounded(value: float | None) -> float | None:
-    """To a microsecond, which is all that is known."""
+    """Round to a microsecond, the resolution of the clock."""
     return None if value is None else round(value, _DIGITS)

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """How many users came in, and by reason how many did not."""
+    """The number of users who joined, and of those who failed, by reason."""
 
     joined: int
     failures: dict[str, int]
@@ -16,8 +16,8 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class WorkerProgress:
-    """How far one worker is. `ledger` counts by the names of LedgerTotals, with as lost what has been due for
-    longer than the drain; `histograms` are Histogram.to_dict() of all latencies so far, by metric.
+    """The counts of one worker so far. `ledger` has the names of LedgerTotals; deliveries missing for longer
+    than the drain are lost. `histograms` are Histogram.to_dict() of all latencies, by metric.
     """
 
     users: int
@@ -27,7 +27,7 @@ class WorkerProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondPart:
+class WorkerSecond:
     """One second of one worker, counted from the end of the warm-up (before it: negative)."""
 
     second: int
@@ -38,8 +38,8 @@ class SecondPart:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """All that one worker found. Histograms are Histogram.to_dict(); `rows` are ledger.Row by message number;
-    `delivery` is (second, histogram); `sent` and `acknowledged` are message numbers.
+    """The measurements of one worker. Histograms are Histogram.to_dict(), `rows` are ledger.Row by message
+    number, `delivery` is (second, histogram); `sent` and `acknowledged` are message numbers.
     """
 
     connect: dict[str, Any]
@@ -51,7 +51,7 @@ class Tally:
     acknowledged: tuple[int, ...]
     refused: int
     unsent: int
-    seconds: tuple[SecondPart, ...]
+    seconds: tuple[WorkerSecond, ...]
     arrivals: Arrivals
     dropped: int
     late_sends: int

@@ -39,7 +39,7 @@ _MAX_PERCENT = 100
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """`percent` is set where `stat` is p."""
+    """A parsed condition. `percent` is set if `stat` is p."""
 
     expression: str
     subject: str
@@ -50,17 +50,17 @@ class Threshold:
 
 
 def parse_threshold(text: str) -> Threshold:
-    """Raises ScenarioError, which says what is wrong."""
+    """Parse a condition. Raises ScenarioError with the reason."""
     expression = "".join(text.split())
     form = _FORM.fullmatch(expression)
     if form is None:
-        raise ScenarioError(f"{text} is no condition such as delivery_ms:p(99)<250 or ledger:lost==0")
+        raise ScenarioError(f"{text} is not a condition such as delivery_ms:p(99)<250 or ledger:lost==0")
     subject, stat = form["subject"], form["stat"]
     try:
         percent = None if form["percent"] is None else float(form["percent"])
         limit = float(form["limit"])
     except ValueError:
-        raise ScenarioError(f"{text} has a number that is none") from None
+        raise ScenarioError(f"{text} has an invalid number") from None
     if subject not in (*METRICS, LEDGER):
         raise ScenarioError(f"{text}: {subject} is not one of {', '.join((*METRICS, LEDGER))}")
     known = _COUNTS if subject == LEDGER else ("p(NN)", *_STATS)
@@ -74,7 +74,7 @@ def parse_threshold(text: str) -> Threshold:
 
 
 def parse_abort(text: str) -> Threshold:
-    """A condition that can be told while a run goes on. Raises ScenarioError."""
+    """Parse a condition that can be checked during a run. Raises ScenarioError."""
     threshold = parse_threshold(text)
     if threshold.subject == "group_complete_ms":
         raise ScenarioError(f"{text}: {threshold.subject} is known only when the run is over")
@@ -84,7 +84,7 @@ def parse_abort(text: str) -> Threshold:
 def evaluate(
     threshold: Threshold, metrics: Mapping[str, Histogram], ledger: LedgerTotals
 ) -> ThresholdOutcome:
-    """Whether a condition holds; it does not where its value is unknown."""
+    """Evaluate a condition; it does not hold if its value is unknown."""
     value = _value(threshold, metrics, ledger)
     held = value is not None and _COMPARISONS[threshold.sign](value, threshold.limit)
     return ThresholdOutcome(threshold.expression, rounded(value), held)

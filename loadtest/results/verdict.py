@@ -1,4 +1,4 @@
-"""What a run comes to, and why: can its numbers be believed, and did they hold? Pure."""
+"""The verdict on a run and its reasons: did its thresholds hold, and can its numbers be believed? Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from loadtest.results.result import Health, LedgerTotals, Metric, ThresholdOutcome
 
-# Above these, what was measured is the harness as much as the system.
+# Above these limits, a measurement is of the harness as much as of the system.
 FLOOR_SHARE = 0.5
 LAG_SHARE = 0.25
 CPU_LIMIT = 0.9
@@ -29,9 +29,9 @@ LATE_SENDS_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What happened, beside the numbers. `failures` counts by reason the users who could not join; `aborted`
-    is the condition that ended the run early.
+class Incidents:
+    """Events of a run beside its numbers. `failures` counts users who could not join, by reason; `aborted` is
+    the condition that ended the run early.
     """
 
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -42,42 +42,42 @@ class Course:
 
 
 def judge(
-    course: Course,
+    incidents: Incidents,
     outcomes: Sequence[ThresholdOutcome],
     delivery: Metric,
     ledger: LedgerTotals,
     health: Health,
 ) -> Verdict:
-    """The verdict. Counts are exact whatever the harness's health, so a broken count comes before it."""
-    errors = list(_errors(course))
+    """Judge a run. Counts are exact even if the harness was too slow, so a broken count comes first."""
+    errors = list(_errors(incidents))
     doubts = list(_doubts(delivery, ledger, health))
     failed = [outcome for outcome in outcomes if not outcome.held]
     broken_counts = any(outcome.expression.startswith(LEDGER) for outcome in failed)
     if errors:
         status = ERROR
-    elif course.interrupted:
+    elif incidents.interrupted:
         status = INTERRUPTED
-    elif broken_counts or course.aborted:
+    elif broken_counts or incidents.aborted:
         status = THRESHOLD_FAILED
     elif doubts or any(outcome.value is None for outcome in failed):
         status = NOT_MEASURED
     else:
         status = THRESHOLD_FAILED if failed else PASS
-    reasons = (*errors, *map(_failure, failed), *doubts, *_notes(course, ledger))
+    reasons = (*errors, *map(_failure, failed), *doubts, *_notes(incidents, ledger))
     return Verdict(status, EXIT_CODES[status], reasons)
 
 
-def _errors(course: Course) -> Iterator[str]:
-    for reason, users in course.failures.items():
+def _errors(incidents: Incidents) -> Iterator[str]:
+    for reason, users in incidents.failures.items():
         yield f"{_counted(users, 'user')} could not join: {reason}"
-    if course.unsent:
-        yield f"{_counted(course.unsent, 'message')} could not be sent, for want of a connected sender"
+    if incidents.unsent:
+        yield f"{_counted(incidents.unsent, 'message')} could not be sent: their senders were not connected"
 
 
 def _failure(outcome: ThresholdOutcome) -> str:
     if outcome.value is None:
-        return f"{outcome.expression} can't be told: at least 10 samples have to lie beyond a percentile"
-    return f"{outcome.expression} did not hold: it was {outcome.value:g}"
+        return f"{outcome.expression} is unknown: a percentile needs at least 10 samples beyond it"
+    return f"{outcome.expression} did not hold: the value was {outcome.value:g}"
 
 
 def _doubts(delivery: Metric, ledger: LedgerTotals, health: Health) -> Iterator[str]:
@@ -101,13 +101,13 @@ def _doubts(delivery: Metric, ledger: LedgerTotals, health: Health) -> Iterator[
             yield f"{name} was {measured_ms:.1f} ms, of which the harness alone takes {floor_ms:.1f} ms"
 
 
-def _notes(course: Course, ledger: LedgerTotals) -> Iterator[str]:
-    if course.interrupted:
-        yield "the run was interrupted; the numbers are of what was done"
-    if course.aborted:
-        yield f"the run was ended early, because {course.aborted} no longer held"
-    if course.dropped:
-        yield f"the server closed {_counted(course.dropped, 'connection')} during the run"
+def _notes(incidents: Incidents, ledger: LedgerTotals) -> Iterator[str]:
+    if incidents.interrupted:
+        yield "the run was interrupted; the numbers cover the part before that"
+    if incidents.aborted:
+        yield f"the run ended early because {incidents.aborted} no longer held"
+    if incidents.dropped:
+        yield f"the server closed {_counted(incidents.dropped, 'connection')} during the run"
     if ledger.refused:
         yield f"the server refused {_counted(ledger.refused, 'message')}"
     unanswered = ledger.sent - ledger.acknowledged - ledger.refused

@@ -1,7 +1,7 @@
-"""A chat server that does nothing: it answers joins, acknowledges messages and broadcasts them at once.
+"""A null server: it answers joins, acknowledges messages and broadcasts them immediately, nothing else.
 
 `python -m loadtest.servers.nullserver CONNECTIONS` prints its port and serves 127.0.0.1 until it is stopped.
-Delivery through it costs what the harness and the machine cost: the floor under every measurement.
+Its latency is that of the harness and the machine: the floor under every measurement.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ _CREATED_AT = "2026-01-01T00:00:00.000Z"
 
 
 class NullServer:
-    """The groups: who is in each, and how many messages each has had."""
+    """The members and the last seq of each group."""
 
     def __init__(self) -> None:
-        self.members: dict[str, set[_Visitor]] = defaultdict(set)
+        self.members: dict[str, set[_ClientConnection]] = defaultdict(set)
         self.last_seq: dict[str, int] = defaultdict(int)
 
-    def answer(self, visitor: _Visitor, frame: dict[str, Any]) -> None:
-        """Do what a client's frame asks for (DESIGN, wire contract)."""
+    def answer(self, client: _ClientConnection, frame: dict[str, Any]) -> None:
+        """Handle a client's frame; the wire is described in README.md."""
         action = frame.get("action")
         if action == "joinGroup":
-            visitor.group = frame["groupId"]
-            self.members[visitor.group].add(visitor)
-            last_seq = self.last_seq[visitor.group]
-            visitor.reply("joined", groupId=visitor.group, lastSeq=last_seq, messages=[], complete=True)
-        elif action == "sendMessage" and visitor.group is not None:
-            self._broadcast(visitor, visitor.group, frame)
+            client.group = frame["groupId"]
+            self.members[client.group].add(client)
+            last_seq = self.last_seq[client.group]
+            client.reply("joined", groupId=client.group, lastSeq=last_seq, messages=[], complete=True)
+        elif action == "sendMessage" and client.group is not None:
+            self._broadcast(client, client.group, frame)
         elif action == "ping":
-            visitor.reply("pong", groupId=visitor.group)
+            client.reply("pong", groupId=client.group)
         else:
-            visitor.reply("error", code="BadRequest", message="A null server does not do that.")
+            client.reply("error", code="BadRequest", message="unknown to the null server")
 
-    def leave(self, visitor: _Visitor) -> None:
-        if visitor.group is not None:
-            self.members[visitor.group].discard(visitor)
+    def leave(self, client: _ClientConnection) -> None:
+        if client.group is not None:
+            self.members[client.group].discard(client)
 
-    def _broadcast(self, sender: _Visitor, group: str, frame: dict[str, Any]) -> None:
+    def _broadcast(self, sender: _ClientConnection, group: str, frame: dict[str, Any]) -> None:
         self.last_seq[group] += 1
         ids = {"messageId": frame["messageId"], "seq": self.last_seq[group]}
         message = {**ids, "sender": "null", "message": frame["message"], "createdAt": _CREATED_AT}
@@ -63,7 +63,7 @@ class NullServer:
             member.write(data)
 
 
-class _Visitor(asyncio.Protocol):
+class _ClientConnection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = ("_key", "_open", "_parser", "_server", "_splitter", "_transport", "group", "write")
@@ -120,13 +120,13 @@ class _Visitor(asyncio.Protocol):
 
 
 async def serve(connections: int) -> None:
-    """Serve 127.0.0.1 until SIGTERM. Raises LoadTestError where the system allows too few connections."""
+    """Serve 127.0.0.1 until SIGTERM. Raises LoadTestError if the system allows too few connections."""
     allow_files(connections)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     null = NullServer()
-    server = await loop.create_server(lambda: _Visitor(null), "127.0.0.1", 0, backlog=_BACKLOG)
+    server = await loop.create_server(lambda: _ClientConnection(null), "127.0.0.1", 0, backlog=_BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await stopped.wait()
     server.close()

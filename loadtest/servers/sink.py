@@ -1,8 +1,8 @@
-"""A stand-in for `@connections` that answers every request at once: the far end of the benchmarks.
+"""A stand-in for `@connections` that answers every request immediately, for benchmarks.
 
 `python -m loadtest.servers.sink` prints its port and serves 127.0.0.1 until it is stopped.
-The answer has the headers that API Gateway's has. With `--gone-ratio`, that share of the connection ids,
-always the same ones, answer 410.
+The response has the same headers as API Gateway's. With `--gone-ratio`, that share of the connection ids,
+always the same ones, gets 410.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ async def serve(port: int, tls: ssl.SSLContext | None, gone_ratio: float) -> Non
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run from the command line."""
+    """Serve until stopped; see --help."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.servers.sink", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), help="PEM files; serves https")
-    parser.add_argument("--gone-ratio", type=float, default=0.0, help="share of the ids that are gone")
+    parser.add_argument("--gone-ratio", type=float, default=0.0, help="share of connection ids that get 410")
     options = parser.parse_args(arguments)
     tls = None
     if options.tls:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from groupcast.fanout.express import TURN_MS
 from groupcast.tables.groups import QUIET_MS
 from loadtest.experiments.simulate.delays import sample_s
-from loadtest.experiments.simulate.invocation import Ends, Invocation
+from loadtest.experiments.simulate.invocation import Invocation, PassCallbacks
 from loadtest.experiments.simulate.lanes import LIMITS, DeliveryQueue
 from loadtest.experiments.simulate.retries import RetryQueue
 from loadtest.experiments.simulate.stream import Stream
@@ -79,6 +79,6 @@ class Delivery:
         window = cell.take_window(LIMITS)
         posts = posts_of(len(batch), cell.members, cell.setup.messages_per_frame)
         passes = [Pass(batch, cell.members, posts)]
-        ends = Ends(cell.passed, self._retries.hand_off)
+        ends = PassCallbacks(cell.passed, self._retries.hand_off)
         yield from Invocation(cell, passes, window, LIMITS, ends).run()
         cell.give_window(window, LIMITS)

@@ -31,7 +31,7 @@ LONG_STEP_S = CHUNK_S
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class PassCallbacks:
     """Who is told what becomes of a pass: that it is done, or that it is left with posts open."""
 
     done: Callable[[Pass], None]
@@ -42,7 +42,7 @@ class Invocation:
     """Posts its passes side by side."""
 
     def __init__(
-        self, cell: Cell, passes: Sequence[Pass], window: Window, limits: Limits, ends: Ends
+        self, cell: Cell, passes: Sequence[Pass], window: Window, limits: Limits, ends: PassCallbacks
     ) -> None:
         self._env = cell.env
         self._cell = cell

@@ -19,7 +19,7 @@ from groupcast.fanout.catchup import (
 from groupcast.fanout.pace import Limits
 from groupcast_deploy.cost.lanes import BATCH_OFFERS, REQUEST_MESSAGES
 from loadtest.experiments.simulate.delays import sample_s
-from loadtest.experiments.simulate.invocation import Ends, Invocation
+from loadtest.experiments.simulate.invocation import Invocation, PassCallbacks
 from loadtest.experiments.simulate.work import Pass, posts_of
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class DeliveryQueue:
 
         yield cell.env.timeout(reading_s)
         window = cell.take_window(LIMITS)
-        yield from Invocation(cell, list(lanes), window, LIMITS, Ends(done, left)).run()
+        yield from Invocation(cell, list(lanes), window, LIMITS, PassCallbacks(done, left)).run()
         cell.give_window(window, LIMITS)
         self._free_workers += 1
         self._wake()

@@ -9,7 +9,7 @@ from groupcast.fanout.leftover import CONNECTIONS_MAX
 from groupcast.fanout.pace import PATIENT
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX
 from loadtest.experiments.simulate.delays import sample_s
-from loadtest.experiments.simulate.invocation import Ends, Invocation
+from loadtest.experiments.simulate.invocation import Invocation, PassCallbacks
 from loadtest.experiments.simulate.work import Leftover, Pass, parts_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class RetryQueue:
             count = min(BATCH_LEFTOVERS, len(self._waiting))
             leftovers = [self._waiting.popleft() for _ in range(count)]
             passes = [Pass(one.messages, one.members, one.posts, tries=one.tries) for one in leftovers]
-            ends = Ends(cell.passed, self.hand_off)
+            ends = PassCallbacks(cell.passed, self.hand_off)
             yield from Invocation(cell, passes, window, PATIENT, ends).run()
         cell.give_window(window, PATIENT)
         self._free_workers += 1

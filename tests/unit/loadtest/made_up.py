@@ -12,6 +12,7 @@ from loadtest.results.result import (
     EXIT_CODES,
     EXPRESS,
     STREAM_OFFER,
+    DeliveryPath,
     Floor,
     GroupRow,
     Health,
@@ -25,7 +26,6 @@ from loadtest.results.result import (
     Target,
     ThresholdOutcome,
     Verdict,
-    Way,
     rounded,
 )
 
@@ -116,9 +116,9 @@ def _second(
     return Second(t_s, users, sent, sent * users, sent * users, p50, p90, p99, rounded(now.max_ms), lag, cpu)
 
 
-def _where(dice: random.Random, messages: int) -> tuple[Way, ...]:
+def _where(dice: random.Random, messages: int) -> tuple[DeliveryPath, ...]:
     return tuple(
-        Way(name, tuple(Part(begin, end, _times(dice, messages, ms)) for begin, end, ms in parts))
+        DeliveryPath(name, tuple(Part(begin, end, _times(dice, messages, ms)) for begin, end, ms in parts))
         for name, parts in WAYS_MS.items()
     )
 

@@ -171,7 +171,7 @@ async def test_a_condition_to_abort_on_ends_the_run() -> None:
     async with serving(Known(delay_s=0.1)) as known:
         result = await run(scenario, Session(known.url, abort_on=session.abort_on))
     assert result.verdict.exit_code == 3
-    assert "the run was ended early, because delivery_ms:p(50)<20 no longer held" in result.verdict.reasons
+    assert "the run ended early because delivery_ms:p(50)<20 no longer held" in result.verdict.reasons
     assert len(result.series) < 30
 
 

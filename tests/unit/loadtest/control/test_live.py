@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from loadtest.control.live import LiveView, Moment, phase, progress_bar
+from loadtest.control.live import LiveView, Snapshot, phase, progress_bar
 from loadtest.plan.scenario import Scenario, Stage
 
 SCENARIO = Scenario(warmup_s=2, stages=(Stage(10, 200), Stage(28, 1000)))
@@ -17,8 +17,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def moment(at_s: float | None) -> Moment:
-    return Moment(
+def moment(at_s: float | None) -> Snapshot:
+    return Snapshot(
         at_s=at_s, users=1000, sent=12, delivered=12_000, p50=20.04, p99=None, max=80.0, lost=3, lag_ms=0.5
     )
 

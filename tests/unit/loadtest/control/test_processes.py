@@ -121,7 +121,7 @@ async def test_a_worker_says_why_it_can_t() -> None:
     )
     order = Order("0123456789ab", 0, "http://127.0.0.1", Scenario())
     said, _ = await asyncio.wait_for(worker.communicate(MessageType.ORDER.line(order)), PATIENCE_S)
-    assert json.loads(said) == {"failed": "http://127.0.0.1 is no ws:// or wss:// URL"}
+    assert json.loads(said) == {"failed": "http://127.0.0.1 is not a ws:// or wss:// URL"}
     assert worker.returncode == 1
 
 
@@ -232,9 +232,9 @@ async def test_a_second_ctrl_c_ends_it_at_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "says"),
     [
-        (["run", "ws://127.0.0.1:1", "-u", "0"], 2, b"users has to be more than 0"),
-        (["run", "ws://127.0.0.1:1", "--threshold", "lost==0"], 2, b"is no condition such as"),
-        (["run", "ws://127.0.0.1:1", "-t", "soon"], 2, b"is no time such as"),
+        (["run", "ws://127.0.0.1:1", "-u", "0"], 2, b"users must be more than 0"),
+        (["run", "ws://127.0.0.1:1", "--threshold", "lost==0"], 2, b"is not a condition such as"),
+        (["run", "ws://127.0.0.1:1", "-t", "soon"], 2, b"is not a time such as"),
         (["run", "--scenario", "no-such-file.toml"], 2, b"no-such-file.toml: "),
         (["run", "ws://127.0.0.1:1", "-u", "1", "--calibrate", "0"], 1, b"no user could join: can't connect"),
     ],

@@ -94,7 +94,7 @@ async def test_where_the_harness_gives_up_the_answer_is_a_lower_bound(
     service(monkeypatch, holds_up_to=4, then="not measured")
     assert await capacity.main(parsed()) == 0
     assert "4 messages a second held" in (said := capsys.readouterr().out)
-    assert "the harness is the limit, the service may carry more" in said
+    assert "the harness is the limit there, and the service may carry more" in said
 
 
 @pytest.mark.parametrize("then", ["threshold failed", "not measured"])
@@ -116,7 +116,7 @@ async def test_the_climb_ends_after_so_many_steps(
     assert await capacity.main(parsed("--max-steps", "3", "ws://127.0.0.1:9")) == 0
     assert held.rates == [2, 4, 8]
     assert set(held.urls) == {"ws://127.0.0.1:9"}
-    assert "8 messages a second held; all steps did" in capsys.readouterr().out
+    assert "8 messages a second held; all steps held" in capsys.readouterr().out
 
 
 async def test_a_run_that_breaks_down_is_an_error(
@@ -136,7 +136,7 @@ async def test_interrupted_it_reports_the_steps_it_has_done(
     service(monkeypatch, holds_up_to=4, then="cancelled")
     with pytest.raises(asyncio.CancelledError):
         await capacity.main(parsed())
-    assert "4 messages a second held; the next step was not done" in capsys.readouterr().out
+    assert "4 messages a second held; the next step was not run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import time
 import pytest
 
 from loadtest.errors import LoadTestError
-from loadtest.generate.health import Pulse, allow_files, record_cost_ns
+from loadtest.generate.health import HealthMonitor, allow_files, record_cost_ns
 
 
 async def test_a_blocked_loop_shows_as_lag() -> None:
     """Whatever holds the loop for 200 ms is seen, in its second, with the users who were there."""
-    pulse = Pulse(lambda: 7)
-    beating = asyncio.create_task(pulse.beat())
+    pulse = HealthMonitor(lambda: 7)
+    beating = asyncio.create_task(pulse.run())
     pulse.begin(time.monotonic_ns())
     await asyncio.sleep(0.05)
     # Busy, not asleep: blocking calls are what the loop's watchdog forbids, and CPU is measured too.
@@ -34,8 +34,8 @@ async def test_a_blocked_loop_shows_as_lag() -> None:
 
 async def test_what_came_before_the_run_is_no_part_of_its_lag() -> None:
     """Connecting is hard work, and not what is measured."""
-    pulse = Pulse(lambda: 0)
-    beating = asyncio.create_task(pulse.beat())
+    pulse = HealthMonitor(lambda: 0)
+    beating = asyncio.create_task(pulse.run())
     await asyncio.sleep(0.05)
     beating.cancel()
     assert pulse.second() == -1
@@ -44,8 +44,8 @@ async def test_what_came_before_the_run_is_no_part_of_its_lag() -> None:
 
 async def test_cpu_is_a_share_of_a_core() -> None:
     """A second of hard work is the share of a core that the system gave it."""
-    pulse = Pulse(lambda: 0)
-    beating = asyncio.create_task(pulse.beat())
+    pulse = HealthMonitor(lambda: 0)
+    beating = asyncio.create_task(pulse.run())
     pulse.begin(time.monotonic_ns())
     spent_s, started_s = time.process_time(), time.monotonic()
     # It is CPU that is to be spent, with a loop that turns.

@@ -14,9 +14,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from loadtest.generate import users as crowds
-from loadtest.generate.users import Crowd
+from loadtest.generate.users import VirtualUsers
 from loadtest.generate.wire import Dialer
-from loadtest.plan.schedule import Due, Life, message_prefix
+from loadtest.plan.schedule import PlannedConnection, PlannedMessage, message_prefix
 from loadtest.results.ledger import Ledger
 
 JOINED = json.dumps({"type": "joined", "groupId": "g", "lastSeq": 0, "messages": [], "complete": True})
@@ -57,19 +57,19 @@ class Host:
 
 
 @asynccontextmanager
-async def crowd_at(host: Host, ledger: Ledger | None = None) -> AsyncIterator[Crowd]:
+async def crowd_at(host: Host, ledger: Ledger | None = None) -> AsyncIterator[VirtualUsers]:
     ledger = ledger or Ledger(1)
     async with serve(host.talk, "127.0.0.1", 0, process_request=host.admit) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         dialer = await Dialer.resolve(f"ws://127.0.0.1:{port}", None)
         prefix = message_prefix("0123456789ab")
-        crowd = Crowd(["g"], dialer, prefix, ledger, lambda _frame, _stamp_ns: None)
+        crowd = VirtualUsers(["g"], dialer, prefix, ledger, lambda _frame, _stamp_ns: None)
         yield crowd
         crowd.close()
 
 
-def users(count: int) -> list[Life]:
-    return [Life(user, initial=True, connect_ns=0, leave_ns=None) for user in range(count)]
+def users(count: int) -> list[PlannedConnection]:
+    return [PlannedConnection(user, initial=True, connect_ns=0, leave_ns=None) for user in range(count)]
 
 
 async def test_a_refused_user_tries_again_and_its_wait_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ async def test_a_refused_user_tries_again_and_its_wait_counts(monkeypatch: pytes
     monkeypatch.setattr(crowds, "RETRY_AFTER_S", 0.1)
     host = Host(refusals=2)
     async with crowd_at(host) as crowd:
-        await crowd.come(users(1), monotonic_ns())
+        await crowd.connect_all(users(1), monotonic_ns())
         assert list(crowd.online) == [0]
         assert crowd.arrivals().joined == 1
         assert crowd.arrivals().failures == {}
@@ -104,7 +104,7 @@ async def test_who_never_gets_in_is_counted_by_reason(
     monkeypatch.setattr(crowds, "RETRY_AFTER_S", 0.01)
     monkeypatch.setattr(crowds, "JOIN_TIMEOUT_S", 0.2)
     async with crowd_at(Host(**host)) as crowd:
-        await crowd.come(users(2), monotonic_ns())
+        await crowd.connect_all(users(2), monotonic_ns())
     ((found, count),) = crowd.failures.items()
     assert reason in found
     assert count == 2
@@ -118,7 +118,7 @@ async def test_everyone_is_pinged_again_and_again(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(crowds, "PING_EVERY_S", 0.2)
     host = Host()
     async with crowd_at(host) as crowd:
-        await crowd.come(users(3), monotonic_ns())
+        await crowd.connect_all(users(3), monotonic_ns())
         pinging = asyncio.create_task(crowd.keep_alive())
         await host.until(6, "ping")
         pinging.cancel()
@@ -129,11 +129,13 @@ async def test_who_leaves_stays_connected_for_what_is_under_way() -> None:
     """A leaver is no member any more at once, and disconnects only after the grace."""
     host = Host()
     async with crowd_at(host) as crowd:
-        await crowd.come(users(2), monotonic_ns())
+        await crowd.connect_all(users(2), monotonic_ns())
         leaver = crowd.online[1]
         assert leaver.member is not None
         origin_ns = monotonic_ns()
-        await crowd.go([Life(1, initial=True, connect_ns=0, leave_ns=1_000_000)], origin_ns, grace_s=0.2)
+        await crowd.leave_all(
+            [PlannedConnection(1, initial=True, connect_ns=0, leave_ns=1_000_000)], origin_ns, grace_s=0.2
+        )
         assert list(crowd.online) == [0]
         assert origin_ns + 1_000_000 <= leaver.member.until_ns <= monotonic_ns()
         assert leaver.send(b'{"action":"ping"}')
@@ -149,14 +151,14 @@ async def test_a_late_leaver_still_expects_the_messages_it_has_received(
     monkeypatch.setattr(crowds, "JOIN_SETTLE_S", 0.0)
     ledger = Ledger(1)
     async with crowd_at(Host(), ledger) as crowd:
-        await crowd.come(users(1), monotonic_ns())
+        await crowd.connect_all(users(1), monotonic_ns())
         leaver = crowd.online[0].member
         assert leaver is not None
         start_ns = monotonic_ns()
-        ledger.begin([Due(0, 0, 0, 0)], start_ns, 0)
+        ledger.begin([PlannedMessage(0, 0, 0, 0)], start_ns, 0)
         ledger.receive(leaver, 0, 1, start_ns + 1)
         # The user should have left a second before it did.
-        life = Life(0, initial=True, connect_ns=0, leave_ns=0)
-        await crowd.go([life], start_ns - 1_000_000_000, grace_s=0.0)
+        life = PlannedConnection(0, initial=True, connect_ns=0, leave_ns=0)
+        await crowd.leave_all([life], start_ns - 1_000_000_000, grace_s=0.0)
     (row,) = ledger.rows(monotonic_ns())
     assert (row.eligible, row.received) == (1, 1)

@@ -150,7 +150,7 @@ async def test_a_server_that_closes_is_reported() -> None:
     [
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "refused the handshake with 403"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "refused the handshake with 200"),
-        (b"SSH-2.0-OpenSSH\r\n", "is no HTTP"),
+        (b"SSH-2.0-OpenSSH\r\n", "is not HTTP"),
         (b"", "closed the connection in the handshake"),
         (WRONG_KEY, "does not match its key"),
     ],
@@ -167,9 +167,9 @@ async def test_bad_handshakes_say_what_was_wrong(answer: bytes, says: str) -> No
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("http://127.0.0.1", "is no ws:// or wss:// URL"),
-        ("127.0.0.1:3001", "is no ws:// or wss:// URL"),
-        ("ws://", "is no ws:// or wss:// URL"),
+        ("http://127.0.0.1", "is not a ws:// or wss:// URL"),
+        ("127.0.0.1:3001", "is not a ws:// or wss:// URL"),
+        ("ws://", "is not a ws:// or wss:// URL"),
         ("ws://no-such-host.invalid", "no-such-host.invalid: "),
     ],
 )

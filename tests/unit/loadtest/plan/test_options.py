@@ -32,7 +32,7 @@ def test_times_have_units(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "s", "30 days", "-5s", "1e3"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     """A mistyped time is a usage error."""
-    with pytest.raises(argparse.ArgumentTypeError, match="is no time such as"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a time such as"):
         given.duration_s(text)
 
 
@@ -107,7 +107,7 @@ def test_users_on_the_command_line_replace_a_file_s_stages(tmp_path: Path) -> No
         ("user = 3", "user is not one of users, "),
         ('users = "many"', "users can't be 'many'"),
         ("users = true", "users can't be True"),
-        ('duration = "long"', "long is no time"),
+        ('duration = "long"', "long is not a time"),
         ("stage = 3", "stage can't be 3"),
         ("users", "Expected '='"),
     ],

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from loadtest.errors import ScenarioError
 from loadtest.plan.scenario import POISSON, UNIFORM, Scenario, Stage
 from loadtest.plan.schedule import (
+    connections,
     horizon_s,
-    lives,
     message_id,
     message_number,
     message_prefix,
@@ -72,7 +72,7 @@ def test_senders_are_there(scenario: Scenario) -> None:
     alive = {
         user: [
             (-1 if life.initial else life.connect_ns, life.leave_ns)
-            for life in lives(scenario)
+            for life in connections(scenario)
             if life.user == user
         ]
         for user in range(scenario.users)
@@ -93,7 +93,7 @@ def test_lives_add_up_to_the_stages(scenario: Scenario) -> None:
         at_s += stage.duration_s
         online = [
             life.user
-            for life in lives(scenario)
+            for life in connections(scenario)
             if (life.initial or life.connect_ns < (at_s - 0.5) * NS)
             and (life.leave_ns is None or life.leave_ns > (at_s - 0.5) * NS)
         ]
@@ -147,9 +147,9 @@ def test_an_id_is_a_uuid_that_tells_its_number(number: int) -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"users": 0}, "users has to be more than 0"),
-        ({"rate": 0}, "rate has to be more than 0"),
-        ({"warmup_s": -1}, "warmup_s can't be less than 0"),
+        ({"users": 0}, "users must be more than 0"),
+        ({"rate": 0}, "rate must be more than 0"),
+        ({"warmup_s": -1}, "warmup_s can't be negative"),
         ({"arrival": "bursts"}, "poisson or uniform, not bursts"),
         ({"users": 3, "groups": 4}, "as many users as there are groups"),
         ({"stages": (Stage(10, 10), Stage(1, 500))}, "a stage of 1 s is too short"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtest.plan.schedule import Due
+from loadtest.plan.schedule import PlannedMessage
 from loadtest.results.ledger import Ledger, Row
 
 NS = 1_000_000_000
@@ -13,7 +13,7 @@ START = 1_000 * NS
 def begun(*offsets_s: float, warmup_s: float = 0) -> Ledger:
     """A ledger of one group, whose messages are due at these offsets."""
     ledger = Ledger(1)
-    due = [Due(number, round(offset_s * NS), 0, 0) for number, offset_s in enumerate(offsets_s)]
+    due = [PlannedMessage(number, round(offset_s * NS), 0, 0) for number, offset_s in enumerate(offsets_s)]
     ledger.begin(due, START, round(warmup_s * NS))
     return ledger
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtest.plan.schedule import Due
+from loadtest.plan.schedule import PlannedMessage
 from loadtest.results.histogram import Histogram
 from loadtest.results.ledger import Row
 from loadtest.results.merge import (
@@ -15,7 +15,7 @@ from loadtest.results.merge import (
     messages_of,
     series_of,
 )
-from loadtest.results.tally import Arrivals, SecondPart, Tally
+from loadtest.results.tally import Arrivals, Tally, WorkerSecond
 
 NS = 1_000_000_000
 MS = 1_000_000
@@ -47,8 +47,10 @@ def tally(*rows: Row, sent: tuple[int, ...] = (), acknowledged: tuple[int, ...] 
     return Tally(rows=rows, sent=sent, acknowledged=acknowledged, **{**known, **more})
 
 
-def at(*offsets_s: float, group: int = 0) -> list[Due]:
-    return [Due(number, round(offset_s * NS), group, 0) for number, offset_s in enumerate(offsets_s)]
+def at(*offsets_s: float, group: int = 0) -> list[PlannedMessage]:
+    return [
+        PlannedMessage(number, round(offset_s * NS), group, 0) for number, offset_s in enumerate(offsets_s)
+    ]
 
 
 def test_the_ledger_counts_messages_that_exist() -> None:
@@ -80,7 +82,7 @@ def test_a_group_is_complete_when_the_last_worker_s_last_member_has_it() -> None
 
 def test_groups_have_their_own_rows() -> None:
     """Members are the most that a message was owed to; the warm-up's messages are not in the count."""
-    due = [Due(0, 0, 0, 0), Due(1, 2 * NS, 0, 0), Due(2, 2 * NS, 1, 0)]
+    due = [PlannedMessage(0, 0, 0, 0), PlannedMessage(1, 2 * NS, 0, 0), PlannedMessage(2, 2 * NS, 1, 0)]
     tallies = [
         tally(Row(2, 2, 0, 0, START + NS), Row(3, 3, 0, 0, START + 3 * NS), Row(1, 1, 0, 0, START + 4 * NS))
     ]
@@ -97,13 +99,17 @@ def test_a_second_has_what_was_due_in_it() -> None:
             Row(2, 1, 0, 0, 1),
             sent=(0, 1),
             delivery=((0, histogram(10, 20)), (1, histogram(30))),
-            seconds=(SecondPart(-1, 1, 9, 0.9), SecondPart(0, 2, 3000, 0.2), SecondPart(1, 2, 1000, 0.1)),
+            seconds=(
+                WorkerSecond(-1, 1, 9, 0.9),
+                WorkerSecond(0, 2, 3000, 0.2),
+                WorkerSecond(1, 2, 1000, 0.1),
+            ),
         ),
         tally(
             Row(1, 1, 0, 0, 1),
             Row(1, 1, 0, 0, 1),
             delivery=((0, histogram(90)), (1, histogram(40))),
-            seconds=(SecondPart(0, 1, 5000, 0.1), SecondPart(1, 1, 0, 0.5)),
+            seconds=(WorkerSecond(0, 1, 5000, 0.1), WorkerSecond(1, 1, 0, 0.5)),
         ),
     ]
     first, second, third = series_of(messages_of(at(0.2, 1.4), START, 0, tallies), tallies, 3)
@@ -118,8 +124,8 @@ def test_a_second_has_what_was_due_in_it() -> None:
 def test_health_is_the_worst_of_all_after_the_warm_up() -> None:
     """One process at its limit is enough; what happened before the stages is no part of it."""
     tallies = [
-        tally(lag=histogram(1), late_sends=2, late_us_max=700, seconds=(SecondPart(-1, 0, 0, 1.0),)),
-        tally(lag=histogram(8), late_sends=1, late_us_max=12_000, seconds=(SecondPart(0, 0, 0, 0.4),)),
+        tally(lag=histogram(1), late_sends=2, late_us_max=700, seconds=(WorkerSecond(-1, 0, 0, 1.0),)),
+        tally(lag=histogram(8), late_sends=1, late_us_max=12_000, seconds=(WorkerSecond(0, 0, 0, 0.4),)),
     ]
     health = health_of(tallies, None)
     assert (health.loop_lag_ms_max, health.cpu_max) == (8, 0.4)

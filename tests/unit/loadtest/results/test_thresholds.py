@@ -53,8 +53,8 @@ def test_what_is_unknown_does_not_hold() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("delivery_ms", "is no condition such as"),
-        ("delivery_ms:p(99)=250", "is no condition such as"),
+        ("delivery_ms", "is not a condition such as"),
+        ("delivery_ms:p(99)=250", "is not a condition such as"),
         ("latency:p(99)<250", "latency is not one of connect_ms"),
         ("delivery_ms:p99<250", "delivery_ms has p"),
         ("delivery_ms:p<250", "delivery_ms has p"),
@@ -62,7 +62,7 @@ def test_what_is_unknown_does_not_hold() -> None:
         ("delivery_ms:lost==0", "delivery_ms has p"),
         ("ledger:max<1", "ledger has expected"),
         ("delivery_ms:p(100)<250", "the largest value is max"),
-        ("delivery_ms:p(9.9.9)<250", "a number that is none"),
+        ("delivery_ms:p(9.9.9)<250", "an invalid number"),
     ],
 )
 def test_a_wrong_condition_says_what_is_wrong(text: str, says: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from loadtest.results.histogram import Histogram
 from loadtest.results.result import Floor, Health, LedgerTotals, Metric, ThresholdOutcome, Verdict
-from loadtest.results.verdict import Course, judge
+from loadtest.results.verdict import Incidents, judge
 
 LEDGER = LedgerTotals(
     expected=2000, received=2000, lost=0, duplicate=0, out_of_order=0, sent=100, acknowledged=100, refused=0
@@ -37,11 +37,11 @@ def delivery(milliseconds: int = 100) -> Metric:
 
 def judged(
     *outcomes: ThresholdOutcome,
-    course: Course | None = None,
+    course: Incidents | None = None,
     health: Health = HEALTH,
     metric: Metric | None = None,
 ) -> Verdict:
-    return judge(course or Course(), outcomes, metric or delivery(), LEDGER, health)
+    return judge(course or Incidents(), outcomes, metric or delivery(), LEDGER, health)
 
 
 def test_all_well_is_a_pass() -> None:
@@ -52,18 +52,18 @@ def test_all_well_is_a_pass() -> None:
 @pytest.mark.parametrize(
     ("outcomes", "course", "exit_code"),
     [
-        ([SLOW], Course(), 3),
-        ([UNKNOWN], Course(), 4),
-        ([UNKNOWN, SLOW], Course(), 4),
-        ([UNKNOWN, LOST], Course(), 3),
-        ([LOST], Course(interrupted=True), 130),
-        ([SLOW], Course(failures={"refused": 1}, interrupted=True), 1),
-        ([HELD], Course(unsent=1), 1),
-        ([HELD], Course(aborted="delivery_ms:max<5"), 3),
-        ([HELD], Course(dropped=3), 0),
+        ([SLOW], Incidents(), 3),
+        ([UNKNOWN], Incidents(), 4),
+        ([UNKNOWN, SLOW], Incidents(), 4),
+        ([UNKNOWN, LOST], Incidents(), 3),
+        ([LOST], Incidents(interrupted=True), 130),
+        ([SLOW], Incidents(failures={"refused": 1}, interrupted=True), 1),
+        ([HELD], Incidents(unsent=1), 1),
+        ([HELD], Incidents(aborted="delivery_ms:max<5"), 3),
+        ([HELD], Incidents(dropped=3), 0),
     ],
 )
-def test_what_comes_first(outcomes: list[ThresholdOutcome], course: Course, exit_code: int) -> None:
+def test_what_comes_first(outcomes: list[ThresholdOutcome], course: Incidents, exit_code: int) -> None:
     """An error before an interruption, a broken count before a doubt, a doubt before a broken latency."""
     assert judged(*outcomes, course=course).exit_code == exit_code
 
@@ -104,5 +104,5 @@ def test_a_harness_without_a_floor_can_still_pass() -> None:
 def test_replies_that_never_came_are_mentioned() -> None:
     """A message without an answer is said, since nobody knows what became of it."""
     ledger = replace(LEDGER, acknowledged=90, refused=4)
-    verdict = judge(Course(), (), delivery(), ledger, HEALTH)
+    verdict = judge(Incidents(), (), delivery(), ledger, HEALTH)
     assert verdict.reasons == ("the server refused 4 messages", "6 messages got no answer")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from loadtest.plan.schedule import message_id, message_prefix
-from loadtest.results.result import EXPRESS, STREAM, STREAM_OFFER, Way
+from loadtest.results.result import EXPRESS, STREAM, STREAM_OFFER, DeliveryPath
 from loadtest.results.where import read_timeline, where_of
 
 MS = 1_000_000
@@ -29,7 +29,7 @@ def express(**changes: int) -> dict[str, int]:
     return instants(**{**points, **changes})
 
 
-def longest_ms(way: Way) -> dict[str, float | None]:
+def longest_ms(way: DeliveryPath) -> dict[str, float | None]:
     return {f"{part.begin} {part.end}": part.times.max for part in way.parts}
 
 
