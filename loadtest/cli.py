@@ -197,9 +197,9 @@ def _write(result: Result, options: argparse.Namespace) -> None:
     if options.json:
         _write_bytes(options.json, result.to_json())
     if options.csv:
-        report.write_csv(result.to_dict(), options.csv)
+        report.write_csv(result, options.csv)
     if options.html:
-        report.write_html(result.to_dict(), options.html)
+        report.write_html(result, options.html)
     if options.png:
         try:
             report.write_png(options.html, options.png)

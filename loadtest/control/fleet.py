@@ -7,12 +7,12 @@ import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import msgspec
 import orjson
 
 from loadtest.control.children import ROOT
 from loadtest.errors import LoadTestError, WorkerError
 from loadtest.generate.protocol import MAX_LINE_BYTES, MessageType, Order
-from loadtest.results.jsonvalue import decode
 from loadtest.results.tally import Arrivals, Tally, WorkerProgress
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class WorkerProcess:
         async for line in self._process.stdout:
             ((kind, value),) = orjson.loads(line).items()
             if kind == MessageType.PROGRESS:
-                self.progress = decode(WorkerProgress, value)
+                self.progress = msgspec.convert(value, WorkerProgress)
             elif kind == MessageType.FAILED:
                 self._fail(LoadTestError(value))
             elif kind == MessageType.READY:
-                self.ready.set_result(decode(Arrivals, value))
+                self.ready.set_result(msgspec.convert(value, Arrivals))
             elif kind == MessageType.DONE:
-                tally = decode(Tally, value)
+                tally = msgspec.convert(value, Tally)
                 # A worker that was stopped while its users connected never sent READY.
                 if not self.ready.done():
                     self.ready.set_result(tally.arrivals)

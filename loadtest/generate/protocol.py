@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import orjson
 
-from loadtest.plan.scenario import Scenario  # noqa: TC001 - decode resolves the annotation
+from loadtest.plan.scenario import Scenario  # noqa: TC001 - msgspec resolves the annotation
 
 # A run's last line holds a row for each message.
 MAX_LINE_BYTES = 2**30

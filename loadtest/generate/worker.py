@@ -15,6 +15,7 @@ from math import ceil
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 import uvloop
 
@@ -26,7 +27,6 @@ from loadtest.generate.sender import Sender
 from loadtest.generate.users import VirtualUsers
 from loadtest.generate.wire import Dialer
 from loadtest.plan import schedule
-from loadtest.results.jsonvalue import decode
 from loadtest.results.ledger import Ledger
 from loadtest.results.tally import Tally, WorkerProgress, WorkerSecond
 
@@ -51,7 +51,7 @@ async def _main() -> int:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
     )
-    order = decode(Order, orjson.loads(await commands.readline())[MessageType.ORDER])
+    order = msgspec.convert(orjson.loads(await commands.readline())[MessageType.ORDER], Order)
     try:
         worker = await Worker.create(order)
     except LoadTestError as error:

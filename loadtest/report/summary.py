@@ -1,4 +1,4 @@
-"""A result in a few lines, for a terminal. Pure."""
+"""A result as text for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("", "count", "p50", "p90", "p99", "p99.9", "max")
 _NAME_WIDTH, _WIDTH = 27, 11
-_WAYS = {
+_PATHS = {
     EXPRESS: "that sendMessage offered",
     STREAM_OFFER: "that the stream offered",
     STREAM: "posted from the stream",
@@ -22,12 +22,12 @@ _WAYS = {
 
 
 def summary_text(result: Result) -> str:
-    """The whole result: latencies, where they come from, counts, the harness's health, the verdict."""
+    """The whole result: latencies and their parts, counts, the harness's health, the verdict."""
     return "\n".join(_lines(result))
 
 
 def calibration_text(result: Result) -> str:
-    """What the harness costs by itself."""
+    """The latencies and the health of the harness itself."""
     return "\n".join((*_latencies(result), "", *_health(result)))
 
 
@@ -40,10 +40,10 @@ def _lines(result: Result) -> Iterator[str]:
     )
     yield ""
     yield from _latencies(result)
-    for way in result.where:
+    for path in result.where:
         yield ""
-        yield f"of which, a message {_WAYS[way.name]}"
-        for part in way.parts:
+        yield f"of which, a message {_PATHS[path.name]}"
+        for part in path.parts:
             yield _row(f"  {part.begin} to {part.end}".replace("_", " "), part.times)
     yield ""
     ledger = result.ledger

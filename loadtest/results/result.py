@@ -6,13 +6,12 @@ Times are milliseconds unless a name says otherwise. None means too few samples.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import orjson
 
-from loadtest.plan.scenario import Scenario  # noqa: TC001 - from_json resolves the annotation
+from loadtest.plan.scenario import Scenario  # noqa: TC001 - msgspec resolves the annotation
 from loadtest.results.histogram import PRECISION, SUB_BUCKET_BITS, UNIT, Histogram
-from loadtest.results.jsonvalue import decode
 
 SCHEMA = 2
 
@@ -241,20 +240,17 @@ class Result:
     def to_json(self) -> bytes:
         return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON's plain values: dicts, lists, strings, numbers."""
-        return dict(orjson.loads(self.to_json()))
-
     @classmethod
     def from_json(cls, text: str | bytes) -> Result:
         """Raises ValueError if `text` is not a result of this schema."""
-        try:
-            data = orjson.loads(text)
-            if data["schema"] != SCHEMA:
-                raise ValueError(f"schema {data['schema']} is not {SCHEMA}")
-            return decode(cls, data)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"not the result of a run: {type(error).__name__}: {error}") from error
+        schema = msgspec.json.decode(text, type=_Schema).schema
+        if schema != SCHEMA:
+            raise ValueError(f"schema {schema} is not {SCHEMA}")
+        return msgspec.json.decode(text, type=cls)
+
+
+class _Schema(msgspec.Struct):
+    schema: int
 
 
 def rounded(value: float | None) -> float | None:

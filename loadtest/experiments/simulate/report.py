@@ -129,9 +129,9 @@ def _page(rows: Sequence[Row]) -> tuple[Markup, Markup]:
     drawn = curves(rows)
     lead = "From when a message was due until the last member had it. A setup that falls behind has no point."
     chart = (
-        card("by-size", "Group size against completion", lead, figure(distributions.by_size(drawn)))
+        card("by-size", "Group size and completion", lead, figure(distributions.by_size(drawn)))
         if drawn
-        else empty_card("by-size", "Group size against completion")
+        else empty_card("by-size", "Group size and completion")
     )
     columns = [at for at, name in enumerate(HEAD) if name not in _NOT_ON_A_PAGE]
     head = [HEAD[at] for at in columns]

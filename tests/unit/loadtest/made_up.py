@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+
+import msgspec
 
 from loadtest.plan.scenario import Scenario, Stage
 from loadtest.results.histogram import Histogram
@@ -59,7 +61,7 @@ def result(
     scale: float = 1.0,
     timeline: bool = True,
     seed: int = 1,
-) -> dict[str, Any]:
+) -> Result:
     """A run of `rate` messages a second over groups of so many members; `scale` makes it slower."""
     dice = random.Random(seed)
     users = sum(members)
@@ -92,7 +94,19 @@ def result(
         series=tuple(series),
         groups=tuple(_group(dice, f"load-{n + 1}", size, scale) for n, size in enumerate(members)),
         health=Health(1.9, 6.2, 0.43, 2, 0.4, Floor(0.31, 0.9, 1000), 190),
-    ).to_dict()
+    )
+
+
+def changed(result: Result, changes: Mapping[str, object]) -> Result:
+    """The result with other plain values at paths such as `a.b.0.c`."""
+    values = msgspec.to_builtins(result)
+    for path, value in changes.items():
+        *parents, last = (int(name) if name.isdecimal() else name for name in path.split("."))
+        place = values
+        for name in parents:
+            place = place[name]
+        place[last] = value
+    return msgspec.convert(values, Result)
 
 
 def _second(

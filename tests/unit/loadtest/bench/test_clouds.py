@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import orjson
 import pytest
 
 from loadtest.bench import neighbour, order, saturated
@@ -17,7 +16,7 @@ from tests.unit.loadtest import made_up
 
 
 def a_result(**changes: object) -> Result:
-    return Result.from_json(orjson.dumps(made_up.result(**changes)))  # type: ignore[arg-type]
+    return made_up.result(**changes)  # type: ignore[arg-type]
 
 
 def a_measurement(scale: float, posts: int, posts_refused: int = 0, frames_refused: int = 0) -> Measurement:

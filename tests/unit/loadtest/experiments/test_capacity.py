@@ -50,7 +50,7 @@ class Service:
         status = "pass" if scenario.rate <= self.holds_up_to else self.then
         if status == "cancelled":
             raise asyncio.CancelledError
-        whole = Result.from_json(json.dumps(made_up.result(seconds=3)))
+        whole = made_up.result(seconds=3)
         reasons = () if status == "pass" else (f"too much at {scenario.rate:g}",)
         verdict = Verdict(status, EXIT_CODES[status], reasons)
         return replace(whole, scenario=scenario, verdict=verdict)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from loadtest.report import distributions, overtime, scales
 from loadtest.report.distributions import Bar, Size
+from loadtest.report.overtime import Row
 from loadtest.report.plot import LABEL_HEIGHT_PX, band, end_labels, line
-from tests.unit.loadtest import made_up
 
 LATENCIES = st.lists(st.floats(0, 1e7, allow_nan=False), max_size=20)
 
@@ -29,9 +29,9 @@ def numbers(path: ET.Element) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", path.get("d", ""))]
 
 
-def row(t_s: int, **values: Any) -> dict[str, Any]:
+def row(t_s: int, **values: Any) -> Row:
     known = {"users": 5, "sent": 1, "expected": 5, "delivered": 5, "p50": 1.0, "p90": 2.0, "p99": 3.0}
-    return {"t_s": t_s, **known, "max": 4.0, "loop_lag_ms_max": 0.5, "cpu": 0.1, **values}
+    return Row(**{"t_s": t_s, **known, "max": 4.0, "loop_lag_ms_max": 0.5, "cpu": 0.1, **values})
 
 
 @pytest.mark.parametrize("make", [scales.linear, scales.logarithmic, scales.fitting])
@@ -102,9 +102,9 @@ def test_thinning_loses_no_delivery_and_no_bad_second(count: int) -> None:
     series = [row(t_s, max=float(t_s), expected=t_s % 7, p99=None) for t_s in range(count)]
     thin = overtime.thinned(series)
     assert len(thin) <= overtime.MAX_POINTS
-    assert sum(one["expected"] for one in thin) == sum(one["expected"] for one in series)
-    assert thin[-1]["max"] == count - 1
-    assert all(one["p99"] is None for one in thin)
+    assert sum(one.expected for one in thin) == sum(one.expected for one in series)
+    assert thin[-1].max == count - 1
+    assert all(one.p99 is None for one in thin)
 
 
 def test_the_short_rest_of_a_long_run_is_no_dip() -> None:
@@ -171,8 +171,3 @@ def test_a_percentile_that_a_curve_lacks_is_told_as_the_next_slower_one() -> Non
     assert at_50 == [["first", "5.0 ms"], ["second", "3.0 ms"]]
     at_90 = next(values for _, heading, values in told if heading == "p90")
     assert at_90 == [["first", "5.0 ms"], ["second", "too few samples"]]
-
-
-def test_made_up_runs_are_results() -> None:
-    """What these tests feed the report has the shape of a real result."""
-    assert made_up.result(seconds=4)["schema"] == 2

@@ -6,11 +6,10 @@ import argparse
 import base64
 import csv
 import hashlib
-import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,10 @@ from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.report.html import page
 from loadtest.report.overview import overview
 from loadtest.report.verdicts import headline
+from loadtest.results.histogram import Histogram
+from loadtest.results.result import LedgerTotals, Metric, Metrics, Result
 from tests.unit.loadtest import made_up
+from tests.unit.loadtest.made_up import changed
 
 HOSTILE = "</script></svg><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\ud800\x00"
 
@@ -53,29 +55,20 @@ class Elements(HTMLParser):
         return sum(name == tag for name, _ in self.found)
 
 
-def changed(result: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    """The same result with something else at `a.b.c`."""
-    copy: dict[str, Any] = json.loads(json.dumps(result))
-    *parents, last = path.split(".")
-    place = copy
-    for name in parents:
-        place = place[name]
-    place[last] = value
-    return copy
-
-
 def test_the_headline_is_the_one_answer() -> None:
     """p99 and maximum of the last delivery, and what was lost of how much."""
-    result = made_up.result()
-    result["metrics"]["group_complete_ms"] |= {"p99": 182.2, "max": 240.0}
-    result["ledger"]["expected"] = 600_000
-    assert headline(result) == "last delivery: p99 182 ms, max 240 ms, 0 lost of 600,000"
+    complete = "metrics.group_complete_ms"
+    changes = {f"{complete}.p99": 182.2, f"{complete}.max": 240.0, "ledger.expected": 600_000}
+    assert (
+        headline(changed(made_up.result(), changes))
+        == "last delivery: p99 182 ms, max 240 ms, 0 lost of 600,000"
+    )
 
 
 def test_a_percentile_without_enough_samples_is_never_a_number() -> None:
     """Three messages have no percentiles: they are told as too few samples, nowhere as 0."""
     result = made_up.result(seconds=3, rate=1, members=(5,), timeline=False)
-    assert result["metrics"]["group_complete_ms"]["p50"] is None
+    assert result.metrics.group_complete_ms.p50 is None
     # Axes begin at 0 ms; everything else that says so would be a percentile.
     shown = Elements(re.sub("<svg.*?</svg>", "", page(result), flags=re.DOTALL)).shown
     assert "too few samples" in shown
@@ -102,13 +95,13 @@ def test_lost_deliveries_stand_in_headline_and_ledger() -> None:
     shown = Elements(page(made_up.result(lost=37, status="threshold failed", reasons=("lost",)))).shown
     assert "37 lost of 60,000" in shown
     assert "✗ 37" in shown
-    assert "37 never came" in shown
+    assert "37 never arrived" in shown
 
 
-@pytest.mark.parametrize("path", ["target.label", "target.url", "machine.platform", "scenario.arrival"])
+@pytest.mark.parametrize("path", ["target.label", "target.url", "machine.platform", "machine.python"])
 def test_text_from_outside_is_shown_and_nothing_else(path: str) -> None:
     """Markup in any text of the result is text in the page, even with characters that no file may hold."""
-    plain, hostile = page(made_up.result()), page(changed(made_up.result(), path, HOSTILE))
+    plain, hostile = page(made_up.result()), page(changed(made_up.result(), {path: HOSTILE}))
     hostile.encode()
     elements = Elements(hostile)
     assert [name for name, _ in elements.found] == [name for name, _ in Elements(plain).found]
@@ -118,11 +111,8 @@ def test_text_from_outside_is_shown_and_nothing_else(path: str) -> None:
 
 def test_hostile_lists_are_text_too() -> None:
     """Groups' names, reasons and the command line are escaped as everything else, in SVG as in HTML."""
-    result = made_up.result()
-    result["verdict"]["reasons"] = [HOSTILE]
-    result["groups"][0]["group"] = HOSTILE
-    result["command"] = ["run", HOSTILE]
-    elements = Elements(page(result))
+    changes = {"verdict.reasons": [HOSTILE], "groups.0.group": HOSTILE, "command": ["run", HOSTILE]}
+    elements = Elements(page(changed(made_up.result(), changes)))
     assert elements.count("script") == 1
     assert elements.count("img") == 0
 
@@ -175,16 +165,17 @@ def test_a_run_that_could_not_tell_where_the_time_goes_does_not_guess() -> None:
 def test_a_run_that_was_stopped_at_once_has_a_report() -> None:
     """No second, no sample, no group: the page says so and draws nothing."""
     result = made_up.result(seconds=2, status="interrupted", reasons=("the run was interrupted",))
-    empty: dict[str, Any] = {
-        "count": 0,
-        "curve": [],
-        **dict.fromkeys(("min", "mean", "p50", "p90", "p95", "p99", "p99_9", "max")),
-    }
-    for metric in result["metrics"]:
-        result["metrics"][metric] = empty
-    result |= {"series": [], "groups": [], "where": [], "thresholds": []}
-    result["ledger"] = dict.fromkeys(result["ledger"], 0)
-    result["health"]["floor_ms"] = None
+    empty = Metric.of(Histogram())
+    result = replace(
+        result,
+        metrics=Metrics(empty, empty, empty, empty),
+        series=(),
+        groups=(),
+        where=(),
+        thresholds=(),
+        ledger=LedgerTotals(0, 0, 0, 0, 0, 0, 0, 0),
+        health=replace(result.health, floor_ms=None),
+    )
     elements = Elements(page(result))
     assert elements.count("svg") == 0
     assert "No message reached all its members, 0 lost of 0" in elements.shown
@@ -193,9 +184,8 @@ def test_a_run_that_was_stopped_at_once_has_a_report() -> None:
 def test_a_long_run_stays_a_small_file() -> None:
     """Six hours have as many points as charts can show: the page does not grow with the run."""
     hour = made_up.result(seconds=5, members=(10,))
-    second = hour["series"][0]
-    hour["series"] = [{**second, "t_s": t_s} for t_s in range(6 * 3600)]
-    written = page(hour)
+    series = tuple(replace(hour.series[0], t_s=t_s) for t_s in range(6 * 3600))
+    written = page(replace(hour, series=series))
     assert len(written) < 1_000_000
     assert "each point is the worst of 45 seconds" in written
 
@@ -218,14 +208,13 @@ def test_the_overview_names_each_target_at_the_largest_size() -> None:
 
 def test_csv_has_a_line_a_second(tmp_path: Path) -> None:
     """Every second of the run, under names, with empty cells where there were too few samples."""
-    result = made_up.result(seconds=4)
-    result["series"][2]["p99"] = None
+    result = changed(made_up.result(seconds=4), {"series.2.p99": None})
     report.write_csv(result, tmp_path / "new" / "run.csv")
     with (tmp_path / "new" / "run.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["t_s"] for row in rows] == ["0", "1", "2", "3"]
     assert rows[2]["p99"] == ""
-    assert float(rows[1]["max"]) == result["series"][1]["max"]
+    assert float(rows[1]["max"]) == result.series[1].max
 
 
 def test_without_a_browser_the_picture_says_what_is_missing(
@@ -244,8 +233,8 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def saved(path: Path, result: dict[str, Any]) -> str:
-    path.write_text(json.dumps(result))
+def saved(path: Path, result: Result) -> str:
+    path.write_bytes(result.to_json())
     return str(path)
 
 

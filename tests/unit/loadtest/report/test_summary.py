@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from loadtest.report.summary import calibration_text, summary_text
@@ -11,7 +10,7 @@ from tests.unit.loadtest.made_up import result
 
 
 def made_up() -> Result:
-    return Result.from_json(json.dumps(result()))
+    return result()
 
 
 def test_a_summary_has_every_answer() -> None:
