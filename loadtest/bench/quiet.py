@@ -1,4 +1,4 @@
-"""Rows about a group in which little happens: the shortest way that each delivery mode has."""
+"""Rows about a quiet group: the shortest path of each delivery mode."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from loadtest.bench.pairs import Bench
 
 SMALL, LARGE = 10, 1_000
-# Of stream's median.
+# Limits for the ratio to stream's median.
 COMPLETE_TARGETS = {SMALL: 0.35, LARGE: 0.6}
 ACK_TARGET = 1.7
 SCENARIO = Scenario(rate=2, connect_rate=200, duration_s=14, warmup_s=2, drain_s=10)
 CALIBRATE_S = 4.0
-# Of the large group, which takes a while to connect.
+# For the large group, which takes long to connect.
 LARGE_PAIRS_MAX = 3
 
 
@@ -41,7 +41,7 @@ async def _rows(bench: Bench, members: int) -> list[Row]:
     scenario = replace(SCENARIO, users=members, stages=())
     floor = await calibrated_floor(scenario, CALIBRATE_S)
     async with AsyncExitStack() as stack:
-        # Side by side, so that a pair begins at once; the one that has no load only polls.
+        # Both run all the time, so that a pair starts immediately; without load, a cloud only polls.
         clouds = [
             await stack.enter_async_context(cloud(f"quiet-{members}", delivery=delivery))
             for delivery in (LANES, STREAM)

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer: minutes of waiting pass in an instant."""
+"""An event loop in virtual time: its clock jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Runs coroutines that only wait for timers and for each other. Its time begins at 0.
+    """Runs coroutines that wait only for timers and for each other. Its time starts at 0.
 
-    RuntimeError where nothing will ever happen again.
+    Raises RuntimeError if all coroutines wait and no timer is set.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def jump(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self._now += seconds
 
 

@@ -29,7 +29,6 @@ class LocalStack:
     gateway_url: str
     requests_url: str
     timeline: Path
-    log: Path
 
 
 @asynccontextmanager
@@ -57,5 +56,4 @@ async def local_stack(
             gateway_url=urls["gatewayUrl"],
             requests_url=urls["requestsUrl"],
             timeline=timeline,
-            log=log,
         )

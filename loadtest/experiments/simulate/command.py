@@ -1,4 +1,4 @@
-"""`python -m loadtest simulate`: setups from options, their outcomes as a table and as files."""
+"""`python -m loadtest simulate`: simulates setups from options, and writes a table and files."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SETUPS_MAX = 500
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = Setup(1, 1)
-    many = parser.add_argument_group("of these, lists, separated by commas: every combination is simulated")
-    means = "of the group (default: 1000 to 1000000)"
-    many.add_argument("--members", type=_many(int), default=MEMBERS, help=means)
+    many = parser.add_argument_group("lists separated by commas; all combinations are simulated")
+    help_text = "of the group (default: 1000 to 1000000)"
+    many.add_argument("--members", type=_many(int), default=MEMBERS, help=help_text)
     many.add_argument("--rate", type=_many(float), default=(1.0,), help="messages a second (default: 1)")
     many.add_argument(
         "--delivery", type=_many(str), default=DELIVERIES, help=f"(default: {','.join(DELIVERIES)})"
@@ -42,39 +42,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quota",
         type=_many(_quota),
         default=(default.quota_per_second,),
-        help="requests a second of an account; none: no quota (default: 10000)",
+        help="requests a second of an account, or none (default: 10000)",
     )
     many.add_argument(
         "--cells", type=_many(int), default=(1,), help="accounts that share the group (default: 1)"
     )
-    one = parser.add_argument_group("of these, one each")
-    budget = "posts a second of an account's workers; 0: no budget (default: 70 %% of the quota)"
+    one = parser.add_argument_group("single values")
+    budget = "posts a second of all workers of an account; 0: no budget (default: 70 %% of the quota)"
     one.add_argument("--posts-per-second", type=float, help=budget)
     one.add_argument("--post-burst", type=float, help="(default: half of it)")
-    for name, value, means in (
-        ("workers", default.workers, "lanes served at once"),
-        ("members-per-lane", default.members_per_lane, "a larger group has more lanes"),
-        ("message-bytes", default.message_bytes, "of a message's text"),
-        ("seed", default.seed, "of all chance"),
+    for name, value, help_text in (
+        ("workers", default.workers, "lanes served at the same time"),
+        ("members-per-lane", default.members_per_lane, "members of a lane; larger groups have several"),
+        ("message-bytes", default.message_bytes, "size of a message's text"),
+        ("seed", default.seed, "seed of the simulation"),
     ):
-        one.add_argument(f"--{name}", type=int, default=value, help=f"{means} (default: {value})")
-    means = f"of the fan-out functions, in seconds (default: {default.timeout_s:g})"
-    one.add_argument("--timeout", type=float, default=default.timeout_s, help=means)
+        one.add_argument(f"--{name}", type=int, default=value, help=f"{help_text} (default: {value})")
+    help_text = f"seconds of the fan-out functions (default: {default.timeout_s:g})"
+    one.add_argument("--timeout", type=float, default=default.timeout_s, help=help_text)
     one.add_argument("--hops", choices=tuple(PROFILES), default=AWS, help="(default: %(default)s)")
-    one.add_argument("--messages", type=int, help="measured (default: as many as percentiles need)")
+    one.add_argument("--messages", type=int, help="measured messages (default: as many as percentiles need)")
     files = parser.add_argument_group("reports")
-    for form, means in (
-        ("json", "gets everything"),
-        ("csv", "gets a line for each setup"),
-        ("html", "gets curves and the table"),
-        ("png", "gets a picture of that (needs Chromium)"),
+    for form, help_text in (
+        ("json", "all outcomes"),
+        ("csv", "a line for each setup"),
+        ("html", "curves and the table"),
+        ("png", "a picture of that page (needs Chromium)"),
     ):
-        files.add_argument(f"--{form}", type=Path, metavar="FILE", help=means)
+        files.add_argument(f"--{form}", type=Path, metavar="FILE", help=help_text)
 
 
 async def main(options: argparse.Namespace) -> int:
     """Simulate every combination, and report. Raises ScenarioError."""
-    # Nothing here waits: an interrupt has to raise at once, not to cancel a task that never awaits.
+    # This task never awaits, so Ctrl-C must raise instead of cancelling it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     setups = list(setups_of(options))
     if len(setups) > SETUPS_MAX:
@@ -89,7 +89,7 @@ async def main(options: argparse.Namespace) -> int:
 
 
 def setups_of(options: argparse.Namespace) -> Iterator[Setup]:
-    """Every combination of what was given as lists."""
+    """All combinations of the lists."""
     combined = itertools.product(
         options.delivery, options.cells, options.quota, options.rate, options.members
     )
@@ -113,21 +113,21 @@ def setups_of(options: argparse.Namespace) -> Iterator[Setup]:
 
 
 class _Progress:
-    """Says on a terminal how far a simulation is; elsewhere only that it begins."""
+    """Shows the progress of a simulation on a terminal; elsewhere only its start."""
 
     def __init__(self, place: str, setup: Setup) -> None:
         cells = "" if setup.cells == 1 else f" in {setup.cells} cells"
-        self._what = (
+        self._label = (
             f"{place}: {setup.members:,} members{cells}, {setup.messages_per_second:g}/s, {setup.delivery}"
         )
         self._is_live = sys.stderr.isatty()
         if not self._is_live:
-            print(self._what, file=sys.stderr, flush=True)
+            print(self._label, file=sys.stderr, flush=True)
 
     def __call__(self, share: float) -> None:
         if self._is_live:
             end = "\r\x1b[K" if share == 1 else ""
-            print(f"\r\x1b[K{self._what}: {share:.0%}", end=end, file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{self._label}: {share:.0%}", end=end, file=sys.stderr, flush=True)
 
 
 def _write(rows: list[Row], options: argparse.Namespace) -> None:
@@ -150,7 +150,7 @@ def _many(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
         try:
             return tuple(kind(part.strip()) for part in text.split(","))
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text} is no list such as 1,10") from error
+            raise argparse.ArgumentTypeError(f"{text} is not a list such as 1,10") from error
 
     return parse
 

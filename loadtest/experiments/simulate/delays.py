@@ -1,8 +1,8 @@
-"""How long each step of a delivery takes: one table for AWS, one for this machine.
+"""The delays of all steps of a delivery: one table for AWS, one for this machine.
 
 The hops between AWS's services are those that `groupcast up --hops aws` delays events by
-(localcloud.hops.profile, with their source and date). What else is measured, and how, and what is assumed,
-says docs/scale.md.
+(localcloud.hops.profile, with their source and date). docs/scale.md lists the other values, with the
+measurements and assumptions behind them.
 """
 
 from __future__ import annotations
@@ -21,23 +21,20 @@ if TYPE_CHECKING:
 
 AWS = "aws"
 LOCAL = "local"
-# When the local values were measured, on a shared machine with 2 cores.
-MEASURED = "2026-11-24"
 
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """The steps of a delivery, in their order.
+    """The steps of a delivery, in order.
 
-    `accept_s` and `route`: a message is due until it is stored. `stream_read`: from the poll that finds a
-    record to its invocation. `fifo` and `standard`: from the send to the invocation; `unlock`: from a lane's
-    deletion to its next invocation, where offers wait. `offering_s`: what an invocation takes that only
-    sends offers. `invoke_s`: from an invocation's begin to its first request; `page_s`: a page of members;
-    `item_s`: an item
-    read or written, such as the budget's. `round_trip_s`: a post; `post_cpu_s`: what it takes of a worker.
-    `finish_s`: from the last answer until the batch is done with. `to_member_s`: from the last post to its
-    receipt. `machine_posts_per_s`: workers, gateway and receivers together, where one machine has them all.
-    `cell_hop`: a message to another account or region.
+    `accept_s` and `route`: from the due time until the message is stored. `stream_read`: from the poll that
+    finds a record to its invocation. `fifo` and `standard`: from the send to the invocation; `unlock`: from
+    the deletion of a lane's offers to its next invocation, if more wait. `offering_s`: an invocation that
+    only sends offers. `invoke_s`: from the start of an invocation to its first request; `page_s`: reading a
+    page of members; `item_s`: reading or writing an item, such as the budget's. `round_trip_s`: a post;
+    `post_cpu_s`: its CPU time in the worker. `finish_s`: from the last response to the end of the batch.
+    `to_member_s`: from the last post to its receipt. `machine_posts_per_s`: the limit of workers, gateway
+    and receivers on one machine. `cell_hop`: sending a message to another account or region.
     """
 
     accept_s: float
@@ -65,7 +62,7 @@ def sample_s(hop: Hop, dice: random.Random) -> float:
 
 
 def always(ms: float) -> Hop:
-    """A hop that takes the same each time."""
+    """A hop with a constant delay."""
     return Hop(ms, ms, ms, ms)
 
 
@@ -77,7 +74,7 @@ PROFILES = {
         route=AWS_HOPS.route,
         stream_shards=_LOAD.stream_shards,
         stream_poll_s=POLL_INTERVAL_S,
-        # The rest of the hop from the stream after the wait for a poll: their sum has its percentiles.
+        # The hop from the stream without the wait for a poll: with it, the sum has the published percentiles.
         stream_read=Hop(74, 78, 150, 450, assumed=True),
         fifo=AWS_HOPS.fifo_queue,
         unlock=AWS_HOPS.fifo_queue,
@@ -93,6 +90,7 @@ PROFILES = {
         machine_posts_per_s=math.inf,
         cell_hop=Hop(100, 150, 250, 500, assumed=True),
     ),
+    # Measured on 2026-11-24, on a shared machine with 2 cores.
     LOCAL: Delays(
         accept_s=0.012,
         route=always(1),

@@ -1,4 +1,4 @@
-"""One worker with one batch: it reads, books, posts, and hands over leftovers."""
+"""One worker with one batch: it reads, books, posts, and leaves leftovers."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
     Process = Generator[Event, object, None]
 
-# Refused posts of one step come back in so many parts, spread over the time that they may wait.
+# The refused posts of a step are retried in so many parts, spread over their longest wait.
 RETRY_PARTS = 4
-# From this attempt on, the wait has long been at its cap.
+# The wait has reached its cap long before this attempt.
 ATTEMPT_MAX = 10
-# Without a budget, what is posted and judged at once: a round trip's posts, or more where passes take long.
+# Without a budget, a step is a round trip, or longer where passes take longer than this.
 LONG_PASS_S = 5.0
 LONG_STEP_S = CHUNK_S
 
 
 @dataclass(frozen=True, slots=True)
 class PassCallbacks:
-    """Who is told what becomes of a pass: that it is done, or that it is left with posts open."""
+    """Called at the end of a pass: `done` if all posts were accepted, else `left`."""
 
     done: Callable[[Pass], None]
     left: Callable[[Pass], None]
 
 
 class Invocation:
-    """Posts its passes side by side."""
+    """Posts its passes concurrently."""
 
     def __init__(
         self, cell: Cell, passes: Sequence[Pass], window: Window, limits: Limits, ends: PassCallbacks
@@ -54,10 +54,10 @@ class Invocation:
         self._delayed: list[tuple[float, int, Pass, int, int]] = []
         self._delays_made = 0
         self._progress_at_s = 0.0
-        # Posts that are booked and may be made, and a booking that has yet to begin: (when, posts).
+        # Booked posts that may be made now, and a booking for later: (time, posts).
         self._credit = 0
         self._ahead: tuple[float, int] | None = None
-        # Slots of the window that are free: their posts wait for no answer.
+        # Free slots of the window: their posts need not wait for a response.
         self._free = 0
 
     def run(self) -> Process:
@@ -101,7 +101,7 @@ class Invocation:
             self._progress_at_s = self._env.now
         so_far = given = 0
         for one, count, attempt in taken:
-            # Refusals strike at random: each pass has its share.
+            # Refusals are random, so each pass has its share.
             so_far += count
             share = so_far * accepted // posts - given
             given += share
@@ -113,7 +113,7 @@ class Invocation:
                 self._ends.done(one)
 
     def _taken(self, posts: int) -> list[tuple[Pass, int, int]]:
-        """Posts of all passes in turn: what the shortest does not need goes to the others."""
+        """Take posts from all passes evenly; longer passes get the rest of shorter ones."""
         taken: list[tuple[Pass, int, int]] = []
         by_size = sorted(self._passes, key=lambda one: one.ready)
         for place, one in enumerate(by_size):
@@ -123,7 +123,7 @@ class Invocation:
         return taken
 
     def _delay(self, one: Pass, posts: int, attempt: int) -> None:
-        """Have refused posts wait as the engine does: up to a time that doubles with each attempt."""
+        """Delay refused posts as the engine does: by up to a time that doubles with each attempt."""
         doublings = min(attempt - 1, ATTEMPT_MAX)
         longest_s = min(self._limits.retry_base_s * 2.0**doublings, self._limits.retry_cap_s)
         parts = min(RETRY_PARTS, posts)
@@ -139,7 +139,7 @@ class Invocation:
             one.put_back(posts, attempt)
 
     def _seconds(self, posts: int) -> float:
-        """How long so many posts take: bound by CPU, by answers to a full window, or by the machine."""
+        """The time for so many posts, limited by CPU, by responses to a full window, or by the machine."""
         delays = self._delays
         waiting = max(0, posts - self._free)
         self._free = max(0, self._free - posts)
@@ -150,7 +150,7 @@ class Invocation:
         )
 
     def _step_posts(self) -> int:
-        """Posts of one step, at the pace of window and CPU."""
+        """The posts of one step, at the rate of window and CPU."""
         is_long = self._cell.budget is not None or self._cell.setup.pass_s > LONG_PASS_S
         round_trip_s = self._delays.round_trip_s
         step_s = max(LONG_STEP_S if is_long else 0.0, round_trip_s)
@@ -160,13 +160,13 @@ class Invocation:
     def _first_booking(self) -> None:
         budget = self._cell.budget
         if budget is not None and self._cell.members <= SMALL_MEMBERS:
-            # A small group starts at once and is charged meanwhile.
+            # A small group starts immediately and is charged meanwhile.
             self._credit = sum(one.open for one in self._passes)
             budget.book(self._env.now, self._credit)
         self._book_ahead()
 
     def _allowed(self) -> float:
-        """Posts that the budget lets go now; the next are booked meanwhile."""
+        """The posts that the budget allows now; books the next ones."""
         if self._cell.budget is None:
             return math.inf
         if self._ahead is not None and self._ahead[0] <= self._env.now:

@@ -1,4 +1,4 @@
-"""DeliveryQueue: a lane for each slot range of the group, and the workers that serve them."""
+"""DeliveryQueue: a lane for each slot range of the group, and its workers."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Messages by their number in the group's log, and when they were offered."""
+    """Messages, by their numbers in the group's log, offered at `sent_s`."""
 
     seqs: tuple[int, ...]
     sent_s: float
 
 
 class DeliveryQueue:
-    """Ordered lanes: one batch of a lane at a time, at most BATCH_OFFERS offers, also of several lanes.
+    """Ordered lanes, each with one batch at a time.
 
-    An offer is in the queue at once, but it takes a hop until a worker has it. What comes in meanwhile is in
-    the same batch.
+    A batch has at most BATCH_OFFERS offers, of one lane or more. An offer takes a hop to reach a worker, and
+    offers that arrive meanwhile join its batch.
     """
 
     def __init__(self, cell: Cell, retries: RetryQueue, members_of_lanes: Sequence[int]) -> None:
@@ -58,7 +58,7 @@ class DeliveryQueue:
         self._dispatching = False
 
     def offer(self, seqs: Sequence[int]) -> None:
-        """Put one offer for each lane; idle lanes of the same SendMessageBatch are received together."""
+        """Send an offer to each lane; idle lanes of the same SendMessageBatch are received together."""
         offer = Offer(tuple(seqs), self._cell.env.now)
         for start in range(0, len(self._lanes), REQUEST_MESSAGES):
             idle = []
@@ -83,7 +83,7 @@ class DeliveryQueue:
             self._cell.env.process(self._dispatch())
 
     def _dispatch(self) -> Process:
-        # What is received in the same instant may be in the same batch.
+        # Lanes received in the same instant may share a batch.
         yield self._cell.env.timeout(0)
         self._dispatching = False
         while self._free_workers and (batch := self._batch()):
@@ -91,7 +91,7 @@ class DeliveryQueue:
             self._cell.env.process(self._serve(batch))
 
     def _batch(self) -> list[tuple[_Lane, list[Offer]]]:
-        """As many offers of one lane as possible, then those of others."""
+        """Take as many offers of one lane as possible, then those of others."""
         room, batch = BATCH_OFFERS, []
         for lane in self._lanes:
             if lane.receivable and room:
@@ -111,7 +111,7 @@ class DeliveryQueue:
             if taken:
                 reading_s = delays.item_s + delays.page_s
             if not seqs:
-                # Earlier passes took all that is offered.
+                # Earlier passes covered all these offers.
                 cell.env.process(self._let_go(lane, delays.invoke_s + reading_s))
                 continue
             one = self._pass(lane, seqs)
@@ -122,7 +122,7 @@ class DeliveryQueue:
         def ended(one: Pass) -> None:
             if one in behind:
                 cell.make_busy()
-            # The lane goes on although others of the batch do not.
+            # The lane continues while others of the batch still run.
             cell.env.process(self._let_go(lanes[one], delays.round_trip_s))
 
         def done(one: Pass) -> None:
@@ -141,8 +141,8 @@ class DeliveryQueue:
         self._wake()
 
     def _catch_up(self, lane: _Lane, offers: Sequence[Offer]) -> tuple[list[int], int]:
-        """What is offered and not known as served; over a backlog also what follows in the log, how much."""
-        # The functions look at the keys alone.
+        """Return (offered and unserved messages, number of messages added from the log over a backlog)."""
+        # The functions of catchup.py use only the keys.
         offered: dict[int, Any] = dict.fromkeys(seq for offer in offers for seq in offer.seqs)
         if self._cell.members <= SMALL_MEMBERS:
             return list(offered), 0
@@ -165,12 +165,12 @@ class DeliveryQueue:
         new = [seq for seq in seqs if seq not in lane.passed]
         lane.passed.update(new)
         cell.counts.repeated += (len(seqs) - len(new)) * lane.members
-        # What is posted again takes its part of the frames.
+        # Repeated messages fill frames, too.
         posts = posts_of(len(seqs), lane.members, cell.setup.messages_per_frame)
         return Pass([cell.log[seq] for seq in new], lane.members, posts)
 
     def _let_go(self, lane: _Lane, after_s: float = 0.0) -> Process:
-        """Delete a lane's offers; where others wait, the next batch comes a hop later."""
+        """Delete a lane's offers; if more wait, the next batch starts a hop later."""
         delays = self._cell.setup.delays
         yield self._cell.env.timeout(after_s + delays.finish_s)
         if lane.waiting:
@@ -180,8 +180,8 @@ class DeliveryQueue:
 
 
 class _Lane:
-    """`idle`: nothing waits and nobody works on it. `receivable`: a free worker gets what waits. `served`:
-    what its passes took from the log, as far as the lane remembers; `passed`: all that any pass had.
+    """`idle`: no offers and no worker. `receivable`: a free worker may take the waiting offers. `served`: the
+    messages of its passes, as far as the lane remembers; `passed`: all of them.
     """
 
     __slots__ = ("idle", "members", "passed", "receivable", "served", "waiting")

@@ -1,4 +1,4 @@
-"""What an outcome costs, by the arithmetic of `groupcast cost` with the simulation's traffic."""
+"""The cost of an outcome: the arithmetic of `groupcast cost` with the simulated traffic."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """US dollars of a month with this traffic all day, without free tiers."""
+    """US dollars for this traffic all month, without free tiers."""
 
     dollars_a_month: float
     dollars_a_million_deliveries: float
 
 
 def cost_of(outcome: Outcome) -> Cost | None:
-    """None where messages come in faster than they go out: nobody would run that for a month.
+    """The cost, or None if the setup does not keep up.
 
-    Each cell has its own bill, as an account has. A message that crosses to a cell counts there as a frame
-    that comes in.
+    Each cell has its own bill, as an account does. A message that is sent on to another cell counts there as
+    an inbound frame.
     """
     if not outcome.keeps_up:
         return None
@@ -37,7 +37,7 @@ def cost_of(outcome: Outcome) -> Cost | None:
     traffic = replace(
         counted,
         deliveries=load.messages_per_second * load.members,
-        # Both of the same time, or the last messages, which travel alone, would count too much.
+        # Both at the steady rate: the drain, in which messages travel alone, must not count.
         posts=load.messages_per_second * load.members / outcome.packing,
         frames=posts / load.members,
         passes=posts / load.members,

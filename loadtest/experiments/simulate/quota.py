@@ -1,4 +1,4 @@
-"""What bounds all workers of an account: API Gateway's quota, and the budget they book from."""
+"""The limits of all workers of an account: API Gateway's quota, and the budget."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ US_PER_S = 1_000_000
 
 
 class Account:
-    """API Gateway's token bucket. Posts and what clients send draw on it alike, neither before the other.
+    """API Gateway's token bucket, which posts and client requests share without priority.
 
-    `inbound` requests a second come in evenly. A request that finds no token is refused and takes none.
+    `inbound` client requests a second arrive evenly. A request without a token is refused.
     """
 
     def __init__(self, per_second: float, burst: float, inbound: float) -> None:
@@ -23,14 +23,14 @@ class Account:
         self._inbound = inbound
         self._tokens = burst
         self._asked_at_s = 0.0
-        # Posts are whole: the fraction of one that was granted waits for the rest.
+        # The fraction of a post that was granted; it waits for the rest.
         self._rest = 0.0
         self.posts_accepted = 0
         self.posts_refused = 0
         self.inbound_refused = 0.0
 
     def take(self, now_s: float, posts: int) -> int:
-        """How many of so many posts are accepted."""
+        """Return the number of accepted posts."""
         accepted = posts if math.isinf(self._per_second) else self._take(now_s, posts)
         self.posts_accepted += accepted
         self.posts_refused += posts - accepted
@@ -42,7 +42,7 @@ class Account:
         incoming = self._inbound * elapsed_s
         filled = self._tokens + self._per_second * elapsed_s
         if filled - incoming >= min(posts, self._burst):
-            # Enough for all that came in meanwhile; a full bucket takes no more, whatever the pause.
+            # Enough tokens for everything since the last call; the bucket never holds more than its burst.
             left = min(filled - incoming, self._burst)
             accepted = min(posts, math.floor(left))
             self._tokens = left - accepted
@@ -57,7 +57,7 @@ class Account:
 
 
 class Budget:
-    """The bookings of all workers, one after the other: `groupcast.fanout.budget` with one clock."""
+    """The bookings of all workers in sequence: `groupcast.fanout.budget` with one clock."""
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
@@ -68,7 +68,7 @@ class Budget:
         return self._rate.chunk_posts
 
     def book(self, now_s: float, posts: int) -> float:
-        """Book posts; return when they may begin, in seconds, or could have before."""
+        """Book posts; return the time at which they may begin, possibly in the past."""
         floor_s = now_s - self._rate.credit_us / US_PER_S
         begin_s = max(floor_s, self._free_at_s)
         self._free_at_s = begin_s + self._rate.take_us(posts) / US_PER_S

@@ -1,4 +1,4 @@
-"""Outcomes for people and programs: a table, CSV, JSON, a page with curves."""
+"""Reports of outcomes: a table, CSV, JSON, a page with curves."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ HEAD = (
     *("p50", "p99", "slowest", "msgs/frame", "quota used", "refused", "frames refused"),
     *("$/million", "$/month"),
 )
-# What a page has no room for: the files have it.
+# Columns that do not fit on a page; the files have them.
 _NOT_ON_A_PAGE = frozenset({"budget/s", "quota used", "refused", "frames refused"})
-# A percentile that is not known: too few messages, or not delivered when the simulation ended.
+# An unknown percentile: too few messages, or undelivered ones at the end of the simulation.
 UNKNOWN = "-"
 _TITLE = "Time until the last member has a message"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An outcome and its price; None where it does not keep up."""
+    """An outcome and its cost, None if it does not keep up."""
 
     outcome: Outcome
     cost: Cost | None
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """A table, and what there is to say of it."""
+    """A table with its warnings."""
     lines = [HEAD, *(cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    told = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([*told, *warnings(rows)])
+    drawn = ("  ".join(map(str.rjust, line, widths)) for line in lines)
+    return "\n".join([*drawn, *warnings(rows)])
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def warnings(rows: Sequence[Row]) -> list[str]:
-    """A line for each outcome that lost deliveries on the way."""
+    """A line for each outcome that gave up deliveries."""
     return [
         f"{row.outcome.setup.members:,} members, {row.outcome.setup.messages_per_second:g}/s, "
         f"{row.outcome.setup.delivery}: {row.outcome.given_up:,} deliveries were given up after all retries"
@@ -87,19 +87,19 @@ def warnings(rows: Sequence[Row]) -> list[str]:
 
 
 def as_json(rows: Sequence[Row]) -> bytes:
-    """All of it; an infinite quota is null."""
-    told = {
+    """All values; an infinite quota is null."""
+    values = {
         "schema": SCHEMA,
         "pricesAsOf": AS_OF,
         "outcomes": [
             {**asdict(row.outcome), "cost": None if row.cost is None else asdict(row.cost)} for row in rows
         ],
     }
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """One line an outcome under a head: setup, outcome, cost."""
+    """One line an outcome, with a header: setup, outcome, cost."""
     lines = [_flat(row) for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -109,13 +109,13 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 def write_page(rows: Sequence[Row], path: Path) -> None:
-    """The curves, and the table under them."""
+    """Write a page with the curves above the table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(document(_TITLE, *_page(rows)), encoding="utf-8")
 
 
 def curves(rows: Sequence[Row]) -> list[Size]:
-    """A point for each outcome that keeps up, labelled by what differs between the rows."""
+    """A point for each outcome that keeps up, labelled by the values that differ between rows."""
     labels = _labels(rows)
     return [
         Size(label, one.setup.members, one.group_complete_ms_p50, None, one.group_complete_ms_max)
@@ -127,7 +127,7 @@ def curves(rows: Sequence[Row]) -> list[Size]:
 def _page(rows: Sequence[Row]) -> tuple[Markup, Markup]:
     header = tag("header", tag("p", text("groupcast, simulated"), class_="over"), tag("h1", text(_TITLE)))
     drawn = curves(rows)
-    lead = "From when a message was due until the last member had it. A setup that falls behind has no point."
+    lead = "From a message's due time until the last member had it. A setup that falls behind has no point."
     chart = (
         card("by-size", "Group size and completion", lead, figure(distributions.by_size(drawn)))
         if drawn
@@ -152,10 +152,10 @@ def _labels(rows: Sequence[Row]) -> list[str]:
 
 
 def _flat(row: Row) -> dict[str, Any]:
-    told = asdict(row.outcome)
+    values = asdict(row.outcome)
     cost = {} if row.cost is None else asdict(row.cost)
     names = ("dollars_a_month", "dollars_a_million_deliveries")
-    return {**told.pop("setup"), **told, **{name: cost.get(name) for name in names}}
+    return {**values.pop("setup"), **values, **{name: cost.get(name) for name in names}}
 
 
 def _ms(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""RetryQueue, and fanoutRetry that works it off."""
+"""RetryQueue and its function fanoutRetry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RETRIES_AT_ONCE = 10
 
 
 class RetryQueue:
-    """Leftovers wait here for one of RETRIES_AT_ONCE workers."""
+    """A queue of leftovers with RETRIES_AT_ONCE workers."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
@@ -35,9 +35,9 @@ class RetryQueue:
         self._free_workers = RETRIES_AT_ONCE
 
     def hand_off(self, one: Pass) -> None:
-        """End a pass with posts open, and queue the leftovers of its members."""
+        """End a pass with posts open, and queue its leftovers."""
         owed = self._cell.leave(one)
-        # The first pass is no try, nor is a later one that only lacked time.
+        # The first pass is not a try, and neither is one that ran out of time after some progress.
         failed = one.tries is not None and not (one.cut_short and one.open < one.posts)
         tries = (one.tries or 0) + failed
         delay_s = min(2.0 ** (tries - 1), DELAY_MAX_S) if failed else 0.0
@@ -53,7 +53,7 @@ class RetryQueue:
         cell = self._cell
         yield cell.env.timeout(delay_s + sample_s(cell.setup.delays.standard, cell.dice))
         self._waiting.append(leftover)
-        # What arrives in the same instant may be in the same batch.
+        # Leftovers of the same instant may share a batch.
         yield cell.env.timeout(0)
         if self._waiting and self._free_workers:
             self._free_workers -= 1
@@ -73,7 +73,7 @@ class RetryQueue:
 
 
 def leftovers_of(one: Pass, owed: int, tries: int) -> list[Leftover]:
-    """What a pass leaves: a slot range where it was not read, lists of connections where little is left."""
+    """The leftovers of a pass: a slot range if many members are left, else lists of connections."""
     parts = 1 if owed > CONNECTIONS_MAX * BATCH_LEFTOVERS else -(-owed // CONNECTIONS_MAX)
     return [
         Leftover(one.messages, members, posts, tries)

@@ -1,4 +1,4 @@
-"""What is simulated. Values only."""
+"""The parameters of a simulation. Values only."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ DELIVERIES = get_args(Delivery)
 # serverless.yml: postBurst at its postsPerSecond. API Gateway: the burst at its 10,000 requests a second.
 BUDGET_BURST_SHARE = 0.5
 QUOTA_BURST_SHARE = 0.5
-# So many messages are measured, after a tenth as many that are not: p99 needs 1,000.
+# Messages measured after a warm-up of a tenth as many: p99 needs 1,000.
 MESSAGES = 1_200
 WARMUP_SHARE = 0.1
-# Where passes take long, as many messages as come in during so many of them; where messages are rare, no
-# more than come in so long.
+# With long passes, the messages of so many of them; with rare messages, only those of so many seconds.
 PASSES = 20
 LONGEST_S = 7_200.0
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """One group, its messages, and what it runs on.
+    """One group, its messages and its accounts.
 
     Each cell is an account with an equal part of the group; `quota_per_second` and the budget
-    `posts_per_second` are those of one. The budget is BUDGET_SHARE of the quota where it is None, and none
-    where it is 0. `workers` are the lanes that are served at once, `timeout_s` is that of the fan-out
-    functions. `messages` None measures as many as percentiles and passes need.
+    `posts_per_second` are per cell. The budget is BUDGET_SHARE of the quota if None, and off if 0. `workers`
+    is the number of lanes served at the same time, `timeout_s` that of the fan-out functions. `messages` is
+    the number to measure; None: as many as percentiles and passes need.
 
-    Raises ScenarioError where no such thing exists.
+    Raises ScenarioError if the values are impossible.
     """
 
     members: int
@@ -59,15 +58,15 @@ class Setup:
 
     def __post_init__(self) -> None:
         if self.delivery not in DELIVERIES:
-            raise ScenarioError(f"delivery is {' or '.join(DELIVERIES)}, not {self.delivery}")
+            raise ScenarioError(f"delivery must be {' or '.join(DELIVERIES)}, not {self.delivery}")
         if self.hops not in PROFILES:
-            raise ScenarioError(f"hops is {' or '.join(PROFILES)}, not {self.hops}")
+            raise ScenarioError(f"hops must be {' or '.join(PROFILES)}, not {self.hops}")
         for name in ("messages_per_second", "quota_per_second", "cells", "workers", "members_per_lane"):
             if getattr(self, name) <= 0:
-                raise ScenarioError(f"{name} has to be more than 0")
+                raise ScenarioError(f"{name} must be more than 0")
         for name in ("posts_per_second", "post_burst", "messages"):
             if (getattr(self, name) or 0) < 0:
-                raise ScenarioError(f"{name} can't be less than 0")
+                raise ScenarioError(f"{name} can't be negative")
         if self.members < self.cells:
             raise ScenarioError("every cell needs a member")
 
@@ -77,7 +76,7 @@ class Setup:
 
     @property
     def budget_per_second(self) -> float:
-        """Posts a second that the workers of a cell may book; 0: as many as they like."""
+        """Posts a second that the workers of a cell may book; 0: no limit."""
         if self.posts_per_second is not None:
             return self.posts_per_second
         return 0.0 if math.isinf(self.quota_per_second) else BUDGET_SHARE * self.quota_per_second
@@ -88,12 +87,12 @@ class Setup:
 
     @property
     def members_per_cell(self) -> int:
-        """Of the largest cell."""
+        """Members of the largest cell."""
         return math.ceil(self.members / self.cells)
 
     @property
     def load(self) -> Load:
-        """One cell, as `groupcast cost` sees it."""
+        """The load of one cell, for the arithmetic of `groupcast cost`."""
         return Load(
             self.members_per_cell,
             self.messages_per_second,
@@ -109,12 +108,12 @@ class Setup:
 
     @property
     def inbound_per_second(self) -> float:
-        """What the clients of one cell ask for: a message comes in through one cell only."""
+        """Requests of the clients of one cell; a message enters through one cell only."""
         return requests_in_per_second(self.load) - self.messages_per_second * (1 - 1 / self.cells)
 
     @property
     def pass_s(self) -> float:
-        """How long posting to every member takes at the pace that the account and its workers allow."""
+        """The time to post to every member, at the rate that the account and its workers allow."""
         posts_per_s = min(
             self.budget_per_second or math.inf,
             self.quota_per_second,
@@ -134,5 +133,5 @@ class Setup:
 
     @property
     def messages_before(self) -> int:
-        """Of the warm-up."""
+        """Messages of the warm-up."""
         return math.ceil(self.messages_measured * WARMUP_SHARE)

@@ -1,4 +1,4 @@
-"""From a setup to an outcome."""
+"""Runs a setup to its outcome."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     Process = Generator[Event, object, None]
 
-# After the last message is due, what is under way has so long: in any case, and in passes.
+# Time after the last due message for those under way: at least, and in passes.
 DRAIN_S = 60.0
 DRAIN_PASSES = 5
-# The backlog grows where the median of the last third of messages is so many times that of the third before,
-# and later by so large a part of the time in which they came: a few slow batches also shift a short median.
+# The backlog grows if the median of the last third of messages is so many times that of the third before, and
+# also exceeds it by this share of the time of both. The second rule ignores a few slow batches.
 GROWTH_RATIO = 1.3
 GROWTH_SHARE = 0.01
 SLICES = 100
@@ -36,17 +36,17 @@ SLICES = 100
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a setup. Rates and shares are of all cells and the whole simulation.
+    """The outcome of a setup. Rates and shares are over all cells and the whole simulation.
 
-    `group_complete_ms_*` are from when a message was due until its last member had it; None where too few
-    messages lie beyond, or where they were not delivered when the simulation ended: `unfinished` counts
-    those. `given_up` counts deliveries that RetryQueue gave up. `keeps_up` is false where messages are given
-    up or come later and later.
+    `group_complete_ms_*` count from a message's due time until its last member has it; None with too few
+    messages beyond, or if they were not delivered at the end of the simulation (`unfinished` counts those).
+    `given_up` counts deliveries that RetryQueue gave up. `keeps_up` is false if messages are given up or
+    arrive later and later.
 
-    `packing` is messages in a frame, `quota_used` the share of the quota that posts and clients took,
-    `posts_refused` and `inbound_refused` shares of what was tried, `handed_off` posts left to RetryQueue as
-    a share of all, `repeated` deliveries of what a member had already as a share of the others, `express`
-    the share of messages that their senders offered, `busy_workers` how many worked at a time.
+    `packing` is messages per frame, `quota_used` the share of the quota that posts and clients used,
+    `posts_refused` and `inbound_refused` the refused shares, `handed_off` the share of posts left to
+    RetryQueue, `repeated` the ratio of repeated deliveries to others, `express` the share of messages that
+    their senders offered, `busy_workers` the mean number of busy workers.
     """
 
     setup: Setup
@@ -73,7 +73,7 @@ class Outcome:
 
 
 def simulate(setup: Setup, progress: Callable[[float], None] = lambda _: None) -> Outcome:
-    """Run a setup. `progress` is told which share of its time is over."""
+    """Run a setup. `progress` gets the share of the time that has passed."""
     env = simpy.Environment()
     dice = random.Random(setup.seed)  # noqa: S311 - seeded: a simulation can be repeated
     cells = [
@@ -112,7 +112,7 @@ def _arrivals(
 def _outcome(setup: Setup, messages: Sequence[Message], cells: Sequence[Cell], now_s: float) -> Outcome:
     measured = messages[setup.messages_before :]
     took_ms = sorted((one.done_at_s - one.due_s) * 1000 for one in measured if one.done_at_s is not None)
-    # What drains when nothing comes in any more is not part of the traffic, unless there is a backlog.
+    # The drain after the last message is not part of the traffic, unless there is a backlog.
     done_s = [one.done_at_s for one in messages if one.done_at_s is not None]
     seconds = now_s if len(done_s) < len(messages) else max(done_s)
     posts = sum(cell.account.posts_accepted for cell in cells)
@@ -149,7 +149,7 @@ def _outcome(setup: Setup, messages: Sequence[Message], cells: Sequence[Cell], n
 
 
 def _percentile(sorted_ms: Sequence[float], count: int, percent: float) -> float | None:
-    """Nearest rank among all; those that were not delivered took longer than any that were."""
+    """Nearest rank among all messages; undelivered ones rank after delivered ones."""
     rank = rank_of(percent, count)
     if count - rank < SAMPLES_BEYOND or rank > len(sorted_ms):
         return None

@@ -1,4 +1,4 @@
-"""The Messages table's stream: shards that are polled, and lanes that hand batches to a function."""
+"""The Messages table's stream: polled shards, whose lanes pass batches to a function."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """Spreads messages over shards and lanes by their id, which says nothing of their group.
+    """Spreads messages over shards and lanes by their id, whatever their group.
 
-    `handle` is the function: a lane waits until it has ended, then takes up to BATCH_RECORDS of what waits.
+    `handle` is the function. A lane waits for its end, then takes up to BATCH_RECORDS waiting records.
     """
 
     def __init__(self, env: Environment, delays: Delays, dice: random.Random, handle: Handle) -> None:
@@ -44,7 +44,7 @@ class _Shard:
         self._env = env
         self._delays = delays
         self._dice = dice
-        # Shards are not polled at the same instant.
+        # Each shard has its own polling times.
         self._first_poll_s = dice.random() * delays.stream_poll_s
         self._last_poll = -1
         self._handed_at_s = 0.0
@@ -54,7 +54,7 @@ class _Shard:
         poll_s = self._delays.stream_poll_s
         poll = math.ceil((self._env.now - self._first_poll_s) / poll_s)
         if poll != self._last_poll:
-            # The records of a poll are handed on together, and no poll overtakes another.
+            # The records of a poll travel together, and no poll overtakes another.
             self._last_poll = poll
             read_at_s = self._first_poll_s + poll * poll_s
             handed_at_s = read_at_s + sample_s(self._delays.stream_read, self._dice)
@@ -65,7 +65,7 @@ class _Shard:
 
 
 class _Lane:
-    """Records of a share of a shard's keys, one invocation at a time."""
+    """A share of a shard's keys, with one invocation at a time."""
 
     def __init__(self, env: Environment, handle: Handle) -> None:
         self._env = env
@@ -80,7 +80,7 @@ class _Lane:
             self._env.process(self._run())
 
     def _run(self) -> Process:
-        # Records that are handed on in the same instant are in the same batch.
+        # Records of the same instant form one batch.
         yield self._env.timeout(0)
         while self._waiting:
             count = min(len(self._waiting), BATCH_RECORDS)

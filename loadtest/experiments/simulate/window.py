@@ -1,4 +1,4 @@
-"""How many posts a worker has under way: `groupcast.fanout.pace` for chunks of posts."""
+"""The window of concurrent posts: `groupcast.fanout.pace` for chunks of posts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Window:
-    """A worker's; it lives as long as its environment.
+    """The window of a worker; it lives as long as its environment.
 
-    The real one looks at each result, this one at those of a chunk at once. Bounds, steps and the rule are
-    the same: halve where more than ACCOUNT_SHARE of the last RECENT_RESULTS were refused, then not again
-    before the results of a whole window have come. It never takes a client to be slow.
+    The real one handles single results, this one the results of a chunk. Bounds, steps and the rule are the
+    same: halve if more than ACCOUNT_SHARE of the last RECENT_RESULTS were refused, and not again before a
+    whole window of results. This one never judges a client to be slow.
     """
 
     __slots__ = ("_accepted", "_limits", "_refused_share", "_settle", "size")
@@ -28,7 +28,7 @@ class Window:
         self._refused_share = 0.0
 
     def results(self, posts: int, refused: int) -> None:
-        """Posts ended, so many of them with a 429."""
+        """Record the end of posts, `refused` of them with 429."""
         seen = min(posts, RECENT_RESULTS)
         before = self._refused_share * (RECENT_RESULTS - seen)
         self._refused_share = (before + refused / posts * seen) / RECENT_RESULTS

@@ -1,4 +1,4 @@
-"""Messages, the passes that workers make over them, and leftovers."""
+"""Messages, the passes of workers over them, and leftovers."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ if TYPE_CHECKING:
 
 
 class Message:
-    """A message on its way to every member. `done_at_s` is when the last one had it; None: not yet."""
+    """A message on its way to every member. `done_at_s` is its last receipt, None until then."""
 
     __slots__ = ("done_at_s", "due_s", "given_up", "missing")
 
     def __init__(self, due_s: float, members: int) -> None:
         self.due_s = due_s
-        # Members who are still to get it.
+        # Members without it.
         self.missing = members
         self.given_up = 0
         self.done_at_s: float | None = None
 
     def received(self, members: int, at_s: float) -> None:
-        """So many more members have it."""
+        """Record that so many more members have it."""
         self.missing -= members
         assert self.missing >= self.given_up, "a member got a message twice"
         if not self.missing:
             self.done_at_s = at_s
 
     def give_up(self, members: int) -> None:
-        """So many members will not get it pushed: they ask `history`."""
+        """Record that so many members will not get it pushed; they ask `history`."""
         self.given_up += members
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Messages that so many members are still to get, in `posts` frames; `tries` are those that failed."""
+    """Messages for so many members, in `posts` frames, after `tries` failed tries."""
 
     messages: tuple[Message, ...]
     members: int
@@ -48,9 +48,9 @@ class Leftover:
 class Pass:
     """Messages that one worker posts to so many members.
 
-    `posts` is how many there are, `open` counts those that are neither accepted nor handed off, `ready` those
-    of them that may be made now. `cut_short` says that it ended for want of time, `tries` counts earlier ones
-    that ended otherwise, None: this is the first.
+    `posts` is the number of posts; `open` are neither accepted nor handed off, and `ready` ones of those may
+    be made now. `cut_short` means that time ran out. `tries` counts earlier failed passes, and is None in
+    the first pass.
     """
 
     __slots__ = ("_ready", "cut_short", "members", "messages", "open", "posts", "ready", "tries")
@@ -65,7 +65,7 @@ class Pass:
         self.posts = posts
         self.open = posts
         self.ready = posts
-        # (posts, attempt), in the order in which they are made.
+        # (posts, attempt) in order.
         self._ready: deque[tuple[int, int]] = deque([(posts, 1)])
 
     def take(self, posts: int) -> list[tuple[int, int]]:
@@ -87,14 +87,14 @@ class Pass:
         self.ready += posts
 
     def received(self, members: int, at_s: float) -> None:
-        """So many of the members have all messages."""
+        """Record that so many members have all messages."""
         for message in self.messages:
             message.received(members, at_s)
 
     def leave(self, at_s: float) -> int:
-        """End with posts open: the last members have nothing yet, all others everything. Return their number.
+        """End with posts open, and return the number of members without the messages.
 
-        Who misses one of several frames counts as one who has none.
+        A member who misses one of several frames counts as one without any.
         """
         owed = min(self.members, self.open)
         if self.members > owed:
@@ -107,5 +107,5 @@ def posts_of(messages: int, members: int, messages_per_frame: int) -> int:
 
 
 def parts_of(whole: int, parts: int) -> list[int]:
-    """Whole numbers, as equal as can be, whose sum is `whole`."""
+    """Split `whole` into whole numbers that are as equal as possible."""
     return [whole * (part + 1) // parts - whole * part // parts for part in range(parts)]

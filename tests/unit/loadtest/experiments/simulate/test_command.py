@@ -84,7 +84,7 @@ def test_a_setup_that_cannot_be_is_a_usage_error(
 def test_a_list_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["simulate", "--members", "many"])
-    assert "no list such as" in capsys.readouterr().err
+    assert "not a list such as" in capsys.readouterr().err
 
 
 def test_a_quota_may_be_none(capsys: pytest.CaptureFixture[str]) -> None:
