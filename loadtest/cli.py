@@ -28,7 +28,6 @@ from loadtest.results.result import ERROR, EXIT_CODES, INTERRUPTED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadtest.plan.scenario import Scenario
     from loadtest.results.result import Result
 
 USAGE = 2
@@ -121,7 +120,7 @@ async def _run(options: argparse.Namespace) -> int:
     scenario = scenario_of(options)
     thresholds, abort_on = thresholds_of(options)
     if options.png and not options.html:
-        raise ScenarioError("--png needs --html, whose picture it is")
+        raise ScenarioError("--png needs --html: it is a picture of that report")
     stop = _stop_on_interrupt()
     session = Session(
         options.url or "",
@@ -144,7 +143,9 @@ async def _run(options: argparse.Namespace) -> int:
             opened = local_stack(poll_interval_s=options.poll_interval_s, arguments=options.up)
             cloud = await stack.enter_async_context(opened)
             session = replace(session, url=cloud.gateway_url, timeline=cloud.timeline)
-        result = await run(scenario, session, live=_live(options, scenario))
+        result = await run(
+            scenario, session, live=None if options.headless else LiveView(scenario, sys.stderr)
+        )
     _write(result, options)
     print(summary_text(result))
     return result.verdict.exit_code
@@ -182,10 +183,6 @@ def _stop_on_interrupt() -> asyncio.Event:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted)
     return stop
-
-
-def _live(options: argparse.Namespace, scenario: Scenario) -> LiveView | None:
-    return None if options.headless else LiveView(scenario, sys.stderr)
 
 
 def _say(options: argparse.Namespace, text: str) -> None:

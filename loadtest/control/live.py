@@ -81,7 +81,9 @@ class LiveView:
         self._rows += 1
         self._write_line(_line(_cells(snapshot)))
         if self._tty:
-            self._stream.write(f"{progress_bar(self._scenario, snapshot.at_s)}  {self._phase(snapshot)}")
+            self._stream.write(
+                f"{progress_bar(self._scenario, snapshot.at_s)}  {phase(self._scenario, snapshot.at_s)}"
+            )
         self._stream.flush()
 
     def close(self) -> None:
@@ -91,9 +93,6 @@ class LiveView:
 
     def _write_line(self, line: str) -> None:
         self._stream.write(f"{line}\n")
-
-    def _phase(self, snapshot: Snapshot) -> str:
-        return phase(self._scenario, snapshot.at_s)
 
 
 def phase(scenario: Scenario, at_s: float | None) -> str:

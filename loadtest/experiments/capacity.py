@@ -58,18 +58,8 @@ class Capacity:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", nargs="?", help="ws:// or wss://; without it, a local cloud")
     parser.add_argument("--threshold", action="append", metavar="CONDITION", help="an objective; required")
-    parser.add_argument(
-        "--start",
-        type=float,
-        default=START_RATE,
-        help="first messages a second (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--factor",
-        type=float,
-        default=FACTOR,
-        help="between steps (default: %(default)s)",
-    )
+    parser.add_argument("--start", type=float, default=START_RATE, help="first rate (default: %(default)g)")
+    parser.add_argument("--factor", type=float, default=FACTOR, help="between steps (default: %(default)s)")
     parser.add_argument("--max-steps", type=int, default=MAX_STEPS, help="(default: %(default)s)")
     add_session_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for all steps")

@@ -51,12 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of A and B, after as many of A and A (default: %(default)s)",
     )
     parser.add_argument("--metric", default=DEFAULT_METRIC, help="(default: %(default)s)")
-    parser.add_argument(
-        "--aa-limit",
-        type=float,
-        default=AA_LIMIT,
-        help="largest difference of A from itself (default: %(default)s)",
-    )
+    parser.add_argument("--aa-limit", type=float, default=AA_LIMIT, help="of A/A (default: %(default)s)")
     add_session_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the whole comparison")
     add_scenario_arguments(parser)

@@ -59,7 +59,7 @@ async def _main() -> int:
         return 1
     working = asyncio.create_task(worker.run())
     listening = asyncio.create_task(_obey(commands, worker, working))
-    # A worker whose runner is gone was cancelled by _obey.
+    # _obey cancels a worker whose runner is gone.
     with suppress(asyncio.CancelledError):
         await working
     listening.cancel()

@@ -9,7 +9,7 @@ invocation.py  one worker with one batch
 stream.py      the Messages table's stream
 lanes.py       DeliveryQueue and its workers
 retries.py     RetryQueue and its workers
-cell.py        one account: what its workers share
+cell.py        one account: the state that its workers share
 delivery.py    from sendMessage to the passes over a cell's members
 simulation.py  from a setup to an outcome
 pricing.py     the cost of an outcome

@@ -1,4 +1,4 @@
-"""One account and region: what its workers share, and what they did."""
+"""One account and region: the state that its workers share."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Counts:
-    """What the workers did. `busy_s` is the time of all workers together; `offerings` counts invocations that
-    only sent offers, `express` messages that their sender offered, `handed_off` posts left to RetryQueue,
-    and `repeated` deliveries that a lane made again because it had forgotten them.
+    """Work of all workers. `busy_s` adds up their time; `offerings` counts invocations that only sent offers,
+    `express` messages that their sender offered, `handed_off` posts left to RetryQueue, and `repeated`
+    deliveries that a lane made again because it had forgotten them.
     """
 
     invocations: int = 0

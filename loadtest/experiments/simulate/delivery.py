@@ -15,14 +15,10 @@ from loadtest.experiments.simulate.stream import Stream
 from loadtest.experiments.simulate.work import Pass, parts_of, posts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    from simpy.events import Event
+    from collections.abc import Sequence
 
     from loadtest.experiments.simulate.cell import Cell
-    from loadtest.experiments.simulate.work import Message
-
-    Process = Generator[Event, object, None]
+    from loadtest.experiments.simulate.work import Message, Process
 
 
 class Delivery:

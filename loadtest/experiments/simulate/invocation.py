@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 from groupcast.fanout.budget import CHUNK_S, SMALL_MEMBERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-
-    from simpy.events import Event
+    from collections.abc import Callable, Sequence
 
     from groupcast.fanout.pace import Limits
     from loadtest.experiments.simulate.cell import Cell
     from loadtest.experiments.simulate.window import Window
-    from loadtest.experiments.simulate.work import Pass
+    from loadtest.experiments.simulate.work import Pass, Process
 
-    Process = Generator[Event, object, None]
 
 # The refused posts of a step are retried in so many parts, spread over their longest wait.
 RETRY_PARTS = 4

@@ -23,14 +23,12 @@ from loadtest.experiments.simulate.invocation import Invocation, PassCallbacks
 from loadtest.experiments.simulate.work import Pass, posts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    from simpy.events import Event
+    from collections.abc import Sequence
 
     from loadtest.experiments.simulate.cell import Cell
     from loadtest.experiments.simulate.retries import RetryQueue
+    from loadtest.experiments.simulate.work import Process
 
-    Process = Generator[Event, object, None]
 
 LIMITS = Limits()
 

@@ -13,13 +13,9 @@ from loadtest.experiments.simulate.invocation import Invocation, PassCallbacks
 from loadtest.experiments.simulate.work import Leftover, Pass, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from simpy.events import Event
-
     from loadtest.experiments.simulate.cell import Cell
+    from loadtest.experiments.simulate.work import Process
 
-    Process = Generator[Event, object, None]
 
 # serverless.yml: batchSize and maximumConcurrency of fanoutRetry.
 BATCH_LEFTOVERS = 10

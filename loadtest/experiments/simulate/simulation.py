@@ -16,13 +16,11 @@ from loadtest.experiments.simulate.work import Message, parts_of
 from loadtest.results.histogram import SAMPLES_BEYOND, rank_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-
-    from simpy.events import Event
+    from collections.abc import Callable, Sequence
 
     from loadtest.experiments.simulate.setup import Setup
+    from loadtest.experiments.simulate.work import Process
 
-    Process = Generator[Event, object, None]
 
 # Time after the last due message for those under way: at least, and in passes.
 DRAIN_S = 60.0

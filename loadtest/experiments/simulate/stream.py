@@ -11,15 +11,13 @@ from loadtest.experiments.simulate.delays import sample_s
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
 
     from simpy import Environment
-    from simpy.events import Event
 
     from loadtest.experiments.simulate.delays import Delays
-    from loadtest.experiments.simulate.work import Message
+    from loadtest.experiments.simulate.work import Message, Process
 
-    Process = Generator[Event, object, None]
     Handle = Callable[[Sequence[Message]], Process]
 
 
