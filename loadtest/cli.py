@@ -1,4 +1,4 @@
-"""`python -m loadtest`: run, calibrate, capacity, compare, report, simulate."""
+"""`python -m loadtest`: the commands run, calibrate, capacity, compare, report and simulate."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from loadtest import capacity, compare, report, simulate
-from loadtest import options as given
+from loadtest import report
+from loadtest.control.live import LiveView
+from loadtest.control.localstack import local_stack
+from loadtest.control.options import DEFAULT_THRESHOLDS, add_session_arguments, thresholds_of, token_of
+from loadtest.control.runner import Session, run, without_query
 from loadtest.errors import LoadTestError, ScenarioError
-from loadtest.floor import calibrate, floor_of
-from loadtest.live import LiveView
-from loadtest.localstack import local_stack
-from loadtest.result import ERROR, EXIT_CODES, INTERRUPTED
-from loadtest.runner import Session, run, without_query
-from loadtest.summary import calibration_text, summary_text
+from loadtest.experiments import capacity, compare, simulate
+from loadtest.experiments.calibration import calibrate, calibrated_floor
+from loadtest.plan.options import add_scenario_arguments, scenario_of, words
+from loadtest.report.summary import calibration_text, summary_text
+from loadtest.results.result import ERROR, EXIT_CODES, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadtest.result import Result
-    from loadtest.scenario import Scenario
+    from loadtest.results.result import Result
 
 USAGE = 2
-BUILD = Path("build/loadtest")
 _EXITS = (
     "Exit codes: 0 pass, 1 run error, 2 usage, 3 threshold failed, 4 not measured (the harness was the "
     "bottleneck), 130 interrupted."
@@ -38,7 +38,7 @@ _EXITS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is one of those in `--help`."""
+    """Run a command and return its exit code; see `--help`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
     options.command_line = arguments
@@ -58,81 +58,74 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m loadtest",
-        description="How late is the last delivery, and can you believe it?",
+        description="Measures how late the last delivery is, and whether you can believe it.",
         epilog=_EXITS,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    running = commands.add_parser("run", help="put a load on a chat and say how late deliveries are")
+    running = commands.add_parser("run", help="put a load on a chat and measure its deliveries")
     _add_run_arguments(running)
     running.set_defaults(main=_run)
-    calibrating = commands.add_parser("calibrate", help="measure what the harness itself takes")
-    given.add_scenario_arguments(calibrating)
-    calibrating.add_argument("--json", type=Path, metavar="FILE", help="gets the whole result")
+    calibrating = commands.add_parser("calibrate", help="measure the latency of the harness itself")
+    add_scenario_arguments(calibrating)
+    calibrating.add_argument("--json", type=Path, metavar="FILE", help="file for the result")
     calibrating.set_defaults(main=_calibrate)
-    for name, module, means in (
+    for name, module, help_text in (
         ("capacity", capacity, "raise the rate until an objective breaks"),
-        ("compare", compare, "measure two targets against each other, in pairs"),
-        ("report", report, "draw results that were written before"),
-        ("simulate", simulate, "say how late deliveries are in groups that no machine here holds"),
+        ("compare", compare, "compare two targets in pairs"),
+        ("report", report, "write reports of saved results"),
+        ("simulate", simulate, "simulate deliveries to groups of up to a million members"),
     ):
-        command = commands.add_parser(name, help=means)
+        command = commands.add_parser(name, help=help_text)
         module.add_arguments(command)
         command.set_defaults(main=module.main)
     return parser
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", nargs="?", help="ws:// or wss://; without it, a local cloud just for this run")
-    given.add_scenario_arguments(parser)
-    parser.add_argument("--label", default="groupcast", help="what reports call the target")
-    parser.add_argument("--token-command", metavar="COMMAND", help="prints the token to connect with")
-    asked = parser.add_argument_group("conditions, such as 'delivery_ms:p(99)<250' or 'ledger:lost==0'")
-    default = " ".join(given.DEFAULT_THRESHOLDS)
-    for flag, means in (
-        ("--threshold", f"has to hold at the end, else exit 3; more than once (default: {default})"),
-        ("--abort-on", "has to hold all the time, else the run ends early with exit 3; more than once"),
+    parser.add_argument("url", nargs="?", help="ws:// or wss://; without it, a local cloud for this run")
+    add_scenario_arguments(parser)
+    parser.add_argument("--label", default="groupcast", help="the target's name (default: %(default)s)")
+    add_session_arguments(parser)
+    conditions = parser.add_argument_group("conditions, such as 'delivery_ms:p(99)<250' or 'ledger:lost==0'")
+    default = " ".join(DEFAULT_THRESHOLDS)
+    for flag, help_text in (
+        ("--threshold", f"must hold at the end, else exit 3; more than once (default: {default})"),
+        ("--abort-on", "must hold all the time, else the run ends early with exit 3; more than once"),
     ):
-        asked.add_argument(flag, action="append", metavar="CONDITION", help=means)
-    parser.add_argument(
-        "--calibrate",
-        type=given.duration_s,
-        default=given.CALIBRATE_S,
-        metavar="TIME",
-        help="on a null server before the run, for the floor; 0: not at all (default: %(default)gs)",
-    )
+        conditions.add_argument(flag, action="append", metavar="CONDITION", help=help_text)
     reports = parser.add_argument_group("reports")
-    for form, means in (
-        ("json", "gets the whole result"),
-        ("csv", "gets a line a second"),
-        ("html", "gets a report to look at"),
-        ("png", "gets a picture of the report (needs Chromium and --html)"),
+    for form, help_text in (
+        ("json", "the whole result"),
+        ("csv", "a line a second"),
+        ("html", "a report with charts"),
+        ("png", "a picture of that report (needs Chromium and --html)"),
     ):
-        reports.add_argument(f"--{form}", type=Path, metavar="FILE", help=means)
+        reports.add_argument(f"--{form}", type=Path, metavar="FILE", help=help_text)
     reports.add_argument("--headless", action="store_true", help="no live table")
     local = parser.add_argument_group("local cloud")
     local.add_argument(
-        "--poll-interval-s", type=float, metavar="S", help="of the stream (default: as on AWS)"
+        "--poll-interval-s", type=float, metavar="S", help="between polls of the stream (default: as on AWS)"
     )
     local.add_argument(
         "--up",
-        type=given.words,
+        type=words,
         default=(),
         metavar="OPTIONS",
-        help="more options of `groupcast up`, such as --up='--hops aws'",
+        help="options of `groupcast up`, such as --up='--hops aws'",
     )
-    local.add_argument("--timeline", type=Path, metavar="FILE", help="that `groupcast up` at URL writes")
+    local.add_argument("--timeline", type=Path, metavar="FILE", help="written by the `groupcast up` at URL")
 
 
 async def _run(options: argparse.Namespace) -> int:
-    scenario = given.scenario_of(options)
-    thresholds, abort_on = given.thresholds_of(options)
+    scenario = scenario_of(options)
+    thresholds, abort_on = thresholds_of(options)
     if options.png and not options.html:
-        raise ScenarioError("--png is a picture of --html: give both")
+        raise ScenarioError("--png needs --html: it is a picture of that report")
     stop = _stop_on_interrupt()
     session = Session(
         options.url or "",
         options.label,
-        given.token_of(options.token_command),
+        token_of(options.token_command),
         thresholds=thresholds,
         abort_on=abort_on,
         timeline=options.timeline,
@@ -141,24 +134,25 @@ async def _run(options: argparse.Namespace) -> int:
     )
     if options.calibrate:
         _say(options, f"calibrating with {scenario.users} users on a null server …")
-        floor = floor_of(await calibrate(scenario, options.calibrate, stop))
-        session = replace(session, floor=floor)
+        session = replace(session, floor=await calibrated_floor(scenario, options.calibrate, stop))
         if stop.is_set():
             return EXIT_CODES[INTERRUPTED]
     async with AsyncExitStack() as stack:
         if options.url is None:
             _say(options, "starting a local cloud …")
-            opened = local_stack(BUILD, poll_interval_s=options.poll_interval_s, arguments=options.up)
+            opened = local_stack(poll_interval_s=options.poll_interval_s, arguments=options.up)
             cloud = await stack.enter_async_context(opened)
             session = replace(session, url=cloud.gateway_url, timeline=cloud.timeline)
-        result = await run(scenario, session, live=_live(options, scenario))
+        result = await run(
+            scenario, session, live=None if options.headless else LiveView(scenario, sys.stderr)
+        )
     _write(result, options)
     print(summary_text(result))
     return result.verdict.exit_code
 
 
 async def _calibrate(options: argparse.Namespace) -> int:
-    scenario = given.scenario_of(options)
+    scenario = scenario_of(options)
     result = await calibrate(scenario, scenario.duration_s, _stop_on_interrupt())
     if options.json:
         _write_bytes(options.json, result.to_json())
@@ -167,7 +161,7 @@ async def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _recorded(options: argparse.Namespace) -> list[str]:
-    """The command line without what may be secret in it."""
+    """The command line without possible secrets."""
     kept = options.command_line
     if options.url is not None:
         kept = [without_query(part) if part == options.url else part for part in kept]
@@ -177,7 +171,7 @@ def _recorded(options: argparse.Namespace) -> list[str]:
 
 
 def _stop_on_interrupt() -> asyncio.Event:
-    """Set by the first Ctrl-C; the second one ends everything at once."""
+    """Return an event that the first Ctrl-C sets; the second one cancels everything."""
     stop = asyncio.Event()
     task = asyncio.current_task()
     assert task is not None
@@ -191,10 +185,6 @@ def _stop_on_interrupt() -> asyncio.Event:
     return stop
 
 
-def _live(options: argparse.Namespace, scenario: Scenario) -> LiveView | None:
-    return None if options.headless else LiveView(scenario, sys.stderr)
-
-
 def _say(options: argparse.Namespace, text: str) -> None:
     if not options.headless:
         print(text, file=sys.stderr, flush=True)
@@ -204,14 +194,14 @@ def _write(result: Result, options: argparse.Namespace) -> None:
     if options.json:
         _write_bytes(options.json, result.to_json())
     if options.csv:
-        report.write_csv(result.to_dict(), options.csv)
+        report.write_csv(result, options.csv)
     if options.html:
-        report.write_html(result.to_dict(), options.html)
+        report.write_html(result, options.html)
     if options.png:
         try:
             report.write_png(options.html, options.png)
         except LoadTestError as error:
-            # The run is what it is, with or without a picture.
+            # The run is valid without a picture.
             print(f"loadtest: {error}", file=sys.stderr)
 
 

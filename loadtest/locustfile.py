@@ -1,22 +1,22 @@
-"""The chat for those who live in Locust: its command line, its web page, deliveries as its requests.
+"""The load test for users of Locust, with its command line and web page, and deliveries as its requests.
 
     pip install locust
     locust -f loadtest/locustfile.py --headless -u 200 -r 50 -t 30s --host ws://127.0.0.1:3001
 
-Every user holds one connection, is a member of a group, and writes at random times. The rows `connect`,
-`joinGroup` and `sendMessage` end with the reply. Each `delivery` is one message reaching one member, counted
-from just before it was sent, and fired when it arrives, not when somebody asks.
+Each user holds one connection, is a member of one group, and sends at random times. The requests `connect`,
+`joinGroup` and `sendMessage` end with the reply. A `delivery` is one message reaching one member; its time
+counts from just before the message was sent to its arrival.
 
-What this cannot show, and `python -m loadtest run` does:
+`python -m loadtest run` measures several things that this file cannot:
 
-- What came late because the service stood still. A user waits for its ack before it writes again, so a stall
-  holds back the very messages that would have met it (a closed loop): nothing is due at a fixed time.
-- What never came. Locust counts requests that ended; nothing counts what was lost, doubled or reordered.
-- The last delivery of a message, which is what a large group waits for.
-- Exact percentiles. Locust rounds times of 100 ms and more to two digits (147 becomes 150) and takes its
-  percentiles from the rounded ones, however few they are.
-- Its own delay. A greenlet reads the clock when its turn comes, and nothing says how late that was. With
-  workers on several machines, the difference of their clocks is in every delivery between them.
+- Delays by a stalled service. A user waits for its ack before it sends again (a closed loop), so a stall
+  holds back the messages that it would have delayed.
+- Missing messages. Locust counts completed requests; nothing counts lost, duplicate or reordered deliveries.
+- The last delivery of a message, for which a large group waits.
+- Exact percentiles. Locust rounds times of 100 ms and more to two digits (147 becomes 150) and computes
+  percentiles from the rounded times, however few they are.
+- Its own delay. A greenlet reads the clock when its turn comes, and nothing shows how late that was. With
+  workers on several machines, the difference of their clocks is part of every delivery between them.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _numbers = itertools.count(1)
 
 @events.init_command_line_parser.add_listener
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--groups", type=int, default=1, help="users are spread over so many groups")
-    parser.add_argument("--message-every-s", type=float, default=20.0, help="a user writes, on average")
-    parser.add_argument("--message-bytes", type=int, default=200, help="of each message")
-    parser.add_argument("--token", default="", is_secret=True, help="a JWT, where the service asks for one")
+    parser.add_argument("--groups", type=int, default=1, help="number of groups")
+    parser.add_argument("--message-every-s", type=float, default=20.0, help="mean pause of a user")
+    parser.add_argument("--message-bytes", type=int, default=200, help="size of a message")
+    parser.add_argument("--token", default="", is_secret=True, help="a JWT, if the service requires one")
 
 
 class Member(User):
     """One connection in one group."""
 
     def wait_time(self) -> float:
-        # Exponential waits: all users together are a Poisson process.
+        # With exponential waits, all users together are a Poisson process.
         return random.expovariate(1 / self._options.message_every_s)
 
     def on_start(self) -> None:
@@ -72,7 +72,7 @@ class Member(User):
     @task
     def write(self) -> None:
         if self._socket is None:
-            # The first message comes after a wait, so that messages do not keep step with the connects.
+            # Send the first message after a wait, so that messages do not follow the rhythm of the connects.
             self._enter(next(_numbers))
             return
         said = f"{_MARK} {time.time_ns()} "
@@ -96,7 +96,7 @@ class Member(User):
             self._ended("connect", _ms_since(began), error=error)
             raise StopUser from error
         self._ended("connect", _ms_since(began))
-        # From here on, silence is no fault.
+        # From here on, silence is not an error.
         socket.settimeout(None)
         return socket
 
@@ -123,7 +123,7 @@ class Member(User):
             raise ConnectionError("the service closed the connection")
         except (OSError, ValueError, WebSocketException) as error:
             self._ended("connection lost", 0, error=error)
-            # What is sent from now on fails at once.
+            # Later sends fail immediately.
             self._socket.close()
             for reply in self._waiting.values():
                 reply.set_exception(error)

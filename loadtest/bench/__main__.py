@@ -1,6 +1,6 @@
 """Prints the table of ratios and writes it as JSON.
 
-Exit code 3 where a target is missed, 4 where the harness did not keep up with some row.
+Exit code 3 if a row misses its target, 4 if the harness was too slow for a row.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 DEFAULT_PAIRS = 5
 TARGET_MISSED = 3
 NOT_MEASURED = 4
-
 
 POSTING = {
     "http": lambda bench: posting.cpu_per_post(bench, tls=False),

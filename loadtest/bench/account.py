@@ -1,6 +1,6 @@
-"""An account on a clock that jumps: its quota, its Quotas table, its members. For workers.py.
+"""A simulated account for workers.py: its quota, its Quotas table, its members.
 
-Everything that the engine calls is made up here: DynamoDB's answers, the members, and the time a post takes.
+It simulates everything that the engine calls: DynamoDB's responses, the members, and the time of a post.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PAGE_MEMBERS = 1_000
 PAGE_S = (0.004, 0.010)
-# There, and back again.
+# Each of request and response.
 UPDATE_S = (0.001, 0.004)
 POST_S = (0.005, 0.030)
 _ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
@@ -32,14 +32,14 @@ _THROTTLED = PostResult(Outcome.THROTTLED, 429, "LimitExceededException")
 
 
 class QuotasItem:
-    """DynamoDB's UpdateItem on the one number of the table Quotas, as QuotasTable calls it."""
+    """DynamoDB's UpdateItem on the table Quotas, as QuotasTable calls it."""
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
         self._free_at_us: int | None = None
 
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Applied at once, half way between question and answer. ServiceError where the condition fails."""
+        """Apply an update between request and response. Raises ServiceError if its condition fails."""
         await asyncio.sleep(self._dice.uniform(*UPDATE_S))
         applied = self._apply(payload)
         await asyncio.sleep(self._dice.uniform(*UPDATE_S))
@@ -68,7 +68,7 @@ class PosterCounts:
 
 
 class SlowPoster:
-    """Posts that take a while, refused where the account's quota is used up."""
+    """Posts with a delay; they are refused while the account's quota is used up."""
 
     def __init__(self, gate: Gate, dice: random.Random) -> None:
         self.counts = PosterCounts()
@@ -77,7 +77,7 @@ class SlowPoster:
         self._loop = asyncio.get_running_loop()
 
     async def batch(self, _data: bytes) -> SlowPoster:
-        """See Poster: bodies are all the same here."""
+        """See Poster; the body does not matter here."""
         return self
 
     def send(self, connection_id: str, on_result: Callable[[str, PostResult], None]) -> None:
@@ -98,7 +98,7 @@ class SlowPoster:
 
 
 class NumberedMembers:
-    """Members of a group of `size`, page by page; none is ever gone."""
+    """The `size` members of a group, page by page; none is gone."""
 
     def __init__(self, size: int, dice: random.Random) -> None:
         self._ids = [f"member-{number}" for number in range(size)]

@@ -1,4 +1,4 @@
-"""Load tests as measurements: a scenario on a local cloud, what its clients saw and its gateway counted."""
+"""Load tests as measurements: a scenario on a local cloud, with the counts of its gateway."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 from loadtest.bench.pairs import BrokenError, NoRatioError, NotMeasuredError
+from loadtest.control.localstack import local_stack
+from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError
-from loadtest.histogram import Histogram
-from loadtest.localstack import local_stack
-from loadtest.result import INTERRUPTED, PASS
-from loadtest.runner import Session, run
+from loadtest.results.histogram import Histogram
+from loadtest.results.result import INTERRUPTED, PASS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
-    from loadtest.live import View
-    from loadtest.localstack import LocalStack
-    from loadtest.result import Floor, Metric, Result
-    from loadtest.scenario import Scenario
+    from loadtest.control.live import View
+    from loadtest.control.localstack import LocalStack
+    from loadtest.plan.scenario import Scenario
+    from loadtest.results.result import Floor, Metric, Result
 
 BUILD = Path("build/bench")
 LANES, STREAM = "lanes", "stream"
-# Longer than any pause of a fan-out that has more to deliver.
+# Longer than any pause in a fan-out.
 SETTLE_S = 2.0
 COUNTS_TIMEOUT_S = 10.0
 
@@ -36,7 +36,7 @@ Counts = dict[str, dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A run, and the requests that its gateway let through and refused from its first connect on."""
+    """A run, and the requests that the gateway accepted and refused since its first connect."""
 
     result: Result
     requests: Counts
@@ -68,7 +68,7 @@ class Measurement:
 
 
 class Cloud:
-    """A running local cloud to put loads on."""
+    """A running local cloud."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
@@ -81,9 +81,9 @@ class Cloud:
         live: View | None = None,
         stop: asyncio.Event | None = None,
     ) -> Measurement:
-        """Put a load on it. Raises NotMeasuredError where the harness was too slow, BrokenError for losses.
+        """Put a load on it. Raises NotMeasuredError if the harness was too slow, BrokenError for losses.
 
-        Setting `stop` ends the run early: it is somebody else's load then, and what it shows is not checked.
+        Setting `stop` ends the run early; a run that served only as background load is not checked.
         """
         session = Session(
             self.stack.gateway_url,
@@ -112,7 +112,7 @@ class Cloud:
 
 @asynccontextmanager
 async def cloud(name: str, *arguments: str, delivery: str = LANES) -> AsyncIterator[Cloud]:
-    """`groupcast up` with more arguments; its logs are below build/bench/NAME. Raises NotMeasuredError."""
+    """Start `groupcast up` with more arguments and logs below build/bench/NAME. Raises NotMeasuredError."""
     arguments = ("--param", f"delivery={delivery}", *arguments)
     try:
         async with local_stack(BUILD / f"{name}-{delivery}", arguments=arguments) as stack:
@@ -124,7 +124,7 @@ async def cloud(name: str, *arguments: str, delivery: str = LANES) -> AsyncItera
 
 
 def check(result: Result) -> None:
-    """Raise BrokenError or NotMeasuredError unless a run is good."""
+    """Raise BrokenError or NotMeasuredError unless the run passed."""
     ledger, verdict = result.ledger, result.verdict
     if ledger.lost:
         raise BrokenError(f"{ledger.lost:,} of {ledger.expected:,} deliveries were lost")
@@ -133,21 +133,21 @@ def check(result: Result) -> None:
 
 
 def known(value: float | None, what: str) -> float:
-    """A value that a run has; NotMeasuredError where it has too few samples."""
+    """Return `value`. Raises NotMeasuredError if the run had too few samples for it."""
     if not value:
         raise NotMeasuredError(f"too few messages for {what}")
     return value
 
 
 def difference(after: Mapping[str, Mapping[str, int]], before: Mapping[str, Mapping[str, int]]) -> Counts:
-    """What was counted between two readings."""
+    """The counts between two readings."""
     return {
         kind: {name: count - before[kind][name] for name, count in of.items()} for kind, of in after.items()
     }
 
 
 def pooled(metrics: Iterable[Metric]) -> Histogram:
-    """One distribution of several runs."""
+    """Merge the distributions of several runs."""
     pool = Histogram()
     for metric in metrics:
         part = Histogram()

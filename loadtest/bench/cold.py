@@ -1,7 +1,7 @@
-"""A cold start: from the interpreter's first line of ours to the first accepted post.
+"""A cold start: from the first line of this module to the first accepted post.
 
 `python -m loadtest.bench.cold --handler engine|peer --group GROUP` prints one line of JSON. The peer imports
-aioboto3 and powertools and creates its two clients, as a handler written with them does.
+aioboto3 and powertools and creates two clients, as a handler written with them does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     handler: Callable[[dict[str, Any], Any], dict[str, Any]]
     if options.handler == "engine":
-        from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - what is measured
+        from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - part of the measurement
         from loadtest.bench.events import Context, offers  # noqa: PLC0415
 
         records = offers

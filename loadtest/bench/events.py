@@ -1,4 +1,4 @@
-"""The events that a fan-out gets, and the context it runs in."""
+"""Events and context of a fan-out's invocation."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ TIMEOUT_MS = 120_000
 
 
 class Context:
-    """What the handler asks Lambda for."""
+    """The part of Lambda's context that the handler uses."""
 
     def get_remaining_time_in_millis(self) -> int:
         return TIMEOUT_MS
 
 
 def offers(group_id: str, count: int, message_bytes: int) -> list[dict[str, Any]]:
-    """Records of DeliveryQueue that offer `count` messages, as fanoutMessage gets them."""
-    # Imported here: a peer's cold start must not pay for it.
+    """Records of DeliveryQueue that offer `count` messages, as fanoutMessage receives them."""
+    # Imported here, so that it does not slow down a peer's cold start.
     from groupcast.fanout.offers import outgoing  # noqa: PLC0415
 
     made = outgoing(_messages(group_id, count, message_bytes), Audience())
@@ -36,7 +36,7 @@ def offers(group_id: str, count: int, message_bytes: int) -> list[dict[str, Any]
 
 
 def stream_records(group_id: str, count: int, message_bytes: int) -> list[dict[str, Any]]:
-    """Stream records of the same messages, for a peer that knows no lanes."""
+    """Stream records of the same messages, for a peer without lanes."""
     return [
         {
             "eventName": "INSERT",

@@ -1,4 +1,4 @@
-"""Rows about passes that outlast their function: the rest must neither be lost nor started over."""
+"""Rows about passes that outlast their function: none may lose messages or start over."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import LANES, Measurement, cloud
 from loadtest.bench.pairs import NotMeasuredError, Row, row_of, worst_of
-from loadtest.scenario import UNIFORM, Scenario
-from loadtest.where import read_timeline
+from loadtest.plan.scenario import UNIFORM, Scenario
+from loadtest.results.where import read_timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 MESSAGES = 8
 MEMBERS = 1_000
 POSTS_PER_S = 70
-# A pass takes more than 14 s, and stops 10 s before the time is over: the queue gets most of each.
+# A pass takes more than 14 s but stops 10 s before the timeout, so the queue gets most of it.
 TIMEOUT_S = 12
 ARGUMENTS = (
     *("--timeout", f"fanoutMessage={TIMEOUT_S}"),
     *("--param", f"postsPerSecond={POSTS_PER_S}", "--param", f"postBurst={POSTS_PER_S // 2}"),
 )
-# All within a fifth of a second: an instant beside a pass.
+# All within a fifth of a second, which is short against a pass.
 RATE = 40
-# Every message in a frame of its own would take so long.
+# Enough even with a frame for each message.
 DRAIN_S = 1.5 * MESSAGES * MEMBERS / POSTS_PER_S
 POSTS_TARGET = 1.05
 RUNS_MAX = 2
@@ -36,19 +36,19 @@ RUNS_MAX = 2
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """`frames` are the bodies in which the messages were posted first."""
+    """A measurement; `frames` counts the different bodies of first posts."""
 
     measurement: Measurement
     frames: int
 
     @property
     def ratio(self) -> float:
-        """Posts made for each that had to be."""
+        """Posts divided by the number needed."""
         return self.measurement.posts / (MEMBERS * self.frames)
 
 
 async def interrupted(bench: Bench) -> list[Row]:
-    """Eight messages at once to a group whose pass takes longer than the function may."""
+    """Send eight messages at once to a group whose pass outlasts the function."""
     name = f"{MESSAGES} messages at once, a pass longer than the function's {TIMEOUT_S} s"
     runs = [one for (one,) in await bench.rounds(name, _measure, at_most=RUNS_MAX)]
     frames = median(one.frames for one in runs)
@@ -61,7 +61,7 @@ async def interrupted(bench: Bench) -> list[Row]:
             at_most=True,
             detail=f"{median(one.measurement.posts for one in runs):,.0f} posts, {frames:g} frames",
         ),
-        worst_of(f"{name}: deliveries twice, none lost", twice, 0, unit=""),
+        worst_of(f"{name}: duplicate deliveries, none lost", twice, 0, unit=""),
     ]
 
 
@@ -87,6 +87,6 @@ async def _measure(number: int) -> Interrupted:
 
 
 def frames_of(timeline: Iterable[Mapping[str, Any]]) -> int:
-    """How many bodies the messages of a timeline came in: those of one body have its first post in common."""
+    """Count the bodies of a timeline's messages; messages of one body share its first post."""
     first_posts = {instants["messageId"]: instants["first_post_ns"] for instants in timeline}
     return len(set(first_posts.values()))

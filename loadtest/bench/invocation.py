@@ -1,7 +1,7 @@
-"""One invocation of fanoutMessage, whole: from a batch of offers to the last answer.
+"""One whole invocation of fanoutMessage: from a batch of offers to the last response.
 
 `python -m loadtest.bench.invocation --handler engine|peer …` prints one line of JSON. The peer is the same
-function written with aioboto3 (loadtest/peers/fanout_function.py), which gets its messages from the stream.
+function written with aioboto3 (loadtest/peers/fanout_function.py), which reads messages from the stream.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
     handler: Handler
     last_accepted_s: Callable[[], float] | None = None
     if options.handler == "engine":
-        from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - each without the other
+        from groupcast.handlers.fanout_message import handler  # noqa: PLC0415 - only the one that is measured
 
         records = offers
     else:
@@ -42,7 +42,7 @@ def main() -> None:
         records = stream_records
     written = io.StringIO()
     with contextlib.redirect_stdout(written):
-        # Lambda's own warm state: clients, connections and code are there from an earlier invocation.
+        # Lambda's warm state: code, clients and connections of an earlier invocation.
         handler({"Records": records(options.warm_group, 1, 200)}, Context())
         event = {"Records": records(options.group, options.messages, options.bytes)}
         started_s = time.time()
@@ -50,23 +50,23 @@ def main() -> None:
         answer = handler(event, Context())
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
     log = last_log_line(written.getvalue())
-    # The engine's own log says it in milliseconds since the message was made, just before the start.
+    # The engine logs the milliseconds since the message was made, which was just before the start.
     last_s = last_accepted_s() - started_s if last_accepted_s else log["delivery_ms_max"] / 1000
     measured = {"cpu_s": cpu_s, "wall_s": wall_s, "last_delivery_s": last_s, "peak_mb": peak_mb()}
     print(json.dumps({**measured, "posts": log.get("posts"), "failures": len(answer["batchItemFailures"])}))
 
 
 def peak_mb() -> float:
-    """The most memory that this process held."""
+    """The peak memory of this process."""
     status = Path("/proc/self/status")
     if status.exists():
-        # getrusage goes on counting what the parent held before exec.
+        # getrusage also counts the parent's memory before exec.
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024  # type: ignore[index]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def last_log_line(written: str) -> dict[str, Any]:
-    """What the handler's last log line says of its fan-out; the peer writes none."""
+    """The last fan-out log line of the handler; empty for the peer, which writes none."""
     lines = [json.loads(line) for line in written.splitlines() if '"fan-out"' in line]
     return dict(lines[-1]) if lines else {}
 

@@ -1,4 +1,4 @@
-"""Rows about whole invocations: a batch of records in, the last answer out, members in DynamoDB Local."""
+"""Rows about whole invocations: from a batch of records to the last response, with DynamoDB Local."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BURST_MEMBERS = 1_000
 BURST_MESSAGES = 100
 SIZES = (1_000, 50_000)
 WARM_MEMBERS = 64
-# No two rows share a group: the tables are the same for all.
+# Rows share the tables, so each needs its own groups.
 _group_numbers = itertools.count(1)
 
 
 class Invocations:
-    """Measures whole invocations over filled tables. The stale are removed: who has some fills anew."""
+    """Measures whole invocations on filled tables; an invocation removes stale members."""
 
     def __init__(self, service: Service, dynamodb: str, sink_port: int) -> None:
         self._service = service
@@ -32,7 +32,7 @@ class Invocations:
         self._env = {
             **service.functions["fanoutMessage"].environment,
             **parts.CREDENTIALS,
-            # What posting costs, not what an account allows.
+            # Measure the cost of posting, without the budget.
             "POSTS_PER_SECOND": "0",
             "AWS_DEFAULT_REGION": parts.REGION,
             "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
@@ -42,7 +42,7 @@ class Invocations:
         self._warm_group = ""
 
     async def fill(self, members: int) -> str:
-        """A new group with that many members; its id."""
+        """Make a new group with that many members, and return its id."""
         number = next(_group_numbers)
         group_id = f"group-{number}"
         ids = [f"{number:03d}{one[3:]}" for one in connection_ids(members)]
@@ -50,12 +50,12 @@ class Invocations:
         return group_id
 
     async def run(self, handler: str, group_id: str, *more: str, **env: str) -> Measured:
-        """Measure one invocation for a group, in an environment that has served another group before."""
+        """Measure an invocation for a group, in an environment that has already served another group."""
         self._warm_group = self._warm_group or await self.fill(WARM_MEMBERS)
         arguments = ("--handler", handler, "--group", group_id, "--warm-group", self._warm_group, *more)
         measured = parts.measure("loadtest.bench.invocation", *arguments, env={**self._env, **env})
         if measured["failures"]:
-            raise RuntimeError(f"the invocation left members over: {measured}")
+            raise RuntimeError(f"the invocation did not reach all members: {measured}")
         return measured
 
     def cold(self, handler: str, group_id: str) -> Measured:
@@ -64,7 +64,7 @@ class Invocations:
 
 
 async def large_group(bench: Bench, invocations: Invocations) -> list[Row]:
-    """One message, a large group, some of it stale: time to the last delivery."""
+    """Measure the time to the last delivery of one message to a large group with stale members."""
     ratios, details = [], []
     for number in range(bench.pairs):
         bench.say(f"pair {number + 1} of {bench.pairs}: {LARGE_GROUP:,} members")
@@ -79,7 +79,7 @@ async def large_group(bench: Bench, invocations: Invocations) -> list[Row]:
 
 
 async def burst(bench: Bench, invocations: Invocations) -> list[Row]:
-    """Many messages in one batch: the engine against itself without coalescing."""
+    """Compare the engine with itself without coalescing, on many messages in one batch."""
     posts, cpu = [], []
     arguments = ("--messages", str(BURST_MESSAGES))
     group_id = await invocations.fill(BURST_MEMBERS)
@@ -94,7 +94,7 @@ async def burst(bench: Bench, invocations: Invocations) -> list[Row]:
 
 
 async def growth(bench: Bench, invocations: Invocations) -> list[Row]:
-    """Cost a member and peak memory, from a small group to a very large one."""
+    """Compare CPU a member and peak memory of a small group and a very large one."""
     small_group, large = [await invocations.fill(size) for size in SIZES]
     ratios, megabytes = [], []
     for number in range(bench.pairs):
@@ -111,7 +111,7 @@ async def growth(bench: Bench, invocations: Invocations) -> list[Row]:
 
 
 async def cold_start(bench: Bench, invocations: Invocations) -> list[Row]:
-    """Import to first accepted post, in a new process."""
+    """Compare the time from import to the first accepted post, in new processes."""
     group_id = await invocations.fill(1)
     pairs = list(
         bench.alternate(

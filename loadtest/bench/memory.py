@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from loadtest.bench.events import offers
-from loadtest.children import child
-from loadtest.fleet import ROOT
+from loadtest.control.children import ROOT, child
 from localcloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from localcloud.gateway.events import (
     Api,

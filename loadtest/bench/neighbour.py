@@ -1,4 +1,4 @@
-"""A row about a small group beside a large one that needs the whole budget."""
+"""A row about a small group beside a large one that uses the whole budget."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import LANES, Measurement, cloud, known, pooled
 from loadtest.bench.pairs import NotMeasuredError, Row
-from loadtest.scenario import Scenario
+from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from loadtest.bench.clouds import Cloud
     from loadtest.bench.pairs import Bench
-    from loadtest.live import Moment
+    from loadtest.control.live import Snapshot
 
 QUOTA = ("--account-quota", "2000", "--param", "postsPerSecond=1400", "--param", "postBurst=700")
 LARGE = Scenario(users=5_000, rate=4, connect_rate=200, duration_s=120, warmup_s=2, drain_s=1)
-# Enough messages in all pairs together that ten lie beyond their p99.
+# With so many messages in all pairs together, ten lie beyond their p99.
 SMALL_MESSAGES = 1_050
 SMALL = Scenario(users=10, rate=10, connect_rate=200, warmup_s=1, drain_s=10)
-# The large group's passes are one behind the other by then.
+# By then, the large group's passes follow each other without a pause.
 BUSY_AFTER_S = 6.0
 PAIRS_MAX = 2
-# Allowed of the small group alone, times and plus.
+# The limit: the small group's time alone times FACTOR, plus MARGIN_MS.
 FACTOR, MARGIN_MS = 1.5, 50.0
 
 
 async def neighbour(bench: Bench) -> list[Row]:
-    """p99 of all pairs together: of one alone there are too few messages for it."""
+    """Compare the p99 of all pairs together, since one pair has too few messages for it."""
     name = f"group of {SMALL.users} beside {LARGE.users:,} members with {LARGE.rate:g} messages/s"
     pairs = min(bench.pairs, PAIRS_MAX)
     duration_s = SMALL_MESSAGES / pairs / SMALL.rate
@@ -61,27 +61,27 @@ async def neighbour(bench: Bench) -> list[Row]:
 
 
 def bound_ms(alone_ms: float) -> float:
-    """What the small group may take beside the large one."""
+    """The limit for the small group beside the large one."""
     return FACTOR * alone_ms + MARGIN_MS
 
 
 class _Busy:
-    """A View that says when a run has gone on for BUSY_AFTER_S."""
+    """A View that sets `since` when a run has lasted BUSY_AFTER_S."""
 
     def __init__(self) -> None:
         self.since = asyncio.Event()
 
-    def show(self, moment: Moment) -> None:
-        if moment.at_s is not None and moment.at_s >= BUSY_AFTER_S:
+    def show(self, snapshot: Snapshot) -> None:
+        if snapshot.at_s is not None and snapshot.at_s >= BUSY_AFTER_S:
             self.since.set()
 
     def close(self) -> None:
-        # The run may have failed: do not wait for ever.
+        # The run may have failed: end the wait.
         self.since.set()
 
 
 async def _beside(one: Cloud, scenario: Scenario) -> Measurement:
-    """Measure the small group while the large one is busy all the time."""
+    """Measure the small group while the large one is busy."""
     busy, stop = _Busy(), asyncio.Event()
     load = asyncio.create_task(one.measure(LARGE, live=busy, stop=stop))
     try:

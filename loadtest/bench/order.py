@@ -1,7 +1,7 @@
-"""A row about order: messages that come after one with a higher seq, at a client that does not sort.
+"""A row about order: messages that arrive after one with a higher seq, before the client sorts them.
 
-With the hops of AWS, whose stream is far slower than this machine's: a message that goes through it and one
-that its sender offers itself differ by as much as there.
+The cloud has the hop delays of AWS, whose stream is far slower than this machine's. So messages through the
+stream and messages offered by their sender differ as much as on AWS.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import cloud
 from loadtest.bench.pairs import NotMeasuredError, Row, row_of
-from loadtest.scenario import Scenario
+from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from loadtest.bench.clouds import Measurement
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 # Messages a second in each group.
 RATES = (0.5, 2.0, 5.0, 10.0)
-# Over all groups, whatever the rate in each.
+# Messages a second over all groups.
 TOTAL_RATE = 20.0
 MEMBERS = 10
 DURATION_S = 20.0
-# So few messages are acknowledged far sooner, unless the machine is busy with something else: then senders
-# are late by seconds, and their order says nothing.
+# Acks are much faster unless the machine is busy with something else. Senders are seconds late then, and the
+# order of their messages means nothing.
 ACK_MS_MAX = 300.0
 TARGET_PERCENT = 1.0
 RUNS_MAX = 1
 
 
 async def order(bench: Bench) -> list[Row]:
-    """Of each run the rate that does worst."""
+    """Take the worst rate of each run."""
     name = f"messages that overtake others, {RATES[0]:g} to {RATES[-1]:g} messages/s in a group of {MEMBERS}"
     async with cloud("order", "--hops", "aws") as one:
 
@@ -49,7 +49,7 @@ async def order(bench: Bench) -> list[Row]:
 
 
 def scenario(rate: float, number: int) -> Scenario:
-    """As many groups as make TOTAL_RATE together."""
+    """A scenario with enough groups for TOTAL_RATE."""
     groups = round(TOTAL_RATE / rate)
     return Scenario(
         users=groups * MEMBERS,
@@ -64,7 +64,7 @@ def scenario(rate: float, number: int) -> Scenario:
 
 
 def overtaken_percent(measurement: Measurement) -> float:
-    """Deliveries that came after one with a higher seq. NotMeasuredError where senders were too slow."""
+    """Deliveries after one with a higher seq. Raises NotMeasuredError if senders were too slow."""
     if measurement.ack_p50_ms > ACK_MS_MAX:
         raise NotMeasuredError(f"acks took {measurement.ack_p50_ms:.0f} ms: the machine does something else")
     ledger = measurement.result.ledger

@@ -1,4 +1,4 @@
-"""Measurements in pairs, their ratios, and what the benchmark's table says of them."""
+"""Measurements in pairs, their ratios, and the table of the benchmark."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 Measured = dict[str, Any]
 T = TypeVar("T")
 
-# An invalid round is measured again, so often at most.
+# An invalid round is repeated this often at most.
 REPEATS_MAX = 2
 
 
 class NoRatioError(LoadTestError):
-    """A row has no ratio, and why."""
+    """A row has no ratio, for this reason."""
 
 
 class NotMeasuredError(NoRatioError):
-    """The harness did not keep up, so that a measurement says nothing of what was measured."""
+    """The harness was too slow, so the measurement says nothing about the system."""
 
     def __str__(self) -> str:
         return f"not measured: {super().__str__()}"
 
 
 class BrokenError(NoRatioError):
-    """What was measured did not do what it has to: no ratio can make up for that."""
+    """The system failed, for example lost deliveries; its ratio does not matter then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """How often each pair is measured; `say` shows progress."""
+    """The number of pairs of each row; `say` shows progress."""
 
     pairs: int
     say: Callable[[str], None]
@@ -43,7 +43,7 @@ class Bench:
     def alternate(
         self, ours: Callable[[], Measured], theirs: Callable[[], Measured]
     ) -> Iterator[tuple[Measured, Measured]]:
-        """Pairs of measurements, the order turned round each time."""
+        """Yield pairs of measurements, in alternating order."""
         for number in range(self.pairs):
             self.say(f"pair {number + 1} of {self.pairs}")
             if number % 2:
@@ -55,11 +55,10 @@ class Bench:
     async def rounds(
         self, what: str, *measures: Callable[[int], Awaitable[T]], at_most: int | None = None
     ) -> list[tuple[T, ...]]:
-        """The results of `measures` in their order, once for each round, measured in turn.
+        """Run all measures once a round, in alternating order; return their results in the given order.
 
-        The order turns round with each round, whose number each measure gets: both sides can have the same
-        seed then. A round in which the harness did not keep up is measured again, all of it. Raises
-        NotMeasuredError where that does not help, and whatever else a measure raises.
+        Each measure gets the number of the round, to derive a common seed. A round is repeated as a whole if
+        the harness was too slow. Raises NotMeasuredError if that does not help, and errors of measures.
         """
         count = self.pairs if at_most is None else min(self.pairs, at_most)
         rounds = []
@@ -86,10 +85,10 @@ async def _round(number: int, measures: Sequence[Callable[[int], Awaitable[T]]])
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `ratio` is the pairs' median, `low` and `high` their extremes.
+    """One line of the table. `ratio` is the median of all pairs, `low` and `high` are their extremes.
 
-    `at_most` says that the target is a ceiling; otherwise the ratio has to reach it. Without a ratio (None)
-    the row is not met, and `detail` says why; `measured` is False where that is the harness's fault.
+    `at_most` makes the target a ceiling instead of a minimum. A row without a ratio (None) misses its
+    target, and `detail` has the reason; `measured` is False if the harness was too slow.
     """
 
     name: str
@@ -126,23 +125,23 @@ class Row:
 
 
 def row_of(name: str, ratios: Sequence[float], target: float, **more: Any) -> Row:
-    """A row from the ratios of all pairs."""
+    """Make a row from the ratios of all pairs."""
     return Row(name, statistics.median(ratios), min(ratios), max(ratios), len(ratios), target, **more)
 
 
 def worst_of(name: str, values: Sequence[float], target: float, **more: Any) -> Row:
-    """A row of what must not happen in any pair: its ratio is the largest value."""
+    """Make a row whose ratio is the largest value, for events that no pair may have."""
     return Row(name, max(values), min(values), max(values), len(values), target, at_most=True, **more)
 
 
 def without_ratio(name: str, error: NoRatioError) -> Row:
-    """A row that says why it has no ratio."""
+    """Make a row without a ratio, with the reason."""
     measured = not isinstance(error, NotMeasuredError)
     return Row(name, None, 0.0, 0.0, 0, None, detail=str(error), measured=measured)
 
 
 def as_table(rows: Sequence[Row]) -> str:
-    """The rows as text, aligned, for people."""
+    """Format the rows as an aligned table."""
     head = ("what", "ratio", "spread", "target", "met", "pairs", "")
     body = [
         (

@@ -1,4 +1,4 @@
-"""What the benchmark runs beside the code under test: sinks, tables, processes whose JSON it reads."""
+"""The environment of the code under test: sinks, tables, and processes that print JSON."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aioboto3
 import trustme
 
+from loadtest.control.children import ROOT
 from localcloud.dynamodb import DynamoDBLocal, create_tables
 from localcloud.service import load_service
 
@@ -25,20 +26,19 @@ if TYPE_CHECKING:
 
     from localcloud.model import Service
 
-ROOT = Path(__file__).parent.parent.parent
 REGION = "us-east-1"
 MEASUREMENT_TIMEOUT_S = 180
 BATCH_WRITE_ITEMS = 25
 SIGNED_IN_S = 3600
 WRITES_AT_ONCE = 8
-# What signs requests here; nothing checks it.
+# Requests are signed with these; nothing checks the signature.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_REGION": REGION}
 
 
 @contextmanager
 def sink(*arguments: str) -> Iterator[int]:
-    """A sink process; its port."""
-    command = [sys.executable, "-m", "loadtest.sink", *arguments]
+    """Run a sink process, and yield its port."""
+    command = [sys.executable, "-m", "loadtest.servers.sink", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -48,7 +48,7 @@ def sink(*arguments: str) -> Iterator[int]:
 
 
 def certificate(folder: Path) -> tuple[str, str, str]:
-    """A certificate for 127.0.0.1: paths of chain, key and authority."""
+    """Make a certificate for 127.0.0.1; return the paths of chain, key and authority."""
     authority = trustme.CA()
     server = authority.issue_cert("127.0.0.1")
     chain, key, ca = folder / "chain.pem", folder / "key.pem", folder / "ca.pem"
@@ -59,18 +59,18 @@ def certificate(folder: Path) -> tuple[str, str, str]:
 
 
 def measure(module: str, *arguments: str, env: dict[str, str] | None = None) -> dict[str, Any]:
-    """Run a measurement in a process of its own and return its line of JSON."""
+    """Run a measurement in its own process and return its line of JSON."""
     return _json_of([sys.executable, "-m", module, *arguments], env)
 
 
 def measure_node(script: str, *arguments: str) -> dict[str, Any] | None:
-    """The same for a script of Node's; None where there is no Node."""
+    """The same for a script of Node; None if Node is missing."""
     node = shutil.which("node", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     return None if node is None else _json_of([node, script, *arguments], None)
 
 
 def wrk(url: str, connections: int, seconds: int) -> float | None:
-    """Requests a second of Debian's wrk from one thread; None where it is missing."""
+    """Requests a second of Debian's wrk with one thread; None if wrk is missing."""
     if shutil.which("wrk") is None:
         return None
     command = [
@@ -91,7 +91,7 @@ def wrk(url: str, connections: int, seconds: int) -> float | None:
 
 @asynccontextmanager
 async def tables() -> AsyncIterator[tuple[Service, str]]:
-    """DynamoDB Local with the service's tables: the service and the endpoint."""
+    """Start DynamoDB Local with the service's tables; yield the service and the endpoint."""
     service = load_service(ROOT / "serverless.yml", stage="bench", region=REGION, params={})
     async with DynamoDBLocal(ROOT) as dynamodb:
         await create_tables(service.tables.values(), aws(dynamodb.endpoint))
@@ -99,8 +99,8 @@ async def tables() -> AsyncIterator[tuple[Service, str]]:
 
 
 async def fill(service: Service, endpoint: str, group_id: str, ids: list[str]) -> None:
-    """Put connections into a group, in many requests at once."""
-    from groupcast.slots import slot_of  # noqa: PLC0415 - what joinGroup writes
+    """Put connections into a group, with concurrent requests."""
+    from groupcast.slots import slot_of  # noqa: PLC0415 - joinGroup writes it
 
     table = service.tables["ConnectionsTable"].name
     at_once = asyncio.Semaphore(WRITES_AT_ONCE)
@@ -154,6 +154,6 @@ def _json_of(command: list[str], env: dict[str, str] | None) -> dict[str, Any]:
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    # Functions write logs and metrics to stdout before it.
+    # The functions print logs and metrics before the result.
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result

@@ -1,4 +1,4 @@
--- The request that the posters send, as wrk sends it: same size, same body, no signature to compute.
+-- The same request as that of the peers, in size and body, but with a constant signature.
 wrk.method = "POST"
 wrk.body = '{"type":"messages","groupId":"group1","messages":[{"messageId":"0192f0c1-2345-7abc-8def-0123456789ab","seq":1,"sender":"ann","message":"'
   .. string.rep("x", 200)

@@ -1,4 +1,4 @@
-"""Rows about posting alone: members are known, a sink answers at once."""
+"""Rows about posting alone: members are known, and a sink answers immediately."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WRK_SECONDS = 2
 
 
 def cpu_per_post(bench: Bench, *, tls: bool) -> list[Row]:
-    """CPU per accepted post against aioboto3 with a bounded gather, and against the other peers."""
+    """Compare CPU per accepted post with aioboto3 with a bounded gather, and with other peers."""
     with tempfile.TemporaryDirectory() as folder:
         chain, key, ca = parts.certificate(Path(folder))
         with parts.sink(*(("--tls", chain, key) if tls else ())) as port:
@@ -59,7 +59,7 @@ def _other_peers(
         return parts.measure_node("loadtest/peers/node_promise_all.mjs", *arguments)
 
     if node() is None:
-        bench.say("no Node here: its row is left out")
+        bench.say("skipping the row of Node, which is not installed")
         return rows
     pairs = list(bench.alternate(ours, lambda: node() or {}))
     return [*rows, _cpu_row("Node SDK v3 Promise.all", pairs, "HTTP", 1)]
@@ -75,17 +75,17 @@ def _cpu_row(peer: str, pairs: list[tuple[Measured, Measured]], wire: str, targe
 
 def _per_post(measured: Measured) -> float:
     if measured["accepted"] != measured["posts"]:
-        raise RuntimeError(f"not all posts were accepted: {measured}")
+        raise RuntimeError(f"some posts were not accepted: {measured}")
     return float(measured["cpu_s"]) / int(measured["posts"])
 
 
 def posts_per_second(bench: Bench) -> list[Row]:
-    """Posts a second of one process against wrk's on the same sink and number of connections."""
+    """Compare posts a second of one process with wrk on the same sink and number of connections."""
     with parts.sink() as port:
         endpoint = f"http://127.0.0.1:{port}/dev"
         url = f"{endpoint}/@connections/L0SM9cOFvHcCIhw%3D"
         if parts.wrk(url, CONNECTIONS, 1) is None:
-            bench.say("no wrk here (apt-get install wrk): its row is left out")
+            bench.say("skipping the row of wrk, which is not installed (apt-get install wrk)")
             return []
         arguments = ("--endpoint", endpoint, "--posts", str(3 * ENGINE_POSTS), "--window", str(CONNECTIONS))
         pairs = bench.alternate(

@@ -1,8 +1,7 @@
-"""Rows about a group in which little happens: the shortest way that each delivery mode has."""
+"""Rows about a quiet group: the shortest path of each delivery mode."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from statistics import median
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import LANES, STREAM, Measurement, cloud
 from loadtest.bench.pairs import Row, row_of
-from loadtest.floor import calibrate, floor_of
-from loadtest.scenario import Scenario
+from loadtest.experiments.calibration import calibrated_floor
+from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     from loadtest.bench.pairs import Bench
 
 SMALL, LARGE = 10, 1_000
-# Of stream's median.
+# Limits for the ratio to stream's median.
 COMPLETE_TARGETS = {SMALL: 0.35, LARGE: 0.6}
 ACK_TARGET = 1.7
 SCENARIO = Scenario(rate=2, connect_rate=200, duration_s=14, warmup_s=2, drain_s=10)
 CALIBRATE_S = 4.0
-# Of the large group, which takes a while to connect.
+# For the large group, which takes long to connect.
 LARGE_PAIRS_MAX = 3
 
 
@@ -40,9 +39,9 @@ async def large(bench: Bench) -> list[Row]:
 async def _rows(bench: Bench, members: int) -> list[Row]:
     name = f"quiet group of {members:,} members, lanes against stream"
     scenario = replace(SCENARIO, users=members, stages=())
-    floor = floor_of(await calibrate(scenario, CALIBRATE_S, asyncio.Event()))
+    floor = await calibrated_floor(scenario, CALIBRATE_S)
     async with AsyncExitStack() as stack:
-        # Side by side, so that a pair begins at once; the one that has no load only polls.
+        # Both run all the time, so that a pair starts immediately; without load, a cloud only polls.
         clouds = [
             await stack.enter_async_context(cloud(f"quiet-{members}", delivery=delivery))
             for delivery in (LANES, STREAM)

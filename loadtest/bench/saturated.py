@@ -1,7 +1,6 @@
-"""Rows about a group that needs more posts than the account may make: frames have to fill up.
+"""Rows about a group that needs more posts than the quota allows, so that frames must fill up.
 
-The stream is spread over as many lanes as that of a new table on AWS, which has four shards: DynamoDB Local's
-has one.
+The stream has as many lanes as that of a new table on AWS, which has four shards; DynamoDB Local's has one.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.clouds import LANES, STREAM, Measurement, cloud
 from loadtest.bench.pairs import Row, row_of, worst_of
-from loadtest.scenario import Scenario
+from loadtest.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from loadtest.bench.pairs import Bench
 
 QUOTA = ("--account-quota", "2000", "--param", "postsPerSecond=1400", "--param", "postBurst=700")
-# Enough environments that each lane of the stream has one.
+# An environment for each lane of the stream.
 AS_ON_AWS = ("--stream-shards", "4", "--environments", "8")
 SCENARIO = Scenario(
     users=1_500, rate=4, connect_rate=200, duration_s=20, warmup_s=5, drain_s=60, arrival="poisson"
@@ -35,7 +34,7 @@ FAST_TARGET = 1.3
 
 
 async def saturated(bench: Bench) -> list[Row]:
-    """A cloud for each measurement: what a busy group leaves behind must not meet the next one."""
+    """Use a new cloud for each measurement, so that no backlog affects the next one."""
     name = f"saturated: {SCENARIO.users:,} members, quota 2,000/s, budget 1,400/s"
 
     async def lanes(number: int) -> Measurement:
@@ -56,7 +55,7 @@ async def _measure(delivery: str, scenario: Scenario) -> Measurement:
 
 
 def rows(name: str, rounds: Sequence[tuple[Measurement, ...]]) -> list[Row]:
-    """The rows of (lanes, stream, lanes at FAST_RATE), measured in turn."""
+    """Make the rows from rounds of (lanes, stream, lanes at FAST_RATE)."""
     lanes, stream, fast = zip(*rounds, strict=True)
     slow = f"{name}, {SCENARIO.rate:g} messages/s"
     return [

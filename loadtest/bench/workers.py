@@ -1,7 +1,7 @@
-"""Rows about the budget: many workers on one account, on a clock that jumps.
+"""Rows about the budget: many workers on one account, in virtual time.
 
-The engine, its adaptive window and its bookings are the real ones, one of each for every worker as in Lambda;
-the account around them is made up (account.py).
+Each worker has its own real engine, adaptive window and bookings, as in Lambda. The account is simulated
+(account.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from groupcast.fanout.pace import Limits
 from groupcast.tables.quotas import QuotasTable
 from loadtest.bench.account import NumberedMembers, QuotasItem, SlowPoster
 from loadtest.bench.pairs import Row, row_of, worst_of
-from loadtest.virtualtime import VirtualLoop
+from loadtest.bench.virtualtime import VirtualLoop
 from localcloud.gateway.quota import AccountQuota, Gate, TokenBucket
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ WORKERS = (1, 4, 16)
 # AWS's quota, and the budget of serverless.yml.
 QUOTA = AccountQuota(10_000, 5_000)
 RATE = Rate(7_000, 3_500)
-# What clients send meanwhile: two thirds of what the budget leaves.
+# Frames of clients: two thirds of the rate that the budget leaves.
 FRAMES_PER_S = 2_000
 FRAMES_EVERY_S = 0.01
-# A worker posts to one group at a time, smaller and larger ones.
+# A worker posts to one group, whose size is between these.
 MEMBERS = (2_000, 10_000)
 STOP_AFTER_S = 20.0
-# By then the bursts of budget and quota are used up, and the windows have grown.
+# By then, the bursts of budget and quota are used up and the windows have grown.
 WARMUP_S = 2.0
 MEASURED_S = 18.0
 
@@ -50,7 +50,7 @@ _EPOCH_US = 1_795_368_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Accepted posts of each worker, all requests (posts and frames) and refused ones, in MEASURED_S."""
+    """Accepted posts of each worker, all requests (posts and frames), and refused ones, in MEASURED_S."""
 
     posts: tuple[int, ...]
     requests: int
@@ -58,7 +58,7 @@ class Shares:
 
     @property
     def used(self) -> float:
-        """The part of the budget that was used."""
+        """The used share of the budget."""
         return sum(self.posts) / (RATE.per_second * MEASURED_S)
 
     @property
@@ -71,7 +71,7 @@ class Shares:
 
 
 def budget(bench: Bench) -> list[Row]:
-    """Of each run the number of workers that does worst; each run has other dice."""
+    """Take the worst number of workers of each run; runs differ in their random seed."""
     runs = []
     for number in range(bench.pairs):
         bench.say(f"workers on one budget: {number + 1} of {bench.pairs}")
@@ -90,7 +90,7 @@ def budget(bench: Bench) -> list[Row]:
 
 
 def share_out(workers: int, seed: int) -> Shares:
-    """Let workers post without a pause, each to a group of its own."""
+    """Let workers post without pause, each to its own group."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_share_out(workers, random.Random(f"{workers} {seed}")))  # noqa: S311 - repeatable
 
@@ -106,7 +106,7 @@ async def _share_out(workers: int, dice: random.Random) -> Shares:
     bucket = TokenBucket(QUOTA, loop.time())
     posts, frames = Gate(bucket, loop.time), Gate(bucket, loop.time)
     quotas = QuotasItem(dice)
-    # The clocks of any two differ by CLOCK_SKEW_S at most; the first and the last by all of it.
+    # Any two clocks differ by CLOCK_SKEW_S at most; the first and the last one by exactly that.
     skews_s = [CLOCK_SKEW_S * number / max(workers - 1, 1) for number in range(workers)]
     posters = [SlowPoster(posts, dice) for _ in skews_s]
     tasks = [loop.create_task(_send_frames(frames))]
@@ -123,7 +123,7 @@ async def _share_out(workers: int, dice: random.Random) -> Shares:
     for task in tasks:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            # A worker that ended before by itself says why.
+            # Raises the error of a worker that failed before.
             await task
     return Shares(
         tuple(late - early for late, early in zip(after, before, strict=True)),
@@ -133,7 +133,7 @@ async def _share_out(workers: int, dice: random.Random) -> Shares:
 
 
 async def _work(poster: SlowPoster, quotas: QuotasItem, skew_s: float, dice: random.Random) -> None:
-    """Deliver one message after the other, as one Lambda environment does."""
+    """Deliver one message after another, as a Lambda environment does."""
     loop = asyncio.get_running_loop()
     size = dice.randint(*MEMBERS)
     shared = SharedBudget(

@@ -1,4 +1,4 @@
-"""aioboto3 with `asyncio.gather`, bounded by a semaphore: the obvious asyncio fan-out."""
+"""aioboto3 with `asyncio.gather` and a semaphore: the obvious asyncio fan-out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loadtest.peers.run import Stopwatch, job_from_arguments
 
 
 async def post_all(client: Any, ids: list[str], data: bytes, window: int) -> int:
-    """Post `data` to all ids, `window` at once; return how many were accepted."""
+    """Post `data` to all ids, `window` at a time; return the number of accepted posts."""
     at_once = asyncio.Semaphore(window)
 
     async def post(connection_id: str) -> bool:

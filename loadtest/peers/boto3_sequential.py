@@ -1,4 +1,4 @@
-"""boto3 in a loop: what AWS's own sample applications do."""
+"""boto3 in a loop, as in AWS's sample applications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""boto3 from a pool of threads, one connection each."""
+"""boto3 in a pool of threads with one connection each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""fanoutMessage as it is commonly written with aioboto3: paginated query, bounded gather, batched removal.
+"""fanoutMessage as commonly written with aioboto3: paginated query, bounded gather, batched removal.
 
-`groupcast up --handler fanoutMessage=loadtest.peers.fanout_function.handler` runs it in the place of
-groupcast's own, behind the same gateway and stream. It keeps its clients over invocations.
+`groupcast up --handler fanoutMessage=loadtest.peers.fanout_function.handler` runs it instead of
+groupcast's own, behind the same gateway and stream. It reuses its clients across invocations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 
 def last_accepted_s() -> float:
-    """Unix time of the last post that was accepted."""
+    """The Unix time of the last accepted post."""
     return _peer().last_accepted_s
 
 

@@ -1,4 +1,4 @@
-"""groupcast's own engine over the same job: not a peer, but measured like one."""
+"""groupcast's engine on the same job: not a peer, but measured like one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOP_AFTER_S = 300.0
 
 
 class ListedMembers:
-    """Members that are known already: this measures posting alone."""
+    """Known members, so that only posting is measured."""
 
     def __init__(self, ids: list[str]) -> None:
         self.ids = ids

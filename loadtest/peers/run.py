@@ -1,4 +1,4 @@
-"""What all peers share: the command line, the clock, the line of JSON."""
+"""Shared by all peers: the command line, the clock, the line of JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to post: `ids` one after the other, `data` to each, `window` at once."""
+    """The posts to make: `data` to each of `ids`, `window` at a time."""
 
     endpoint: str
     ids: list[str]
@@ -28,7 +28,7 @@ class Job:
 
 
 def job_from_arguments() -> Job:
-    """Read the command line; credentials go into the environment, where every SDK finds them."""
+    """Read the command line, and put credentials into the environment for the SDK."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--posts", type=int, default=2000)
@@ -44,7 +44,7 @@ def job_from_arguments() -> Job:
 
 
 def connection_ids(count: int) -> list[str]:
-    """Ids as API Gateway makes them."""
+    """Connection ids in the format of API Gateway."""
     return [f"L0SM9c{number:08d}w=" for number in range(count)]
 
 
@@ -74,7 +74,7 @@ class Stopwatch:
 
 
 def run_blocking(post_all: Callable[[Job, list[str]], int], job: Job) -> None:
-    """Warm up, then time one call of `post_all(job, ids)`, which returns how many were accepted."""
+    """Warm up, then time one call of `post_all(job, ids)`, which returns the number of accepted posts."""
     post_all(job, job.ids[: job.window])
     watch = Stopwatch()
     watch.start()

@@ -1,4 +1,4 @@
-"""A result for people: the HTML report, a picture of it, and a table for spreadsheets."""
+"""A result for people: the HTML report, a picture of it, and a CSV file."""
 
 from loadtest.report.command import add_arguments, main
 from loadtest.report.csv_export import write_csv

@@ -1,4 +1,4 @@
-"""What the page is made of: cards, tables, tiles."""
+"""The elements of the page: cards, tables, tiles."""
 
 from __future__ import annotations
 
@@ -31,15 +31,13 @@ def empty_card(identity: str, title: str) -> Markup:
 
 
 def figure(drawn: Markup) -> Markup:
-    """A chart or a table, in a frame that scrolls where the screen is narrower than it can be."""
+    """A chart or a table, in a frame that scrolls on narrow screens."""
     return tag("div", drawn, class_="figure")
 
 
-def table(
-    caption: str, head: Sequence[str], rows: Iterable[Sequence[Markup]], *, words_in: int = 1
-) -> Markup:
-    """A table whose first `words_in` columns hold words, the others numbers."""
-    kinds = [None if at < words_in else "number" for at in range(len(head))]
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Markup]], *, texts: int = 1) -> Markup:
+    """A table whose first `texts` columns hold text, the others numbers."""
+    kinds = [None if at < texts else "number" for at in range(len(head))]
     titles = (tag("th", text(name), scope="col", class_=kind) for name, kind in zip(head, kinds, strict=True))
     lines = (
         tag(
@@ -60,7 +58,7 @@ def table(
 
 
 def table_behind(caption: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
-    """The values of a chart as a table, folded away."""
+    """The values of a chart as a collapsed table."""
     more = len(rows) - MAX_TABLE_ROWS
     left_out = [tag("p", text(f"{words.count(more)} more in the JSON."))] if more > 0 else []
     shown = table(caption, head, as_text(rows[:MAX_TABLE_ROWS]))
@@ -75,9 +73,9 @@ def tile(name: str, value: str, more: str) -> Markup:
     return tag("div", tag("dt", text(name)), tag("dd", tag("strong", text(value)), tag("span", text(more))))
 
 
-def mark(said: str, *, good: bool) -> Markup:
-    """Green or red, and a sign for those who see neither."""
-    return tag("span", text(f"{'✓' if good else '✗'} {said}"), class_="good" if good else "bad")
+def mark(label: str, *, good: bool) -> Markup:
+    """Text in green or red, with a sign for readers who see neither."""
+    return tag("span", text(f"{'✓' if good else '✗'} {label}"), class_="good" if good else "bad")
 
 
 def as_text(rows: Iterable[Sequence[object]]) -> list[tuple[Markup, ...]]:

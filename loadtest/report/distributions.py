@@ -1,4 +1,4 @@
-"""Charts of what was measured as a whole: the percentile curve, groups by size, stacked bars."""
+"""Charts of a whole run: the percentile curve, groups by size, stacked bars."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from loadtest.report.plot import (
     BOTTOM_PX,
     HALF_PX,
     LEFT_PX,
-    NO_WORDS,
+    NO_LABELS,
     TICKS_PX,
     TOP_PX,
     WIDE_PX,
+    AxisLabels,
     Hover,
-    Words,
     axes,
     end_labels,
     label,
     line,
-    ms_words,
+    ms_labels,
     picture,
 )
 
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 ROW_PX = 30.0
 BAR_PX = 26.0
 BAR_GAP_PX = 16.0
-# Labels that have a colour of their own.
+# Number of labels with their own colour.
 SIDES = 4
 _WHOLE = 100
 _DIAMOND_PX = 5.0
-# A bold letter's width, about.
+# Approximate width of a bold letter.
 _LETTER_PX = 7.4
-# A value fits into its part of a bar from this width on.
+# Smallest width of a bar that has room for its value.
 _ROOM_PX = 52.0
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How long groups of one size took until their last member had a message, in ms; None: too few."""
+    """Time in ms until the last member of a group has a message; None with too few samples."""
 
     label: str
     members: int
@@ -67,7 +67,7 @@ class Bar:
 
 
 def percentiles(curves: Mapping[str, tuple[str, Curve]]) -> Markup:
-    """Percentile curves by class: (name, [(percent, ms), …]); the x axis gives each nine the same width."""
+    """Percentile curves by class: (name, [(percent, ms), …]); each nine has the same width."""
     drawn = {kind: (name, [p for p in curve if p[0] < _WHOLE]) for kind, (name, curve) in curves.items()}
     drawn = {kind: (name, curve) for kind, (name, curve) in drawn.items() if curve}
     height = 330.0
@@ -85,7 +85,7 @@ def percentiles(curves: Mapping[str, tuple[str, Curve]]) -> Markup:
         "Percentile curve",
         " ".join(f"{name}: {_curve_in_words(curve)}" for name, curve in drawn.values()),
         (WIDE_PX, height),
-        axes(x, y, Words("percentile", _percentile_tick), ms_words(y)),
+        axes(x, y, AxisLabels("percentile", _percentile_tick), ms_labels(y)),
         *(line(places(curve), kind) for kind, (_, curve) in drawn.items()),
         _curves_key(right, [(name, kind) for kind, (name, _) in drawn.items()]),
         hover=[
@@ -100,7 +100,7 @@ def percentiles(curves: Mapping[str, tuple[str, Curve]]) -> Markup:
 
 
 def groups(sizes: Sequence[Size]) -> Markup:
-    """A row for each group: from its median to its slowest message, the p99 between them."""
+    """A row for each group with its median, p99 and slowest message."""
     left, right = 196.0, HALF_PX - 28.0
     height = TOP_PX + ROW_PX * len(sizes) + TICKS_PX
     values = [value for size in sizes for value in (size.p50, size.p99, size.max) if value is not None]
@@ -113,20 +113,20 @@ def groups(sizes: Sequence[Size]) -> Markup:
         name = f"{size.label} · {words.plural(size.members, 'member')}"
         rows.append(label(left - 10, at + 4, _shortened(name), "tick end"))
         rows.append(_range(x, at, size))
-    ticks = Words("", lambda tick: f"{tick:,g} ms")
+    ticks = AxisLabels("", lambda tick: f"{tick:,g} ms")
     return picture(
         "groups",
         "Time until the last member has a message, by group",
         " ".join(_size_in_words(size) for size in sizes),
         (HALF_PX, height),
-        axes(x, y, ticks, NO_WORDS),
+        axes(x, y, ticks, NO_LABELS),
         _marks_key(right, TOP_PX - 14),
         *rows,
     )
 
 
 def by_size(sizes: Sequence[Size]) -> Markup:
-    """Members against time until the last one has a message: a median and a slowest line for each label."""
+    """Time until the last member has a message, by members: a median and a slowest line for each label."""
     height, right = 380.0, WIDE_PX - 200.0
     values = [value for size in sizes for value in (size.p50, size.max) if value is not None]
     x = scales.logarithmic([size.members for size in sizes], LEFT_PX, right)
@@ -134,7 +134,7 @@ def by_size(sizes: Sequence[Size]) -> Markup:
     parts, ends = [], []
     for number, name in enumerate(dict.fromkeys(size.label for size in sizes)):
         of_label = sorted((size for size in sizes if size.label == name), key=lambda size: size.members)
-        for style, told, known in (
+        for style, statistic, known in (
             ("solid", "median", [(size.members, size.p50) for size in of_label]),
             ("dashed", "slowest", [(size.members, size.max) for size in of_label]),
         ):
@@ -143,21 +143,21 @@ def by_size(sizes: Sequence[Size]) -> Markup:
             parts.append(line(places, kind))
             parts += [tag("circle", class_=f"dot {kind}", cx=at, cy=level, r=3.5) for at, level in places]
             ends += [
-                ((right + 10, level), f"{_shortened(name, 16)} {told}", kind) for _, level in places[-1:]
+                ((right + 10, level), f"{_shortened(name, 16)} {statistic}", kind) for _, level in places[-1:]
             ]
     return picture(
         "sizes",
-        "Group size against the time until the last member has a message",
+        "Time until the last member has a message, by group size",
         " ".join(_size_in_words(size) for size in sizes),
         (WIDE_PX, height),
-        axes(x, y, Words("members (log)", words.count), ms_words(y)),
+        axes(x, y, AxisLabels("members (log)", words.count), ms_labels(y)),
         *parts,
         end_labels(ends, TOP_PX, y.start_px),
     )
 
 
 def stacked(name: str, title: str, bars: Sequence[Bar], classes: Mapping[str, str]) -> Markup:
-    """Bars of parts that follow each other; `classes` gives each part its colour."""
+    """Stacked bars; `classes` has the colour of each part."""
     left, right = 84.0, WIDE_PX - 24.0
     height = 8 + (BAR_PX + BAR_GAP_PX) * len(bars) + TICKS_PX
     x = scales.linear([sum(value or 0 for _, value in bar.parts) for bar in bars], left, right)
@@ -170,8 +170,8 @@ def stacked(name: str, title: str, bars: Sequence[Bar], classes: Mapping[str, st
     described = "; ".join(
         f"{bar.name}: " + ", ".join(f"{part} {words.ms(value)}" for part, value in bar.parts) for bar in bars
     )
-    ticks = Words("", lambda tick: f"{tick:,g} ms")
-    return picture(name, title, described, (WIDE_PX, height), axes(x, y, ticks, NO_WORDS), *rows)
+    ticks = AxisLabels("", lambda tick: f"{tick:,g} ms")
+    return picture(name, title, described, (WIDE_PX, height), axes(x, y, ticks, NO_LABELS), *rows)
 
 
 def _bar(x: Scale, top: float, bar: Bar, classes: Mapping[str, str]) -> Markup:
@@ -180,10 +180,10 @@ def _bar(x: Scale, top: float, bar: Bar, classes: Mapping[str, str]) -> Markup:
         if value is None:
             continue
         start, end = x.px(so_far), x.px(so_far + value)
-        told = tag("title", text(words.ms(value)))
-        # Parts are kept apart by a hair of background.
+        tip = tag("title", text(words.ms(value)))
+        # A pixel of background separates the parts.
         wide = max(end - start - 1, 0.5)
-        parts.append(tag("rect", told, class_=classes[part], x=start, y=top, width=wide, height=BAR_PX, rx=2))
+        parts.append(tag("rect", tip, class_=classes[part], x=start, y=top, width=wide, height=BAR_PX, rx=2))
         if wide >= _ROOM_PX:
             parts.append(label((start + end) / 2, top + BAR_PX / 2 + 4, words.ms(value), "inside"))
         so_far += value
@@ -236,7 +236,7 @@ def _diamond(x: float, y: float) -> Markup:
 
 
 def _at(curve: Curve, percent: float) -> float | None:
-    # The next percentile that the curve has, so that nothing is told faster than it was.
+    # The next higher percentile of the curve, so that no value looks faster than measured.
     place = bisect.bisect_left(curve, percent, key=lambda point: point[0])
     return curve[place][1] if place < len(curve) else None
 

@@ -1,18 +1,17 @@
-"""The parts of the page that are words and numbers: key figures, health, thresholds, ledger, scenario."""
+"""The parts of the page without charts: key figures, health, thresholds, ledger, scenario."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from loadtest.report import overtime, verdicts, words
 from loadtest.report.cards import as_text, card, figure, mark, table, table_behind, tile
 from loadtest.report.markup import Markup, tag, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    Result = Mapping[str, Any]
+    from loadtest.results.result import Metric, Result
 
 NO_VALUE = "\N{EN DASH}"
 # Counts that should be 0.
@@ -21,43 +20,44 @@ _FAULTS = frozenset({"lost", "duplicate", "refused"})
 
 def figures(result: Result) -> Markup:
     """The key figures, as tiles."""
-    metrics, counts, series = result["metrics"], result["ledger"], result["series"]
+    metrics, counts, series = result.metrics, result.ledger, result.series
     measured = verdicts.is_measured(result)
     tiles = []
     for metric, name in (
-        ("group_complete_ms", "last delivery"),
-        ("delivery_ms", "each delivery"),
-        ("ack_ms", "ack"),
+        (metrics.group_complete_ms, "last delivery"),
+        (metrics.delivery_ms, "each delivery"),
+        (metrics.ack_ms, "ack"),
     ):
-        tiles.append(tile(f"{name}, p99", *_latency(metrics[metric], measured=measured)))
-    lost_of = f"of {words.count(counts['expected'])}, {words.count(counts['duplicate'])} double"
-    tiles.append(tile("lost", words.count(counts["lost"]), lost_of))
+        tiles.append(tile(f"{name}, p99", *_latency(metric, measured=measured)))
+    lost_of = f"of {words.count(counts.expected)}, {words.count(counts.duplicate)} duplicate"
+    tiles.append(tile("lost", words.count(counts.lost), lost_of))
     seconds = len(series) or 1
-    delivered, sent = (words.rate(sum(row[key] for row in series) / seconds) for key in ("delivered", "sent"))
+    delivered = words.rate(sum(row.delivered for row in series) / seconds)
+    sent = words.rate(sum(row.sent for row in series) / seconds)
     tiles.append(tile("deliveries a second", delivered, f"from {sent} messages"))
     return tag("dl", *tiles, class_="tiles")
 
 
-def _latency(metric: Mapping[str, Any], *, measured: bool) -> tuple[str, str]:
+def _latency(metric: Metric, *, measured: bool) -> tuple[str, str]:
     if not measured:
         return NO_VALUE, "not measured"
-    median = f"median {words.ms(metric['p50'])}"
-    if metric["p99"] is None:
+    median = f"median {words.ms(metric.p50)}"
+    if metric.p99 is None:
         return NO_VALUE, f"{words.TOO_FEW}, {median}"
-    return words.ms(metric["p99"]), median
+    return words.ms(metric.p99), median
 
 
 def health(result: Result) -> Markup:
-    """The harness itself: can the numbers be believed?"""
-    rows = overtime.thinned(result["series"])
-    by_second = [(row["t_s"], words.ms(row["loop_lag_ms_max"]), words.share(row["cpu"])) for row in rows]
+    """The health of the harness."""
+    rows = overtime.thinned(result.series)
+    by_second = [(row.t_s, words.ms(row.loop_lag_ms_max), words.share(row.cpu)) for row in rows]
     return card(
         "harness-health",
-        "Can this be believed?",
+        "Can these numbers be believed?",
         verdicts.harness(result),
         tag(
             "div",
-            table("Health of the harness", ("harness", "seen"), as_text(_health_rows(result)), words_in=2),
+            table("Health of the harness", ("harness", "value"), as_text(_health_rows(result)), texts=2),
             figure(overtime.harness(rows)) if rows else Markup(""),
             class_="halves",
         ),
@@ -67,40 +67,35 @@ def health(result: Result) -> Markup:
 
 
 def _health_rows(result: Result) -> list[tuple[str, str]]:
-    seen = result["health"]
-    floor, lag_ms = seen["floor_ms"], seen["loop_lag_ms_p99"]
-    if floor is None:
-        told = "not calibrated"
-    else:
-        told = f"median {words.ms(floor['p50'])}, p99 {words.ms(floor['p99'])}"
-        told += f", {words.plural(floor['messages'], 'message')}"
+    seen, floor = result.health, result.health.floor_ms
+    floor_text = "not calibrated"
+    if floor is not None:
+        messages = words.plural(floor.messages, "message")
+        floor_text = f"median {words.ms(floor.p50)}, p99 {words.ms(floor.p99)}, {messages}"
     return [
-        ("floor", told),
-        (
-            "event loop lag",
-            f"p99 {words.ms(lag_ms)}, max {words.ms(seen['loop_lag_ms_max'])}",
-        ),
-        ("busiest process", f"{words.share(seen['cpu_max'])} of a core"),
-        ("late sends", f"{words.count(seen['late_sends'])}, by {words.ms(seen['late_ms_max'])} at most"),
-        ("recording a sample", f"{words.count(seen['record_ns'])} ns"),
+        ("floor", floor_text),
+        ("event loop lag", f"p99 {words.ms(seen.loop_lag_ms_p99)}, max {words.ms(seen.loop_lag_ms_max)}"),
+        ("busiest process", f"{words.share(seen.cpu_max)} of a core"),
+        ("late sends", f"{words.count(seen.late_sends)}, by {words.ms(seen.late_ms_max)} at most"),
+        ("recording a sample", f"{words.count(seen.record_ns)} ns"),
     ]
 
 
 def thresholds(result: Result) -> Markup:
     rows = [
         (
-            text(one["expression"]),
+            text(one.expression),
             text(verdicts.found(one)),
-            mark("held" if one["held"] else "failed", good=one["held"]),
+            mark("held" if one.held else "failed", good=one.held),
         )
-        for one in result["thresholds"]
+        for one in result.thresholds
     ]
     if not rows:
         return card(
-            "thresholds", "Thresholds", "None were set: --threshold 'delivery_ms:p(99)<250' sets one."
+            "thresholds", "Thresholds", "There were none. Set one with --threshold 'delivery_ms:p(99)<250'."
         )
-    shown = table("Thresholds", ("threshold", "found", "verdict"), rows)
-    return card("thresholds", "Thresholds", "What this run had to keep.", shown)
+    shown = table("Thresholds", ("threshold", "value", "verdict"), rows)
+    return card("thresholds", "Thresholds", "The conditions of this run.", shown)
 
 
 def ledger(result: Result) -> Markup:
@@ -109,38 +104,36 @@ def ledger(result: Result) -> Markup:
             text(name.replace("_", " ")),
             mark(words.count(number), good=not number) if name in _FAULTS else text(words.count(number)),
         )
-        for name, number in result["ledger"].items()
+        for name, number in asdict(result.ledger).items()
     ]
-    shown = table("Ledger", ("counted, warm-up included", "number"), rows)
+    shown = table("Ledger", ("count, warm-up included", "number"), rows)
     return card("ledger", "Ledger", verdicts.ledger(result), shown)
 
 
 def scenario(result: Result) -> Markup:
-    """What was asked for, and the command that asks for it again."""
-    asked, machine, target = result["scenario"], result["machine"], result["target"]
-    stages = ", ".join(
-        f"{stage['duration_s']:g} s of {words.count(stage['users'])}" for stage in asked["stages"]
-    )
+    """The scenario and the command line."""
+    scenario, machine, target = result.scenario, result.machine, result.target
+    stages = ", ".join(f"{stage.duration_s:g} s of {words.count(stage.users)}" for stage in scenario.stages)
     rows = (
-        ("target", f"{target['label']} ({target['kind']}), {target['url']}"),
-        ("users", f"{stages}; {asked['connect_rate']:g} connect a second"),
-        ("groups", words.count(asked["groups"])),
-        ("messages", f"{asked['rate']:g} a second over all groups, {asked['arrival']} arrivals"),
-        ("message size", f"{words.count(asked['size_bytes'])} bytes"),
-        ("open loop", "due times are fixed in advance; a late send counts from when it was due"),
-        ("time", f"{asked['duration_s']:g} s measured, after {asked['warmup_s']:g} s of warm-up"),
-        ("drain", f"{asked['drain_s']:g} s for what was still under way"),
-        ("harness", f"{words.plural(asked['processes'], 'process', 'processes')}, seed {asked['seed']}"),
+        ("target", f"{target.label} ({target.kind}), {target.url}"),
+        ("users", f"{stages}; {scenario.connect_rate:g} connect a second"),
+        ("groups", words.count(scenario.groups)),
+        ("messages", f"{scenario.rate:g} a second over all groups, {scenario.arrival} arrivals"),
+        ("message size", f"{words.count(scenario.size_bytes)} bytes"),
         (
-            "machine",
-            f"{words.plural(machine['cores'], 'core')}, Python {machine['python']}, {machine['platform']}",
+            "open loop",
+            "due times are fixed in advance; latencies count from them even after a late send",
         ),
+        ("time", f"{scenario.duration_s:g} s measured, after {scenario.warmup_s:g} s of warm-up"),
+        ("drain", f"{scenario.drain_s:g} s for messages still under way"),
+        ("harness", f"{words.plural(scenario.processes, 'process', 'processes')}, seed {scenario.seed}"),
+        ("machine", f"{words.plural(machine.cores, 'core')}, Python {machine.python}, {machine.platform}"),
     )
-    command = tag("code", text(shlex.join(("python", "-m", "loadtest", *result["command"]))))
+    command = tag("code", text(shlex.join(("python", "-m", "loadtest", *result.command))))
     return card(
         "scenario",
         "Scenario",
         None,
-        table("Scenario", ("setting", "value"), as_text(rows), words_in=2),
+        table("Scenario", ("setting", "value"), as_text(rows), texts=2),
         tag("p", command, class_="command"),
     )

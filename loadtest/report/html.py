@@ -1,37 +1,40 @@
-"""The report: one HTML file that needs nothing else, from any address, in light, dark and on paper."""
+"""The report: one self-contained HTML file, for light and dark schemes and for paper."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadtest.report import facts, sections, verdicts
 from loadtest.report.markup import Markup, joined, tag, text
 from loadtest.report.overview import overview
+from loadtest.results.result import ERROR, INTERRUPTED, NOT_MEASURED, PASS, THRESHOLD_FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from loadtest.results.result import Result
 
 _FOLDER = Path(__file__).parent
-# A glyph, since an icon's address would be a request.
-_SIGNS = {"pass": "✓", "threshold failed": "✗", "not measured": "?", "interrupted": "■", "error": "✗"}
+# Characters, since an icon would be a request.
+_SIGNS = {PASS: "✓", THRESHOLD_FAILED: "✗", NOT_MEASURED: "?", INTERRUPTED: "■", ERROR: "✗"}
 
 
-def write_html(result: Mapping[str, Any], path: Path) -> None:
-    """Write the report of a result (JSON values, schema 2)."""
+def write_html(result: Result, path: Path) -> None:
+    """Write the report of a result."""
     _write(path, page(result))
 
 
-def write_overview(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+def write_overview(results: Sequence[Result], path: Path) -> None:
     """Write one page that compares several results by group size and label."""
     title, content = overview(results)
     _write(path, document(title, *content))
 
 
-def page(result: Mapping[str, Any]) -> str:
-    """The report's text."""
+def page(result: Result) -> str:
+    """The report as HTML."""
     main = tag(
         "main",
         facts.figures(result),
@@ -43,11 +46,11 @@ def page(result: Mapping[str, Any]) -> str:
         _side_by_side(facts.ledger(result), facts.thresholds(result)),
         facts.scenario(result),
     )
-    return document(f"{verdicts.headline(result)} · {result['target']['label']}", _header(result), main)
+    return document(f"{verdicts.headline(result)} · {result.target.label}", _header(result), main)
 
 
 def document(title: str, *content: Markup) -> str:
-    """A page around its content: styles and script inline, and nothing else allowed to load."""
+    """Put content into a page with inline style and script; its policy forbids loading anything else."""
     style = Markup((_FOLDER / "style.css").read_text(encoding="utf-8"))
     script = Markup((_FOLDER / "script.js").read_text(encoding="utf-8"))
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
@@ -70,21 +73,16 @@ def _write(path: Path, written: str) -> None:
     path.write_text(written, encoding="utf-8")
 
 
-def _header(result: Mapping[str, Any]) -> Markup:
-    verdict = result["verdict"]
-    status = verdict["status"]
-    said = verdicts.headline(result)
-    began = f"{result['started_at'][:16].replace('T', ' ')} UTC"
+def _header(result: Result) -> Markup:
+    status = result.verdict.status
+    headline = verdicts.headline(result)
+    began = f"{result.started_at[:16].replace('T', ' ')} UTC"
     pill = f"{_SIGNS.get(status, '?')} {verdicts.STATUS_WORDS.get(status, status)}"
-    reasons = [tag("li", text(reason)) for reason in verdict["reasons"]]
+    reasons = [tag("li", text(reason)) for reason in result.verdict.reasons]
     return tag(
         "header",
-        tag(
-            "p",
-            text(f"groupcast load test · {result['target']['label']} · {began}"),
-            class_="over",
-        ),
-        tag("h1", text(said[0].upper() + said[1:])),
+        tag("p", text(f"groupcast load test · {result.target.label} · {began}"), class_="over"),
+        tag("h1", text(headline[0].upper() + headline[1:])),
         tag("p", tag("span", text(pill), class_=f"pill {status.replace(' ', '-')}")),
         tag("ul", *reasons, class_="reasons") if reasons else Markup(""),
     )

@@ -1,4 +1,4 @@
-"""Builds HTML and SVG text in which everything that is not markup has been escaped."""
+"""Builds HTML and SVG text, with all values escaped."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NewType
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A type of its own, so that the type checker finds text that was put in unescaped.
+# A separate type, so that the type checker finds unescaped text.
 Markup = NewType("Markup", str)
 
-# What XML 1.0 (section 2.2) allows in a document; a lone surrogate cannot even be written to a file.
+# All characters that XML 1.0 (section 2.2) forbids; a lone surrogate cannot even be encoded.
 _NOT_A_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _VOID = frozenset({"br", "link", "meta"})
 
 
 def text(value: object) -> Markup:
-    """Escape a value; what no document may hold becomes U+FFFD."""
+    """Escape a value; forbidden characters become U+FFFD."""
     return Markup(html.escape(_NOT_A_CHARACTER.sub("\ufffd", str(value))))
 
 
@@ -39,5 +39,5 @@ def joined(parts: Iterable[Markup]) -> Markup:
 
 
 def _number(value: object) -> object:
-    # A tenth of a pixel is more than a screen shows.
+    # A tenth of a pixel is enough for a screen.
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value

@@ -1,7 +1,9 @@
-"""Charts whose x axis is the run's time."""
+"""Charts over the time of the run."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from loadtest.report import scales, words
@@ -10,33 +12,32 @@ from loadtest.report.plot import (
     BOTTOM_PX,
     HALF_PX,
     LEFT_PX,
-    NO_WORDS,
+    NO_LABELS,
     TOP_PX,
     WIDE_PX,
+    AxisLabels,
     Hover,
     Point,
-    Words,
     axes,
     band,
     end_labels,
     label,
     line,
-    ms_words,
+    ms_labels,
     picture,
     steps,
 )
+from loadtest.results.result import Second
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from loadtest.report.markup import Markup
     from loadtest.report.scales import Scale
 
-    Row = Mapping[str, Any]
-
-# More points than this are closer together than pixels are.
+# More points would be closer together than pixels.
 MAX_POINTS = 480
-# Room for what stands at the right: names of lines, or half of the last tick.
+# Room at the right: for names of lines, or half of the last tick.
 _NAMES_PX = 56.0
 _TICK_PX = 20.0
 _LONG_S = 120
@@ -44,18 +45,25 @@ _WORST = ("users", "p50", "p90", "p99", "max", "loop_lag_ms_max", "cpu")
 _SUMMED = ("sent", "expected", "delivered")
 
 
-def thinned(series: Sequence[Row], at_most: int = MAX_POINTS) -> list[Row]:
-    """At most so many rows: counts are summed, everything else is the worst of the seconds put together."""
-    together = -(-len(series) // at_most)
-    if together <= 1:
-        return list(series)
+@dataclass(frozen=True, slots=True)
+class Row(Second):
+    """One point of a chart: `seconds` seconds with the sums of their counts and the worst of the rest."""
+
+    seconds: int = 1
+
+
+def thinned(series: Sequence[Second], at_most: int = MAX_POINTS) -> list[Row]:
+    """Merge seconds into at most so many rows."""
+    together = max(-(-len(series) // at_most), 1)
     return [_merged(series[at : at + together]) for at in range(0, len(series), together)]
 
 
-def _merged(rows: Sequence[Row]) -> Row:
-    worst = {key: max((row[key] for row in rows if row.get(key) is not None), default=None) for key in _WORST}
-    summed = {key: sum(row[key] for row in rows) for key in _SUMMED}
-    return {"t_s": rows[0]["t_s"], "seconds": len(rows), **worst, **summed}
+def _merged(seconds: Sequence[Second]) -> Row:
+    values: dict[str, Any] = {name: sum(map(attrgetter(name), seconds)) for name in _SUMMED}
+    for name in _WORST:
+        known = (value for value in map(attrgetter(name), seconds) if value is not None)
+        values[name] = max(known, default=None)
+    return Row(t_s=seconds[0].t_s, seconds=len(seconds), **values)
 
 
 def latency(
@@ -64,20 +72,23 @@ def latency(
     limits: Sequence[tuple[str, float]] = (),
     stages: Sequence[tuple[float, str]] = (),
 ) -> Markup:
-    """Bands from the median up to the slowest delivery.
+    """Bands from the median to the slowest delivery.
 
-    `limits` are thresholds (name, ms), `stages` where a stage begins (seconds, name).
+    `limits` are thresholds (name, ms), `stages` their starts (seconds, name).
     """
     time = _time(rows, WIDE_PX)
-    shown = [row[key] for row in rows for key in ("p50", "p90", "p99", "max") if row[key] is not None]
+    lines = {"max": "q-max", "p99": "q-99", "p90": "q-90", "p50": "q-50"}
+    shown = [value for row in rows for key in lines if (value := getattr(row, key)) is not None]
     height = 330.0
     y = scales.fitting([*shown, *(limit for _, limit in limits)], height - BOTTOM_PX, TOP_PX)
 
     def at(*keys: str) -> list[Point]:
         return [_place(time, y, row, keys) for row in rows]
 
-    lines = {"max": "q-max", "p99": "q-99", "p90": "q-90", "p50": "q-50"}
-    last = {key: next((row[key] for row in reversed(rows) if row[key] is not None), None) for key in lines}
+    last = {
+        key: next((one for row in reversed(rows) if (one := getattr(row, key)) is not None), None)
+        for key in lines
+    }
     right = time.end_px + 8
     names = [((right, y.px(value)), key, lines[key]) for key, value in last.items() if value is not None]
     return picture(
@@ -85,7 +96,7 @@ def latency(
         "Delivery latency over time",
         _range_in_words(rows),
         (WIDE_PX, height),
-        axes(time, y, _time_words(rows), ms_words(y)),
+        axes(time, y, _time_labels(rows), ms_labels(y)),
         band(at("p99", "p90"), at("max"), "q-max"),
         band(at("p90"), at("p99", "max"), "q-99"),
         band(at("p50"), at("p90", "max"), "q-90"),
@@ -93,92 +104,95 @@ def latency(
         *(_limit(time, y, name, value) for name, value in limits),
         *(_stage(time, y, name, begins_s) for begins_s, name in stages),
         end_labels(names, TOP_PX, y.start_px),
-        hover=_hovers(time, rows, lambda row: [(key, words.ms(row[key])) for key in lines]),
+        hover=_hovers(time, rows, lambda row: [(key, words.ms(getattr(row, key))) for key in lines]),
     )
 
 
 def deliveries(rows: Sequence[Row]) -> Markup:
-    """Deliveries against those expected, by the second their message was due; under them the users."""
+    """Received and expected deliveries by the second their message was due; users below."""
     time = _time(rows, HALF_PX)
     height = 330.0
-    came = [row["delivered"] / _seconds(row) for row in rows]
-    due = [row["expected"] / _seconds(row) for row in rows]
+    came = [row.delivered / row.seconds for row in rows]
+    due = [row.expected / row.seconds for row in rows]
     upper = scales.linear([*came, *due], 206.0, TOP_PX)
-    lower = scales.linear([row["users"] for row in rows], height - BOTTOM_PX, 248.0, wanted_ticks=2)
+    lower = scales.linear([row.users for row in rows], height - BOTTOM_PX, 248.0, wanted_ticks=2)
     delivered, expected = _stairs(time, upper, rows, came), _stairs(time, upper, rows, due)
-    users = _stairs(time, lower, rows, [row["users"] for row in rows])
+    users = _stairs(time, lower, rows, [row.users for row in rows])
     return picture(
         "deliveries",
-        "Delivered against expected",
-        f"{words.count(sum(row['delivered'] for row in rows))} of "
-        f"{words.count(sum(row['expected'] for row in rows))} expected deliveries came, "
-        f"with up to {words.plural(max(row['users'] for row in rows), 'user')}.",
+        "Delivered and expected",
+        f"{words.count(sum(row.delivered for row in rows))} of "
+        f"{words.count(sum(row.expected for row in rows))} expected deliveries arrived, "
+        f"with up to {words.plural(max(row.users for row in rows), 'user')}.",
         (HALF_PX, height),
-        axes(time, upper, NO_WORDS, Words("deliveries a second", words.rate)),
+        axes(time, upper, NO_LABELS, AxisLabels("deliveries a second", words.rate)),
         band([(x, upper.start_px) for x, _ in delivered], delivered, "delivered"),
         band(delivered, expected, "missing"),
         line(expected, "expected"),
         _lost_marks(time, upper, rows),
         _key(time.end_px, TOP_PX - 14),
-        axes(time, lower, _time_words(rows), Words("users", words.count)),
+        axes(time, lower, _time_labels(rows), AxisLabels("users", words.count)),
         band([(x, lower.start_px) for x, _ in users], users, "users"),
         line(users, "users"),
         hover=_hovers(
             time,
             rows,
-            lambda row: [(key, words.count(row[key])) for key in ("expected", "delivered", "users")],
+            lambda row: [
+                ("expected", words.count(row.expected)),
+                ("delivered", words.count(row.delivered)),
+                ("users", words.count(row.users)),
+            ],
         ),
     )
 
 
 def harness(rows: Sequence[Row]) -> Markup:
-    """The harness itself: how late its event loop was, and how busy its busiest process."""
+    """The harness: lag of its event loop, and CPU of its busiest process."""
     time = _time(rows, HALF_PX)
     height = 330.0
-    lag = scales.linear([row["loop_lag_ms_max"] or 0 for row in rows], 146.0, TOP_PX, wanted_ticks=4)
+    lag = scales.linear([row.loop_lag_ms_max for row in rows], 146.0, TOP_PX, wanted_ticks=4)
     cpu = scales.Scale(0.0, 1.0, height - BOTTOM_PX, 204.0, (0.0, 0.5, 1.0))
     return picture(
         "harness",
         "The harness over time",
-        f"Loop lag up to {words.ms(max((row['loop_lag_ms_max'] or 0 for row in rows), default=0))}, "
-        f"CPU up to {words.share(max((row['cpu'] or 0 for row in rows), default=0))} of one core.",
+        f"Loop lag up to {words.ms(max((row.loop_lag_ms_max for row in rows), default=0))}, "
+        f"CPU up to {words.share(max((row.cpu for row in rows), default=0))} of one core.",
         (HALF_PX, height),
-        axes(time, lag, NO_WORDS, Words("longest loop lag, ms", lambda tick: f"{tick:,g}")),
+        axes(time, lag, NO_LABELS, AxisLabels("longest loop lag, ms", lambda tick: f"{tick:,g}")),
         line([_place(time, lag, row, ("loop_lag_ms_max",)) for row in rows], "lag"),
-        axes(time, cpu, _time_words(rows), Words("CPU, share of a core", words.share)),
+        axes(time, cpu, _time_labels(rows), AxisLabels("CPU, share of a core", words.share)),
         line([_place(time, cpu, row, ("cpu",)) for row in rows], "cpu"),
         hover=_hovers(
             time,
             rows,
-            lambda row: [("loop lag", words.ms(row["loop_lag_ms_max"])), ("CPU", words.share(row["cpu"]))],
+            lambda row: [("loop lag", words.ms(row.loop_lag_ms_max)), ("CPU", words.share(row.cpu))],
         ),
     )
 
 
 def _time(rows: Sequence[Row], width_px: float) -> Scale:
-    duration_s = rows[-1]["t_s"] + _seconds(rows[-1])
+    duration_s = rows[-1].t_s + rows[-1].seconds
     return scales.of_time(duration_s, LEFT_PX, width_px - (_NAMES_PX if width_px == WIDE_PX else _TICK_PX))
 
 
-def _seconds(row: Row) -> int:
-    # Only rows that were put together say how many seconds they are.
-    return int(row.get("seconds", 1))
-
-
 def _place(time: Scale, y: Scale, row: Row, keys: Sequence[str]) -> Point:
-    # The first of the statistics that had enough samples.
-    value = next((row[key] for key in keys if row[key] is not None), None)
-    return None if value is None else (time.px(row["t_s"]), y.px(value))
+    # The first statistic with enough samples.
+    value = _first(getattr(row, key) for key in keys)
+    return None if value is None else (time.px(row.t_s), y.px(value))
+
+
+def _first(values: Iterable[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _stairs(time: Scale, y: Scale, rows: Sequence[Row], values: Sequence[float]) -> list[tuple[float, float]]:
-    places = [(time.px(row["t_s"]), y.px(value)) for row, value in zip(rows, values, strict=True)]
+    places = [(time.px(row.t_s), y.px(value)) for row, value in zip(rows, values, strict=True)]
     return steps(places, time.end_px)
 
 
-def _time_words(rows: Sequence[Row]) -> Words:
-    long = rows[-1]["t_s"] > _LONG_S
-    return Words("time since the start", lambda tick: words.moment(tick, long=long))
+def _time_labels(rows: Sequence[Row]) -> AxisLabels:
+    long = rows[-1].t_s > _LONG_S
+    return AxisLabels("time since the start", lambda tick: words.moment(tick, long=long))
 
 
 def _limit(time: Scale, y: Scale, name: str, value: float) -> Markup:
@@ -200,11 +214,11 @@ def _stage(time: Scale, y: Scale, name: str, begins_s: float) -> Markup:
 
 
 def _lost_marks(time: Scale, y: Scale, rows: Sequence[Row]) -> Markup:
-    # A handful lost among thousands would be too thin to see.
+    # A few lost among thousands would be too thin to see.
     places = (
-        (row["t_s"] + _seconds(row) / 2, row["expected"] / _seconds(row))
+        (row.t_s + row.seconds / 2, row.expected / row.seconds)
         for row in rows
-        if row["delivered"] < row["expected"]
+        if row.delivered < row.expected
     )
     return joined(tag("circle", class_="lost", cx=time.px(t_s), cy=y.px(rate), r=4) for t_s, rate in places)
 
@@ -220,15 +234,15 @@ def _key(right_px: float, y_px: float) -> Markup:
 
 
 def _hovers(
-    time: Scale, rows: Sequence[Row], told: Callable[[Row], Sequence[tuple[str, str]]]
+    time: Scale, rows: Sequence[Row], lines: Callable[[Row], Sequence[tuple[str, str]]]
 ) -> list[Hover]:
-    long = rows[-1]["t_s"] > _LONG_S
-    return [Hover(time.px(row["t_s"]), words.moment(row["t_s"], long=long), told(row)) for row in rows]
+    long = rows[-1].t_s > _LONG_S
+    return [Hover(time.px(row.t_s), words.moment(row.t_s, long=long), lines(row)) for row in rows]
 
 
 def _range_in_words(rows: Sequence[Row]) -> str:
-    slowest = max((row["max"] for row in rows if row["max"] is not None), default=None)
-    medians = [row["p50"] for row in rows if row["p50"] is not None]
+    slowest = max((row.max for row in rows if row.max is not None), default=None)
+    medians = [row.p50 for row in rows if row.p50 is not None]
     if slowest is None or not medians:
         return "No second had enough deliveries for a median."
     return (

@@ -1,24 +1,25 @@
-"""Several runs on one page: how group size and target change when the last member has a message."""
+"""Several runs on one page: completion by group size and target."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadtest.report import distributions, verdicts, words
 from loadtest.report.cards import card, empty_card, figure, mark, table
 from loadtest.report.distributions import Size
 from loadtest.report.markup import Markup, tag, text
+from loadtest.results.result import PASS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    Result = Mapping[str, Any]
+    from loadtest.results.result import Result
 
 _HEAD = ("target", "members", "messages a second", "median", "p99", "max", "lost", "floor", "verdict")
 
 
 def overview(results: Sequence[Result]) -> tuple[str, Sequence[Markup]]:
-    """The title, and the page's parts."""
+    """Return the title and the parts of the page."""
     measured = [size_of(result) for result in results if verdicts.is_measured(result)]
     title = headline(measured)
     header = tag(
@@ -28,53 +29,53 @@ def overview(results: Sequence[Result]) -> tuple[str, Sequence[Markup]]:
     )
     drawn = [size for size in measured if size.max is not None]
     if drawn:
-        lead = "From when a message was due until the last member of its group had it."
-        chart = card("by-size", "Group size against completion", lead, figure(distributions.by_size(drawn)))
+        lead = "From a message's due time until the last member of its group had it."
+        chart = card("by-size", "Group size and completion", lead, figure(distributions.by_size(drawn)))
     else:
-        chart = empty_card("by-size", "Group size against completion")
+        chart = empty_card("by-size", "Group size and completion")
     return title, (header, tag("main", chart, _runs(results)))
 
 
 def headline(sizes: Sequence[Size]) -> str:
-    """`last of 5,000 members: groupcast 310 ms, aioboto3 2,450 ms (median)`, for the largest group there is.
+    """`last of 5,000 members: groupcast 310 ms, aioboto3 2,450 ms (median)`, for the largest group.
 
-    The slowest, and said so, where there are too few messages for a median.
+    With too few messages for a median, it has the slowest ones instead.
     """
     largest = max((size.members for size in sizes), default=0)
-    told = [size for size in sizes if size.members == largest]
-    if not told:
+    largest_sizes = [size for size in sizes if size.members == largest]
+    if not largest_sizes:
         return "nothing was measured"
-    medians = all(size.p50 is not None for size in told)
-    values = (f"{size.label} {words.ms(size.p50 if medians else size.max)}" for size in told)
+    medians = all(size.p50 is not None for size in largest_sizes)
+    values = (f"{size.label} {words.ms(size.p50 if medians else size.max)}" for size in largest_sizes)
     what = "median" if medians else "slowest"
     return f"last of {words.plural(largest, 'member')}: {', '.join(values)} ({what})"
 
 
 def size_of(result: Result) -> Size:
-    """A run as a point; with several groups, the members of the largest."""
-    complete = result["metrics"]["group_complete_ms"]
-    members = max((row["members"] for row in result["groups"]), default=0)
-    return Size(result["target"]["label"], members, complete["p50"], complete["p99"], complete["max"])
+    """A run as a point in the chart; with several groups, at the members of the largest."""
+    complete = result.metrics.group_complete_ms
+    members = max((row.members for row in result.groups), default=0)
+    return Size(result.target.label, members, complete.p50, complete.p99, complete.max)
 
 
 def _runs(results: Sequence[Result]) -> Markup:
     rows = []
     for result in sorted(results, key=lambda one: (size_of(one).members, size_of(one).label)):
-        size, floor = size_of(result), result["health"]["floor_ms"]
-        is_measured, lost = verdicts.is_measured(result), result["ledger"]["lost"]
-        status = result["verdict"]["status"]
+        size, floor = size_of(result), result.health.floor_ms
+        is_measured, lost = verdicts.is_measured(result), result.ledger.lost
+        status = result.verdict.status
         rows.append(
             (
                 text(size.label),
                 text(words.count(size.members)),
-                text(words.rate(result["scenario"]["rate"])),
+                text(words.rate(result.scenario.rate)),
                 *(
                     text(words.ms(value) if is_measured else "not measured")
                     for value in (size.p50, size.p99, size.max)
                 ),
                 mark(words.count(lost), good=not lost),
-                text(words.ms(floor["p50"]) if floor else "not calibrated"),
-                mark(verdicts.STATUS_WORDS.get(status, status), good=status == "pass"),
+                text(words.ms(floor.p50) if floor else "not calibrated"),
+                mark(verdicts.STATUS_WORDS.get(status, status), good=status == PASS),
             )
         )
     return card("runs", "The runs", None, table("The runs", _HEAD, rows))

@@ -1,4 +1,4 @@
-"""What every chart is drawn from: a frame, axes, lines, bands, labels. Values in, SVG text out."""
+"""The elements of every chart: frame, axes, lines, bands, labels. Values in, SVG text out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from loadtest.report.scales import Scale
 
-# Widths in CSS pixels at which text has its natural size: a chart over the whole page, and over half of it.
+# Widths in CSS pixels of a chart across the page and across half of it, where text has its natural size.
 WIDE_PX = 960.0
 HALF_PX = 470.0
-# Margins: y ticks, a key or the y title, x ticks with a title under them, x ticks alone.
+# Margins for: y ticks; a key or the y title; x ticks with a title; x ticks alone.
 LEFT_PX = 60.0
 TOP_PX = 36.0
 BOTTOM_PX = 44.0
@@ -26,14 +26,14 @@ _TICK_GAP_PX = 7.0
 # Moves text from its baseline to the middle of its line.
 _MIDDLE_PX = 4.0
 
-# A place in a chart; None where there is no value, which leaves a gap.
+# A point in a chart; None leaves a gap.
 Point = tuple[float, float] | None
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Hover:
-    """What the pointer is told at `x_px`: a heading, and names with their values."""
+    """The tooltip at `x_px`: a heading, and names with their values."""
 
     x_px: float
     heading: str
@@ -41,19 +41,19 @@ class Hover:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """An axis in words: its title and how a tick reads."""
+class AxisLabels:
+    """The labels of an axis: its title and its ticks."""
 
     title: str
     tick: Callable[[float], str]
 
 
-NO_WORDS = Words("", lambda _: "")
+NO_LABELS = AxisLabels("", lambda _: "")
 
 
-def ms_words(scale: Scale) -> Words:
+def ms_labels(scale: Scale) -> AxisLabels:
     """An axis of milliseconds."""
-    return Words("ms (log)" if scale.is_log else "ms", lambda tick: f"{tick:,g}")
+    return AxisLabels("ms (log)" if scale.is_log else "ms", lambda tick: f"{tick:,g}")
 
 
 def picture(
@@ -64,18 +64,18 @@ def picture(
     *parts: Markup,
     hover: Iterable[Hover] = (),
 ) -> Markup:
-    """A chart of `size` (width, height) with a title and a description for those who cannot see it.
+    """A chart of `size` (width, height) with a title and a description for screen readers.
 
-    `name` is unique in the page. With `hover`, the page's script shows a crosshair and what is there.
+    `name` is unique in the page. With `hover`, the page's script shows a crosshair and a tooltip.
     """
     width, height = size
-    told = [(round(one.x_px, 1), one.heading, list(one.lines)) for one in hover]
+    tips = [(round(one.x_px, 1), one.heading, list(one.lines)) for one in hover]
     return tag(
         "svg",
         tag("title", text(title), id=f"{name}-title"),
         tag("desc", text(description), id=f"{name}-desc"),
         *parts,
-        *([tag("line", class_="cross", y1=0.0, y2=height, x1=0.0, x2=0.0)] if told else []),
+        *([tag("line", class_="cross", y1=0.0, y2=height, x1=0.0, x2=0.0)] if tips else []),
         class_="chart",
         id=name,
         viewBox=f"0 0 {width:g} {height:g}",
@@ -83,30 +83,30 @@ def picture(
         height=height,
         role="img",
         aria_labelledby=f"{name}-title {name}-desc",
-        data_hover=json.dumps(told, ensure_ascii=False, separators=(",", ":")) if told else None,
+        data_hover=json.dumps(tips, ensure_ascii=False, separators=(",", ":")) if tips else None,
     )
 
 
-def axes(x: Scale, y: Scale, x_words: Words, y_words: Words) -> Markup:
-    """Grid lines, ticks and titles; the y title stands above the axis, where it reads without turning."""
+def axes(x: Scale, y: Scale, x_labels: AxisLabels, y_labels: AxisLabels) -> Markup:
+    """Grid lines, ticks and titles; the y title stands above its axis, unrotated."""
     left, right, bottom, top = x.start_px, x.end_px, y.start_px, y.end_px
     parts = []
     for tick in y.ticks:
         at = y.px(tick)
         parts.append(tag("line", class_="grid", x1=left, x2=right, y1=at, y2=at))
-        parts.append(label(left - _TICK_GAP_PX, at + _MIDDLE_PX, y_words.tick(tick), "tick end"))
+        parts.append(label(left - _TICK_GAP_PX, at + _MIDDLE_PX, y_labels.tick(tick), "tick end"))
     parts.append(tag("line", class_="base", x1=left, x2=right, y1=bottom, y2=bottom))
     for tick in x.ticks:
         at = x.px(tick)
         parts.append(tag("line", class_="mark", x1=at, x2=at, y1=bottom, y2=bottom + 4))
-        parts.append(label(at, bottom + 4 + LABEL_HEIGHT_PX, x_words.tick(tick), "tick middle"))
-    parts.append(label(left - _TICK_GAP_PX, top - LABEL_HEIGHT_PX, y_words.title, "axis"))
-    parts.append(label(right, bottom + 6 + 2 * LABEL_HEIGHT_PX, x_words.title, "axis end"))
+        parts.append(label(at, bottom + 4 + LABEL_HEIGHT_PX, x_labels.tick(tick), "tick middle"))
+    parts.append(label(left - _TICK_GAP_PX, top - LABEL_HEIGHT_PX, y_labels.title, "axis"))
+    parts.append(label(right, bottom + 6 + 2 * LABEL_HEIGHT_PX, x_labels.title, "axis end"))
     return tag("g", *parts, class_="axes", aria_hidden="true")
 
 
 def line(points: Iterable[Point], kind: str) -> Markup:
-    """A line through the points, broken where there is none; a point alone becomes a dot."""
+    """A line through the points, with a gap at None; a single point becomes a dot."""
     return joined(
         tag("path", class_=f"line {kind}", d=_through(run))
         if len(run) > 1
@@ -116,7 +116,7 @@ def line(points: Iterable[Point], kind: str) -> Markup:
 
 
 def steps(points: Sequence[tuple[float, float]], right_px: float) -> list[tuple[float, float]]:
-    """Hold each value until the next point, the last one until `right_px`."""
+    """Turn points into stairs: each value holds until the next point, the last one until `right_px`."""
     held = []
     ends = [*(x for x, _ in points[1:]), right_px]
     for (x, y), end in zip(points, ends, strict=True):
@@ -125,7 +125,7 @@ def steps(points: Sequence[tuple[float, float]], right_px: float) -> list[tuple[
 
 
 def band(lower: Iterable[Point], upper: Iterable[Point], kind: str) -> Markup:
-    """The area between two lines, where both have values."""
+    """The area between two lines where both have values."""
     pairs = [
         None if low is None or high is None else (low, high) for low, high in zip(lower, upper, strict=True)
     ]
@@ -143,7 +143,7 @@ def label(x_px: float, y_px: float, words: str, kind: str) -> Markup:
 def end_labels(
     labels: Iterable[tuple[tuple[float, float], str, str]], top_px: float, low_px: float
 ) -> Markup:
-    """Name lines where they end: (place, words, kind), moved apart where they would cover each other."""
+    """Names at the ends of lines, as (place, name, kind), moved apart so that they do not overlap."""
     ordered = sorted(labels, key=lambda one: one[0][1])
     places = [y for (_, y), _, _ in ordered]
     for at in range(1, len(places)):

@@ -1,4 +1,4 @@
-"""A report as a picture, by a Chromium of this machine."""
+"""A picture of a report, made by the Chromium of this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BINARIES = ("chromium", "chromium-browser", "google-chrome")
 TIMEOUT_S = 60
 WIDTH_PX = 1040
-# Chromium's own limit is a texture's size.
+# Chromium's limit is the size of a texture.
 MAX_HEIGHT_PX = 16_000
 _FIRST_HEIGHT_PX = 800
 _FLAGS = (
@@ -33,28 +33,28 @@ _FLAGS = (
 
 
 def write_png(html: Path, png: Path) -> None:
-    """Write what the whole report looks like, in light.
+    """Write a picture of the whole report in the light scheme.
 
-    Raises LoadTestError where there is no Chromium, or where it makes no picture.
+    Raises LoadTestError if there is no Chromium or it fails.
     """
     binary = next(filter(None, map(shutil.which, BINARIES)), None)
     if binary is None:
         raise LoadTestError(f"a PNG needs one of {', '.join(BINARIES)} (Debian: apt-get install chromium)")
     png.parent.mkdir(parents=True, exist_ok=True)
-    # An old picture must not pass for a new one.
+    # An old picture must not be taken for the new one.
     png.unlink(missing_ok=True)
-    # A picture is as tall as its window, so the report's script tells how tall the page is.
-    seen = _run(binary, html, _FIRST_HEIGHT_PX, "--dump-dom")
-    told = re.search(r'data-height-px="(\d+)"', seen)
-    if told is None:
-        raise LoadTestError(f"{html} is no report of a load test")
-    _run(binary, html, min(int(told[1]), MAX_HEIGHT_PX), f"--screenshot={png.resolve()}")
+    # A picture has the height of its window; the report's script writes the page's height into the DOM.
+    dom = _run(binary, html, _FIRST_HEIGHT_PX, "--dump-dom")
+    height = re.search(r'data-height-px="(\d+)"', dom)
+    if height is None:
+        raise LoadTestError(f"{html} is not a report of a load test")
+    _run(binary, html, min(int(height[1]), MAX_HEIGHT_PX), f"--screenshot={png.resolve()}")
     if not png.exists():
         raise LoadTestError(f"{binary} made no picture of {html}")
 
 
 def _run(binary: str, html: Path, height_px: int, action: str) -> str:
-    # As root, as in most containers, Chromium refuses to start its sandbox.
+    # Chromium refuses to start its sandbox as root, the usual user of containers.
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with TemporaryDirectory(prefix="report-", ignore_cleanup_errors=True) as profile:
         place = [f"--user-data-dir={profile}", f"--window-size={WIDTH_PX},{height_px}"]

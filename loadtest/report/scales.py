@@ -1,4 +1,4 @@
-"""From values to pixels, and where an axis has its ticks."""
+"""Scales from values to pixels, with the ticks of their axes."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Steps people count in.
+# Round steps.
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _TIME_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 _WANTED_TICKS = 5
 _WANTED_TIMES = 8
-# From this spread on, a linear axis would show its small values as a flat line.
+# With a larger spread, a linear axis would show small values as a flat line.
 _LOG_SPREAD = 12.0
-# Over more decades than this, ticks at 2 and 5 would crowd.
+# With more decades, ticks at 2 and 5 would crowd.
 _FINE_DECADES = 3.0
 _SLACK = 1e-9
-# A microsecond, in ms: what is below it cannot be told from 0.
+# A microsecond, in ms: the resolution of all latencies.
 _LEAST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """An axis from `low` at `start_px` to `high` at `end_px`; values outside are put at its ends."""
+    """An axis from `low` at `start_px` to `high` at `end_px`; values outside are clamped."""
 
     low: float
     high: float
@@ -54,7 +54,7 @@ def linear(
 
 
 def logarithmic(values: Iterable[float], start_px: float, end_px: float) -> Scale:
-    """From a round number below all values to one above; less than a microsecond is put at the low end."""
+    """From a round number below all values to one above; values below a microsecond are clamped."""
     positive = [value for value in values if value >= _LEAST] or [1.0]
     low, high = _round_down(min(positive)), _round_up(max(positive))
     if high <= low:
@@ -69,7 +69,7 @@ def logarithmic(values: Iterable[float], start_px: float, end_px: float) -> Scal
 def fitting(
     values: Iterable[float], start_px: float, end_px: float, *, wanted_ticks: int = _WANTED_TICKS
 ) -> Scale:
-    """A linear axis, or a logarithmic one where the values span too much for it."""
+    """A linear axis, or a logarithmic one if the values span too much."""
     values = list(values)
     positive = [value for value in values if value >= _LEAST]
     if positive and max(positive) / min(positive) > _LOG_SPREAD:
@@ -78,7 +78,7 @@ def fitting(
 
 
 def of_time(duration_s: float, start_px: float, end_px: float) -> Scale:
-    """Seconds from 0 on, with ticks at times that clocks show."""
+    """Seconds from 0, with ticks at round times."""
     step = next(
         (step for step in _TIME_STEPS_S if duration_s / step <= _WANTED_TIMES),
         math.ceil(duration_s / _WANTED_TIMES / _TIME_STEPS_S[-1]) * _TIME_STEPS_S[-1],
@@ -88,14 +88,14 @@ def of_time(duration_s: float, start_px: float, end_px: float) -> Scale:
 
 
 def of_percentiles(highest: float, start_px: float, end_px: float) -> Scale:
-    """1/(1-p) on a logarithmic axis: each decade is another nine. `highest` is in percent."""
+    """1/(1-p) on a logarithmic axis, so that each nine has the same width. `highest` is in percent."""
     nines = max(2, math.ceil(-math.log10(1 - min(highest, 99.9999) / 100) - _SLACK))
     ticks = (1.0, 2.0, *(10.0**nine for nine in range(1, nines + 1)))
     return Scale(1.0, 10.0**nines, start_px, end_px, ticks, is_log=True)
 
 
 def beyond(percent: float) -> float:
-    """1/(1-p) of a percentile in percent: 99 gives 100."""
+    """1/(1-p) of a percentile in percent: 100 for 99."""
     return math.inf if percent >= 100 else 1 / (1 - percent / 100)  # noqa: PLR2004 - the whole in percent
 
 

@@ -1,6 +1,6 @@
-// Shows what the pointer is over: a crosshair in the chart and a box beside it. The charts are complete without.
+// Shows a crosshair at the pointer, and a tooltip with the values there. The charts are complete without it.
 "use strict";
-// For whoever takes a picture of the whole page.
+// png.py reads the height of the page here.
 document.documentElement.dataset.heightPx = document.documentElement.scrollHeight;
 
 const tip = document.getElementById("tip");

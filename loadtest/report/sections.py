@@ -1,22 +1,22 @@
-"""The parts of the page that are charts, each with its table behind it."""
+"""The parts of the page with charts, each with a table of its values."""
 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadtest.report import distributions, overtime, verdicts, words
 from loadtest.report.cards import as_text, card, empty_card, figure, table, table_behind
 from loadtest.report.markup import Markup, joined, tag, text
-from loadtest.result import EXPRESS, STREAM, STREAM_OFFER
+from loadtest.results.result import EXPRESS, STREAM, STREAM_OFFER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    Result = Mapping[str, Any]
+    from loadtest.results.result import DeliveryPath, Result
 
 MAX_GROUP_ROWS = 12
-# So few rows need not be folded away.
+# A table with more rows is collapsed.
 OPEN_ROWS = 4
 _CURVES = {
     "ack_ms": ("curve-ack", "ack"),
@@ -30,49 +30,50 @@ _METRICS = {
     "group_complete_ms": "last delivery of a message",
 }
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99_9", "max")
-_WAYS = {
+_PATHS = {
     EXPRESS: "Offered by sendMessage",
     STREAM_OFFER: "Offered by the stream",
     STREAM: "Posted from the stream",
 }
-# By the points a part lies between: its name, its colour, and what happens in it.
+# By the two points of a part: its name, colour and description.
 _PARTS = {
     ("accepted", "stored"): (
         "stored",
         "part-0",
-        "The gateway took the frame; sendMessage stored the message and acknowledged it.",
+        "The gateway received the frame; sendMessage stored and acknowledged the message.",
     ),
     ("accepted", "offered"): (
         "offered",
         "part-0",
-        "The gateway took the frame; sendMessage stored the message and offered it to DeliveryQueue.",
+        "The gateway received the frame; sendMessage stored the message and offered it to DeliveryQueue.",
     ),
-    ("stored", "read"): ("stream read", "part-1", "It waited in the table's stream, which is polled."),
+    ("stored", "read"): ("stream read", "part-1", "It waited in the table's stream until the next poll."),
     ("read", "offered"): ("offered", "part-5", "fanoutMessage offered it to DeliveryQueue."),
-    ("read", "received"): ("received", "part-2", "fanoutMessage was given its batch of the stream."),
-    ("offered", "received"): ("received", "part-2", "It waited in DeliveryQueue for its turn."),
+    ("read", "received"): ("received", "part-2", "Its batch of the stream reached fanoutMessage."),
+    ("offered", "received"): ("received", "part-2", "It waited in DeliveryQueue."),
     ("received", "first_post"): (
         "first post",
         "part-6",
-        "An environment of fanoutMessage took it, looked for members and posted to the first.",
+        "fanoutMessage read the members and posted to the first.",
     ),
-    ("first_post", "last_post"): ("last post", "part-3", "It was posted to every other member."),
-    ("last_post", "delivered"): ("delivered", "part-4", "The gateway pushed it, and the receivers had it."),
+    ("first_post", "last_post"): ("last post", "part-3", "fanoutMessage posted it to all other members."),
+    ("last_post", "delivered"): ("delivered", "part-4", "The gateway pushed it to the receivers."),
 }
 
 
 def latency(result: Result) -> Markup:
-    rows = overtime.thinned(result["series"])
-    if all(row["max"] is None for row in rows):
+    rows = overtime.thinned(result.series)
+    if all(row.max is None for row in rows):
         return empty_card("latency-over-time", "Latency over time")
     statistics = ("p50", "p90", "p99", "max")
     by_second = [
-        (row["t_s"], words.count(row["users"]), *(words.ms(row[key]) for key in statistics)) for row in rows
+        (row.t_s, words.count(row.users), *(words.ms(getattr(row, key)) for key in statistics))
+        for row in rows
     ]
     return card(
         "latency-over-time",
         "Latency over time",
-        f"From when a message was due until each member had it; {_grain(result, rows)}"
+        f"From a message's due time until each member had it; {_grain(result, rows)}"
         f"{verdicts.caveat(result)}",
         figure(overtime.latency(rows, limits=verdicts.limits(result), stages=_stage_marks(result))),
         table_behind("Delivery latency by second", ("second", "users", *statistics), by_second),
@@ -80,23 +81,19 @@ def latency(result: Result) -> Markup:
 
 
 def percentiles(result: Result) -> Markup:
-    metrics = result["metrics"]
-    curves = {kind: (name, metrics[metric]["curve"]) for metric, (kind, name) in _CURVES.items()}
+    metrics = result.metrics
+    curves = {kind: (name, getattr(metrics, metric).curve) for metric, (kind, name) in _CURVES.items()}
     if not any(curve for _, curve in curves.values()):
         return empty_card("percentile-curve", "Percentiles")
     rows = [
-        (
-            name,
-            words.count(metrics[metric]["count"]),
-            *(words.ms(metrics[metric][key]) for key in _STATISTICS),
-        )
-        for metric, name in _METRICS.items()
+        (name, words.count(metric.count), *(words.ms(getattr(metric, key)) for key in _STATISTICS))
+        for metric, name in ((getattr(metrics, key), name) for key, name in _METRICS.items())
     ]
     head = ("metric", "samples", *(key.replace("_", ".") for key in _STATISTICS))
     return card(
         "percentile-curve",
         "Percentiles",
-        "Each mark to the right is ten times rarer. A curve ends where fewer than 10 samples lie beyond it."
+        "Each tick to the right is ten times rarer. A curve ends where fewer than 10 samples lie beyond it."
         + verdicts.caveat(result),
         figure(distributions.percentiles(curves)),
         table_behind("Percentiles of each metric", head, rows),
@@ -104,15 +101,15 @@ def percentiles(result: Result) -> Markup:
 
 
 def deliveries(result: Result) -> Markup:
-    rows = overtime.thinned(result["series"])
+    rows = overtime.thinned(result.series)
     if not rows:
-        return empty_card("delivered-against-expected", "Delivered against expected")
+        return empty_card("delivered-against-expected", "Delivered and expected")
     counts = ("users", "sent", "expected", "delivered")
-    by_second = [(row["t_s"], *(words.count(row[key]) for key in counts)) for row in rows]
+    by_second = [(row.t_s, *(words.count(getattr(row, key)) for key in counts)) for row in rows]
     return card(
         "delivered-against-expected",
-        "Delivered against expected",
-        "By the second their message was due. What never came is red.",
+        "Delivered and expected",
+        "By the second their message was due. Lost deliveries are red.",
         figure(overtime.deliveries(rows)),
         table_behind("Deliveries by second", ("second", *counts), by_second),
     )
@@ -121,21 +118,17 @@ def deliveries(result: Result) -> Markup:
 def groups(result: Result) -> Markup:
     every = [
         distributions.Size(
-            row["group"],
-            row["members"],
-            row["complete_ms_p50"],
-            row["complete_ms_p99"],
-            row["complete_ms_max"],
+            row.group, row.members, row.complete_ms_p50, row.complete_ms_p99, row.complete_ms_max
         )
-        for row in result["groups"]
+        for row in result.groups
     ]
     slowest_first = sorted(every, key=lambda size: size.max or 0, reverse=True)
     shown = sorted(slowest_first[:MAX_GROUP_ROWS], key=lambda size: (size.members, size.label))
     if all(size.max is None for size in shown):
-        return empty_card("group-size", "Group size against completion")
+        return empty_card("group-size", "Group size and completion")
     left_out = len(every) > len(shown)
     only = f" The {len(shown)} slowest of {words.plural(len(every), 'group')}." if left_out else ""
-    messages = [row["messages"] for row in result["groups"]]
+    messages = [row.messages for row in result.groups]
     by_group = [
         (
             size.label,
@@ -147,8 +140,8 @@ def groups(result: Result) -> Markup:
     ]
     return card(
         "group-size",
-        "Group size against completion",
-        f"From when a message was due until the last member had it.{only}{verdicts.caveat(result)}",
+        "Group size and completion",
+        f"From a message's due time until the last member had it.{only}{verdicts.caveat(result)}",
         figure(distributions.groups(shown)),
         _groups_table(by_group),
     )
@@ -162,54 +155,54 @@ def _groups_table(rows: Sequence[Sequence[str]]) -> Markup:
 
 
 def where(result: Result) -> Markup:
-    """Where the time goes, by the way that messages took; empty where the target could not tell."""
-    if not result["where"]:
+    """The parts of the delivery time by path; empty without a timeline."""
+    if not result.where:
         return Markup("")
     return card(
         "where-the-time-goes",
         "Where the time goes",
-        "A message that sendMessage offered need not wait for the stream, which is polled 4 times a second. "
-        "Each part has its own slowest messages, so a bar of p99s is longer than the p99 of the whole."
+        "Messages offered by sendMessage skip the stream, which is polled 4 times a second. "
+        "Each part has other slow messages, so a bar of p99s is longer than the p99 of the whole."
         + verdicts.caveat(result),
-        *(_way(way) for way in result["where"]),
+        *map(_path, result.where),
     )
 
 
-def _way(way: Mapping[str, Any]) -> Markup:
-    parts = [(_PARTS[part["begin"], part["end"]], part["times"]) for part in way["parts"]]
+def _path(path: DeliveryPath) -> Markup:
+    parts = [(_PARTS[part.begin, part.end], part.times) for part in path.parts]
     bars = [
-        distributions.Bar(name, [(told, times[statistic]) for (told, _, _), times in parts])
+        distributions.Bar(name, [(part, getattr(times, statistic)) for (part, _, _), times in parts])
         for statistic, name in (("p50", "median"), ("p90", "p90"), ("p99", "p99"))
-        if all(times[statistic] is not None for _, times in parts)
+        if all(getattr(times, statistic) is not None for _, times in parts)
     ]
-    title = f"{_WAYS[way['name']]}: {words.plural(parts[0][1]['count'], 'message')}"
-    identity = f"where-{way['name'].replace(' ', '-')}"
-    classes = {told: kind for (told, kind, _), _ in parts}
+    title = f"{_PATHS[path.name]}: {words.plural(parts[0][1].count, 'message')}"
+    identity = f"where-{path.name.replace(' ', '-')}"
+    classes = {part: kind for (part, kind, _), _ in parts}
     rows = [
         (
-            joined((tag("span", class_=f"swatch {kind}"), text(told))),
+            joined((tag("span", class_=f"swatch {kind}"), text(part))),
             text(meaning),
-            *(text(words.ms(times[statistic])) for statistic in ("p50", "p90", "p99", "max")),
+            *map(text, map(words.ms, (times.p50, times.p90, times.p99, times.max))),
         )
-        for (told, kind, meaning), times in parts
+        for (part, kind, meaning), times in parts
     ]
     return joined(
         (
             tag("h3", text(title)),
             *([figure(distributions.stacked(identity, title, bars, classes))] if bars else []),
-            table(f"Parts: {title}", ("part", "meaning", "median", "p90", "p99", "max"), rows, words_in=2),
+            table(f"Parts: {title}", ("part", "meaning", "median", "p90", "p99", "max"), rows, texts=2),
         )
     )
 
 
 def _stage_marks(result: Result) -> list[tuple[float, str]]:
-    stages = result["scenario"]["stages"]
-    begins_s = accumulate((stage["duration_s"] for stage in stages), initial=0.0)
-    marks = [(at, words.plural(stage["users"], "user")) for at, stage in zip(begins_s, stages, strict=False)]
-    # The first begins where the axis does.
+    stages = result.scenario.stages
+    starts_s = accumulate((stage.duration_s for stage in stages), initial=0.0)
+    marks = [(at, words.plural(stage.users, "user")) for at, stage in zip(starts_s, stages, strict=False)]
+    # The first one starts at the origin.
     return marks[1:]
 
 
 def _grain(result: Result, rows: Sequence[object]) -> str:
-    together = -(-len(result["series"]) // len(rows))
+    together = -(-len(result.series) // len(rows))
     return "one point a second." if together == 1 else f"each point is the worst of {together} seconds."

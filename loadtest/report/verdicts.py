@@ -1,79 +1,79 @@
-"""What a result says, in sentences."""
+"""The findings of a result, in sentences."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadtest.report import words
-from loadtest.thresholds import LEDGER, parse_threshold
+from loadtest.results.result import ERROR, INTERRUPTED, NOT_MEASURED, PASS, THRESHOLD_FAILED
+from loadtest.results.thresholds import LEDGER, parse_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from loadtest.results.result import Result, ThresholdOutcome
 
-    Result = Mapping[str, Any]
-
-# The highest of these that had enough samples stands in the headline.
+# The headline has the first of these with enough samples.
 _HEADLINE = (("p99", "p99"), ("p95", "p95"), ("p90", "p90"), ("p50", "median"))
 STATUS_WORDS = {
-    "pass": "passed",
-    "threshold failed": "threshold failed",
-    "not measured": "not measured",
-    "interrupted": "interrupted",
-    "error": "run failed",
+    PASS: "passed",
+    THRESHOLD_FAILED: "threshold failed",
+    NOT_MEASURED: "not measured",
+    INTERRUPTED: "interrupted",
+    ERROR: "run failed",
 }
 
 
 def is_measured(result: Result) -> bool:
-    return bool(result["verdict"]["status"] != "not measured")
+    return result.verdict.status != NOT_MEASURED
 
 
 def headline(result: Result) -> str:
-    """The one answer: `last delivery: p99 182 ms, max 240 ms, 0 lost of 600,000`."""
-    lost = f"{words.count(result['ledger']['lost'])} lost of {words.count(result['ledger']['expected'])}"
+    """The main finding: `last delivery: p99 182 ms, max 240 ms, 0 lost of 600,000`."""
+    lost = f"{words.count(result.ledger.lost)} lost of {words.count(result.ledger.expected)}"
     if not is_measured(result):
         return f"not measured, {lost}"
-    complete = result["metrics"]["group_complete_ms"]
-    if not complete["count"]:
+    complete = result.metrics.group_complete_ms
+    if not complete.count:
         return f"no message reached all its members, {lost}"
-    known = [f"{name} {words.ms(complete[key])}" for key, name in _HEADLINE if complete[key] is not None]
-    return "last delivery: " + ", ".join((*known[:1], f"max {words.ms(complete['max'])}", lost))
+    values = [(name, getattr(complete, key)) for key, name in _HEADLINE]
+    known = [f"{name} {words.ms(value)}" for name, value in values if value is not None]
+    return "last delivery: " + ", ".join((*known[:1], f"max {words.ms(complete.max)}", lost))
 
 
 def caveat(result: Result) -> str:
-    """What has to stand beside every latency that the harness cannot vouch for."""
+    """A note for every latency of a run that was not measured."""
     return "" if is_measured(result) else " Not measured: see the reasons at the top."
 
 
 def harness(result: Result) -> str:
-    """Whether the numbers can be believed, and why."""
+    """Say whether the numbers can be believed, with the reason."""
     if not is_measured(result):
         return (
-            "Not as it is: the reasons are at the top. What is drawn is what the harness saw, its own delay "
-            "included. The ledger's counts hold."
+            "No: the reasons are at the top. The charts show latencies that include the harness's own delay. "
+            "The ledger's counts hold."
         )
-    floor, delivery = result["health"]["floor_ms"], result["metrics"]["delivery_ms"]
+    floor, delivery = result.health.floor_ms, result.metrics.delivery_ms
     if floor is None:
-        return "No floor was calibrated: how much of the latency is the harness's own is not known."
-    told = f"The same receivers saw {words.ms(floor['p50'])} (median) from a server that only broadcasts"
-    if floor["p50"] is None or not delivery["p50"]:
-        return f"{told}."
-    return f"{told}: {words.share(floor['p50'] / delivery['p50'])} of the median delivery of this run."
+        return "No floor was calibrated: the harness's own share of the latency is unknown."
+    measured = f"The same receivers saw {words.ms(floor.p50)} (median) with a server that only broadcasts"
+    if floor.p50 is None or not delivery.p50:
+        return f"{measured}."
+    return f"{measured}: {words.share(floor.p50 / delivery.p50)} of this run's median delivery."
 
 
 def ledger(result: Result) -> str:
-    counts = result["ledger"]
-    expected = words.plural(counts["expected"], "expected delivery", "expected deliveries")
-    if not counts["lost"] and not counts["duplicate"]:
-        return f"All of {expected} came, each once."
+    counts = result.ledger
+    expected = words.plural(counts.expected, "expected delivery", "expected deliveries")
+    if not counts.lost and not counts.duplicate:
+        return f"All of {expected} arrived, each once."
     return (
-        f"Of {expected}, {words.count(counts['lost'])} never came; {words.count(counts['duplicate'])} came "
-        "again. These are pushes as they came in: a client also asks history for what it misses."
+        f"Of {expected}, {words.count(counts.lost)} never arrived; {words.count(counts.duplicate)} arrived "
+        "again. These are pushes: a client also fetches missing messages from the history."
     )
 
 
 def limits(result: Result) -> list[tuple[str, float]]:
-    """The thresholds that can be drawn into a chart of delivery latency: (name, ms)."""
-    parsed = (parse_threshold(one["expression"]) for one in result["thresholds"])
+    """The thresholds to draw in a chart of delivery latency: (name, ms)."""
+    parsed = (parse_threshold(one.expression) for one in result.thresholds)
     return [
         (one.expression.partition(":")[2], one.limit)
         for one in parsed
@@ -81,8 +81,8 @@ def limits(result: Result) -> list[tuple[str, float]]:
     ]
 
 
-def found(threshold: Mapping[str, Any]) -> str:
-    """What a threshold was compared with, in its unit."""
-    parsed = parse_threshold(threshold["expression"])
+def found(threshold: ThresholdOutcome) -> str:
+    """The value of a threshold, with its unit."""
+    parsed = parse_threshold(threshold.expression)
     is_count = parsed.subject == LEDGER or parsed.stat == "count"
-    return (words.count if is_count else words.ms)(threshold["value"])
+    return (words.count if is_count else words.ms)(threshold.value)

@@ -1,4 +1,4 @@
-"""Numbers as people read them. None is a percentile with too few samples, and says so."""
+"""Numbers as text for people. None is a percentile with too few samples."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def ms(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    return "not known" if value is None else f"{value:,.0f}"
+    return "unknown" if value is None else f"{value:,.0f}"
 
 
 def rate(value: float) -> str:
-    """What happens in a second: `0.5`, `20`, `12,400`."""
+    """A rate a second: `0.5`, `20`, `12,400`."""
     return f"{value:,.0f}" if value >= _WHOLE_MS else f"{value:,.3g}"
 
 
 def share(value: float | None) -> str:
     """`0.004` is `0.4 %`."""
     if value is None:
-        return "not known"
+        return "unknown"
     return f"{value:.0%}".replace("%", " %") if value >= _TENTHS_OF_PERCENT else f"{value * 100:.2g} %"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.result import EXPRESS, STREAM, STREAM_OFFER
-from loadtest.where import where_of
+from loadtest.results.result import EXPRESS, STREAM, STREAM_OFFER
+from loadtest.results.where import where_of
 from localcloud.hops import AWS
 from tests.conftest import running_stack
 from tests.contract.peer import Peer

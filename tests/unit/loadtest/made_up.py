@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from loadtest.histogram import Histogram
-from loadtest.result import (
+import msgspec
+
+from loadtest.plan.scenario import Scenario, Stage
+from loadtest.results.histogram import Histogram
+from loadtest.results.result import (
     EXIT_CODES,
     EXPRESS,
     STREAM_OFFER,
+    DeliveryPath,
     Floor,
     GroupRow,
     Health,
@@ -24,10 +28,8 @@ from loadtest.result import (
     Target,
     ThresholdOutcome,
     Verdict,
-    Way,
     rounded,
 )
-from loadtest.scenario import Scenario, Stage
 
 # The median of each part of a delivery, in ms: most messages are offered by their sender, some by the stream.
 FROM_RECEIPT_MS = (
@@ -59,7 +61,7 @@ def result(
     scale: float = 1.0,
     timeline: bool = True,
     seed: int = 1,
-) -> dict[str, Any]:
+) -> Result:
     """A run of `rate` messages a second over groups of so many members; `scale` makes it slower."""
     dice = random.Random(seed)
     users = sum(members)
@@ -92,7 +94,19 @@ def result(
         series=tuple(series),
         groups=tuple(_group(dice, f"load-{n + 1}", size, scale) for n, size in enumerate(members)),
         health=Health(1.9, 6.2, 0.43, 2, 0.4, Floor(0.31, 0.9, 1000), 190),
-    ).to_dict()
+    )
+
+
+def changed(result: Result, changes: Mapping[str, object]) -> Result:
+    """The result with other plain values at paths such as `a.b.0.c`."""
+    values = msgspec.to_builtins(result)
+    for path, value in changes.items():
+        *parents, last = (int(name) if name.isdecimal() else name for name in path.split("."))
+        place = values
+        for name in parents:
+            place = place[name]
+        place[last] = value
+    return msgspec.convert(values, Result)
 
 
 def _second(
@@ -116,9 +130,9 @@ def _second(
     return Second(t_s, users, sent, sent * users, sent * users, p50, p90, p99, rounded(now.max_ms), lag, cpu)
 
 
-def _where(dice: random.Random, messages: int) -> tuple[Way, ...]:
+def _where(dice: random.Random, messages: int) -> tuple[DeliveryPath, ...]:
     return tuple(
-        Way(name, tuple(Part(begin, end, _times(dice, messages, ms)) for begin, end, ms in parts))
+        DeliveryPath(name, tuple(Part(begin, end, _times(dice, messages, ms)) for begin, end, ms in parts))
         for name, parts in WAYS_MS.items()
     )
 

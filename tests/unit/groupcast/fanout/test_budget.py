@@ -24,7 +24,7 @@ from groupcast.fanout.budget import (
     Unlimited,
 )
 from groupcast.tables.quotas import QuotasTable
-from loadtest.virtualtime import VirtualLoop
+from loadtest.bench.virtualtime import VirtualLoop
 
 EPOCH_US = 1_795_368_000_000_000
 FOREVER = 1e9

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import random
 
-import orjson
 import pytest
 
 from loadtest.bench import neighbour, order, saturated
 from loadtest.bench.clouds import Measurement, check, difference, known, pooled
 from loadtest.bench.interrupted import frames_of
 from loadtest.bench.pairs import BrokenError, NotMeasuredError
-from loadtest.histogram import Histogram
-from loadtest.result import Metric, Result
+from loadtest.results.histogram import Histogram
+from loadtest.results.result import Metric, Result
 from tests.unit.loadtest import made_up
 
 
 def a_result(**changes: object) -> Result:
-    return Result.from_json(orjson.dumps(made_up.result(**changes)))  # type: ignore[arg-type]
+    return made_up.result(**changes)  # type: ignore[arg-type]
 
 
 def a_measurement(scale: float, posts: int, posts_refused: int = 0, frames_refused: int = 0) -> Measurement:

@@ -11,8 +11,8 @@ from groupcast.aws.errors import ServiceError
 from groupcast.tables.quotas import QuotasTable
 from loadtest.bench import workers
 from loadtest.bench.account import QuotasItem
+from loadtest.bench.virtualtime import VirtualLoop
 from loadtest.bench.workers import Shares, jain, share_out
-from loadtest.virtualtime import VirtualLoop
 from localcloud.gateway.quota import AccountQuota
 
 

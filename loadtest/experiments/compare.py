@@ -1,0 +1,143 @@
+"""A against B in interleaved pairs: the ratio of B's latency to A's.
+
+First A is measured against itself. If it differs, a difference from B means nothing, and the comparison is
+refused. The order alternates from pair to pair, so that drift affects both sides alike. Both measurements of
+a pair have the same seed and thus the same load. Each measurement starts a new local cloud, so that none
+profits from another's warm state. ratios.py explains the interval.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadtest.control.options import DEFAULT_THRESHOLDS, add_session_arguments, token_of
+from loadtest.control.runner import Session, run
+from loadtest.errors import LoadTestError, ScenarioError
+from loadtest.experiments.calibration import calibrated_floor
+from loadtest.experiments.sides import parse_side, started
+from loadtest.plan.options import add_scenario_arguments, scenario_of
+from loadtest.results.ratios import AA_LIMIT, MIN_PAIRS, Pair, compared, refused, self_test
+from loadtest.results.result import EXIT_CODES, NOT_MEASURED, PASS
+from loadtest.results.thresholds import LEDGER, parse_threshold
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from loadtest.experiments.sides import Side
+    from loadtest.plan.scenario import Scenario
+    from loadtest.results.ratios import Comparison
+    from loadtest.results.result import Floor
+    from loadtest.results.thresholds import Threshold
+
+DEFAULT_METRIC = "delivery_ms:p(50)"
+
+
+class _NotMeasuredError(LoadTestError):
+    """A run whose verdict is "not measured"."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    side = "LABEL, LABEL=URL or LABEL='options of groupcast up'"
+    parser.add_argument("--a", required=True, metavar="SIDE", help=side)
+    parser.add_argument("--b", required=True, metavar="SIDE", help="the other side, in the same form")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=MIN_PAIRS,
+        help="of A and B, after as many of A and A (default: %(default)s)",
+    )
+    parser.add_argument("--metric", default=DEFAULT_METRIC, help="(default: %(default)s)")
+    parser.add_argument("--aa-limit", type=float, default=AA_LIMIT, help="of A/A (default: %(default)s)")
+    add_session_arguments(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the whole comparison")
+    add_scenario_arguments(parser)
+
+
+async def main(options: argparse.Namespace) -> int:
+    """Compare. Exit code 4 if A differs from itself or a run could not be measured."""
+    scenario, metric = scenario_of(options), metric_of(options.metric)
+    a, b = parse_side(options.a), parse_side(options.b)
+    if options.pairs < MIN_PAIRS:
+        raise ScenarioError(f"--pairs must be at least {MIN_PAIRS} for an interval")
+    try:
+        floor = await calibrated_floor(scenario, options.calibrate)
+        measure = _Measure(scenario, metric, token_of(options.token_command), floor)
+        aa = self_test(await _pairs("A/A", a, a, options.pairs, measure), options.aa_limit)
+        if aa.stable:
+            found = compared(
+                a.label, b.label, options.metric, aa, await _pairs("A/B", a, b, options.pairs, measure)
+            )
+        else:
+            found = refused(a.label, b.label, options.metric, aa, options.aa_limit)
+    except _NotMeasuredError as error:
+        print(f"not measured: {error}")
+        return EXIT_CODES[NOT_MEASURED]
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n")
+    print(as_table(found))
+    return EXIT_CODES[PASS if aa.stable else NOT_MEASURED]
+
+
+def metric_of(text: str) -> Threshold:
+    """Parse a metric such as delivery_ms:p(50), as a condition that always holds. Raises ScenarioError."""
+    metric = parse_threshold(f"{text}>=0")
+    if metric.subject == LEDGER:
+        raise ScenarioError(f"{text} is a count and has no ratio; give a metric such as {DEFAULT_METRIC}")
+    return metric
+
+
+def as_table(found: Comparison) -> str:
+    """Format the comparison as text."""
+    lines = [f"{found.metric}, {found.b} against {found.a}", ""]
+    lines += [f"{'pair':>6}{'a':>12}{'b':>12}{'b / a':>10}"]
+    lines += [
+        f"{number:>6}{pair['a']:>12.1f}{pair['b']:>12.1f}{pair['ratio']:>10.2f}"
+        for number, pair in enumerate(found.pairs, 1)
+    ]
+    aa = found.aa
+    lines += ["", f"A/A: {aa.median:.2f} ({aa.low:.2f} to {aa.high:.2f}), {'' if aa.stable else 'un'}stable"]
+    return "\n".join([*lines, found.verdict])
+
+
+class _Measure:
+    """Runs a scenario on a side and returns the metric in ms."""
+
+    def __init__(self, scenario: Scenario, metric: Threshold, token: str | None, floor: Floor | None) -> None:
+        self._scenario = scenario
+        self._metric = metric
+        self._token = token
+        self._floor = floor
+
+    async def on(self, side: Side, pair: int) -> float:
+        """Raises _NotMeasuredError, or LoadTestError if the run failed or lost deliveries."""
+        scenario = replace(self._scenario, seed=self._scenario.seed + pair)
+        thresholds = (self._metric, *map(parse_threshold, DEFAULT_THRESHOLDS))
+        async with started(side) as url:
+            session = Session(url, side.label, self._token, thresholds=thresholds, floor=self._floor)
+            result = await run(scenario, session)
+        reasons = f"{side.label}: {'; '.join(result.verdict.reasons)}"
+        value = result.thresholds[0].value
+        if result.verdict.status == NOT_MEASURED or not value:
+            raise _NotMeasuredError(reasons)
+        if result.verdict.status != PASS:
+            raise LoadTestError(reasons)
+        return value
+
+
+async def _pairs(what: str, a: Side, b: Side, count: int, measure: _Measure) -> Sequence[Pair]:
+    pairs = []
+    for number in range(count):
+        if number % 2:
+            second = await measure.on(b, number)
+            pair = Pair(await measure.on(a, number), second)
+        else:
+            pair = Pair(await measure.on(a, number), await measure.on(b, number))
+        line = f"{pair.a:.1f} and {pair.b:.1f}, ratio {pair.ratio:.2f}"
+        print(f"{what} {number + 1} of {count}: {line}", flush=True)
+        pairs.append(pair)
+    return pairs

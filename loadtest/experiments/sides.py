@@ -1,0 +1,51 @@
+"""The target of a comparison or capacity test: a URL, or a local cloud with its own options."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadtest.control.localstack import local_stack
+from loadtest.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_SCHEMES = ("ws://", "wss://")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A named target. Without `url` it is a local cloud, started with `arguments` of `groupcast up`."""
+
+    label: str
+    url: str | None = None
+    arguments: tuple[str, ...] = ()
+
+
+def parse_side(text: str) -> Side:
+    """Parse LABEL, LABEL=URL or LABEL=OPTIONS (of `groupcast up`). Raises ScenarioError."""
+    label, _, given = (part.strip() for part in text.partition("="))
+    if not label:
+        raise ScenarioError(f"{text!r} has no label: write LABEL, LABEL=URL or LABEL='--param NAME=VALUE'")
+    if given.startswith(_SCHEMES):
+        return Side(label, url=given)
+    try:
+        arguments = tuple(shlex.split(given))
+    except ValueError as error:
+        raise ScenarioError(f"{text!r}: {error}") from error
+    if arguments and not arguments[0].startswith("-"):
+        raise ScenarioError(f"{given!r} is neither a ws:// URL nor options of groupcast up")
+    return Side(label, arguments=arguments)
+
+
+@asynccontextmanager
+async def started(side: Side) -> AsyncIterator[str]:
+    """Yield the side's URL, and run its local cloud meanwhile. Raises LoadTestError if it does not start."""
+    if side.url is not None:
+        yield side.url
+        return
+    async with local_stack(arguments=side.arguments) as cloud:
+        yield cloud.gateway_url

@@ -1,0 +1,270 @@
+"""The processes a run is made of: null server, workers, and the command itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from loadtest.control.children import ROOT, child
+from loadtest.control.runner import Session, run
+from loadtest.errors import LoadTestError
+from loadtest.experiments.calibration import calibrate, floor_of, null_server
+from loadtest.generate.protocol import MessageType, Order
+from loadtest.plan.scenario import Scenario
+from loadtest.results.result import Result
+from tests.contract.peer import Peer
+from tests.unit.loadtest.known import Known, serving
+
+PATIENCE_S = 20
+
+
+@asynccontextmanager
+async def command(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`python -m loadtest …`, ended at the latest with the test."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "loadtest", *arguments),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def true_in_time(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        # The server under it counts; it has no events to wait for.
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.05)
+
+
+async def test_the_null_server_speaks_the_wire_contract() -> None:
+    """A client of the websockets library gets its ack and push, a pong, and an error for what is unknown."""
+    async with null_server(10) as url, Peer.connect(url) as one, Peer.connect(url) as two:
+        for peer in (one, two):
+            await peer.send({"action": "joinGroup", "groupId": "g"})
+            assert (await peer.expect("joined"))["groupId"] == "g"
+        await one.send({"action": "sendMessage", "messageId": "abc", "message": "hi"})
+        assert (await one.expect("ack"))["seq"] == 1
+        for peer in (one, two):
+            (message,) = (await peer.expect("messages"))["messages"]
+            assert (message["messageId"], message["seq"], message["message"]) == ("abc", 1, "hi")
+        await one.send({"action": "ping"})
+        assert (await one.expect("pong"))["groupId"] == "g"
+        await one.send({"action": "dance"})
+        assert (await one.expect("error"))["code"] == "BadRequest"
+
+
+async def test_a_drain_ends_when_everything_is_there() -> None:
+    """With `settle_s` nobody waits for what has arrived, and nothing of it is missing in the result."""
+    scenario = Scenario(users=10, rate=20, duration_s=1, warmup_s=0, drain_s=10 * PATIENCE_S)
+    async with null_server(10) as url, asyncio.timeout(scenario.drain_s):
+        result = await run(scenario, Session(url, settle_s=0.5))
+    assert (result.ledger.lost, result.ledger.sent) == (0, result.ledger.acknowledged)
+    assert result.ledger.received > 0
+
+
+async def test_calibration_is_a_run_on_the_null_server() -> None:
+    """It loses nothing, whatever the scenario's stages, and its floor is what it measured."""
+    scenario = Scenario(users=30, groups=2, rate=50, duration_s=60)
+    result = await calibrate(scenario, 1.0, asyncio.Event())
+    floor = floor_of(result)
+    assert result.target.label == "null server"
+    assert result.ledger.lost == 0
+    assert result.scenario.duration_s == 1
+    assert floor.messages == sum(group.messages for group in result.groups) > 10
+    assert floor.p50 == result.metrics.delivery_ms.p50
+
+
+async def test_a_worker_ends_with_its_runner() -> None:
+    """A worker whose input ends, however early, ends within seconds; Ctrl-C alone does not end it."""
+    async with serving(Known()) as known:
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "loadtest.generate.worker"),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        order = Order("0123456789ab", 0, known.url, Scenario(users=2, connect_rate=100))
+        worker.stdin.write(MessageType.ORDER.line(order))
+        async with asyncio.timeout(PATIENCE_S):
+            assert json.loads(await worker.stdout.readline()) == {"ready": {"joined": 2, "failures": {}}}
+            worker.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.5)
+            assert worker.returncode is None
+            worker.stdin.close()
+            await worker.communicate()
+        assert worker.returncode == 1
+
+
+async def test_a_worker_says_why_it_can_t() -> None:
+    """An impossible order is answered with a sentence."""
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "loadtest.generate.worker"),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    order = Order("0123456789ab", 0, "http://127.0.0.1", Scenario())
+    said, _ = await asyncio.wait_for(worker.communicate(MessageType.ORDER.line(order)), PATIENCE_S)
+    assert json.loads(said) == {"failed": "http://127.0.0.1 is not a ws:// or wss:// URL"}
+    assert worker.returncode == 1
+
+
+async def test_a_child_that_does_not_come_up_is_quoted(tmp_path: Path) -> None:
+    """The last line of what it complained of is the reason, and all of it stays in the file."""
+    errors = tmp_path / "logs" / "child.err"
+    complaint = (sys.executable, "-c", "import sys; sys.exit('first line\\nno such thing')")
+    with pytest.raises(LoadTestError, match="did not start: no such thing"):
+        async with child(*complaint, stop_by=signal.SIGTERM, errors=errors):
+            pass
+    assert errors.read_text() == "first line\nno such thing\n"
+
+
+async def test_a_child_that_won_t_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing outlives the command, not even what ignores its signal."""
+    monkeypatch.setattr("loadtest.control.children.STOP_TIMEOUT_S", 0.2)
+    stubborn = (
+        "import os, signal, time; signal.signal(15, signal.SIG_IGN); "
+        "print(os.getpid(), flush=True); time.sleep(99)"
+    )
+    started = child(sys.executable, "-c", stubborn, stop_by=signal.SIGTERM, errors=tmp_path / "err")
+    async with started as line:
+        process_id = int(line)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process_id, 0)
+
+
+async def test_the_command_writes_what_it_found(tmp_path: Path) -> None:
+    """A run against a URL prints its summary and writes JSON, CSV and HTML; a held condition is exit 0."""
+    files = {form: tmp_path / f"run.{form}" for form in ("json", "csv", "html")}
+    async with (
+        serving(Known()) as known,
+        command(
+            *("run", f"{known.url}?key=key-77c1", "-u", "5", "-t", "2s", "--rate", "40", "--warmup", "0"),
+            *("--drain", "500ms", "--calibrate", "0", "--threshold", "ledger:lost==0", "--label", "known"),
+            *("--token-command", "echo tok-5f3a"),
+            *(part for form, path in files.items() for part in (f"--{form}", str(path))),
+        ) as process,
+    ):
+        output, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == 0, errors
+    assert b"held    ledger:lost==0" in output
+    assert b"verdict: pass" in output
+    assert b"delivered" in errors
+    result = Result.from_json(files["json"].read_bytes())
+    assert result.command[:2] == ("run", known.url)
+    assert known.subprotocols == ["groupcast.v1, bearer.tok-5f3a"] * 5
+    for text in (output, errors, *(path.read_bytes() for path in files.values())):
+        assert b"key-77c1" not in text
+        assert b"tok-5f3a" not in text
+    assert result.target.label == "known"
+    assert result.ledger.received == 5 * known.messages
+    assert len(files["csv"].read_text().splitlines()) == 1 + len(result.series)
+    assert "known" in files["html"].read_text()
+
+
+async def test_a_broken_condition_is_exit_3() -> None:
+    """A condition that does not hold fails the command, and says what the value was."""
+    async with (
+        serving(Known(drop_every=7)) as known,
+        command(
+            *("run", known.url, "-u", "5", "-t", "1s", "--rate", "40", "--warmup", "0", "--drain", "500ms"),
+            *("--calibrate", "0", "--headless"),
+        ) as process,
+    ):
+        output, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == 3
+    assert f"broken  ledger:lost==0  (it was {known.dropped})".encode() in output
+    assert errors == b""
+
+
+async def test_ctrl_c_drains_writes_and_ends_with_130(tmp_path: Path) -> None:
+    """Interrupted, the command still reports what was done."""
+    path = tmp_path / "run.json"
+    async with (
+        serving(Known()) as known,
+        command(
+            *("run", known.url, "-u", "5", "-t", "10m", "--rate", "40", "--drain", "500ms"),
+            *("--calibrate", "0", "--json", str(path)),
+        ) as process,
+    ):
+        await true_in_time(lambda: known.messages >= 20)
+        process.send_signal(signal.SIGINT)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == 130
+    assert b"verdict: interrupted" in output
+    result = Result.from_json(path.read_bytes())
+    assert result.ledger.received == result.ledger.expected == 5 * known.messages
+
+
+async def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    """Who does not want to wait for the drain need not."""
+    async with (
+        serving(Known()) as known,
+        command(
+            *("run", known.url, "-u", "5", "-t", "10m", "--rate", "40", "--drain", "10m", "--calibrate", "0")
+        ) as process,
+    ):
+        await true_in_time(lambda: known.messages > 0)
+        process.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        assert process.returncode == 130
+        await true_in_time(lambda: not any(known._members.values()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (["run", "ws://127.0.0.1:1", "-u", "0"], 2, b"users must be more than 0"),
+        (["run", "ws://127.0.0.1:1", "--threshold", "lost==0"], 2, b"is not a condition such as"),
+        (["run", "ws://127.0.0.1:1", "-t", "soon"], 2, b"is not a time such as"),
+        (["run", "--scenario", "no-such-file.toml"], 2, b"no-such-file.toml: "),
+        (["run", "ws://127.0.0.1:1", "-u", "1", "--calibrate", "0"], 1, b"no user could join: can't connect"),
+    ],
+)
+async def test_wrong_usage_and_no_server_end_with_a_sentence(
+    arguments: list[str], exit_code: int, says: bytes
+) -> None:
+    """Exit code 2 for what can't be meant, 1 for what can't be done; one sentence and no traceback."""
+    async with command(*arguments) as process:
+        _, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == exit_code
+    assert says in errors
+    assert b"Traceback" not in errors
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(120)
+async def test_a_run_starts_its_own_cloud(tmp_path: Path) -> None:
+    """Without a URL the chat itself is measured: nothing lost, and it shows where the time goes."""
+    path = tmp_path / "run.json"
+    async with command(
+        *("run", "-u", "10", "-r", "20", "-t", "4s", "--rate", "10", "--warmup", "1s", "--drain", "2s"),
+        *("--calibrate", "1s", "--json", str(path)),
+    ) as process:
+        output, errors = await asyncio.wait_for(process.communicate(), 100)
+    assert process.returncode in {0, 4}, (output, errors)
+    result = Result.from_json(path.read_bytes())
+    assert result.target.kind == "local"
+    assert result.ledger.expected == 10 * result.ledger.sent > 0
+    assert result.ledger.lost == result.ledger.duplicate == 0
+    assert result.health.floor_ms is not None
+    counts = [way.parts[0].times.count for way in result.where]
+    assert sum(counts) == sum(group.messages for group in result.groups) > 0

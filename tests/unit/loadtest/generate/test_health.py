@@ -1,0 +1,73 @@
+"""What the harness knows of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+
+import pytest
+
+from loadtest.errors import LoadTestError
+from loadtest.generate.health import HealthMonitor, allow_files, record_cost_ns
+
+
+async def test_a_blocked_loop_shows_as_lag() -> None:
+    """Whatever holds the loop for 200 ms is seen, in its second, with the users who were there."""
+    pulse = HealthMonitor(lambda: 7)
+    beating = asyncio.create_task(pulse.run())
+    pulse.begin(time.monotonic_ns())
+    await asyncio.sleep(0.05)
+    # Busy, not asleep: blocking calls are what the loop's watchdog forbids, and CPU is measured too.
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        pass
+    await asyncio.sleep(0.05)
+    beating.cancel()
+    assert pulse.lag.max_ms is not None
+    assert pulse.lag.max_ms > 150
+    assert pulse.take_lag_ms() > 150
+    assert pulse.take_lag_ms() == 0
+    assert pulse.seconds[0].lag_us_max > 150_000
+    assert pulse.seconds[0].users == 7
+
+
+async def test_what_came_before_the_run_is_no_part_of_its_lag() -> None:
+    """Connecting is hard work, and not what is measured."""
+    pulse = HealthMonitor(lambda: 0)
+    beating = asyncio.create_task(pulse.run())
+    await asyncio.sleep(0.05)
+    beating.cancel()
+    assert pulse.second() == -1
+    assert pulse.lag.count == 0
+
+
+async def test_cpu_is_a_share_of_a_core() -> None:
+    """A second of hard work is the share of a core that the system gave it."""
+    pulse = HealthMonitor(lambda: 0)
+    beating = asyncio.create_task(pulse.run())
+    pulse.begin(time.monotonic_ns())
+    spent_s, started_s = time.process_time(), time.monotonic()
+    # It is CPU that is to be spent, with a loop that turns.
+    while pulse.second() < 1:  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0)
+    share = (time.process_time() - spent_s) / (time.monotonic() - started_s)
+    await asyncio.sleep(0.05)
+    beating.cancel()
+    # A machine busy with other things gives this process less than a second of CPU in a second.
+    assert pulse.seconds[0].cpu == pytest.approx(share, rel=0.2)
+
+
+def test_too_many_connections_are_refused_with_a_way_out() -> None:
+    """More than the system's hard limit is an error that names the limit; less is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allow_files(1)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
+    if hard != resource.RLIM_INFINITY:
+        with pytest.raises(LoadTestError, match=f"this system allows {hard} a process"):
+            allow_files(hard)
+
+
+def test_recording_has_a_cost_that_can_be_told() -> None:
+    """The cost of a sample is measured where the run is, not promised."""
+    assert record_cost_ns() > 0

@@ -1,0 +1,152 @@
+"""Imports run downwards, and a cold start of the fan-out loads no SDK."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+Graph = Mapping[str, set[str]]
+
+
+@dataclass(frozen=True)
+class Package:
+    """`order` names its modules and subpackages from the bottom up; one without a place stands on top.
+    `others` are the other packages that it may import.
+    """
+
+    folder: Path
+    order: list[str]
+    others: frozenset[str] = frozenset()
+
+
+PACKAGES = {
+    # The artifact holds this one alone.
+    "groupcast": Package(
+        ROOT / "src",
+        "errors model slots protocol unicode_tables names auth ratelimit settings tokens aws tables holes "
+        "fanout chat runtime handlers".split(),
+    ),
+    "groupcast_client": Package(
+        ROOT / "src",
+        "errors model tokens backoff frames ratelimit ordering inbox outstanding connection credential "
+        "membership session client".split(),
+    ),
+    "groupcast_deploy": Package(
+        ROOT / "src",
+        "stage artifact cost failures_kinds failures_queue failures users".split(),
+        frozenset({"groupcast"}),
+    ),
+    # It knows functions only by name, through serverless.yml, as AWS does.
+    "localcloud": Package(
+        ROOT / "src",
+        "errors model invoking runfile visitors checks children datafolder dynamodbserver gateway hops "
+        "motoserver queues streams template timeline userpool arguments dynamodb environments moto "
+        "pageserver queuemapping resources cloud service signin announcement up cli".split(),
+        frozenset({"groupcast_deploy"}),
+    ),
+    "loadtest": Package(
+        ROOT,
+        re.findall(r"^- (\w+):", (ROOT / "loadtest/__init__.py").read_text(), re.MULTILINE),
+        frozenset({"groupcast", "groupcast_deploy", "localcloud"}),
+    ),
+}
+# Circles that exist today, by the import to remove. No new ones.
+CIRCULAR = {
+    ("groupcast.fanout.suspects", "groupcast.fanout.pace"),
+    ("groupcast.fanout.delivery", "groupcast.fanout.group"),
+    ("groupcast.fanout.delivery", "groupcast.fanout.run"),
+}
+
+
+def test_imports_run_downwards() -> None:
+    """A module imports its own layer, lower ones, and packages that its own may know; never in a circle."""
+    graph = imports(PACKAGES)
+    upward = wrong(graph, PACKAGES)
+    assert not upward, "\n".join(upward)
+    for importer, imported in CIRCULAR:
+        graph[importer].remove(imported)
+    assert circle(graph) is None
+    # Whatever is new in the load test needs a place in its list.
+    layers = {layer_of(name) for name in graph if name.startswith("loadtest.")}
+    assert layers - {"__main__"} == set(PACKAGES["loadtest"].order)
+
+
+def test_a_wrong_import_is_named() -> None:
+    """The message has both modules, whether the import runs upward, leaves the package or closes a circle."""
+    packages = {"low": Package(ROOT, ["a", "b"]), "high": Package(ROOT, ["c"], frozenset({"low"}))}
+    graph = {"low.a.x": {"low.a.y", "low.b", "high.c"}, "low.b": {"low.a.y"}, "high.c": {"low.b"}}
+    assert wrong(graph, packages) == ["low.a.x imports high.c", "low.a.x imports low.b"]
+    assert circle(graph) is None
+    modules = (circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) or "").split(" imports ")
+    assert set(pairwise(modules)) == {("a", "b"), ("b", "c"), ("c", "a")}
+
+
+def test_a_cold_fan_out_loads_no_sdk() -> None:
+    """boto and aiohttp are most of a cold start; the function that must be fast does without them."""
+    code = (
+        "import sys, groupcast.handlers.fanout_message, groupcast.aws.management, groupcast.fanout.service\n"
+        "print(sorted({'boto3', 'botocore.session', 'aioboto3', 'aiohttp'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def imports(packages: Mapping[str, Package]) -> dict[str, set[str]]:
+    """The modules of ours that each module imports, those for type checkers alone too."""
+    paths = {
+        ".".join(path.relative_to(package.folder).with_suffix("").parts).removesuffix(".__init__"): path
+        for name, package in packages.items()
+        for path in (package.folder / name).rglob("*.py")
+    }
+    return {name: _imported(path, {*paths, "tests"}) - {name} for name, path in paths.items()}
+
+
+def _imported(path: Path, known: set[str]) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= whole & known or {node.module}
+    return {name for name in names if name in known or name.startswith("tests.")}
+
+
+def wrong(graph: Graph, packages: Mapping[str, Package]) -> list[str]:
+    """Imports that run against the order of a package, or leave it for one that it may not know."""
+
+    def is_allowed(importer: str, imported: str) -> bool:
+        package, other = importer.split(".", maxsplit=1)[0], imported.split(".", maxsplit=1)[0]
+        if package != other:
+            return other in packages[package].others
+        order, layer, lower = packages[package].order, layer_of(importer), layer_of(imported)
+        return layer == lower or layer not in order or lower in order[: order.index(layer)]
+
+    return sorted(
+        f"{importer} imports {imported}"
+        for importer, every in graph.items()
+        for imported in every
+        if not is_allowed(importer, imported)
+    )
+
+
+def layer_of(name: str) -> str:
+    return name.split(".")[1] if "." in name else ""
+
+
+def circle(graph: Graph) -> str | None:
+    """One circle, if there is any."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return " imports ".join(error.args[1][::-1])
+    return None
