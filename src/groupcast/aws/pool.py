@@ -25,6 +25,7 @@ from groupcast.aws.errors import (
 )
 from groupcast.aws.http1 import Connection, Response
 from groupcast.aws.origin import Addresses
+from groupcast.aws.tls import tls_context
 
 if TYPE_CHECKING:
     from groupcast.aws.http1 import OnDone
@@ -81,7 +82,7 @@ class Pool:
         self._response_s = min(self._timeouts.response_s, self._timeouts.total_s)
         self._max_waiting = max_waiting
         self._max_body_bytes = max_body_bytes
-        self._tls = _tls_context(cafile) if origin.tls else None
+        self._tls = tls_context(cafile) if origin.tls else None
         self._addresses = Addresses(origin)
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
@@ -254,9 +255,3 @@ class Pool:
             self._sweeper = self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
         else:
             self._sweeper = None
-
-
-def _tls_context(cafile: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=cafile)
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
 from aws_lambda_powertools.logging import Logger
@@ -14,20 +15,23 @@ from groupcast.auth import GUEST
 from groupcast.chat import Chat, Frame
 from groupcast.errors import ChatError, Code
 from groupcast.model import Caller
-from groupcast.runtime import Environment, open_chat
+from groupcast.runtime.chat import open_chat
+from groupcast.runtime.environment import Environment
+from groupcast.settings import Settings
 
 Event: TypeAlias = dict[str, Any]
 Handler: TypeAlias = Callable[[Event, Any], dict[str, Any]]
 Action: TypeAlias = Callable[[Chat, Caller, Frame], Awaitable[Frame]]
 Lifecycle: TypeAlias = Callable[[Chat, APIGatewayWebSocketEvent], Awaitable[None]]
+Opener: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Chat]]
 
 OK: dict[str, Any] = {"statusCode": 200}
 INTERNAL_ERROR = ChatError(Code.INTERNAL_ERROR, "Something went wrong on our side; try again.")
 
 
-def route(action: Action) -> Handler:
+def route(action: Action, opener: Opener = open_chat) -> Handler:
     """A handler that answers one frame with what `action(chat, caller, frame)` returns."""
-    environment = Environment(open_chat)
+    environment = Environment(opener)
 
     def handler(raw: Event, _context: Any) -> dict[str, Any]:
         event = APIGatewayWebSocketEvent(raw)
