@@ -16,12 +16,10 @@ _AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _NOWHERE = "/dev/null"
 
 
-@functools.lru_cache(maxsize=2)
 def tls_context(cafile: str | None = None) -> ssl.SSLContext:
     """The context for HTTP/1.1 that trusts the system's CAs, or those of `cafile` alone (PEM)."""
-    context = ssl.create_default_context(cafile=cafile)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+    # The cache tells a missing argument from None.
+    return _made(cafile)
 
 
 @contextmanager
@@ -37,3 +35,10 @@ def without_authorities() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@functools.lru_cache(maxsize=2)
+def _made(cafile: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=cafile)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
