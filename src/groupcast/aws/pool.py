@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 SWEEP_INTERVAL_S = 0.1
 CLOSE_TIMEOUT_S = 2.0
 MAX_WAITING = 1024
+# A TLS handshake takes about a millisecond of CPU: of 64 at once none is through before nearly all are. Of
+# fewer the first are soon, and post while others follow. These keep a CPU busy where one takes up to 16 ms
+# (`python -m loadtest.bench.cold_pool`).
+CONNECTS_AT_ONCE = 16
 MAX_BODY_BYTES = 64 * 1024
 
 
@@ -62,8 +66,9 @@ class _Waiter(NamedTuple):
 class Pool:
     """At most `max_connections` to one origin, opened when first needed; all on one running event loop.
 
-    `max_waiting` requests wait for a connection; `max_body_bytes` bounds a response's body; `cafile`
-    replaces the system's certificate authorities.
+    A cold or idle pool opens `connects_at_once` at a time, and no more than it needs: those that are open
+    take what waits meanwhile. `max_waiting` requests wait for a connection; `max_body_bytes` bounds a
+    response's body; `cafile` replaces the system's certificate authorities.
     """
 
     def __init__(
@@ -71,12 +76,14 @@ class Pool:
         origin: Origin,
         *,
         max_connections: int,
+        connects_at_once: int = CONNECTS_AT_ONCE,
         timeouts: Timeouts | None = None,
         max_waiting: int = MAX_WAITING,
         max_body_bytes: int = MAX_BODY_BYTES,
         cafile: str | None = None,
     ) -> None:
         self.max_connections = max_connections
+        self._connects_at_once = connects_at_once
         self._origin = origin
         self._timeouts = timeouts or Timeouts()
         self._response_s = min(self._timeouts.response_s, self._timeouts.total_s)
@@ -178,10 +185,10 @@ class Pool:
         self._open_more()
 
     def _open_more(self) -> None:
-        """Open a connection for each request that waits, as far as the limit allows."""
+        """Open a connection for each request that waits, as far as the limits allow."""
         room = self.max_connections - len(self._connections) - len(self._opening)
         missing = len(self._waiting) - len(self._opening)
-        for _ in range(min(room, missing)):
+        for _ in range(min(room, missing, self._connects_at_once - len(self._opening))):
             task = self._loop.create_task(self._open())
             self._opening.add(task)
             task.add_done_callback(self._opened)
