@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 SIZES_MB = (256, 512, 1024, CORE_MB)
 ROUNDS = 3
-CALLS = 10
+CALLS = 40
 # So that no limit of ours is what is measured.
 UNLIMITED = {
     "MESSAGES_PER_SECOND": "1000",
