@@ -20,10 +20,13 @@ READ_UNIT_BYTES = 4096
 
 # serverless.yml.
 ROUTE_MB, FANOUT_MB = 1024, 1769
+# authorize and disconnect.
+DOOR_MB = 256
 METRICS, ALARMS, DASHBOARDS = 32, 13, 1
 
 # Of a connection: authorize, connect, joinGroup, disconnect.
 CONNECTION_INVOCATIONS = 4
+DOOR_INVOCATIONS = 2
 # Item in and out, and twice its entry in GroupIdIndex; its user's item at connect, join and disconnect.
 # Itself, its group's head and what was missed.
 CONNECTION_WRITES, CONNECTION_READS = 8, 3
@@ -125,7 +128,9 @@ def _gateway(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
 def _functions(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
     routed = _routed(load) * load.seconds
     express_s = load.messages_per_second * load.seconds * traffic.express * EXPRESS_S
-    routed_gb_s = (routed * load.route_ms / 1000 + express_s) * ROUTE_MB / 1024
+    at_door = DOOR_INVOCATIONS * load.connects_per_second * load.seconds
+    routed_gb_s = ((routed - at_door) * load.route_ms / 1000 + express_s) * ROUTE_MB / 1024
+    routed_gb_s += at_door * load.route_ms / 1000 * DOOR_MB / 1024
     fanout_s = (traffic.workers_busy + traffic.offering * OFFERING_S) * load.seconds
     fanout_gb_s = fanout_s * FANOUT_MB / 1024
     duration = prices.duration.of(routed_gb_s + fanout_gb_s)
@@ -133,7 +138,7 @@ def _functions(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]
     unit = prices.duration.unit
     return (
         _item("Lambda", "routes", prices.invocations, routed),
-        Item("Lambda", f"routes, {ROUTE_MB:,} MB", routed_gb_s, unit, routed_dollars),
+        Item("Lambda", f"routes, {DOOR_MB} and {ROUTE_MB:,} MB", routed_gb_s, unit, routed_dollars),
         _item("Lambda", "fan-out", prices.invocations, traffic.invocations * load.seconds),
         Item("Lambda", f"fan-out, {FANOUT_MB:,} MB", fanout_gb_s, unit, duration - routed_dollars),
     )
