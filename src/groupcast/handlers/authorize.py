@@ -14,11 +14,12 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from groupcast.auth import GUEST, guest_name, offered_token
 from groupcast.errors import MisplacedTokenError, RefusedNameError, SettingsError, TokenError
+from groupcast.loading import collector_paused
 from groupcast.settings import read_settings
-from groupcast.tokens import Verifier
 
 if TYPE_CHECKING:
     from groupcast.settings import Settings
+    from groupcast.tokens import Verifier
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
@@ -56,7 +57,9 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def _verifier(settings: Settings) -> Verifier:
-    # Kept with its keys for the life of the environment.
+    # Kept with its keys for the life of the environment. Where nobody signs in, nobody loads PyJWT.
+    from groupcast.tokens import Verifier  # noqa: PLC0415
+
     return Verifier.of(settings, time.monotonic)
 
 
@@ -83,5 +86,5 @@ def _policy(effect: str, user_id: str, event: dict[str, Any], context: dict[str,
 
 
 # A wrong setting is raised by each invocation, which says it with its request id.
-with contextlib.suppress(SettingsError):
+with contextlib.suppress(SettingsError), collector_paused():
     _prepare()

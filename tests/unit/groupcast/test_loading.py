@@ -84,10 +84,13 @@ print(json.dumps(sorted(said)))
 
 
 def test_one_tls_context_serves_all_connections_of_a_process(tmp_path: Path) -> None:
-    """Of all functions together: the SDK's, the pools' and the one that fetches keys."""
+    """Of all functions together, after a request: the SDK's, the pools' and the one that fetches keys."""
     authority = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(authority))
     code = """
+context = {"connectionId": "a=", "requestId": "r", "routeKey": "ping", "authorizer": {"principalId": "ann"}}
+ping = sys.modules["groupcast.handlers.ping"]
+assert "InternalError" in ping.handler({"requestContext": context, "body": "{}"}, None)["body"]
 contexts = [one for one in gc.get_objects() if isinstance(one, ssl.SSLContext)]
 trusting = [one for one in contexts if one.cert_store_stats()["x509_ca"]]
 from groupcast.aws.tls import tls_context
