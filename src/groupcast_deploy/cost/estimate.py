@@ -140,9 +140,7 @@ def _functions(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]
     sizes = f"routes, {min(CONNECTION_MB)} to {MESSAGE_MB:,} MB"
     return (
         _item("Lambda", "routes", prices.invocations, routed),
-        Item(
-            "Lambda", sizes, routed_gb_s, unit, routed_dollars
-        ),
+        Item("Lambda", sizes, routed_gb_s, unit, routed_dollars),
         _item("Lambda", "fan-out", prices.invocations, traffic.invocations * load.seconds),
         Item("Lambda", f"fan-out, {FANOUT_MB:,} MB", fanout_gb_s, unit, duration - routed_dollars),
     )
