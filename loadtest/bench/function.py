@@ -1,44 +1,76 @@
-"""One deployed function by itself: what a cold start costs, what the calls after it, and how much memory.
+"""One deployed function by itself: what loading it costs, its first call and later ones, and its memory.
 
-`python -m loadtest.bench.function MODULE` reads a JSON list of events from stdin and prints one line of JSON.
+Run by its path in the function's own Python, so it imports nothing of the project: `python function.py
+MODULE` reads {"events": […], "quota": null or {"folder", "share"}} and prints one line of JSON. A quota holds
+for the first call, as on Lambda, where a loading module has a whole vCPU; later calls are to tell their CPU.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import json
+import re
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
-_started_cpu_s = time.process_time()
-
-import contextlib  # noqa: E402 - the clock runs from here
-import importlib  # noqa: E402
-import json  # noqa: E402
-import re  # noqa: E402
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-from loadtest.bench.events import Context  # noqa: E402
-
+TIMEOUT_MS = 120_000
 KB_PER_MB = 1024
+PERIOD_US = 20_000
+
+
+class Context:
+    """What handlers ask Lambda for."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return TIMEOUT_MS
 
 
 def main() -> None:
-    handler = importlib.import_module(sys.argv[1]).handler
-    first, *others = json.load(sys.stdin)
+    job = json.load(sys.stdin)
+    quota = job["quota"]
+    if quota:
+        limit(Path(quota["folder"]), 1.0)
+        # 0 is the process that writes it.
+        (Path(quota["folder"]) / "cgroup.procs").write_text("0")
     answers: list[Any] = []
+    laps = [_now()]
     with contextlib.redirect_stdout(sys.stderr):
-        answers.append(handler(first, Context()))
-        cold_s = time.process_time() - _started_cpu_s
-        before_s = time.process_time()
-        answers += [handler(event, Context()) for event in others]
-        warm_s = time.process_time() - before_s
+        handler = importlib.import_module(sys.argv[1]).handler
+        laps.append(_now())
+        if quota:
+            limit(Path(quota["folder"]), quota["share"])
+        for event in job["events"]:
+            answers.append(handler(event, Context()))
+            laps.append(_now())
+            if quota:
+                limit(Path(quota["folder"]), 1.0)
+    (wall_0, cpu_0), (_, cpu_1), (wall_2, cpu_2), *_, (_, cpu_n) = laps
     figures = {
-        "cold_cpu_ms": cold_s * 1000,
-        "warm_cpu_ms": warm_s * 1000 / len(others),
+        "module_cpu_ms": (cpu_1 - cpu_0) * 1000,
+        "handler_cpu_ms": (cpu_2 - cpu_1) * 1000,
+        "wall_ms": (wall_2 - wall_0) * 1000,
+        "warm_cpu_ms": (cpu_n - cpu_2) * 1000 / max(len(answers) - 1, 1),
         "peak_mb": _peak_kb() / KB_PER_MB,
         "answers": answers,
     }
     print(json.dumps(figures))
+
+
+def limit(folder: Path, share: float) -> None:
+    """Give the control group at `folder` this share of a CPU (cgroup v2, or v1's cpu controller)."""
+    quota_us = int(share * PERIOD_US)
+    if (folder / "cpu.max").exists():
+        (folder / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
+    else:
+        (folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+        (folder / "cpu.cfs_quota_us").write_text(str(quota_us))
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def _peak_kb() -> int:

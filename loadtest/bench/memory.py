@@ -1,171 +1,158 @@
-"""How much memory each function should have: `python -m loadtest.bench.memory`.
+"""What a cold start costs, and how much memory each function should have: `python -m loadtest.bench.memory`.
 
-Lambda gives a function CPU by its memory, one core at 1,769 MB, and bills memory times duration: work that
-is all CPU costs the same at any size, and is done sooner in a larger one. So a function gets the smallest
-size that brings its cold start below COLD_MS_MAX and leaves room above what it uses; one that no size serves
-gets a core.
+Lambda gives a loading module a whole vCPU, at any memory; and a running handler a share, one core at
+1,769 MB. It bills memory times duration: work that is all CPU costs the same at any size, and is done sooner
+in a larger one, while waiting costs more there. So a function gets the smallest size that answers its first
+call within COLD_MS_MAX, spends no more than WARM_MS_MAX on the CPU of a later one, and leaves room above the
+memory it uses.
 
-Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+Each function runs in the artifact that is deployed, built for this machine, over TLS, against a local stack.
+With `--against CHECKOUT` that version's functions run in turn with these.
+
+Sources: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html and
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
 import json
-import os
 import signal
+import ssl
 import sys
-import time
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from loadtest.bench.events import offers
+from loadtest.bench import parts
+from loadtest.bench.deployed import CORE_MB, REGION, STAGE, Deployed, deployed
+from loadtest.bench.lifecycle import EVENTS, Life
+from loadtest.bench.memory_table import Sample, as_table
+from loadtest.bench.quota import control_group
+from loadtest.bench.tlsfront import tls_front
 from loadtest.control.children import ROOT, child
 from localcloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from localcloud.gateway.events import (
-    Api,
-    Client,
-    ConnectRequest,
-    Stamp,
-    authorizer_event,
-    connect_event,
-    disconnect_event,
-    message_event,
-)
-from localcloud.service import load_service
+from localcloud.gateway.events import Api
 from localcloud.signin import sign_in
 
-REGION = "us-east-1"
-STAGE = "dev"
-CORE_MB = 1769
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
 SIZES_MB = (256, 512, 1024, CORE_MB)
-COLD_MS_MAX = 1000.0
-ROOM = 1.5
+ROUNDS = 3
 CALLS = 40
-API = Api("memory", STAGE, REGION, "127.0.0.1")
-GROUP = "group1"
-
-Call: TypeAlias = Callable[[str, dict[str, Any]], dict[str, Any]]
-
-
-def size_mb(cold_cpu_ms: float, peak_mb: float) -> int:
-    """The smallest size that serves."""
-    for size in SIZES_MB:
-        if peak_mb * ROOM <= size and cold_cpu_ms * CORE_MB / size <= COLD_MS_MAX:
-            return size
-    return CORE_MB
+# So that no limit of ours is what is measured.
+UNLIMITED = {
+    "MESSAGES_PER_SECOND": "1000",
+    "MESSAGE_BURST": "10000",
+    "GROUP_MESSAGES_PER_SECOND": "10000",
+    "GROUP_BYTES_PER_SECOND": str(1024**3),
+    "CONNECTIONS_PER_USER": "100",
+}
 
 
-def steps(token: str) -> list[tuple[str, Call]]:
-    """Functions in the order of a connection's life, with what makes an event of theirs."""
-    query = ConnectRequest((("Host", "127.0.0.1"),), f"token={token}")
-
-    def message(action: str, **fields: Any) -> tuple[str, Call]:
-        body = json.dumps({"action": action, **fields})
-        return action, lambda one, who: message_event(
-            API, _client(one), _stamp(), route_key=action, message_id="m", body=body, authorizer=who
-        )
-
-    return [
-        ("authorize", lambda one, _: authorizer_event(API, _client(one), _stamp(), query)),
-        ("connect", lambda one, who: connect_event(API, _client(one), _stamp(), query, who)),
-        message("joinGroup", groupId=GROUP),
-        message("sendMessage", message="hello"),
-        message("history", limit=50),
-        message("ping"),
-        message("renew", token=token),
-        ("default", message("nothing")[1]),
-        message("leaveGroup"),
-        ("fanoutMessage", lambda _one, _who: {"Records": offers(GROUP, 1, 200)}),
-        (
-            "disconnect",
-            lambda one, who: disconnect_event(
-                API, _client(one), _stamp(), code=1000, reason="", authorizer=who
-            ),
-        ),
-    ]
+async def measure(versions: Sequence[Deployed], functions: Sequence[str], rounds: int) -> list[Sample]:
+    """Every function in processes of its own: each size, and the versions in turn, `rounds` times."""
+    samples: list[Sample] = []
+    with control_group() as group:
+        if group is None:
+            print("no CPU quota: this machine lets nobody make a control group", file=sys.stderr)
+        async with _stack() as (environ, life):
+            for number in range(rounds):
+                for size_mb in SIZES_MB:
+                    order = versions if number % 2 == 0 else versions[::-1]
+                    for function in EVENTS:
+                        for version in order:
+                            said = f"  {number + 1}/{rounds} {size_mb} MB {function} {version.name}"
+                            print(said, file=sys.stderr, flush=True)
+                            figures = await _call(version, function, life, environ, size_mb, group)
+                            if function in functions:
+                                samples.append(Sample(version.name, function, size_mb, **figures))
+    return samples
 
 
-async def measure() -> list[tuple[str, dict[str, Any]]]:
-    """Each function in a process of its own, on the tables and the user pool of a local stack."""
-    command = [str(Path(sys.executable).parent / "groupcast"), "up", "--json", "--auth", "cognito"]
-    ports = ["--page-port", "0", "--gateway-port", "0", "--log", "build/memory.log"]
-    async with child(*command, *ports, stop_by=signal.SIGINT, errors=Path("build/memory.err")) as line:
-        said = json.loads(line)
-        user = said["users"][0]
-        token = sign_in(said["cognitoUrl"], said["clientId"], user["name"], user["password"]).access
-        who: dict[str, Any] = {}
-        found = []
-        for name, event in steps(token):
-            print(f"  {name} …", file=sys.stderr, flush=True)
-            events = [event(f"memory{number}=", who) for number in range(CALLS)]
-            figures = await _run(name, events, _environment(name, said))
-            if name == "authorize":
-                answer = figures["answers"][0]
-                who = {**answer["context"], "principalId": answer["principalId"]}
-            found.append((name, figures))
-        return found
-
-
-async def _run(name: str, events: list[dict[str, Any]], environment: dict[str, str]) -> dict[str, Any]:
-    module = _service().functions[name].handler.rpartition(".")[0]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loadtest.bench.function", module),
-        cwd=ROOT,
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    out, _ = await process.communicate(json.dumps(events).encode())
-    figures: dict[str, Any] = json.loads(out)
+async def _call(
+    version: Deployed,
+    function: str,
+    life: Life,
+    environ: dict[str, str],
+    size_mb: int,
+    group: Path | None,
+) -> dict[str, Any]:
+    events = [EVENTS[function](life, f"memory{number}=") for number in range(CALLS)]
+    figures = await version.call(function, events, environ, size_mb, group)
+    life.learn(function, figures.pop("answers")[0])
+    if group is None:
+        figures["wall_ms"] = None
     return figures
 
 
-def _environment(name: str, said: dict[str, Any]) -> dict[str, str]:
+@contextlib.asynccontextmanager
+async def _stack() -> AsyncIterator[tuple[dict[str, str], Life]]:
+    """A local stack behind TLS: the functions' environment, and the life of a signed-in user."""
+    command = [str(Path(sys.executable).parent / "groupcast"), "up", "--json", "--auth", "cognito"]
+    ports = ["--page-port", "0", "--gateway-port", "0", "--log", "build/memory.log"]
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        chain, key, ca = parts.certificate(folder)
+        line = await stack.enter_async_context(
+            child(*command, *ports, stop_by=signal.SIGINT, errors=Path("build/memory.err"))
+        )
+        said = json.loads(line)
+        sink = stack.enter_context(parts.sink("--tls", chain, key))
+        behind_tls = {
+            name: await stack.enter_async_context(tls_front(said[name], chain, key))
+            for name in ("dynamodbUrl", "sqsUrl", "cognitoUrl")
+        }
+        user = said["users"][0]
+        token = sign_in(said["cognitoUrl"], said["clientId"], user["name"], user["password"]).access
+        environ = _environ(said, behind_tls, sink, _authorities(folder, ca))
+        yield environ, Life(Api("memory", STAGE, REGION, "127.0.0.1"), token)
+
+
+def _environ(said: dict[str, Any], behind_tls: dict[str, str], sink: int, ca: str) -> dict[str, str]:
     return {
-        "PATH": os.environ["PATH"],
-        **_service().functions[name].environment,
+        **UNLIMITED,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-        "AWS_ENDPOINT_URL_DYNAMODB": said["dynamodbUrl"],
-        "AWS_ENDPOINT_URL_SQS": said["sqsUrl"],
-        "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": said["cognitoUrl"],
-        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": said["managementUrl"],
+        "AWS_ENDPOINT_URL_DYNAMODB": behind_tls["dynamodbUrl"],
+        "AWS_ENDPOINT_URL_SQS": behind_tls["sqsUrl"],
+        "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": behind_tls["cognitoUrl"],
+        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"https://127.0.0.1:{sink}/{STAGE}",
+        "SSL_CERT_FILE": ca,
+        "AWS_CA_BUNDLE": ca,
         "USER_POOL_ID": said["userPoolId"],
         "USER_POOL_CLIENT_ID": said["clientId"],
     }
 
 
-def _service() -> Any:
-    return load_service(ROOT / "serverless.yml", stage=STAGE, region=REGION, params={"auth": "cognito"})
-
-
-def _client(connection_id: str) -> Client:
-    return Client(connection_id, time.time_ns() // 1_000_000, "127.0.0.1", None)
-
-
-def _stamp() -> Stamp:
-    return Stamp("r", time.time_ns() // 1_000_000)
+def _authorities(folder: Path, ca: str) -> str:
+    """The system's CAs and ours in one file: loading all of them is a part of a cold start."""
+    system = ssl.get_default_verify_paths().cafile
+    bundle = folder / "bundle.pem"
+    bundle.write_text((Path(system).read_text() if system else "") + Path(ca).read_text())
+    return str(bundle)
 
 
 def main() -> None:
-    print(
-        "function        cold CPU  warm CPU    peak  "
-        + "".join(f"cold at {mb:,} MB  " for mb in SIZES_MB)
-        + "size"
+    parser = argparse.ArgumentParser(prog="python -m loadtest.bench.memory", description=__doc__)
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="of the version to compare with")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="(default: %(default)s)")
+    parser.add_argument(
+        "--functions", nargs="+", choices=EVENTS, default=list(EVENTS), help="to report (default: all)"
     )
-    for name, one in asyncio.run(measure()):
-        cold_ms, peak_mb = one["cold_cpu_ms"], one["peak_mb"]
-        cold = "".join(
-            f"{cold_ms * CORE_MB / mb:>{len(f'cold at {mb:,} MB') - 3},.0f} ms  " for mb in SIZES_MB
-        )
-        size = size_mb(cold_ms, peak_mb)
-        warm_ms = one["warm_cpu_ms"]
-        print(f"{name:<14} {cold_ms:>6.0f} ms {warm_ms:>6.2f} ms {peak_mb:>4.0f} MB  {cold}{size:,} MB")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="groupcast-memory-") as folder:
+        versions = [deployed("after", ROOT, Path(folder))]
+        if options.against:
+            versions.insert(0, deployed("before", options.against.resolve(), Path(folder)))
+        samples = asyncio.run(measure(versions, options.functions, options.rounds))
+    memory = {one: versions[0].service.functions[one].memory_mb for one in options.functions}
+    print(as_table(samples, options.functions, SIZES_MB, memory))
 
 
 if __name__ == "__main__":

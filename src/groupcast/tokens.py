@@ -15,6 +15,7 @@ import jwt
 import orjson
 
 from groupcast.auth import MAX_TOKEN_CHARS, Principal
+from groupcast.aws.tls import tls_context
 from groupcast.errors import KeysUnavailableError, MisplacedTokenError, RefusedNameError, TokenError
 from groupcast.names import name_fault
 
@@ -57,6 +58,10 @@ class Verifier:
             client_id=settings.user_pool_client_id,
             token_use=settings.token_use,
         )
+
+    def prefetch(self) -> None:
+        """Fetch the pool's keys ahead of the first token. What fails is tried again with that token."""
+        self._keys.prefetch()
 
     def verify(self, token: str) -> Principal:
         """Whose token this is.
@@ -113,6 +118,12 @@ class KeySet:
             raise TokenError("unknown key")
         return self._keys[key_id]
 
+    def prefetch(self) -> None:
+        """Fetch the keys before any is asked for; where that fails, the next `key` fetches at once."""
+        self._refresh()
+        if not self._keys:
+            self._asked_at = None
+
     def _refresh(self) -> None:
         now = self._monotonic()
         every_s = REFRESH_EVERY_S if self._keys else FIRST_FETCH_EVERY_S
@@ -127,7 +138,8 @@ class KeySet:
 
 def fetch(url: str) -> bytes:
     """The document at an http(s) URL, up to MAX_JWKS_BYTES of it. OSError where there is none."""
-    with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 - settings allow http(s) only
+    tls = tls_context() if url.startswith("https://") else None
+    with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S, context=tls) as answer:  # noqa: S310 - settings allow http(s) only
         document: bytes = answer.read(MAX_JWKS_BYTES)
     return document
 

@@ -32,8 +32,8 @@ PACKAGES = {
     # The artifact holds this one alone.
     "groupcast": Package(
         ROOT / "src",
-        "errors model slots protocol unicode_tables names auth ratelimit settings tokens aws tables holes "
-        "fanout chat runtime handlers".split(),
+        "errors model slots protocol unicode_tables names auth ratelimit settings loading aws tokens tables "
+        "holes fanout chat runtime handlers".split(),
     ),
     "groupcast_client": Package(
         ROOT / "src",

@@ -25,6 +25,7 @@ from groupcast.aws.errors import (
 )
 from groupcast.aws.http1 import Connection, Response
 from groupcast.aws.origin import Addresses
+from groupcast.aws.tls import tls_context
 
 if TYPE_CHECKING:
     from groupcast.aws.http1 import OnDone
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 SWEEP_INTERVAL_S = 0.1
 CLOSE_TIMEOUT_S = 2.0
 MAX_WAITING = 1024
+# A TLS handshake takes about a millisecond of CPU: of 64 at once none is through before nearly all are. Of
+# fewer the first are soon, and post while others follow. These keep a CPU busy where one takes up to 16 ms
+# (`python -m loadtest.bench.cold_pool`).
+CONNECTS_AT_ONCE = 16
 MAX_BODY_BYTES = 64 * 1024
 
 
@@ -61,8 +66,9 @@ class _Waiter(NamedTuple):
 class Pool:
     """At most `max_connections` to one origin, opened when first needed; all on one running event loop.
 
-    `max_waiting` requests wait for a connection; `max_body_bytes` bounds a response's body; `cafile`
-    replaces the system's certificate authorities.
+    A cold or idle pool opens `connects_at_once` at a time, and no more than it needs: those that are open
+    take what waits meanwhile. `max_waiting` requests wait for a connection; `max_body_bytes` bounds a
+    response's body; `cafile` replaces the system's certificate authorities.
     """
 
     def __init__(
@@ -70,18 +76,20 @@ class Pool:
         origin: Origin,
         *,
         max_connections: int,
+        connects_at_once: int = CONNECTS_AT_ONCE,
         timeouts: Timeouts | None = None,
         max_waiting: int = MAX_WAITING,
         max_body_bytes: int = MAX_BODY_BYTES,
         cafile: str | None = None,
     ) -> None:
         self.max_connections = max_connections
+        self._connects_at_once = connects_at_once
         self._origin = origin
         self._timeouts = timeouts or Timeouts()
         self._response_s = min(self._timeouts.response_s, self._timeouts.total_s)
         self._max_waiting = max_waiting
         self._max_body_bytes = max_body_bytes
-        self._tls = _tls_context(cafile) if origin.tls else None
+        self._tls = tls_context(cafile) if origin.tls else None
         self._addresses = Addresses(origin)
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
@@ -177,10 +185,10 @@ class Pool:
         self._open_more()
 
     def _open_more(self) -> None:
-        """Open a connection for each request that waits, as far as the limit allows."""
+        """Open a connection for each request that waits, as far as the limits allow."""
         room = self.max_connections - len(self._connections) - len(self._opening)
         missing = len(self._waiting) - len(self._opening)
-        for _ in range(min(room, missing)):
+        for _ in range(min(room, missing, self._connects_at_once - len(self._opening))):
             task = self._loop.create_task(self._open())
             self._opening.add(task)
             task.add_done_callback(self._opened)
@@ -254,9 +262,3 @@ class Pool:
             self._sweeper = self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
         else:
             self._sweeper = None
-
-
-def _tls_context(cafile: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=cafile)
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
@@ -12,7 +13,8 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from groupcast.auth import GUEST, guest_name, offered_token
-from groupcast.errors import MisplacedTokenError, RefusedNameError, TokenError
+from groupcast.errors import MisplacedTokenError, RefusedNameError, SettingsError, TokenError
+from groupcast.loading import collector_paused
 from groupcast.settings import read_settings
 
 if TYPE_CHECKING:
@@ -55,10 +57,17 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def _verifier(settings: Settings) -> Verifier:
-    # Kept with its keys for the life of the environment. Imported here: without sign-in nobody needs it.
+    # Kept with its keys for the life of the environment. Where nobody signs in, nobody loads PyJWT.
     from groupcast.tokens import Verifier  # noqa: PLC0415
 
     return Verifier.of(settings, time.monotonic)
+
+
+def _prepare() -> None:
+    """Make the verifier while the module loads, with a whole vCPU, and ask the pool for its keys."""
+    settings = read_settings(os.environ)
+    if settings.auth != "none":
+        _verifier(settings).prefetch()
 
 
 def _note(refusal: TokenError) -> None:
@@ -74,3 +83,8 @@ def _policy(effect: str, user_id: str, event: dict[str, Any], context: dict[str,
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
         "context": context,
     }
+
+
+# A wrong setting is raised by each invocation, which says it with its request id.
+with contextlib.suppress(SettingsError), collector_paused():
+    _prepare()

@@ -16,16 +16,12 @@ from groupcast.model import Member
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import (
-        APIGatewayWebSocketEvent,
-    )
-
     from groupcast.chat import Chat
 
 
-async def _connect(chat: Chat, event: APIGatewayWebSocketEvent) -> None:
-    context = event.request_context
-    await chat.connect(_member(context.connection_id, context["authorizer"]), context.connected_at)
+async def _connect(chat: Chat, event: Event) -> None:
+    context = event["requestContext"]
+    await chat.connect(_member(context["connectionId"], context["authorizer"]), context["connectedAt"])
 
 
 TOO_MANY = {"statusCode": 429}

@@ -5,24 +5,21 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import APIGatewayWebSocketEvent
-
 from groupcast import protocol
 from groupcast.errors import ChatError, Code
 
 
-def handler(raw: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """The error frame for a frame without a known action; ACTIONS are the routes of serverless.yml."""
     actions = os.environ["ACTIONS"]
-    event = APIGatewayWebSocketEvent(raw)
     frame: dict[str, Any] = {}
     reply_id = None
     try:
-        frame = protocol.parse_frame(event.body or "")
+        frame = protocol.parse_frame(event.get("body") or "")
         reply_id = protocol.frame_id(frame)
         text = f"No such action; use one of {actions}."
     except ChatError as problem:
         text = f"{problem.message} Send an object whose action is one of {actions}."
     refusal = ChatError(Code.UNKNOWN_ACTION, text)
-    reply = protocol.error(refusal, frame.get("action"), event.request_context.request_id)
+    reply = protocol.error(refusal, frame.get("action"), event["requestContext"]["requestId"])
     return {"statusCode": 200, "body": protocol.encode(protocol.with_id(reply, reply_id))}

@@ -8,18 +8,14 @@ from groupcast.handlers.routes import OK, Event, caller_of, lifecycle
 from groupcast.model import Caller
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import (
-        APIGatewayWebSocketEvent,
-    )
-
     from groupcast.chat import Chat
 
 
-async def _disconnect(chat: Chat, event: APIGatewayWebSocketEvent) -> None:
-    context = event.request_context
+async def _disconnect(chat: Chat, event: Event) -> None:
+    context = event["requestContext"]
     # AWS does not promise what the authorizer said for this event.
     known = "authorizer" in context
-    await chat.disconnect(caller_of(event) if known else Caller(context.connection_id, None))
+    await chat.disconnect(caller_of(event) if known else Caller(context["connectionId"], None))
 
 
 _run = lifecycle(_disconnect)

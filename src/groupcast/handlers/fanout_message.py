@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from groupcast.handlers.outcome import conclude
-from groupcast.runtime import Environment, open_fanout
+from groupcast.runtime.environment import Environment
+from groupcast.runtime.fanout import open_fanout
 
 _environment = Environment(open_fanout)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from groupcast.handlers.outcome import conclude
-from groupcast.runtime import Environment, open_retries
+from groupcast.runtime.environment import Environment
+from groupcast.runtime.fanout import open_retries
 
 _environment = Environment(open_retries)
 

@@ -19,7 +19,7 @@ from groupcast_deploy.artifact.bytecode import compile_tree, find_interpreter
 from groupcast_deploy.artifact.dependencies import install
 from groupcast_deploy.artifact.elf import without_debug
 from groupcast_deploy.artifact.errors import ArtifactError
-from groupcast_deploy.artifact.pruning import is_needed
+from groupcast_deploy.artifact.pruning import ENDPOINTS, is_needed, without_other_services
 
 if TYPE_CHECKING:
     from groupcast_deploy.artifact.bytecode import Interpreter
@@ -108,6 +108,10 @@ def _reduce(tree: Path) -> None:
         path = tree / name
         if not is_needed(PurePosixPath(name)):
             path.unlink()
+        elif PurePosixPath(name) == ENDPOINTS:
+            endpoints = path.read_bytes()
+            path.unlink()
+            path.write_bytes(without_other_services(endpoints))
         elif path.suffix == ".so":
             library = path.read_bytes()
             path.unlink()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import PurePosixPath
 
-if TYPE_CHECKING:
-    from pathlib import PurePosixPath
-
+# botocore parses all of it for every client: 1.2 MB, of which a region's one service is needed.
+ENDPOINTS = PurePosixPath("botocore", "data", "endpoints.json")
 # What groupcast calls through aioboto3. The other 400 services' data is a third of all bytes.
 SERVICES = frozenset({"dynamodb"})
 _SDK_DATA = {("botocore", "data"), ("boto3", "data")}
@@ -27,6 +27,15 @@ def is_needed(path: PurePosixPath) -> bool:
     if path.parts[:2] in _SDK_DATA and path.parent.parts != path.parts[:2]:
         return path.parts[2] in SERVICES and not path.name.startswith("examples-")
     return True
+
+
+def without_other_services(endpoints: bytes) -> bytes:
+    """What ENDPOINTS says of SERVICES; regions and partitions stay."""
+    document = json.loads(endpoints)
+    for partition in document["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in services if name in SERVICES}
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _is_notice(inside: list[str]) -> bool:

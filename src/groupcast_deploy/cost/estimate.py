@@ -19,11 +19,12 @@ WRITE_UNIT_BYTES = 1024
 READ_UNIT_BYTES = 4096
 
 # serverless.yml.
-ROUTE_MB, FANOUT_MB = 1024, 1769
+MESSAGE_MB, PING_MB, FANOUT_MB = 1024, 512, 1769
+# Of authorize, connect, joinGroup, disconnect.
+CONNECTION_MB = (256, 512, 1024, 256)
 METRICS, ALARMS, DASHBOARDS = 32, 13, 1
 
-# Of a connection: authorize, connect, joinGroup, disconnect.
-CONNECTION_INVOCATIONS = 4
+CONNECTION_INVOCATIONS = len(CONNECTION_MB)
 # Item in and out, and twice its entry in GroupIdIndex; its user's item at connect, join and disconnect.
 # Itself, its group's head and what was missed.
 CONNECTION_WRITES, CONNECTION_READS = 8, 3
@@ -125,15 +126,21 @@ def _gateway(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
 def _functions(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
     routed = _routed(load) * load.seconds
     express_s = load.messages_per_second * load.seconds * traffic.express * EXPRESS_S
-    routed_gb_s = (routed * load.route_ms / 1000 + express_s) * ROUTE_MB / 1024
+    routed_mb = (
+        load.messages_per_second * MESSAGE_MB
+        + load.pings_per_second * PING_MB
+        + load.connects_per_second * sum(CONNECTION_MB)
+    )
+    routed_gb_s = (routed_mb * load.seconds * load.route_ms / 1000 + express_s * MESSAGE_MB) / 1024
     fanout_s = (traffic.workers_busy + traffic.offering * OFFERING_S) * load.seconds
     fanout_gb_s = fanout_s * FANOUT_MB / 1024
     duration = prices.duration.of(routed_gb_s + fanout_gb_s)
     routed_dollars = prices.duration.of(routed_gb_s)
     unit = prices.duration.unit
+    sizes = f"routes, {min(CONNECTION_MB)} to {MESSAGE_MB:,} MB"
     return (
         _item("Lambda", "routes", prices.invocations, routed),
-        Item("Lambda", f"routes, {ROUTE_MB:,} MB", routed_gb_s, unit, routed_dollars),
+        Item("Lambda", sizes, routed_gb_s, unit, routed_dollars),
         _item("Lambda", "fan-out", prices.invocations, traffic.invocations * load.seconds),
         Item("Lambda", f"fan-out, {FANOUT_MB:,} MB", fanout_gb_s, unit, duration - routed_dollars),
     )

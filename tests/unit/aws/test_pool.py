@@ -46,6 +46,24 @@ async def test_no_more_connections_than_needed() -> None:
         assert len(server.peers) == 3
 
 
+async def test_a_cold_pool_opens_few_connections_at_a_time() -> None:
+    """Open ones take what waits, so a fast server sees few; one that is slow, as many as are allowed."""
+    async with hostile_server() as server:
+        pool = Pool(Origin.of(server.url), max_connections=20, connects_at_once=2)
+        fast = [asyncio.create_task(pool.request(_get(f"/plain/{n}"))) for n in range(40)]
+        await asyncio.sleep(0)
+        assert len(pool._opening) == 2
+        await asyncio.gather(*fast)
+        assert len(server.peers) < 20
+        # They say nothing, and stay open.
+        late = [asyncio.create_task(pool.request(_get(f"/says_nothing/{n}"))) for n in range(40)]
+        await asyncio.sleep(0.2)
+        assert len(server.peers) == 20
+        await pool.close()
+        failed = await asyncio.gather(*late, return_exceptions=True)
+        assert all(isinstance(one, PoolClosedError) for one in failed)
+
+
 async def test_no_more_connections_than_allowed() -> None:
     """What exceeds max_connections waits its turn, and every request gets its own response."""
     async with _served(4) as (server, pool):

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.data_classes.api_gateway_websocket_event import APIGatewayWebSocketEvent
 
 from groupcast.errors import ChatError, Code
 from groupcast.handlers import connect, disconnect
@@ -49,8 +48,7 @@ async def test_a_disconnect_makes_room(make_world: MakeWorld, authorizer: bool, 
     context: dict[str, Any] = {"connectionId": connection_id}
     if authorizer:
         context["authorizer"] = {"principalId": ann.user_id}
-    event = APIGatewayWebSocketEvent({"requestContext": context})
-    await disconnect._disconnect(world.chat._chat, event)
+    await disconnect._disconnect(world.chat._chat, {"requestContext": context})
     assert await world.item("ConnectionsTable", connectionId=connection_id) is None
     item = await world.item("QuotasTable", name=f"user:{ann.user_id}")
     assert item is not None

@@ -207,6 +207,20 @@ def test_keys_are_fetched_once() -> None:
     assert pool.fetches == 1
 
 
+def test_keys_fetched_ahead_are_not_fetched_again() -> None:
+    """What could not be fetched ahead is fetched with the first token, without a wait."""
+    pool = Pool("k1")
+    pool.broken = True
+    keys = pool.keys()
+    keys.prefetch()
+    pool.broken = False
+    assert keys.key("k1").key_id == "k1"
+    assert pool.fetches == 2
+    keys.prefetch()
+    assert keys.key("k1").key_id == "k1"
+    assert pool.fetches == 2
+
+
 def test_a_flood_of_unknown_keys_is_no_flood_of_fetches() -> None:
     """One fetch a minute; and then a key that is new in the pool is found."""
     pool = Pool("k1")

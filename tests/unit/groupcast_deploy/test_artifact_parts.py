@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
 
+import botocore
 import pytest
+from botocore.regions import EndpointResolver
 
 from groupcast_deploy.artifact import ArtifactError, Target, build, dependencies, elf
 from groupcast_deploy.artifact.__main__ import main
 from groupcast_deploy.artifact.build import _label
 from groupcast_deploy.artifact.bytecode import find_interpreter
 from groupcast_deploy.artifact.dependencies import pinned
-from groupcast_deploy.artifact.pruning import is_needed
+from groupcast_deploy.artifact.pruning import is_needed, without_other_services
 from tests.unit.groupcast_deploy.support import BuildFor, Sources
 
 LOCK = """\
@@ -140,3 +143,16 @@ def test_an_unknown_runtime_is_wrong_usage(tmp_path: Path) -> None:
     done = artifact_command("--runtime", "python2.7", cwd=tmp_path)
     assert done.returncode == 2
     assert "python3.13" in done.stderr
+
+
+def test_endpoints_are_those_of_our_services() -> None:
+    """The SDK finds the same endpoint of DynamoDB in every region as with the whole file."""
+    path = Path(botocore.__file__).parent / "data" / "endpoints.json"
+    whole, cut = path.read_bytes(), without_other_services(path.read_bytes())
+    assert len(cut) < len(whole) / 20
+    resolvers = [EndpointResolver(json.loads(one)) for one in (whole, cut)]
+    regions = resolvers[0].get_available_endpoints("dynamodb")
+    assert "eu-central-1" in regions
+    for region in regions:
+        expected, found = (one.construct_endpoint("dynamodb", region) for one in resolvers)
+        assert found == expected

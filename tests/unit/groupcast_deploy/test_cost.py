@@ -41,8 +41,9 @@ def test_members_who_say_nothing_cost_connections_and_pings() -> None:
     assert spent["API Gateway: frames in, and replies"] == pytest.approx(162.936)
     # 30 pings, and four functions of one connection.
     assert spent["Lambda: routes"] == pytest.approx(34 * MONTH_S / 1e6 * 0.20)
-    # Of 15 ms in one GB.
-    assert spent["Lambda: routes, 1,024 MB"] == pytest.approx(34 * MONTH_S * 0.015 * 0.0000133334)
+    # Of 15 ms: pings in half a GB, and authorize, connect, joinGroup and disconnect in 2 GB together.
+    gb = 30 / 2 + 2
+    assert spent["Lambda: routes, 256 to 1,024 MB"] == pytest.approx(gb * MONTH_S * 0.015 * 0.0000133334)
     # A write of a ping and 8 of a connection; 2 reads of a ping and 3 of a connection.
     assert spent["DynamoDB: writes"] == pytest.approx(62.415)
     assert spent["DynamoDB: reads of routes"] == pytest.approx(20.6955)

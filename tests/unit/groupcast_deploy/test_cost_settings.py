@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from groupcast_deploy.cost import Load, lanes, model, stream
-from groupcast_deploy.cost.estimate import FANOUT_MB, ROUTE_MB
+from groupcast_deploy.cost.estimate import CONNECTION_MB, FANOUT_MB, MESSAGE_MB, PING_MB
 from localcloud.template import parse_yaml
 from tests.conftest import ROOT
 
@@ -16,7 +16,14 @@ def test_it_has_the_numbers_of_serverless_yml() -> None:
     parameters = service["params"]["default"]
     queue = service["resources"][0]["Resources"]["DeliveryQueue"]["Properties"]
     assert fanout["memorySize"] == FANOUT_MB
-    assert service["provider"]["memorySize"] == ROUTE_MB
+    memory_mb = {
+        name: one.get("memorySize", service["provider"]["memorySize"])
+        for name, one in service["functions"].items()
+    }
+    assert memory_mb["sendMessage"] == MESSAGE_MB
+    assert memory_mb["ping"] == PING_MB
+    connecting = ("authorize", "connect", "joinGroup", "disconnect")
+    assert tuple(memory_mb[name] for name in connecting) == CONNECTION_MB
     assert from_stream["parallelizationFactor"] == model.LANES_PER_SHARD
     assert from_stream["batchSize"] == model.BATCH_RECORDS
     assert from_stream["maximumRecordAgeInSeconds"] == stream.LONGEST_WAIT_S

@@ -1,0 +1,1 @@
+"""Composition: each function's clients and rules, opened from its settings while its module loads."""
