@@ -20,7 +20,7 @@ READ_UNIT_BYTES = 4096
 
 # serverless.yml.
 ROUTE_MB, FANOUT_MB = 1024, 1769
-METRICS, ALARMS, DASHBOARDS = 32, 13, 1
+METRICS, ALARM_METRICS, DASHBOARDS = 32, 49, 1
 
 # Of a connection: authorize, connect, joinGroup, disconnect.
 CONNECTION_INVOCATIONS = 4
@@ -184,7 +184,7 @@ def _watching(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
         _item("SQS", "idle polls of RetryQueue", prices.queue, IDLE_POLLS_PER_SECOND * month_s),
         _item("CloudWatch", "logs", prices.logs, logged * load.seconds / GB),
         _item("CloudWatch", "metrics", prices.metrics, METRICS),
-        _item("CloudWatch", "alarms", prices.alarms, ALARMS),
+        _item("CloudWatch", "alarms", prices.alarms, ALARM_METRICS),
         _item("CloudWatch", "dashboard", prices.dashboards, DASHBOARDS),
         _item("X-Ray", "traces", prices.traces, traced * load.seconds),
     )

@@ -80,7 +80,8 @@ class Prices:
         ((10 * TB_IN_GB, 0.50), (30 * TB_IN_GB, 0.25), (50 * TB_IN_GB, 0.10), (ALL, 0.05)),
     )
     metrics: Price = Price("metrics", 1, _CLOUDWATCH, ((ALL, 0.30),))
-    alarms: Price = Price("alarms", 1, _CLOUDWATCH, ((ALL, 0.10),))
+    # Each metric that an alarm looks at counts.
+    alarms: Price = Price("alarm metrics", 1, _CLOUDWATCH, ((ALL, 0.10),))
     dashboards: Price = Price("dashboard", 1, _CLOUDWATCH, ((ALL, 3.00),))
     users: Price = Price(
         "active users",
