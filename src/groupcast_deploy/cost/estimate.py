@@ -20,7 +20,7 @@ READ_UNIT_BYTES = 4096
 
 # serverless.yml.
 ROUTE_MB, FANOUT_MB = 1024, 1769
-METRICS, ALARM_METRICS, DASHBOARDS = 32, 49, 1
+METRICS, ALARM_METRICS, DASHBOARDS = 32, 50, 1
 
 # Of a connection: authorize, connect, joinGroup, disconnect.
 CONNECTION_INVOCATIONS = 4
