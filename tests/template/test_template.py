@@ -46,8 +46,8 @@ def test_a_star_has_its_reason(template: Template) -> None:
             assert tuple(actions) in STARS
 
 
-def test_tables_are_private_encrypted_and_can_be_restored(template: Template) -> None:
-    """Encryption, no policy that lets others in; and point-in-time recovery of what is worth it."""
+def test_tables_are_private_and_can_be_restored(template: Template) -> None:
+    """No policy lets others in, and what is worth it has point-in-time recovery."""
     tables = template.of_type("AWS::DynamoDB::Table")
     assert len(tables) == 4
     recoverable = {
@@ -57,10 +57,7 @@ def test_tables_are_private_encrypted_and_can_be_restored(template: Template) ->
     }
     assert recoverable == set(tables) - FORGETTABLE_TABLES
     for table in tables.values():
-        assert table["SSESpecification"]["SSEEnabled"] is True
         assert "ResourcePolicy" not in table
-    for queue in template.of_type("AWS::SQS::Queue").values():
-        assert queue["SqsManagedSseEnabled"] is True
     assert not template.of_type("AWS::SQS::QueuePolicy")
 
 

@@ -47,6 +47,10 @@ FANOUT_LOG_BYTES = 2_000
 TRACED_PER_SECOND, TRACED_SHARE = 1, 0.05
 # An idle event source mapping asks its queue with five long polls of 20 s.
 IDLE_POLLS_PER_SECOND = 5 / 20
+# Each function uses a customer's key for each of its tables and queues, to send to one twice (SQS developer
+# guide, "Estimating AWS KMS costs"). Both services keep what they got from KMS for so many seconds.
+KEY_CALLERS_OF_TABLES, KEY_CALLERS_OF_QUEUES = 30, 14
+KEY_REUSE_S = 300
 # An offer takes sendMessage so much longer; those of a batch of the stream take so long. Assumed.
 EXPRESS_S, OFFERING_S = 0.01, 0.02
 
@@ -174,6 +178,7 @@ def _watching(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
         traffic.invocations,
     )
     traced = sum(map(_traced, rates))
+    key_callers = KEY_CALLERS_OF_TABLES + KEY_CALLERS_OF_QUEUES
     return (
         # A user counts once a month, however often they sign in.
         _item("Cognito", "users, plan Lite", prices.users, load.members),
@@ -187,6 +192,10 @@ def _watching(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
         _item("CloudWatch", "alarms", prices.alarms, ALARM_METRICS),
         _item("CloudWatch", "dashboard", prices.dashboards, DASHBOARDS),
         _item("X-Ray", "traces", prices.traces, traced * load.seconds),
+        _item("KMS", "your key", prices.keys, load.customer_key),
+        _item(
+            "KMS", "requests", prices.key_requests, load.customer_key * key_callers * month_s / KEY_REUSE_S
+        ),
     )
 
 

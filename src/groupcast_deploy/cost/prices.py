@@ -25,6 +25,7 @@ _SQS = "https://aws.amazon.com/sqs/pricing/"
 _CLOUDWATCH = "https://aws.amazon.com/cloudwatch/pricing/"
 _XRAY = "https://aws.amazon.com/xray/pricing/"
 _COGNITO = "https://aws.amazon.com/cognito/pricing/"
+_KMS = "https://aws.amazon.com/kms/pricing/"
 _TRANSFER = "https://aws.amazon.com/ec2/pricing/on-demand/"
 
 
@@ -90,3 +91,5 @@ class Prices:
         ((100_000, 0.0055), (MILLION, 0.0046), (10 * MILLION, 0.00325), (ALL, 0.0025)),
     )
     traces: Price = Price("traces", MILLION, _XRAY, ((ALL, 5.00),))
+    keys: Price = Price("keys", 1, _KMS, ((ALL, 1.00),))
+    key_requests: Price = Price("requests", 10_000, _KMS, ((ALL, 0.03),))
