@@ -48,8 +48,8 @@ class CloudOptions:
 
     `auth` is `none` or `cognito`, which makes a user pool. `visitors` says which pages may send requests.
     `timeline` gets when each message passed which point (see Timeline). `hops` makes each hop take as long as
-    in that cloud, and `stream_shards` is how many shards a table's stream has there. `base_path` is that of the
-    gateway's URL for clients and functions, as a custom domain has one.
+    in that cloud, and `stream_shards` is how many shards a table's stream has there. `base_path` is in the
+    gateway's URL for clients and functions, as in a custom domain's.
     """
 
     root: Path
