@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -50,7 +51,7 @@ class Stack:
 
     @property
     def gateway_port(self) -> str:
-        return self.gateway_url.rpartition(":")[2]
+        return str(urlsplit(self.gateway_url).port)
 
     def token(self, user: str, use: str = "access") -> str:
         """Signs a demo user in; `use` is `access` or `id`."""

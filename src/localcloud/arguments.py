@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 
 from localcloud.gateway import AccountQuota
 from localcloud.visitors import ORIGIN
 
+# API Gateway developer guide, "Map API stages to a custom domain name for WebSocket APIs".
+BASE_PATH = re.compile(r"[A-Za-z0-9$_.+!*'()-]{1,300}")
 REGION = "us-east-1"
 DEFAULT_PAGE_PORT = 3000
 DEFAULT_GATEWAY_PORT = 3001
@@ -58,6 +61,13 @@ def origin(text: str) -> str:
     if not ORIGIN.fullmatch(lowered):
         raise argparse.ArgumentTypeError(f"{text} is no origin such as https://chat.example.com")
     return lowered
+
+
+def base_path(text: str) -> str:
+    """One segment of a path, as API Gateway takes it for a custom domain."""
+    if not BASE_PATH.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text} is no base path such as chat")
+    return text
 
 
 def quota(text: str) -> AccountQuota:

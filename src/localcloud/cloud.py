@@ -48,12 +48,14 @@ class CloudOptions:
 
     `auth` is `none` or `cognito`, which makes a user pool. `visitors` says which pages may send requests.
     `timeline` gets when each message passed which point (see Timeline). `hops` makes each hop take as long as
-    in that cloud, and `stream_shards` is how many shards a table's stream has there.
+    in that cloud, and `stream_shards` is how many shards a table's stream has there. `base_path` is in the
+    gateway's URL for clients and functions, as in a custom domain's.
     """
 
     root: Path
     page_port: int = 0
     gateway_port: int = 0
+    base_path: str = ""
     data: Path | None = None
     visitors: Visitors = field(default_factory=Visitors)
     auth: str = "none"
@@ -94,11 +96,11 @@ class LocalCloud:
 
     @property
     def gateway_url(self) -> str:
-        return f"ws://{HOST}:{self.gateway_port}"
+        return f"ws://{HOST}:{self.gateway_port}/{self._options.base_path}".rstrip("/")
 
     @property
     def management_url(self) -> str:
-        return f"http://{HOST}:{self.gateway_port}/{self._service.stage}"
+        return f"http://{HOST}:{self.gateway_port}/{self._options.base_path or self._service.stage}"
 
     @property
     def requests_url(self) -> str:
@@ -176,7 +178,9 @@ class LocalCloud:
             )
         )
         posts = Posts(timeline.posted if timeline else None, hops.post_s if hops else None)
-        gateway = Gateway(service, invoker, options.limits, options.faults, posts, options.visitors)
+        gateway = Gateway(
+            service, invoker, options.limits, options.faults, posts, options.visitors, options.base_path
+        )
         self._stack.push_async_callback(gateway.close)
         await gateway.start(HOST, self.gateway_port)
         page = PageServer(self.gateway_url, self.user_pool, options.visitors)

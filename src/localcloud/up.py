@@ -17,6 +17,7 @@ from localcloud.arguments import (
     DEFAULT_GATEWAY_PORT,
     DEFAULT_PAGE_PORT,
     REGION,
+    base_path,
     origin,
     pair,
     port,
@@ -58,6 +59,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     limits = GatewayLimits()
     up.add_argument("--page-port", type=port, default=DEFAULT_PAGE_PORT, help="of the page; 0: a free one")
     up.add_argument("--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="of ws://; 0 as above")
+    up.add_argument(
+        "--base-path", type=base_path, default="", metavar="PATH", help="of ws://, as a custom domain has one"
+    )
     up.add_argument(
         "--data", type=Path, metavar="DIR", help="keeps the tables over restarts; made if missing"
     )
@@ -171,6 +175,7 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
         root=root,
         page_port=options.page_port,
         gateway_port=options.gateway_port,
+        base_path=options.base_path,
         data=options.data,
         visitors=Visitors(frozenset(options.allow_origin)),
         auth=options.auth,

@@ -36,6 +36,8 @@ WAIT_S = 10
 # When one environment of a function fails, ministack removes the files of all, of one that starts as well.
 NOT_STARTED = "Worker init failed"
 STARTS_MAX = 3
+# With 429: the client's limit, not the account's.
+TURNED_AWAY = "WebSocket client side buffer is full"
 CREATED_AT = "2026-11-22T21:00:44.183Z"
 
 Record = dict[str, Any]
@@ -65,6 +67,17 @@ class Bench:
             if not payload["errorMessage"].startswith(NOT_STARTED):
                 break
         return None
+
+    def token(self) -> str:
+        """A token of a user of the pool."""
+        return self._user.token()
+
+    def authorize(self, token: str) -> Any:
+        """What the authorizer says of a token; None where it raises."""
+        arn = f"arn:aws:execute-api:us-east-1:000000000000:{self.stage.api_id}/{self.stage.name}/$connect"
+        return self.invoke(
+            "authorize", {"multiValueQueryStringParameters": {"token": [token]}, "methodArn": arn}
+        )
 
     def connect(self, connection_id: str, user_id: str | None = None) -> int | None:
         """$connect of a user that the authorizer has let in: its status, None where it failed.
@@ -314,9 +327,11 @@ class Bench:
         )
 
     @contextmanager
-    def gateway_answers(self, function: str, status: HTTPStatus) -> Iterator[None]:
+    def gateway_answers(
+        self, function: str, status: HTTPStatus, message: str = TURNED_AWAY
+    ) -> Iterator[None]:
         """Have all posts of a function answered with a status; what else it asks reaches the gateway."""
-        with _in_between(self.stage.emulator.endpoint, status) as endpoint:
+        with _in_between(self.stage.emulator.endpoint, status, message) as endpoint:
             path = urlsplit(self.stage.management_url).path
             override = {"AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"{endpoint}{path}"}
             with self.environment(function, override):
@@ -335,17 +350,14 @@ class Bench:
             self._lambda.update_function_configuration(FunctionName=name, Environment=environment)
 
 
-# With 429: the client's limit, not the account's.
-TURNED_AWAY = b'{"message":"WebSocket client side buffer is full"}'
-
-
 def _leftover(group_id: str, key: str, whom: dict[str, Any]) -> str:
     return json.dumps({"groupId": group_id, "messageIds": [key], **whom, "tries": 0})
 
 
 @contextmanager
-def _in_between(endpoint: str, status: HTTPStatus) -> Iterator[str]:
+def _in_between(endpoint: str, status: HTTPStatus, message: str) -> Iterator[str]:
     """A proxy to `endpoint` that answers POST itself; its own URL."""
+    body = json.dumps({"message": message}).encode()
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -363,9 +375,9 @@ def _in_between(endpoint: str, status: HTTPStatus) -> Iterator[str]:
 
         def _answer(self, answer: HTTPStatus) -> None:
             self.send_response(answer)
-            self.send_header("Content-Length", str(len(TURNED_AWAY)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(TURNED_AWAY)
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from localcloud.children import ChildServer
 from localcloud.errors import StartError
@@ -66,10 +67,11 @@ class Emulator(ChildServer):
         named = [f"{name}={value}" for name, value in environment.items()]
         return ["/usr/bin/env", "-i", *named, str(VENV / "bin" / "python"), str(LAUNCHER)]
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Config | None = None) -> Any:
         """A boto3 client of the account's root."""
         return boto3.client(
             service,
+            config=config,
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id=ROOT_KEYS["AWS_ACCESS_KEY_ID"],

@@ -34,6 +34,7 @@ def main() -> None:
     record_decisions(importlib.import_module("ministack.core.iam_evaluator"), decisions)
     gateway = importlib.import_module("ministack.services.apigateway")
     provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
+    take_sums_of_metrics(provisioners)
     for name, handler in missing_types(gateway).items():
         # Once ministack knows a type, its own handler stays.
         provisioners._RESOURCE_HANDLERS.setdefault(name, handler)
@@ -68,6 +69,19 @@ def record_decisions(evaluator: Any, file: Path) -> None:
         return refusal
 
     evaluator.enforce = recorded
+
+
+def take_sums_of_metrics(provisioners: Any) -> None:
+    """Keep alarms over several metrics, which ministack 1.5.33 refuses; it does not evaluate them."""
+    recorded = provisioners._cw_metric_alarm_record
+
+    def record(name: str, wanted: dict[str, Any]) -> dict[str, Any]:
+        if "Metrics" not in wanted:
+            return dict(recorded(name, wanted))
+        one = dict.fromkeys(("MetricName", "Namespace"), "several")
+        return {**recorded(name, {**wanted, "Metrics": None, **one}), **dict.fromkeys(one)}
+
+    provisioners._cw_metric_alarm_record = record
 
 
 def missing_types(gateway: Any) -> dict[str, Handler]:

@@ -14,10 +14,12 @@ from tests.deploy.emulator import Emulator
 from tests.deploy.permissions import Grant, Roles
 from tests.deploy.project import Project, Stage
 
+DOMAIN = "chat.example.com"
 CHAT = "tests/contract/test_chat.py::test_two_people_chat"
 # Where a deployment leaves something: service, operation, its arguments, and where the names are.
 KINDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("apigatewayv2", "get_apis", {}, "Items[].ApiId"),
+    ("apigatewayv2", "get_domain_names", {}, "Items[].DomainName"),
     ("cloudformation", "list_stacks", {}, "StackSummaries[?StackStatus != 'DELETE_COMPLETE'].StackName"),
     ("cloudwatch", "describe_alarms", {}, "[MetricAlarms, CompositeAlarms][][].AlarmName"),
     ("cloudwatch", "list_dashboards", {}, "DashboardEntries[].DashboardName"),
@@ -43,12 +45,14 @@ CONFIGURATION = (
 @pytest.mark.timeout(180)
 async def test_a_stage_lives_and_leaves_nothing(emulator: Emulator, project: Project, tmp_path: Path) -> None:
     """Deployed it works; again: nothing happens; a change is just that, and cuts nobody off; all can go."""
-    before = inventory(emulator)
     ours = copied(project, tmp_path)
-    stage = ours.deploy("lifecycle", auth="none")
+    before = inventory(emulator)
+    given = {"auth": "none", **options(emulator)}
+    stage = ours.deploy("lifecycle", **given)
     assert len(inventory(emulator) - before) > len(KINDS)
+    assert_options(stage, given)
 
-    assert "No changes to deploy" in ours.osls("deploy", "lifecycle", auth="none")
+    assert "No changes to deploy" in ours.osls("deploy", "lifecycle", **given)
 
     functions = configurations(stage)
     async with Peer.connect(stage.url) as ann:
@@ -58,14 +62,15 @@ async def test_a_stage_lives_and_leaves_nothing(emulator: Emulator, project: Pro
             "handler: groupcast.handlers.ping.handler",
             "handler: groupcast.handlers.ping.handler\n    description: Pong",
         )
-        assert ours.deploy("lifecycle", auth="none").url == stage.url
+        assert ours.deploy("lifecycle", **given).url == stage.url
         assert (await ann.ask({"action": "ping"}, "pong"))["groupId"] == "group"
     changed = configurations(stage)
     assert changed.pop("ping") == functions.pop("ping") | {"Description": "Pong"}
     assert changed == functions
 
-    ours.osls("remove", "lifecycle", auth="none")
+    ours.osls("remove", "lifecycle", **given)
     assert inventory(emulator) == before
+    assert records(emulator, given["hostedZoneId"]) == set()
 
 
 @pytest.mark.timeout(180)
@@ -93,6 +98,38 @@ def test_production_keeps_its_data(emulator: Emulator, project: Project) -> None
     tables = {f"dynamodb groupcast-prod-{name}" for name in ("connections", "groups", "messages")}
     assert kept >= tables
     assert {name.split()[0] for name in kept - tables} == {"cognito-idp"}
+
+
+def options(emulator: Emulator) -> dict[str, str]:
+    """Parameters for all that a stage has only where it is asked for."""
+    key = emulator.client("kms").create_key()["KeyMetadata"]["Arn"]
+    certificate = emulator.client("acm").request_certificate(DomainName=DOMAIN)["CertificateArn"]
+    zone = emulator.client("route53").create_hosted_zone(Name="example.com", CallerReference="lifecycle")
+    return {
+        "kmsKeyArn": key,
+        "domainName": DOMAIN,
+        "certificateArn": certificate,
+        "basePath": "team",
+        "hostedZoneId": zone["HostedZone"]["Id"].removeprefix("/hostedzone/"),
+    }
+
+
+def assert_options(stage: Stage, given: dict[str, str]) -> None:
+    """They were taken, as far as the emulator says: it does not of tables' keys."""
+    client = stage.emulator.client
+    url = client("sqs").get_queue_url(QueueName=stage.resource("retry"))["QueueUrl"]
+    attributes = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["KmsMasterKeyId"] == given["kmsKeyArn"]
+    (mapping,) = client("apigatewayv2").get_api_mappings(DomainName=DOMAIN)["Items"]
+    assert (mapping["ApiId"], mapping["ApiMappingKey"]) == (stage.api_id, "team")
+    assert records(stage.emulator, given["hostedZoneId"]) == {f"{DOMAIN}."}
+    assert stage.outputs["OwnDomainUrl"] == f"wss://{DOMAIN}/team"
+
+
+def records(emulator: Emulator, zone: str) -> set[str]:
+    """Names that a hosted zone leads to an address."""
+    found = emulator.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    return {record["Name"] for record in found if record["Type"] == "A"}
 
 
 def copied(project: Project, folder: Path) -> Project:

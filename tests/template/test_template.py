@@ -12,9 +12,9 @@ import pytest
 
 from groupcast.handlers.outcome import COUNTS
 from groupcast.holes import SEND_TIMEOUT_MS
-from groupcast_deploy.cost.estimate import ALARMS
 from localcloud.template import parse_yaml
 from tests.conftest import ROOT
+from tests.template.alarms import metrics_of
 from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, copy_project
 
 # Resources that may be `*`, and why.
@@ -60,8 +60,8 @@ def test_a_star_has_its_reason(template: Template) -> None:
             assert tuple(actions) in STARS
 
 
-def test_tables_are_private_encrypted_and_can_be_restored(template: Template) -> None:
-    """Encryption, no policy that lets others in; and point-in-time recovery of what is worth it."""
+def test_tables_are_private_and_can_be_restored(template: Template) -> None:
+    """No policy lets others in, and what is worth it has point-in-time recovery."""
     tables = template.of_type("AWS::DynamoDB::Table")
     assert len(tables) == 4
     recoverable = {
@@ -71,10 +71,7 @@ def test_tables_are_private_encrypted_and_can_be_restored(template: Template) ->
     }
     assert recoverable == set(tables) - FORGETTABLE_TABLES
     for table in tables.values():
-        assert table["SSESpecification"]["SSEEnabled"] is True
         assert "ResourcePolicy" not in table
-    for queue in template.of_type("AWS::SQS::Queue").values():
-        assert queue["SqsManagedSseEnabled"] is True
     assert not template.of_type("AWS::SQS::QueuePolicy")
 
 
@@ -214,10 +211,11 @@ def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
     for alarm in alarms.values():
         assert alarm["AlarmActions"]
         assert alarm["AlarmDescription"]
-        if alarm["Namespace"] == "groupcast":
-            assert alarm["MetricName"] in metrics
-            assert {"Name": "service", "Value": "groupcast-dev"} in alarm["Dimensions"]
-    looked_at = {(alarm["Namespace"], alarm["MetricName"]) for alarm in alarms.values()}
+    for metric in metrics_of(template):
+        if metric.namespace == "groupcast":
+            assert metric.name in metrics
+            assert ("service", "groupcast-dev") in metric.dimensions
+    looked_at = {(metric.namespace, metric.name) for metric in metrics_of(template)}
     assert looked_at >= {
         ("AWS/Lambda", "IteratorAge"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
@@ -233,19 +231,6 @@ def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
     shown = [line for widget in body["widgets"] for line in ours(widget["properties"]["metrics"])]
     assert shown
     assert set(shown) <= metrics
-
-
-def test_every_queue_has_an_alarm(template: Template) -> None:
-    """What waits in one for too long is seen; descriptions fit CloudWatch, and each alarm is in the bill."""
-    alarms = template.of_type("AWS::CloudWatch::Alarm")
-    assert len(alarms) == ALARMS
-    assert all(len(alarm["AlarmDescription"]) <= 1024 for alarm in alarms.values())
-    watched = {
-        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
-        for alarm in alarms.values()
-        if alarm["Namespace"] == "AWS/SQS"
-    }
-    assert watched == set(template.of_type("AWS::SQS::Queue"))
 
 
 def test_thresholds_are_parameters(package: Package) -> None:

@@ -7,6 +7,7 @@ apigateway-how-to-call-websocket-api-connections.html
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from enum import Enum
 from functools import partial
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from groupcast.aws.sigv4 import Credentials
 
 SERVICE = "execute-api"
+# A segment of a path as it goes over the wire (RFC 3986, section 3.3).
+_is_segment = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+").fullmatch
 # Of an error's text so much is kept.
 MAX_MESSAGE_CHARS = 500
 
@@ -104,7 +107,8 @@ def classify(status: int, error_type: str, message: str = "") -> Outcome:
 class ManagementClient:
     """Posts to the connections of one API stage, over one pool; on one running event loop.
 
-    `endpoint_url` is `https://{host}/{stage}`. Raises ValueError if it isn't a plain http(s) URL.
+    `endpoint_url` is `https://{host}/{stage}`, or `https://{custom domain}/{base path}`. Raises ValueError if
+    it isn't a plain http(s) URL.
     """
 
     def __init__(
@@ -225,8 +229,11 @@ def _message(body: bytes) -> str:
 
 
 def _base_path(endpoint_url: str) -> str:
+    """Return the path before `/@connections`, as it goes over the wire: the stage's, or a custom domain's."""
     parts = urlsplit(endpoint_url)
     path = parts.path.rstrip("/")
-    if parts.query or parts.fragment or any(part in {"", ".", ".."} for part in path.split("/")[1:]):
+    segments = path.split("/")[1:]
+    plain = all(_is_segment(segment) and segment not in {".", ".."} for segment in segments)
+    if parts.query or parts.fragment or not plain:
         raise ValueError(f"not a plain URL: {endpoint_url!r}")
     return path

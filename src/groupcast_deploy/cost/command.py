@@ -67,6 +67,11 @@ def add_parser(commands: Any) -> None:
     ):
         given: Any = default[name.replace("-", "_")]
         parser.add_argument(f"--{name}", type=kind, default=given, help=means)
+    parser.add_argument(
+        "--customer-key",
+        action="store_true",
+        help="tables and queues are under a KMS key of yours (kmsKeyArn)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.set_defaults(run=_run, parser=parser)
 

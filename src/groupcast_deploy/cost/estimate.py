@@ -22,7 +22,7 @@ READ_UNIT_BYTES = 4096
 MESSAGE_MB, PING_MB, FANOUT_MB = 1024, 512, 1769
 # Of authorize, connect, joinGroup, disconnect.
 CONNECTION_MB = (256, 512, 1024, 256)
-METRICS, ALARMS, DASHBOARDS = 32, 13, 1
+METRICS, ALARM_METRICS, DASHBOARDS = 32, 50, 1
 
 CONNECTION_INVOCATIONS = len(CONNECTION_MB)
 # Item in and out, and twice its entry in GroupIdIndex; its user's item at connect, join and disconnect.
@@ -48,6 +48,10 @@ FANOUT_LOG_BYTES = 2_000
 TRACED_PER_SECOND, TRACED_SHARE = 1, 0.05
 # An idle event source mapping asks its queue with five long polls of 20 s.
 IDLE_POLLS_PER_SECOND = 5 / 20
+# Each function uses a customer's key for each of its tables and queues, to send to one twice (SQS developer
+# guide, "Estimating AWS KMS costs"). Both services keep what they got from KMS for so many seconds.
+KEY_CALLERS_OF_TABLES, KEY_CALLERS_OF_QUEUES = 30, 14
+KEY_REUSE_S = 300
 # An offer takes sendMessage so much longer; those of a batch of the stream take so long. Assumed.
 EXPRESS_S, OFFERING_S = 0.01, 0.02
 
@@ -181,6 +185,7 @@ def _watching(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
         traffic.invocations,
     )
     traced = sum(map(_traced, rates))
+    key_callers = KEY_CALLERS_OF_TABLES + KEY_CALLERS_OF_QUEUES
     return (
         # A user counts once a month, however often they sign in.
         _item("Cognito", "users, plan Lite", prices.users, load.members),
@@ -191,9 +196,13 @@ def _watching(load: Load, traffic: Traffic, prices: Prices) -> tuple[Item, ...]:
         _item("SQS", "idle polls of RetryQueue", prices.queue, IDLE_POLLS_PER_SECOND * month_s),
         _item("CloudWatch", "logs", prices.logs, logged * load.seconds / GB),
         _item("CloudWatch", "metrics", prices.metrics, METRICS),
-        _item("CloudWatch", "alarms", prices.alarms, ALARMS),
+        _item("CloudWatch", "alarms", prices.alarms, ALARM_METRICS),
         _item("CloudWatch", "dashboard", prices.dashboards, DASHBOARDS),
         _item("X-Ray", "traces", prices.traces, traced * load.seconds),
+        _item("KMS", "your key", prices.keys, load.customer_key),
+        _item(
+            "KMS", "requests", prices.key_requests, load.customer_key * key_callers * month_s / KEY_REUSE_S
+        ),
     )
 
 

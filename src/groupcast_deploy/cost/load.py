@@ -19,6 +19,7 @@ class Load:
     `posts_per_second` is the budget of all workers; 0 is none, None BUDGET_SHARE of the quota.
     `post_cpu_ms` is measured (README); the waits of a post and of a route are assumptions to be replaced by
     what X-Ray shows. A new on-demand table has four partitions, and its stream a shard for each.
+    `customer_key`: the stage has the parameter `kmsKeyArn`.
     """
 
     members: int
@@ -35,6 +36,7 @@ class Load:
     route_ms: float = 15
     ping_interval_s: float = 240
     stream_shards: int = 4
+    customer_key: bool = False
 
     @property
     def seconds(self) -> float:

@@ -25,6 +25,7 @@ _SQS = "https://aws.amazon.com/sqs/pricing/"
 _CLOUDWATCH = "https://aws.amazon.com/cloudwatch/pricing/"
 _XRAY = "https://aws.amazon.com/xray/pricing/"
 _COGNITO = "https://aws.amazon.com/cognito/pricing/"
+_KMS = "https://aws.amazon.com/kms/pricing/"
 _TRANSFER = "https://aws.amazon.com/ec2/pricing/on-demand/"
 
 
@@ -80,7 +81,8 @@ class Prices:
         ((10 * TB_IN_GB, 0.50), (30 * TB_IN_GB, 0.25), (50 * TB_IN_GB, 0.10), (ALL, 0.05)),
     )
     metrics: Price = Price("metrics", 1, _CLOUDWATCH, ((ALL, 0.30),))
-    alarms: Price = Price("alarms", 1, _CLOUDWATCH, ((ALL, 0.10),))
+    # Each metric that an alarm looks at counts.
+    alarms: Price = Price("alarm metrics", 1, _CLOUDWATCH, ((ALL, 0.10),))
     dashboards: Price = Price("dashboard", 1, _CLOUDWATCH, ((ALL, 3.00),))
     users: Price = Price(
         "active users",
@@ -89,3 +91,5 @@ class Prices:
         ((100_000, 0.0055), (MILLION, 0.0046), (10 * MILLION, 0.00325), (ALL, 0.0025)),
     )
     traces: Price = Price("traces", MILLION, _XRAY, ((ALL, 5.00),))
+    keys: Price = Price("keys", 1, _KMS, ((ALL, 1.00),))
+    key_requests: Price = Price("requests", 10_000, _KMS, ((ALL, 0.03),))

@@ -48,9 +48,9 @@ class Posts:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the TCP connections of one gateway have in common."""
+    """What the TCP connections of one gateway have in common. `roots` are the paths that it is reached by."""
 
-    stage: str
+    roots: frozenset[str]
     port: int
     limits: GatewayLimits
     lifecycle: Lifecycle
@@ -89,7 +89,7 @@ async def shake_hands(
     if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
         _send(transport, answer.serialize())
         return None
-    if path.rstrip("/") not in {"", f"/{shared.stage}"}:
+    if path.rstrip("/") not in shared.roots:
         _refuse(transport, HTTPStatus.FORBIDDEN, message_body("Forbidden"))
         return None
     headers = request.headers + forwarded_headers(client.source_ip, shared.port)

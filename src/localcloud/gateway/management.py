@@ -42,12 +42,12 @@ _BUFFER_FULL = "WebSocket client side buffer is full"
 
 
 class Management:
-    """Answers `@connections` requests for the open `connections`, by connection id."""
+    """Answers `@connections` requests under each of `roots` for the open `connections`, by connection id."""
 
     def __init__(
         self,
         connections: Mapping[str, Connection],
-        stage: str,
+        roots: frozenset[str],
         faults: Faults,
         requests: Requests,
         *,
@@ -55,7 +55,7 @@ class Management:
     ) -> None:
         self._connections = connections
         self._requests = requests
-        roots, names = ("", f"/{stage}"), ("@connections", "%40connections")
+        names = ("@connections", "%40connections")
         self._prefixes = frozenset(f"{root}/{name}".encode() for root in roots for name in names)
         self._says_whose_limit = says_whose_limit
         self._faults = faults if faults.enabled else None

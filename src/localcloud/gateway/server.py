@@ -54,14 +54,19 @@ class Gateway:
         faults: Faults | None = None,
         posts: Posts | None = None,
         visitors: Visitors | None = None,
+        base_path: str = "",
     ) -> None:
-        """Raises ServiceError for a route selection expression other than `$request.body.NAME`."""
+        """`base_path` leads here, too, as that of a custom domain does, such as `team`.
+
+        Raises ServiceError for a route selection expression other than `$request.body.NAME`.
+        """
         self._service = service
         self._invoker = invoker
         self._limits = limits or GatewayLimits()
         self._faults = faults or Faults()
         self._posts = posts or Posts()
         self._visitors = visitors or Visitors()
+        self._roots = frozenset({"", f"/{service.stage}", f"/{base_path}".rstrip("/")})
         self._selection = parse_selection_expression(service.route_selection_expression)
         self._background = Background()
         self._peers: set[GatewayProtocol] = set()
@@ -120,13 +125,13 @@ class Gateway:
         connections: dict[str, Connection] = {}
         requests = Requests(self._limits.account_quota)
         return Shared(
-            stage=service.stage,
+            roots=self._roots,
             port=self._port,
             limits=self._limits,
             lifecycle=Lifecycle(api, service.routes, self._selection, self._invoker, self._limits, requests),
             management=Management(
                 connections,
-                service.stage,
+                self._roots,
                 self._faults,
                 requests,
                 says_whose_limit=self._limits.says_whose_limit,

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
+import botocore.auth
+import botocore.credentials
 import pytest
+from botocore.awsrequest import AWSRequest
 
 from groupcast.aws.credentials import CredentialsProvider
 from groupcast.aws.management import MAX_MESSAGE_CHARS, ManagementClient, Outcome, PostResult, classify
@@ -250,7 +255,12 @@ def test_only_a_text_that_names_the_buffer_alone_is_about_the_client(text: str, 
 
 @pytest.mark.parametrize(
     ("endpoint", "path"),
-    [("", "/@connections/x"), ("/", "/@connections/x"), ("/dev/", "/dev/@connections/x")],
+    [
+        ("", "/@connections/x"),
+        ("/", "/@connections/x"),
+        ("/dev/", "/dev/@connections/x"),
+        ("/v1$-_.+!*'()", "/v1$-_.+!*'()/@connections/x"),
+    ],
 )
 async def test_slashes_at_the_end(endpoint: str, path: str) -> None:
     """The endpoint may end with a slash or have no stage."""
@@ -262,8 +272,33 @@ async def test_slashes_at_the_end(endpoint: str, path: str) -> None:
         assert stage.api.requests[0][0].split()[1] == path
 
 
+@pytest.mark.parametrize("base_path", ["", "/dev", "/team", "/v1$-_.+!*'()", "/a%20b"])
+@pytest.mark.parametrize("connection_id", [ID, "a+b/c==", "é ~@'%2F"])
+async def test_requests_are_signed_for_the_path_they_arrive_with(base_path: str, connection_id: str) -> None:
+    """The server signs what it got over the wire again, as botocore does, and comes to the same."""
+    async with _stage() as stage:
+        origin = f"http://127.0.0.1:{stage.api.port}"
+        client = ManagementClient(origin + base_path, "us-east-1", stage.provider, max_connections=1)
+        await client.post(connection_id, b"hello")
+        await client.close()
+        ((head, body),) = stage.api.requests
+        method, path, _ = head.partition("\r\n")[0].split(" ")
+        assert path.startswith(f"{base_path}/@connections/")
+        sent = dict(line.split(": ", 1) for line in head.strip().split("\r\n")[1:])
+        credentials = botocore.credentials.Credentials("A", "S", "T")
+        again = AWSRequest(method, origin + path, data=body)
+        signed_at = dt.datetime.strptime(sent["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
+        with patch.object(botocore.auth, "get_current_datetime", return_value=signed_at):
+            botocore.auth.SigV4Auth(credentials, "execute-api", "us-east-1").add_auth(again)
+        assert sent["Authorization"] == again.headers["Authorization"]
+
+
 @pytest.mark.parametrize(
-    "url", ["ws://h/dev", "http://h/a//b", "http://h/../b", "http://h/a?b", "http://h/a#b"]
+    "url",
+    [
+        *("ws://h/dev", "http://h/a//b", "http://h/../b", "http://h/a?b", "http://h/a#b"),
+        *("http://h/a b", "http://h/é", "http://h/a%2", 'http://h/"'),
+    ],
 )
 async def test_endpoints_must_be_plain(url: str) -> None:
     """A URL that can't be an endpoint is refused where the client is made."""

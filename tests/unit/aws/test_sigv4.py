@@ -29,7 +29,7 @@ any_ids = st.text(
     st.sampled_from("=+/%@ ?#&.~\n\u00e9\u2603\U0001f600") | st.characters(codec="utf-8"), min_size=1
 )
 connection_ids = (usual_ids | any_ids).filter(lambda text: text not in {".", ".."})
-stages = st.sampled_from(["", "/dev", "/$default", "/a/b", "/prod-1_x.y~z"])
+stages = st.sampled_from(["", "/dev", "/$default", "/a/b", "/prod-1_x.y~z", "/v1$-_.+!*'()", "/a%20b"])
 regions = st.sampled_from(["us-east-1", "eu-west-1", "ap-southeast-4"])
 origins = st.sampled_from(
     [
@@ -108,7 +108,7 @@ def test_other_services_are_signed_as_botocore_does(
 
 
 @pytest.mark.parametrize("connection_id", ["L0SM9cOFvHcCIhw=", "a+b/c==", "\u00e9 ~@'%2F"])
-@pytest.mark.parametrize("stage", ["", "/dev"])
+@pytest.mark.parametrize("stage", ["", "/dev", "/v1$-_.+!*'()"])
 def test_the_whole_of_botocore_sends_the_same_post(connection_id: str, stage: str) -> None:
     """Path, body and signature are those that botocore's own client puts on the wire."""
     endpoint = f"https://abc.execute-api.us-east-1.amazonaws.com{stage}"

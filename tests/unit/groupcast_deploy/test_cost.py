@@ -68,6 +68,17 @@ def test_a_rare_message_is_posted_to_each_member_by_itself() -> None:
     assert used["DynamoDB: messages kept, and their index"] == pytest.approx(2 * stored_gb)
 
 
+def test_a_key_of_the_customers_costs_a_dollar_and_its_requests() -> None:
+    """30 callers of tables and 14 of queues ask every 300 s, whatever the load: $0.03 for 10,000 times."""
+    aws_owned, customers = (
+        dollars(estimate(Load(members=1, messages_per_second=0, customer_key=key), Prices()))
+        for key in (False, True)
+    )
+    assert aws_owned["KMS: your key"] == aws_owned["KMS: requests"] == 0
+    assert customers["KMS: your key"] == 1
+    assert customers["KMS: requests"] == pytest.approx(44 * MONTH_S / 300 / 10_000 * 0.03)
+
+
 def test_a_message_over_a_kilobyte_takes_more_write_units() -> None:
     """2,000 bytes and their attributes are 3 units, in the table and again in the index."""
     load = Load(members=1, messages_per_second=1, message_bytes=2_000)
@@ -192,6 +203,13 @@ def test_json_has_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert said["dollars"] == pytest.approx(sum(item["dollars"] for item in said["items"]))
     assert said["load"]["groups"] == 1
     assert said["warning"] is None
+
+
+def test_a_key_is_in_the_table_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """And else there is no line for it."""
+    load = "--members 10 --messages-per-second 1"
+    assert "KMS" not in cost(load, capsys)
+    assert "your key" in cost(f"{load} --customer-key", capsys)
 
 
 def test_nobody_and_nothing_has_no_price_a_message(capsys: pytest.CaptureFixture[str]) -> None:

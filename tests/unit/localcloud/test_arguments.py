@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from localcloud.arguments import origin, quota, timeout
+from localcloud.arguments import base_path, origin, quota, timeout
 from localcloud.gateway import AccountQuota
 
 
@@ -55,3 +55,16 @@ def test_what_is_no_origin_is_said(text: str) -> None:
     """A path or a pattern would match nothing that a browser sends."""
     with pytest.raises(argparse.ArgumentTypeError, match=r"https://chat\.example\.com"):
         origin(text)
+
+
+@pytest.mark.parametrize("text", ["chat", "v1", "$-_.+!*'()"])
+def test_a_base_path_is_one_segment(text: str) -> None:
+    """As API Gateway takes it."""
+    assert base_path(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "/chat", "a/b", "a b", "a%20b", "a" * 301])
+def test_what_is_no_base_path_is_said(text: str) -> None:
+    """The error shows what one looks like."""
+    with pytest.raises(argparse.ArgumentTypeError, match="such as chat"):
+        base_path(text)

@@ -1,0 +1,52 @@
+"use strict";
+
+// Parts of the stack that are there where a parameter is set.
+
+const NONE = {};
+const KEY_ARN = /^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/[^*]+$/;
+// API Gateway developer guide, "Map API stages to a custom domain name for WebSocket APIs".
+const BASE_PATH = /^[A-Za-z0-9$_.+!*'()-]{1,300}$/;
+
+// osls prints an error's stack where there is one.
+const refusal = (message) => Object.assign(new Error(message), { stack: "" });
+
+const part = (file) => `\${file(src/groupcast_deploy/${file})}`;
+
+async function read(resolveVariable, ...names) {
+  return Promise.all(names.map((name) => resolveVariable(`param:${name}`)));
+}
+
+async function customerKey({ resolveVariable }) {
+  const [arn] = await read(resolveVariable, "kmsKeyArn");
+  if (!arn) return NONE;
+  if (!KEY_ARN.test(arn)) {
+    throw refusal(`kmsKeyArn must be a key's ARN, not '${arn}': IAM grants nothing on an alias`);
+  }
+  return part("customer_key.yml");
+}
+
+async function ownDomain({ resolveVariable }) {
+  const [domain, ...others] = await read(
+    resolveVariable, "domainName", "certificateArn", "basePath", "hostedZoneId",
+  );
+  const [certificate, basePath] = others;
+  if (!domain && others.some(Boolean)) throw refusal("certificateArn, basePath and hostedZoneId need a domainName");
+  if (!domain) return NONE;
+  if (!certificate) throw refusal("domainName needs a certificateArn, of a certificate in the stage's region");
+  if (basePath && !BASE_PATH.test(basePath)) {
+    throw refusal(`basePath is one path segment of letters, digits and $-_.+!*'(), not '${basePath}'`);
+  }
+  return part("own_domain.yml");
+}
+
+async function ownDomainRecord({ resolveVariable }) {
+  const [zone] = await read(resolveVariable, "hostedZoneId");
+  return zone ? part("own_domain_record.yml") : NONE;
+}
+
+async function apiMappingKey({ resolveVariable }) {
+  const [basePath] = await read(resolveVariable, "basePath");
+  return basePath || { Ref: "AWS::NoValue" };
+}
+
+module.exports = { customerKey, ownDomain, ownDomainRecord, apiMappingKey };

@@ -1,0 +1,160 @@
+"""Faults of a deployed stage are seen by the alarms that are there for them, under the names they look for.
+
+CloudWatch's own arithmetic over several metrics is not tested: the emulator has none. Nor does it count
+anything for SQS, DynamoDB and API Gateway; tests/template compares those metrics with AWS's documentation.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from http import HTTPStatus
+from typing import TypeAlias
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from localcloud.template import parse_yaml
+from tests.deploy.alarms import Alarms
+from tests.deploy.bench import Bench
+from tests.deploy.emulator import ROOT
+from tests.deploy.permissions import Grant, Roles
+from tests.deploy.project import Stage
+
+pytestmark = pytest.mark.timeout(120)
+
+FUNCTIONS = list(parse_yaml((ROOT / "serverless.yml").read_text())["functions"])
+# The alarm for errors and the one for throttles; those of routes where a function is not named.
+WATCHED_BY = {
+    "authorize": ("SignInsFail", "SignInsAreThrottled"),
+    "fanoutMessage": ("FanoutFails", "FanoutIsThrottled"),
+    "fanoutRetry": ("RetriesFail", "RetriesAreThrottled"),
+}
+OF_ROUTES = ("RoutesFail", "RoutesAreThrottled")
+SEVERAL = {*OF_ROUTES, "SignInsFail", "ReadsAreThrottled", "WritesAreThrottled"}
+TRIES = 10
+
+
+@pytest.fixture(scope="module")
+def alarms(stage: Stage) -> Alarms:
+    return Alarms(stage)
+
+
+@pytest.fixture(scope="module")
+def roles(stage: Stage) -> Roles:
+    return Roles(stage)
+
+
+def seen_by(alarms: Alarms, act: Callable[[], object], expected: Mapping[str, float]) -> dict[str, float]:
+    """What all alarms see more of after `act`, which is repeated until the expected ones see that much.
+
+    A function's log can be read when it was invoked again.
+    """
+    before = alarms.seen()
+    for _ in range(TRIES):
+        act()
+        after = alarms.seen()
+        more = {name: after[name] - before[name] for name in after}
+        if all(more[name] >= least for name, least in expected.items()):
+            break
+    assert {name: more[name] for name, least in expected.items() if more[name] < least} == {}
+    return more
+
+
+def test_functions_that_raise_are_seen(alarms: Alarms, bench: Bench) -> None:
+    """Each by its alarm, here for an event that no handler can read."""
+
+    def act() -> None:
+        for name in FUNCTIONS:
+            assert bench.invoke(name, []) is None
+
+    seen_by(alarms, act, Counter(WATCHED_BY.get(name, OF_ROUTES)[0] for name in FUNCTIONS))
+
+
+def test_functions_without_environments_are_seen(alarms: Alarms, bench: Bench, stage: Stage) -> None:
+    """Each by its alarm, where its reserved concurrency is used up."""
+    once = stage.emulator.client("lambda", Config(retries={"total_max_attempts": 1}))
+
+    def act() -> None:
+        for name in map(stage.resource, FUNCTIONS):
+            once.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+            try:
+                with pytest.raises(ClientError, match="TooManyRequestsException"):
+                    once.invoke(FunctionName=name, Payload="{}")
+            finally:
+                once.delete_function_concurrency(FunctionName=name)
+
+    with bench.paused():
+        seen_by(alarms, act, Counter(WATCHED_BY.get(name, OF_ROUTES)[1] for name in FUNCTIONS))
+
+
+def test_a_refused_sign_in_is_no_failed_one(alarms: Alarms, bench: Bench) -> None:
+    """An unknown token makes `authorize` raise, and only the alarm for refusals may ring."""
+    refusals = iter([True])
+
+    def act() -> None:
+        if next(refusals, False):
+            assert bench.authorize("nonsense") is None
+        assert bench.authorize(bench.token()) is not None
+
+    more = seen_by(alarms, act, {"SignInsAreRefused": 1})
+    assert (more["SignInsAreRefused"], more["SignInsFail"]) == (1, 0)
+
+
+@contextmanager
+def unreadable_connections(bench: Bench, roles: Roles) -> Iterator[Callable[[], object]]:
+    connection_id = bench.connected()
+    with roles.without(Grant("ping", "dynamodb:GetItem", "connections")):
+        yield lambda: bench.frame(connection_id, "ping")
+
+
+@contextmanager
+def offers_denied(bench: Bench, roles: Roles) -> Iterator[Callable[[], object]]:
+    connection_id = bench.connected(f"group-{uuid.uuid4()}")
+    with roles.without(Grant("sendMessage", "sqs:SendMessage", "delivery.fifo")):
+        yield lambda: bench.frame(connection_id, "sendMessage", message="hi")
+
+
+@contextmanager
+def posts_answered(bench: Bench, status: HTTPStatus) -> Iterator[Callable[[], object]]:
+    """The message is of days ago."""
+    group_id = f"group-{uuid.uuid4()}"
+    bench.connected(group_id)
+    with bench.paused(), bench.gateway_answers("fanoutMessage", status, "Too Many Requests"):
+        yield lambda: bench.fan_out(group_id)
+
+
+Fault: TypeAlias = Callable[[Bench, Roles], AbstractContextManager[Callable[[], object]]]
+FAULTS: dict[str, tuple[Fault, float]] = {
+    "FramesFail": (unreadable_connections, 1),
+    "ExpressFails": (offers_denied, 1),
+    "DeliveryIsSlow": (lambda bench, _: posts_answered(bench, HTTPStatus.OK), 2_000),
+    "PostsAreThrottled": (lambda bench, _: posts_answered(bench, HTTPStatus.TOO_MANY_REQUESTS), 1),
+    "SignInsAreRefused": (lambda bench, _: nullcontext(lambda: bench.authorize("nonsense")), 1),
+}
+
+
+@pytest.mark.parametrize("alarm", FAULTS)
+def test_our_own_metrics_are_written_as_alarms_look_for_them(
+    alarms: Alarms, bench: Bench, roles: Roles, alarm: str
+) -> None:
+    """By namespace, name and dimensions, at the fault that the alarm is there for."""
+    fault, least = FAULTS[alarm]
+    with fault(bench, roles) as act:
+        seen_by(alarms, act, {alarm: least})
+
+
+def test_no_metric_of_ours_is_left_out(alarms: Alarms) -> None:
+    """An alarm on a new one has its fault above."""
+    ours = {name for name in alarms if alarms.metrics(name)[0].namespace == "groupcast"}
+    assert ours == set(FAULTS)
+
+
+def test_alarms_ring_over_their_thresholds(alarms: Alarms) -> None:
+    """Those over one metric: not at the threshold, which is fine, but above it."""
+    for name in set(alarms) - SEVERAL:
+        alarms.put(name, alarms.threshold(name) + 1)
+        assert alarms.state(name) == "ALARM", name

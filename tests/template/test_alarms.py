@@ -1,0 +1,160 @@
+"""Alarms see every function, table, index and queue, by metrics that exist; operators can look them up."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from groupcast_deploy.cost.estimate import ALARM_METRICS
+from localcloud.template import parse_yaml
+from tests.conftest import ROOT
+from tests.template.alarms import Metric, metrics_of
+from tests.template.conftest import Package, Template
+
+# CloudWatch alarm limits, "Limits that apply to alarms based on metric math expressions".
+METRICS_MAX = 10
+# What AWS documents: of each metric the dimensions by which it can be asked for.
+FUNCTION = frozenset({"FunctionName"})
+API, API_STAGE = frozenset({"ApiId"}), frozenset({"ApiId", "Stage"})
+TABLE, INDEX = frozenset({"TableName"}), frozenset({"TableName", "GlobalSecondaryIndexName"})
+QUEUE = frozenset({"QueueName"})
+DOCUMENTED: dict[tuple[str, str], set[frozenset[str]]] = {
+    # Lambda developer guide, "Types of metrics for Lambda functions".
+    ("AWS/Lambda", "Errors"): {FUNCTION},
+    ("AWS/Lambda", "Throttles"): {FUNCTION},
+    ("AWS/Lambda", "IteratorAge"): {FUNCTION},
+    # API Gateway developer guide, "Monitor WebSocket API execution with CloudWatch metrics".
+    ("AWS/ApiGateway", "ExecutionError"): {API, API_STAGE},
+    ("AWS/ApiGateway", "IntegrationError"): {API, API_STAGE},
+    ("AWS/ApiGateway", "ClientError"): {API, API_STAGE},
+    # DynamoDB developer guide, "DynamoDB metrics and dimensions": a table's do not count its indexes'.
+    ("AWS/DynamoDB", "ReadThrottleEvents"): {TABLE, INDEX},
+    ("AWS/DynamoDB", "WriteThrottleEvents"): {TABLE, INDEX},
+    # SQS developer guide, "Available CloudWatch metrics for Amazon SQS".
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): {QUEUE},
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): {QUEUE},
+}
+PARAMETERS = {
+    "errorsAlarm": {"RoutesFail", "SignInsFail", "GatewayFails"},
+    "integrationErrorsAlarm": {"IntegrationsFail"},
+    "clientErrorsAlarm": {"ClientsFail"},
+    "tableThrottlesAlarm": {"ReadsAreThrottled", "WritesAreThrottled"},
+}
+
+
+@pytest.fixture(scope="module")
+def service() -> dict[str, Any]:
+    """serverless.yml."""
+    return parse_yaml((ROOT / "serverless.yml").read_text())
+
+
+def watched(template: Template, namespace: str, name: str) -> set[frozenset[tuple[str, str]]]:
+    return {one.dimensions for one in metrics_of(template) if one[1:3] == (namespace, name)}
+
+
+@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
+def test_every_function_is_watched(template: Template, service: dict[str, Any], metric: str) -> None:
+    """Routes, authorizer and fan-out: none can fail, or find no environment, without an alarm."""
+    logical_ids = {f"{name[0].upper()}{name[1:]}LambdaFunction" for name in service["functions"]}
+    expected = {frozenset({("FunctionName", logical_id)}) for logical_id in logical_ids}
+    assert watched(template, "AWS/Lambda", metric) == expected
+
+
+@pytest.mark.parametrize("metric", ["ReadThrottleEvents", "WriteThrottleEvents"])
+def test_every_table_and_index_is_watched(template: Template, service: dict[str, Any], metric: str) -> None:
+    """Tables and indexes count their throttles apart."""
+    expected = set()
+    for name, resource in service["resources"][0]["Resources"].items():
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            expected.add(frozenset({("TableName", name)}))
+            for index in resource["Properties"].get("GlobalSecondaryIndexes", ()):
+                of_index = ("GlobalSecondaryIndexName", index["IndexName"])
+                expected.add(frozenset({("TableName", name), of_index}))
+    assert len(expected) == 6
+    assert watched(template, "AWS/DynamoDB", metric) == expected
+
+
+def test_the_stage_of_the_api_is_watched(template: Template) -> None:
+    """Errors of API Gateway itself, of what it calls, and of clients."""
+    stage = frozenset({("ApiId", "WebsocketsApi"), ("Stage", "dev")})
+    for metric in ("ExecutionError", "IntegrationError", "ClientError"):
+        assert watched(template, "AWS/ApiGateway", metric) == {stage}
+
+
+def test_every_queue_is_watched(template: Template) -> None:
+    """What waits in one for too long is seen."""
+    queues = {
+        value for one in metrics_of(template) if one.namespace == "AWS/SQS" for _, value in one.dimensions
+    }
+    assert queues == set(template.of_type("AWS::SQS::Queue"))
+    oldest = watched(template, "AWS/SQS", "ApproximateAgeOfOldestMessage")
+    assert frozenset({("QueueName", "DeliveryQueue")}) in oldest
+
+
+def test_metrics_of_aws_exist(template: Template) -> None:
+    """An alarm for a metric, or by dimensions, that AWS does not have would never ring."""
+    ours: list[Metric] = [one for one in metrics_of(template) if one.namespace == "groupcast"]
+    assert ours
+    for one in metrics_of(template):
+        if one not in ours:
+            names = frozenset(name for name, _ in one.dimensions)
+            assert names in DOCUMENTED[one.namespace, one.name], one
+
+
+def test_alarms_over_several_metrics_are_taken_by_cloudwatch(template: Template) -> None:
+    """At most ten metrics, one result, and no period beside those of the metrics."""
+    several = {
+        name: alarm
+        for name, alarm in template.of_type("AWS::CloudWatch::Alarm").items()
+        if "Metrics" in alarm
+    }
+    sums = {"RoutesFail", "RoutesAreThrottled", "ReadsAreThrottled", "WritesAreThrottled"}
+    assert set(several) == sums | {"SignInsFail"}
+    for name, alarm in several.items():
+        assert not {"Period", "Namespace", "MetricName", "Dimensions", "Statistic"} & set(alarm)
+        (result,) = [query for query in alarm["Metrics"] if query["ReturnData"]]
+        assert (result["Expression"] == "SUM(FILL(METRICS(), 0))") == (name in sums)
+        stats = [query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query]
+        assert len(stats) == len(alarm["Metrics"]) - 1 <= METRICS_MAX, name
+        assert {(stat["Period"], stat["Stat"]) for stat in stats} == {(60, "Sum")}
+        ids = [query["Id"] for query in alarm["Metrics"]]
+        assert len(set(ids)) == len(ids)
+        assert all(re.fullmatch(r"[a-z][A-Za-z0-9_]*", one) for one in ids)
+
+
+def test_alarms_are_described(template: Template) -> None:
+    """In docs/operations.md, each with when it rings and what to look at; and in the alarm itself."""
+    _, _, rest = (ROOT / "docs/operations.md").read_text().partition("\n## Alarms\n")
+    rows = re.findall(r"^\| (`.*?) \| (.+) \| (.+) \|$", rest.partition("\n## ")[0], re.MULTILINE)
+    described = [name for names, _, _ in rows for name in re.findall(r"`(\w+)`", names)]
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    assert sorted(described) == sorted(alarms)
+    assert all(0 < len(alarm["AlarmDescription"]) <= 1024 for alarm in alarms.values())
+
+
+def test_alarms_are_in_the_bill(template: Template) -> None:
+    """CloudWatch bills each metric of each alarm."""
+    assert len(metrics_of(template)) == ALARM_METRICS
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_thresholds_of_the_front_door_are_parameters(package: Package, parameter: str) -> None:
+    """A small stage and a large one differ; and no two parameters set the same alarm."""
+    usual, changed = (
+        one.of_type("AWS::CloudWatch::Alarm") for one in (package(), package("dev", f"{parameter}=77"))
+    )
+    assert {name for name in usual if usual[name] != changed[name]} == PARAMETERS[parameter]
+    assert {str(changed[name]["Threshold"]) for name in PARAMETERS[parameter]} == {"77"}
+
+
+def test_the_dashboard_shows_every_function(template: Template, service: dict[str, Any]) -> None:
+    """Errors and throttles, by the function's name."""
+    (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
+    lines = [line for widget in body["widgets"] for line in widget["properties"]["metrics"]]
+    for metric in ("Errors", "Throttles"):
+        shown = [line[-1]["label"] for line in lines if line[:2] == ["AWS/Lambda", metric]]
+        assert shown == list(service["functions"])

@@ -1,0 +1,98 @@
+"""Keys that encrypt tables, queues and alarms: AWS's own, which cost nothing, or one of the operator's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from groupcast_deploy.cost.estimate import KEY_CALLERS_OF_QUEUES, KEY_CALLERS_OF_TABLES
+from tests.conftest import ROOT
+from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template
+from tests.template.test_permissions import ALLOWED, role_of
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+
+
+@pytest.fixture(scope="module")
+def encrypted(package: Package) -> Template:
+    """A stage with a key of its own."""
+    return package("dev", f"kmsKeyArn={KEY}")
+
+
+def test_aws_owned_keys_are_the_default(template: Template) -> None:
+    """SSEEnabled would choose the AWS-managed key, whose requests are billed; queues have SQS's own."""
+    for table in template.of_type("AWS::DynamoDB::Table").values():
+        assert "SSESpecification" not in table
+    for queue in template.of_type("AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+    assert "kms" not in json.dumps(template.document).lower()
+
+
+def test_a_customers_key_encrypts_tables_queues_and_alarms(encrypted: Template) -> None:
+    """All four tables, all three queues, and the topic of alarms."""
+    tables = encrypted.of_type("AWS::DynamoDB::Table").values()
+    queues = encrypted.of_type("AWS::SQS::Queue").values()
+    assert (len(tables), len(queues)) == (4, 3)
+    for table in tables:
+        specification = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
+        assert table["SSESpecification"] == specification
+    for queue in queues:
+        assert queue["KmsMasterKeyId"] == KEY
+        assert queue["SqsManagedSseEnabled"] == {"Ref": "AWS::NoValue"}
+    (topic,) = encrypted.of_type("AWS::SNS::Topic").values()
+    assert topic["KmsMasterKeyId"] == KEY
+
+
+def uses_of_the_key(template: Template) -> dict[str, set[str]]:
+    """Actions that each role may do with the key, and with nothing else."""
+    found: dict[str, set[str]] = {}
+    for policy in template.of_type("AWS::IAM::Policy").values():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert (statement["Effect"], statement["Resource"]) == ("Allow", KEY)
+            for role in policy["Roles"]:
+                found.setdefault(role["Ref"], set()).add(statement["Action"])
+    return found
+
+
+@pytest.mark.parametrize("function", ALLOWED)
+def test_a_function_uses_the_key_for_its_own_calls(encrypted: Template, function: str) -> None:
+    """DynamoDB and SQS decrypt for those who call them; only sending to a queue makes a data key."""
+    calls = {action for action, _ in ALLOWED[function]}
+    expected = set()
+    if any(action.startswith(("dynamodb:", "sqs:")) for action in calls):
+        expected.add("kms:Decrypt")
+    if "sqs:SendMessage" in calls:
+        expected.add("kms:GenerateDataKey")
+    role = f"{function[0].upper()}{function[1:]}Role"
+    assert uses_of_the_key(encrypted).get(role, set()) == expected
+    assert role_of(encrypted, function) == encrypted.resources[role]["Properties"]
+
+
+def test_an_alias_is_refused() -> None:
+    """Before anything is deployed: as a resource of IAM's it grants nothing."""
+    alias = "kmsKeyArn=arn:aws:kms:us-east-1:123456789012:alias/chat"
+    done = subprocess.run(
+        [*OSLS, "print", "--param", alias],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PACKAGE_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "kmsKeyArn must be a key's ARN" in done.stdout + done.stderr
+
+
+def test_the_bill_counts_who_uses_the_key() -> None:
+    """A caller of a table asks for its key now and then; of a queue, a sender does so twice."""
+    tables = {
+        (function, resource.partition("/")[0])
+        for function, grants in ALLOWED.items()
+        for action, resource in grants
+        if action.startswith("dynamodb:") and "stream" not in resource
+    }
+    weights = {"sqs:SendMessage": 2, "sqs:ReceiveMessage": 1}
+    queues = [weights.get(action, 0) for grants in ALLOWED.values() for action, _ in grants]
+    assert (len(tables), sum(queues)) == (KEY_CALLERS_OF_TABLES, KEY_CALLERS_OF_QUEUES)
