@@ -200,6 +200,7 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
     from groupcast.aws.pool import Timeouts  # noqa: PLC0415
     from groupcast.fanout.engine import Engine  # noqa: PLC0415
     from groupcast.fanout.queue import Queue  # noqa: PLC0415
+    from groupcast.tables.activity import Activity  # noqa: PLC0415
     from groupcast.tables.members import MembersTable  # noqa: PLC0415
 
     credentials = CredentialsProvider()
@@ -222,8 +223,9 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
             settings.members_page_size,
             signs_in=settings.auth != "none",
         )
+        activity = Activity(dynamodb, settings.connections_table, settings.quotas_table)
         yield _Posting(
-            Engine(members, poster, limits, random.random, _budget(settings, dynamodb)),
+            Engine(members, poster, limits, random.random, _budget(settings, dynamodb), activity),
             dynamodb,
             sqs,
             Queue(sqs, settings.retry_queue_url),
