@@ -20,7 +20,7 @@ READ_UNIT_BYTES = 4096
 
 # serverless.yml.
 ROUTE_MB, FANOUT_MB = 1024, 1769
-METRICS, ALARMS, DASHBOARDS = 32, 13, 1
+METRICS, ALARMS, DASHBOARDS = 33, 13, 1
 
 # Of a connection: authorize, connect, joinGroup, disconnect.
 CONNECTION_INVOCATIONS = 4
@@ -30,8 +30,8 @@ CONNECTION_WRITES, CONNECTION_READS = 8, 3
 # Of a message beside the two copies of its text: the group's counter and the user's token bucket; the
 # connection, and a look whether its id is taken.
 MESSAGE_WRITES, MESSAGE_READS = 2, 2
-# The user's token bucket; the connection and its group's head.
-PING_WRITES, PING_READS = 1, 2
+# The user's token bucket; the connection and its group's head, half a unit each: eventually consistent.
+PING_WRITES, PING_READS = 1, 1
 # A key in GroupIdIndex, read by the fan-out eventually consistently: half a unit for 4 KB.
 MEMBER_BYTES = 100
 FANOUT_READ_UNITS = 0.5
