@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from groupcast.errors import GroupcastError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,5 +41,5 @@ async def _recent(connection_ids: Sequence[str], activity: Activity, until: floa
     try:
         async with asyncio.timeout_at(until):
             return await activity.recent(connection_ids)
-    except (GroupcastError, TimeoutError):
+    except Exception:  # noqa: BLE001 - whatever is in the way, no group must fail for those who left it
         return set(connection_ids)

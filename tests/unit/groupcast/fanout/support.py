@@ -136,17 +136,18 @@ def ids(count: int, prefix: str = "c") -> list[str]:
 
 
 class FakeActivity:
-    """Connections that were `active` of late; `broken` fails, and `hangs` never answers."""
+    """Connections that were `active` of late; it raises `failure`, and never answers where it `hangs`."""
 
     def __init__(self, *active: str) -> None:
         self.active = set(active)
-        self.broken = self.hangs = False
+        self.failure: Exception | None = None
+        self.hangs = False
         self.asked: list[list[str]] = []
 
     async def recent(self, connection_ids: Sequence[str]) -> set[str]:
         self.asked.append(list(connection_ids))
-        if self.broken:
-            raise ServiceError("BatchGetItem", 500, "InternalServerError", "as told", passing=True)
+        if self.failure is not None:
+            raise self.failure
         await asyncio.sleep(1000 if self.hangs else 0)
         return self.active.intersection(connection_ids)
 
