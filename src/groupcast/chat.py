@@ -153,13 +153,18 @@ class Chat:
         return protocol.history(group_id, messages, complete=complete)
 
     async def ping(self, caller: Caller, _frame: Frame) -> Frame:
-        """Which group the connection is in and how far that has come: a quiet client sees what it missed."""
+        """Which group the connection is in and how far that has come: a quiet client sees what it missed.
+
+        Reads are eventually consistent: `lastSeq` may lie behind the client's, and `groupId` before its join.
+        A connection that is no longer registered is in no group (null): the client joins, learns that it must
+        connect again, and resumes with `since`.
+        """
         connection_id = caller.connection_id
-        member = await self._charged(caller, PING_TOKENS)
+        member = await self._charged(caller, PING_TOKENS, consistent=False)
         if member is None or self._signed_in(member).group_id is None:
             return protocol.pong(connection_id, None, None)
         _, group_id = self._in_group(member)
-        head = await self._groups.head(group_id)
+        head = await self._groups.head(group_id, consistent=False)
         return protocol.pong(connection_id, group_id, head.last_seq)
 
     async def renew(self, caller: Caller, frame: Frame) -> Frame:
@@ -199,10 +204,11 @@ class Chat:
         """Take a user's tokens. Raises at once if the bucket is known to be too empty."""
         return self._users.take(caller, tokens, self._now_ms() * US_PER_MS)
 
-    async def _charged(self, caller: Caller, tokens: float) -> Member | None:
+    async def _charged(self, caller: Caller, tokens: float, *, consistent: bool = True) -> Member | None:
         """The connection, read while tokens are taken."""
         taking = self._take(caller, tokens)
-        _, member = await asyncio.gather(taking, self._connections.get(caller.connection_id))
+        reading = self._connections.get(caller.connection_id, consistent=consistent)
+        _, member = await asyncio.gather(taking, reading)
         return member
 
     async def _read_after(self, caller: Caller, group_id: str, since: int, limit: int, head: Head) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from websockets.asyncio.client import connect
@@ -46,6 +47,8 @@ class Connection:
         # connection, delays start short again.
         self.proven = False
         self.lost = False
+        # Loop time of the last push.
+        self.pushed_at = -inf
 
     @classmethod
     async def open(cls, endpoint: Endpoint, limits: Limits) -> Connection:
@@ -60,7 +63,8 @@ class Connection:
                 max_size=frames.MESSAGE_BYTES,
                 # Frames are small, and API Gateway does not compress.
                 compression=None,
-                # API Gateway counts traffic, not control frames; `ping` of the contract does this work.
+                # AWS documents neither that API Gateway answers control frames nor that they keep an idle
+                # connection; `ping` of the contract does both, and tells of missed messages.
                 ping_interval=None,
                 logger=_socket_log,
             )
@@ -170,6 +174,7 @@ class Connection:
             return
         if isinstance(frame.body, frames.Push):
             self.proven = True
+            self.pushed_at = asyncio.get_running_loop().time()
             on_push(frame.body)
         else:
             self._requests.answer(frame.id, frame.body)

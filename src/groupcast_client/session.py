@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from groupcast_client import frames
 from groupcast_client.connection import Connection
 from groupcast_client.errors import ConnectionLost, GroupcastError, Refused, ServerError
 from groupcast_client.inbox import Inbox
 from groupcast_client.membership import Membership
+from groupcast_client.pings import keep_pinging
 from groupcast_client.ratelimit import retry_after_s
 
 if TYPE_CHECKING:
@@ -115,7 +116,14 @@ class Session:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(connection.read(membership.pushed, self.inbox.room))
                 tasks.create_task(membership.tend(connection))
-                tasks.create_task(self._ping(connection))
+                tasks.create_task(
+                    keep_pinging(
+                        lambda: self._ping(connection),
+                        lambda: connection.pushed_at,
+                        self._limits.ping_interval_s,
+                        self._rng,
+                    )
+                )
                 tasks.create_task(
                     self._credential.keep(
                         connection, lambda reply: membership.told(connection, reply.group_id)
@@ -156,18 +164,15 @@ class Session:
                     return connection
         raise AssertionError("delays do not end")
 
-    async def _ping(self, connection: Connection) -> NoReturn:
-        interval_s = pause_s = self._limits.ping_interval_s
-        while True:
-            await asyncio.sleep(pause_s)
-            pause_s = interval_s
-            try:
-                pong = await connection.request(frames.Pong, "ping")
-            except ServerError as error:
-                # It is no pong, but it does say that the connection is alive.
-                pause_s = retry_after_s(error, interval_s) or interval_s
-            else:
-                self.membership.told(connection, pong.group_id, pong.last_seq)
+    async def _ping(self, connection: Connection) -> float:
+        """Ping once; return the seconds after which the service wants to be asked again, 0 for none."""
+        try:
+            pong = await connection.request(frames.Pong, "ping")
+        except ServerError as error:
+            # It is no pong, but it does say that the connection is alive.
+            return retry_after_s(error, self._limits.ping_interval_s)
+        self.membership.told(connection, pong.group_id, pong.last_seq)
+        return 0.0
 
     async def _fail(self, error: GroupcastError, *, shown: GroupcastError | None) -> None:
         if self._failure is None:

@@ -97,7 +97,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     up.add_argument("--hops", choices=HOP_PROFILES, default="none", help="as slow as between AWS's services")
     up.add_argument("--idle-timeout-s", type=seconds, default=limits.idle_timeout_s, help="as on AWS")
     up.add_argument("--lifetime-s", type=seconds, default=limits.lifetime_s, help="of a connection")
-    up.add_argument("--faults", type=_faults, default=Faults(), metavar="THROTTLE,ERROR,RESET", help="shares")
+    up.add_argument(
+        "--faults",
+        type=_faults,
+        default=Faults(),
+        metavar="THROTTLE,ERROR,RESET[,GONE]",
+        help="shares of posts",
+    )
     up.add_argument(
         "--account-quota",
         type=quota,
@@ -113,10 +119,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _faults(text: str) -> Faults:
     try:
-        throttle, error, reset = (float(part) for part in text.split(","))
-        return Faults(throttle_ratio=throttle, error_ratio=error, reset_ratio=reset)
+        throttle, error, reset, gone = (float(part) for part in f"{text},0".split(",")[:4])
+        return Faults(throttle_ratio=throttle, error_ratio=error, reset_ratio=reset, gone_ratio=gone)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is not three shares such as 0.3,0.05,0.05") from error
+        raise argparse.ArgumentTypeError(f"{text} is not shares such as 0.3,0.05,0.05,0.1") from error
 
 
 def _run(options: argparse.Namespace) -> int:

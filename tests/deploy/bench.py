@@ -128,11 +128,16 @@ class Bench:
         return connection_id
 
     def connected(self, group_id: str | None = None) -> str:
-        """A new connection, in a group where one is named."""
+        """A connection of long ago that was quiet since, in a group where one is named."""
         connection_id = uuid.uuid4().hex[:16]
         assert self.connect(connection_id) == HTTPStatus.OK
         if group_id is not None:
             assert self.frame(connection_id, "joinGroup", groupId=group_id)
+        self._update(connection_id, "SET connectedAt = :value", {"N": str(LONG_AGO_S * 1000)})
+        self._dynamodb.delete_item(
+            TableName=self.stage.resource("quotas"),
+            Key={"name": {"S": f"user:{self._user_ids[connection_id]}"}},
+        )
         return connection_id
 
     def is_known(self, connection_id: str) -> bool:
@@ -273,12 +278,14 @@ class Bench:
         return _leftover(group_id, key, {"slots": [slot, slot]})
 
     def _sent(self) -> tuple[str, str]:
-        """A group and the key of a message in it, whose own fan-out is over: it has found the sender gone."""
+        """A group and the key of a message in it, whose own fan-out is over: it has found a member gone."""
         group_id, message_id = f"group-{uuid.uuid4()}", str(uuid.uuid4())
-        sender = self.connected(group_id)
+        sender, member = self.connected(group_id), self.connected(group_id)
         assert self.frame(sender, "sendMessage", message="hi", messageId=message_id)
+        # It was active of late, and would get a second try.
+        assert self.disconnect(sender)
         until = time.monotonic() + WAIT_S
-        while self.is_known(sender):
+        while self.is_known(member):
             assert time.monotonic() < until, "the message was not fanned out"
             time.sleep(0.05)
         return group_id, message_key(self._user_ids[sender], message_id)

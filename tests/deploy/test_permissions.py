@@ -302,6 +302,9 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("fanoutMessage", "sqs:ChangeMessageVisibility", "delivery.fifo"): releasing,
     Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_POST): removing_who_is_gone,
     Grant("fanoutMessage", "dynamodb:BatchWriteItem", "connections"): removing_who_is_gone,
+    # Who cannot be looked up is tried once more before it is removed.
+    Grant("fanoutMessage", "dynamodb:BatchGetItem", "connections"): removing_who_is_gone,
+    Grant("fanoutMessage", "dynamodb:BatchGetItem", "quotas"): removing_who_is_gone,
     Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_has_expired,
     Grant("fanoutMessage", "sqs:SendMessage", "retry"): handing_over,
     Grant("fanoutMessage", "sqs:SendMessage", "fanout-failures"): refusing_what_is_no_message,
@@ -309,6 +312,7 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("fanoutRetry", "dynamodb:BatchGetItem", "connections"): finishing,
     Grant("fanoutRetry", "dynamodb:Query", "connections/index/GroupIdIndex"): finishing_a_range,
     Grant("fanoutRetry", "dynamodb:UpdateItem", "quotas"): booking_retries,
+    Grant("fanoutRetry", "dynamodb:BatchGetItem", "quotas"): finishing,
     Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_POST): finishing,
     Grant("fanoutRetry", "dynamodb:BatchWriteItem", "connections"): finishing,
     Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_is_slow,

@@ -40,7 +40,8 @@ class GroupBatch:
 
     `item_identifiers` name them to Lambda if they must come again: the lowest sequence number among them in
     the stream, message ids in a queue. They are for `connection_ids`, or for the group's members in `slots`.
-    `members` is how many the group had at its last pass, 0 where that is not known.
+    `members` is how many the group had at its last pass, 0 where that is not known. `told_gone`: API Gateway
+    has called these connections gone once; the next time they are removed.
     """
 
     group_id: str
@@ -50,6 +51,7 @@ class GroupBatch:
     connection_ids: tuple[str, ...] | None = None
     slots: SlotRange = ALL_SLOTS
     members: int = 0
+    told_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

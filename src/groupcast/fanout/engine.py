@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from groupcast.fanout.batch import GroupBatch
     from groupcast.fanout.budget import Budget
-    from groupcast.fanout.ports import Members, Poster
+    from groupcast.fanout.ports import Activity, Members, Poster
     from groupcast.fanout.report import GroupReport, Report
 
 # The next batch of the shard waits meanwhile; connections still open are found again with the group's next
@@ -36,9 +36,11 @@ class Engine:
         limits: Limits,
         random: Callable[[], float],
         budget: Budget | None = None,
+        activity: Activity | None = None,
     ) -> None:
+        """`activity` tells which connections may be open though they are called gone; without it none may."""
         # The pace is kept from one invocation to the next: what it has learnt of the account holds on.
-        self._world = World(poster, members, Pace(limits), budget or Unlimited(), limits, random)
+        self._world = World(poster, members, activity, Pace(limits), budget or Unlimited(), limits, random)
 
     def recall(self, connection_ids: Sequence[str], refusals: Sequence[int]) -> None:
         """Take over how many posts in a row to each connection were refused in an earlier invocation."""

@@ -29,6 +29,7 @@ class GroupFanout:
         "batch",
         "fed",
         "frames",
+        "gone",
         "open",
         "owing",
         "posts",
@@ -55,8 +56,11 @@ class GroupFanout:
         # Loop time at which a frame was last done with, or members came.
         self.progress_at = 0.0
         self._drained = asyncio.Event()
-        # Connections handed off, by the first frame that they did not get and the queue's delay.
-        self.owing: dict[tuple[int, int], list[str]] = {}
+        # Connections handed off, by the first frame that they did not get, the queue's delay, and whether
+        # they were called gone.
+        self.owing: dict[tuple[int, int, bool], list[str]] = {}
+        # Connections that were called gone, each with the frame that it did not get.
+        self.gone: list[tuple[str, int]] = []
 
     def is_small(self, page: Page) -> bool:
         """Whether the group is small enough to start without a booking, judged by a page of its members."""
@@ -88,10 +92,13 @@ class GroupFanout:
             self._drained.clear()
             await self._drained.wait()
 
-    def hand_off(self, index: int, connection_ids: Sequence[str], delay_s: int = 0) -> None:
+    def hand_off(
+        self, index: int, connection_ids: Sequence[str], delay_s: int = 0, *, told_gone: bool = False
+    ) -> None:
         """Leave these connections, and all frames from `index` on, to the queue; not before `delay_s`."""
         self.report.handed_off += self.left(index) * len(connection_ids)
-        self.owing.setdefault((index, delay_s), []).extend(connection_ids)
+        key = (index, delay_s, told_gone or self.batch.told_gone)
+        self.owing.setdefault(key, []).extend(connection_ids)
 
     def note_unread(self, position: int, refusals_of: Refusals) -> None:
         """Say that members from `position` on were not looked at: a slot, or an index of the connections."""
@@ -105,9 +112,9 @@ class GroupFanout:
     def leftovers(self, refusals_of: Refusals) -> tuple[Leftover, ...]:
         """What was handed off, as messages for the queue."""
         found: list[Leftover] = []
-        for (index, delay_s), connection_ids in sorted(self.owing.items()):
+        for (index, delay_s, told_gone), connection_ids in sorted(self.owing.items()):
             parts = split(self.batch.group_id, self._message_ids(index), connection_ids, refusals_of)
-            found += [replace(part, delay_s=delay_s) for part in parts]
+            found += [replace(part, delay_s=delay_s, told_gone=told_gone) for part in parts]
         return tuple(found)
 
     def _message_ids(self, index: int) -> list[str]:

@@ -29,8 +29,8 @@ class Leftover:
     """Messages of a group, by their keys, that some members are still to get. `tries` counts hand-offs.
 
     The members are those of `slots` (a pass did not come to them), or else `connection_ids`; `refusals` are
-    429s in a row of each of those, or empty where nobody was refused. The queue keeps it for `delay_s`, which
-    is not part of its body.
+    429s in a row of each of those, or empty where nobody was refused. `told_gone` is as in GroupBatch. The
+    queue keeps it for `delay_s`, which is not part of its body.
     """
 
     group_id: str
@@ -39,6 +39,7 @@ class Leftover:
     tries: int = 0
     slots: SlotRange | None = None
     refusals: tuple[int, ...] = ()
+    told_gone: bool = False
     delay_s: int = 0
 
     @property
@@ -77,6 +78,8 @@ def to_body(leftover: Leftover) -> str:
     )
     if leftover.refusals:
         whom["refusals"] = leftover.refusals
+    if leftover.told_gone:
+        whom["toldGone"] = True
     return json.dumps(
         {
             "groupId": leftover.group_id,
@@ -100,7 +103,10 @@ def from_body(body: str) -> Leftover:
                 case {"connectionIds": [*connection_ids]}:
                     texts = _texts(connection_ids)
                     refusals = _refusals(whom.get("refusals", []), connection_ids)
-                    return Leftover(group_id, message_ids, texts, tries, refusals=refusals)
+                    told_gone = whom.get("toldGone") is True
+                    return Leftover(
+                        group_id, message_ids, texts, tries, refusals=refusals, told_gone=told_gone
+                    )
                 case {"slots": [first, last]} if (
                     type(first) is type(last) is int and 0 <= first <= last < SLOTS
                 ):

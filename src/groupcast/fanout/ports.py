@@ -29,6 +29,13 @@ class Poster(Protocol):
         """Close a connection."""
 
 
+class Activity(Protocol):
+    """Who was active of late."""
+
+    async def recent(self, connection_ids: Sequence[str]) -> set[str]:
+        """Those of some connections that connected, or sent a frame, within the last seconds."""
+
+
 class Members(Protocol):
     """Who is in a group, and how one is removed."""
 

@@ -24,7 +24,7 @@ class GroupReport:
     are members that the pass did not come to, and `error` says why, unless it was the time, which `cut_short`
     says of both. Posts that were turned away count as `throttled`, or as `full` where the answer named the
     client's buffer. `slow_closed` are connections closed because they read too slowly; their messages are
-    among the gone.
+    among the gone. `gone_false` are connections that took a post after they had been called gone.
     """
 
     group_id: str
@@ -36,6 +36,7 @@ class GroupReport:
     posts: int = 0
     delivered: int = 0
     gone: int = 0
+    gone_false: int = 0
     refused: int = 0
     handed_off: int = 0
     throttled: int = 0

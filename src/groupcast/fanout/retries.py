@@ -79,6 +79,7 @@ class Retries:
             (retry.item_identifier,),
             leftover.connection_ids if leftover.slots is None else None,
             leftover.slots or ALL_SLOTS,
+            told_gone=leftover.told_gone,
         )
 
     async def _put(self, outcome: _Outcome, give_up_at: float) -> list[str]:

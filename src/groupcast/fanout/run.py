@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from groupcast.aws.management import Outcome
 from groupcast.fanout.budget import SMALL_MEMBERS, Meter
 from groupcast.fanout.delivery import Delayed, Delivery
+from groupcast.fanout.gone import judge_gone
 from groupcast.fanout.group import GroupFanout
 from groupcast.fanout.report import Report
 from groupcast.fanout.suspects import FULL_DELAY_S
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from groupcast.fanout.batch import GroupBatch
     from groupcast.fanout.budget import Budget
     from groupcast.fanout.pace import Limits, Pace
-    from groupcast.fanout.ports import Members, Poster
+    from groupcast.fanout.ports import Activity, Members, Poster
     from groupcast.fanout.report import GroupReport
     from groupcast.fanout.suspects import Suspect
     from groupcast.tables.members import Page
@@ -47,6 +48,7 @@ class World:
 
     poster: Poster
     members: Members
+    activity: Activity | None
     pace: Pace
     budget: Budget
     limits: Limits
@@ -63,6 +65,7 @@ class Run:
     def __init__(self, world: World, stop_at: float, on_done: Done) -> None:
         self._poster = world.poster
         self._members = world.members
+        self._activity = world.activity
         self._pace = world.pace
         self._suspects = world.pace.suspects
         self._budget = world.budget
@@ -112,6 +115,7 @@ class Run:
         group.fed = True
         self._part_with_stragglers(group)
         await group.drained()
+        await judge_gone(group, self._members, self._activity, self._stop_at + READ_MARGIN_S)
         group.report.leftovers = group.leftovers(self._suspects.counts)
         group.report.cut_short = self._stopped
         self._undone -= 1
@@ -223,8 +227,7 @@ class Run:
                 self._report.note_delivery(time.time() * 1000 - frame.oldest_ms)
                 self._next_frame(delivery)
             case Outcome.GONE:
-                report.gone += delivery.group.left(delivery.index)
-                self._members.discard(delivery.connection_id)
+                delivery.group.gone.append((delivery.connection_id, delivery.index))
                 self._suspects.forget((delivery.connection_id,))
                 delivery.group.close_one()
             case Outcome.REFUSED:

@@ -26,6 +26,7 @@ COUNTS = (
     "booked",
     "delivered",
     "gone",
+    "gone_false",
     "refused",
     "handed_off",
     "ranges",

@@ -21,6 +21,7 @@ from groupcast.fanout.retries import Retries
 from groupcast.fanout.service import Fanout
 from groupcast.fanout.stream import StreamDelivery, StreamOffers
 from groupcast.runtime.clients import json_api, now_ms
+from groupcast.tables.activity import Activity
 from groupcast.tables.groups import ServedGroups
 from groupcast.tables.members import MembersTable
 from groupcast.tables.messages import StoredMessages
@@ -105,8 +106,9 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
             settings.members_page_size,
             signs_in=settings.auth != "none",
         )
+        activity = Activity(dynamodb, settings.connections_table, settings.quotas_table)
         yield _Posting(
-            Engine(members, poster, limits, random.random, _budget(settings, dynamodb)),
+            Engine(members, poster, limits, random.random, _budget(settings, dynamodb), activity),
             dynamodb,
             sqs,
             Queue(sqs, settings.retry_queue_url),

@@ -51,10 +51,10 @@ class Connections:
         user_id = decode(answer.get("Attributes", {})).get("userId")
         return None if user_id is None else str(user_id)
 
-    async def get(self, connection_id: str) -> Member | None:
-        """The connection as it stands now (a consistent read), or None."""
+    async def get(self, connection_id: str, *, consistent: bool = True) -> Member | None:
+        """The connection as it stands, or None; without `consistent` as it stood a moment ago, for half."""
         answer = await self._dynamodb.get_item(
-            TableName=self._table, Key=encode({"connectionId": connection_id}), ConsistentRead=True
+            TableName=self._table, Key=encode({"connectionId": connection_id}), ConsistentRead=consistent
         )
         return _member(answer["Item"]) if "Item" in answer else None
 

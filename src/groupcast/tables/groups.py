@@ -105,10 +105,10 @@ class Groups:
             ExpressionAttributeValues=encode({":until": until_ms}),
         )
 
-    async def head(self, group_id: str) -> Head:
-        """The last number given out (a consistent read); 0 for a group without messages."""
+    async def head(self, group_id: str, *, consistent: bool = True) -> Head:
+        """The last number given out, 0 for a group without messages; `consistent` as in Connections.get."""
         answer = await self._dynamodb.get_item(
-            TableName=self._table, Key=encode({"groupId": group_id}), ConsistentRead=True
+            TableName=self._table, Key=encode({"groupId": group_id}), ConsistentRead=consistent
         )
         if "Item" not in answer:
             return EMPTY_HEAD

@@ -50,13 +50,13 @@ class Users:
 
     def take(self, caller: Caller, tokens: float, now_us: int) -> Awaitable[object]:
         """Take a user's tokens. ChatError (RateLimited) where there are too few, also from the awaitable."""
-        name = _name(caller)
+        name = quota_name(caller)
         update = partial(self._update, name, now_us, "", "")
         return self._buckets.take(name, self._bucket.charge(tokens), now_us, self._refusal, update)
 
     async def owe(self, caller: Caller, tokens: float, now_us: int) -> None:
         """Take tokens for what was done already, however few there are; negative ones are given back."""
-        name, cost_us = _name(caller), self._bucket.charge(tokens).cost_us
+        name, cost_us = quota_name(caller), self._bucket.charge(tokens).cost_us
         answer = await self._dynamodb.update_item(
             TableName=self._table,
             Key=encode({"name": name}),
@@ -69,14 +69,14 @@ class Users:
 
     def require_connect(self, caller: Caller, now_us: int) -> None:
         """ChatError (RateLimited) if a user is known to have too few tokens to connect. Asks nobody."""
-        self._buckets.require(_name(caller), self._bucket.charge(CONNECT_TOKENS), now_us, self._refusal)
+        self._buckets.require(quota_name(caller), self._bucket.charge(CONNECT_TOKENS), now_us, self._refusal)
 
     async def enter(self, caller: Caller, now_us: int) -> Full | None:
         """Count a new connection; Full if there is no room.
 
         ChatError (RateLimited) where the user has too few tokens.
         """
-        name = _name(caller)
+        name = quota_name(caller)
         update = partial(
             self._update,
             name,
@@ -99,7 +99,7 @@ class Users:
 
         ChatError (RateLimited) where the user has too few tokens.
         """
-        name, charge = _name(caller), self._bucket.charge(CONNECT_TOKENS)
+        name, charge = quota_name(caller), self._bucket.charge(CONNECT_TOKENS)
         also, more = (", lookedAt = :looked", encode({":looked": now_us})) if looks else ("", {})
         update = partial(self._update, name, now_us, also, "", more=more)
         await self._buckets.take(name, charge, now_us, self._refusal, update)
@@ -111,7 +111,7 @@ class Users:
         await update_if(
             self._dynamodb,
             TableName=self._table,
-            Key=encode({"name": _name(caller)}),
+            Key=encode({"name": quota_name(caller)}),
             UpdateExpression="DELETE connectionIds :ids",
             ConditionExpression="attribute_exists(connectionIds)",
             ExpressionAttributeValues={":ids": {"SS": sorted(connection_ids)}},
@@ -139,7 +139,8 @@ class Users:
         )
 
 
-def _name(caller: Caller) -> str:
+def quota_name(caller: Caller) -> str:
+    """The key in Quotas of whoever pays for a caller's frames: the user, or a guest's connection."""
     return f"connection:{caller.connection_id}" if caller.user_id is None else f"user:{caller.user_id}"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from groupcast_deploy.cost.estimate import Estimate, estimate
 from groupcast_deploy.cost.lanes import DELIVERY_CONCURRENCY
 from groupcast_deploy.cost.load import BUDGET_SHARE, Load
-from groupcast_deploy.cost.model import requests_in_per_second
+from groupcast_deploy.cost.model import client_limits, requests_in_per_second
 from groupcast_deploy.cost.prices import AS_OF, REGION, Prices
 
 if TYPE_CHECKING:
@@ -124,7 +124,11 @@ def as_text(load: Load, bill: Estimate) -> str:
 
 def warning(load: Load, bill: Estimate) -> str | None:
     """What it means where a load needs more than there is; None where it fits."""
-    traffic = bill.traffic
+    problems = [f"{problem}." for problem in client_limits(load)]
+    return " ".join(filter(None, (_fanout_warning(load, bill.traffic), *problems))) or None
+
+
+def _fanout_warning(load: Load, traffic: Traffic) -> str | None:
     if traffic.limit == "none":
         return None
     if traffic.limit == "requests":

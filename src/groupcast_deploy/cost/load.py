@@ -34,7 +34,7 @@ class Load:
     post_cpu_ms: float = 0.02
     post_wait_ms: float = 15
     route_ms: float = 15
-    ping_interval_s: float = 240
+    ping_interval_s: float = 510
     stream_shards: int = 4
     customer_key: bool = False
 

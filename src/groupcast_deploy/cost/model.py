@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from groupcast_deploy.cost.load import Load
 
-# serverless.yml: batchSize and parallelizationFactor of the stream, postWindow and frameBytes.
+# serverless.yml: batchSize and parallelizationFactor of the stream, postWindow, frameBytes and
+# requestsPerSecond.
 BATCH_RECORDS = 100
 LANES_PER_SHARD = 2
 POST_WINDOW = 256
 FRAME_BYTES = 32 * 1024
+ROUTE_PER_SECOND = 2_000
 POLL_INTERVAL_S = 0.25
 # Before its first post a fan-out reads who is in the group.
 QUERY_S = 0.01
@@ -96,6 +98,23 @@ def frame_s(load: Load, members: float) -> float:
 def requests_in_per_second(load: Load) -> float:
     """Frames and handshakes of clients; each connection also joins its group."""
     return load.messages_per_second + load.pings_per_second + 2 * load.connects_per_second
+
+
+def client_limits(load: Load) -> list[str]:
+    """What clients ask for beyond what a route, or the budget, leaves to them."""
+    found = []
+    if load.pings_per_second > ROUTE_PER_SECOND:
+        found.append(
+            f"{load.pings_per_second:,.0f} pings/s are more than the {ROUTE_PER_SECOND:,} that "
+            "requestsPerSecond lets a route take"
+        )
+    asked = requests_in_per_second(load)
+    left = max(0.0, load.quota_per_second - load.budget_per_second)
+    if load.budget_per_second and asked > left:
+        found.append(
+            f"{asked:,.0f} requests/s of clients are more than the {left:,.0f} that the budget leaves them"
+        )
+    return found
 
 
 def room(load: Load) -> float:

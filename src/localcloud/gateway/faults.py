@@ -7,11 +7,12 @@ from enum import Enum, auto
 
 
 class Fault(Enum):
-    """What happens to a POST instead of its delivery."""
+    """What happens to a POST instead of its delivery; GONE is answered although the connection is open."""
 
     THROTTLE = auto()
     ERROR = auto()
     RESET = auto()
+    GONE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +22,32 @@ class Faults:
     throttle_ratio: float = 0.0
     error_ratio: float = 0.0
     reset_ratio: float = 0.0
+    gone_ratio: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ratios = (self.throttle_ratio, self.error_ratio, self.reset_ratio)
+        ratios = [ratio for _, ratio in self._shares]
         if min(ratios) < 0 or sum(ratios) > 1:
             raise ValueError("fault ratios are at least 0 and together at most 1")
 
     @property
     def enabled(self) -> bool:
-        return self.throttle_ratio + self.error_ratio + self.reset_ratio > 0
+        return any(ratio for _, ratio in self._shares)
 
     def decide(self, draw: float) -> Fault | None:
         """Return the fault for a uniform draw from [0, 1), None for a POST that is left alone."""
-        if draw < self.throttle_ratio:
-            return Fault.THROTTLE
-        if draw < self.throttle_ratio + self.error_ratio:
-            return Fault.ERROR
-        if draw < self.throttle_ratio + self.error_ratio + self.reset_ratio:
-            return Fault.RESET
+        below = 0.0
+        for fault, ratio in self._shares:
+            below += ratio
+            if draw < below:
+                return fault
         return None
+
+    @property
+    def _shares(self) -> tuple[tuple[Fault, float], ...]:
+        return (
+            (Fault.THROTTLE, self.throttle_ratio),
+            (Fault.ERROR, self.error_ratio),
+            (Fault.RESET, self.reset_ratio),
+            (Fault.GONE, self.gone_ratio),
+        )

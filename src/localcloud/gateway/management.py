@@ -127,6 +127,8 @@ class Management:
             return None
         if fault is Fault.THROTTLE:
             return self._limit_exceeded(request_id, "Rate exceeded")
+        if fault is Fault.GONE:
+            return _gone(request_id)
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         return _error(request_id, status, "InternalServerErrorException", "Internal server error")
 
@@ -137,8 +139,12 @@ class Management:
 
 def _absent(request_id: bytes, connection_id: str) -> bytes:
     if is_id(connection_id):
-        return response(HTTPStatus.GONE, request_id, error_type="GoneException")
+        return _gone(request_id)
     return _bad_request(request_id, f"Invalid connectionId: {connection_id}")
+
+
+def _gone(request_id: bytes) -> bytes:
+    return response(HTTPStatus.GONE, request_id, error_type="GoneException")
 
 
 def _bad_request(request_id: bytes, message: str) -> bytes:

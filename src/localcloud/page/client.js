@@ -6,6 +6,7 @@ import { LIMITS } from "./limits.js";
 import { GroupLog, isMessage } from "./log.js";
 import { Outbox } from "./outbox.js";
 import { ConnectionLost, ServerError } from "./outstanding.js";
+import { Pings } from "./pings.js";
 import { Renewal } from "./renewal.js";
 import { backoffMs, pause, retried, waitMs } from "./retrying.js";
 import { claimIn } from "./token.js";
@@ -46,7 +47,7 @@ export class ChatClient {
   #failedHandshakes = 0;
   #hasBeenOpen = false;
   #retryTimer;
-  #pingTimer;
+  #pings;
   #logTimer;
 
   /**
@@ -81,6 +82,7 @@ export class ChatClient {
       now: this.#options.now,
       random: this.#options.random,
     });
+    this.#pings = new Pings({ ...this.#options, limits, ping: () => this.#ping() });
     this.#renewal = grant ? this.#newRenewal(grant) : null;
   }
 
@@ -172,6 +174,7 @@ export class ChatClient {
     this.#hasBeenOpen = true;
     this.#failedHandshakes = 0;
     this.#renewal?.start(connection);
+    this.#pings.start();
     this.#join(connection);
   }
 
@@ -180,7 +183,7 @@ export class ChatClient {
     this.#isJoined = false;
     this.#renewal?.stop();
     clearTimeout(this.#logTimer);
-    clearTimeout(this.#pingTimer);
+    this.#pings.stop();
     if (this.#isProven && !isTooLarge) this.#attempt = 0;
     this.#isProven = false;
     if (this.#isClosed) return;
@@ -213,7 +216,6 @@ export class ChatClient {
     }
     this.#isProven = true;
     this.#isJoined = true;
-    this.#pingLater(this.#limits.pingIntervalMs);
     this.#tell("state", { phase: "connected", lastSeq: joined.lastSeq, userId: this.#userId });
     if (this.#log.isAnew(joined.lastSeq)) this.#tell("anew");
     this.#deliver(this.#log.joined(joined.lastSeq, joined.messages, joined.complete, this.#options.now()));
@@ -253,14 +255,7 @@ export class ChatClient {
     });
   }
 
-  #pingLater(delayMs) {
-    clearTimeout(this.#pingTimer);
-    this.#pingTimer = setTimeout(() => this.#ping(), delayMs);
-  }
-
   async #ping() {
-    const { pingIntervalMs } = this.#limits;
-    this.#pingLater(pingIntervalMs);
     if (!this.#isJoined) return;
     try {
       const pong = await this.#request("ping");
@@ -272,13 +267,14 @@ export class ChatClient {
       }
     } catch (error) {
       // A lost connection is being replaced already; an error frame says that it is alive.
-      if (error.retryAfterMs > 0) this.#pingLater(Math.min(error.retryAfterMs, pingIntervalMs));
+      if (error.retryAfterMs > 0 && this.#connection !== null) this.#pings.again(error.retryAfterMs);
     }
   }
 
   // -- what comes in ------------------------------------------------------------------------------------
 
   #pushed(frame) {
+    this.#pings.pushed();
     if (frame.groupId !== this.#options.group) return;
     this.#deliver(this.#log.pushed(frame.messages, this.#options.now()));
   }

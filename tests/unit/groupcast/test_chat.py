@@ -18,7 +18,7 @@ from groupcast.errors import Code
 from groupcast.holes import HOLE_FINAL_MS, SEND_TIMEOUT_MS
 from groupcast.tables.messages import Messages, NotStoredError
 from tests.conftest import Stack
-from tests.unit.groupcast.world import NOW_MS, World, code_of
+from tests.unit.groupcast.world import NOW_MS, MakeWorld, World, code_of
 
 pytestmark = pytest.mark.stack
 
@@ -187,6 +187,27 @@ async def test_joining_moves_and_leaving_leaves(world: World, group: str) -> Non
     item = await world.item("ConnectionsTable", connectionId=connection_id)
     assert item is not None
     assert "slot" not in item
+
+
+async def test_a_ping_of_a_connection_that_is_not_registered_says_so(world: World, group: str) -> None:
+    """Its item was removed while its socket lives: no group, and joining tells it to connect again."""
+    connection_id = await world.member(group)
+    await world.remove("ConnectionsTable", connectionId=connection_id)
+    pong = await world.chat.ping(connection_id, {})
+    assert (pong["groupId"], pong["lastSeq"]) == (None, None)
+    assert await code_of(world.chat.join(connection_id, {"groupId": group, "since": 0})) is Code.CONFLICT
+
+
+async def test_only_a_ping_reads_eventually_consistently(make_world: MakeWorld, group: str) -> None:
+    """It costs half, and may be a moment late; a join and a look into the log may not."""
+    world = make_world()
+    connection_id = await world.member(group)
+    world.dynamodb.reset()
+    await world.chat.ping(connection_id, {})
+    assert world.dynamodb.consistent_gets == [False, False]
+    await world.chat.join(connection_id, {"groupId": group})
+    await world.chat.history(connection_id, {})
+    assert world.dynamodb.consistent_gets[2:] == [True] * 4
 
 
 async def test_since_replays_what_was_missed_oldest_first(world: World, group: str) -> None:

@@ -125,17 +125,26 @@ class World:
 
 
 class Metered:
-    """A DynamoDB client that counts requests by their names, and the read units of queries."""
+    """A DynamoDB client that counts requests by their names, and the read units of queries.
+
+    `consistent_gets` says of each get_item whether it was consistent.
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self.calls: Counter[str] = Counter()
         self.read_units = 0.0
+        self.consistent_gets: list[bool] = []
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("exceptions", "query"):
             self.calls[name] += 1
         return getattr(self._client, name)
+
+    async def get_item(self, **request: Any) -> Any:
+        self.calls["get_item"] += 1
+        self.consistent_gets.append(request.get("ConsistentRead", False))
+        return await self._client.get_item(**request)
 
     async def query(self, **request: Any) -> Any:
         self.calls["query"] += 1
@@ -146,6 +155,7 @@ class Metered:
     def reset(self) -> None:
         self.calls.clear()
         self.read_units = 0.0
+        self.consistent_gets.clear()
 
 
 class Repeating:

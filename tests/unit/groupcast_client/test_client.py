@@ -325,6 +325,43 @@ async def test_a_forgotten_membership_is_renewed_by_a_ping(service: Service) -> 
         assert await numbers(client, 1) == [1]
 
 
+async def test_a_connection_that_the_service_has_forgotten_is_replaced(service: Service) -> None:
+    """Its item was removed while the socket lived: it connects again and loses nothing."""
+    async with new_client(service, limits=Limits(ping_interval_s=0.02)) as client:
+        await client.join("g")
+        service.grow(1)
+        await service.push([1])
+        assert await numbers(client, 1) == [1]
+        service.answers["joinGroup"] = failing("Conflict")
+        service.members.clear()
+        service.grow(2)
+        assert await numbers(client, 2) == [2, 3]
+    assert [frame.get("since") for frame in service.asked("joinGroup")] == [None, 1, 1]
+    assert len(service.paths) == 2
+
+
+async def test_a_pong_of_a_moment_ago_changes_nothing(service: Service) -> None:
+    """Its read is eventually consistent: a last number behind the log is neither a reset nor a gap."""
+
+    async def stale(_service: Service, _socket: ServerConnection, _frame: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "pong", "groupId": "g", "lastSeq": 1}
+
+    service.answers["ping"] = stale
+    async with new_client(service, limits=Limits(gap_wait_s=0.01, ping_interval_s=0.02)) as client:
+        await client.join("g")
+        for number in range(1, 4):
+            await client.send(f"text {number}")
+        assert await numbers(client, 3) == [1, 2, 3]
+        asked = len(service.asked("ping"))
+        await eventually(lambda: len(service.asked("ping")) >= asked + 3)
+        looks = len(service.asked("history"))
+        await client.send("text 4")
+        assert await numbers(client, 1) == [4]
+    assert len(service.asked("joinGroup")) == 1
+    # The look that follows a join.
+    assert looks == 1
+
+
 async def test_an_error_for_a_ping_is_a_sign_of_life(service: Service) -> None:
     """A function that fails now and then does not end the client, nor its connection."""
     service.answers["ping"] = failing("InternalError")

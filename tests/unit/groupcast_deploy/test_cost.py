@@ -33,7 +33,7 @@ def test_a_tier_begins_where_the_last_one_ends() -> None:
 
 def test_members_who_say_nothing_cost_connections_and_pings() -> None:
     """7,200 members, who ping every 240 s and connect anew every 2 h: 30 pings and 1 connection a second."""
-    bill = estimate(Load(members=7_200, messages_per_second=0), Prices())
+    bill = estimate(Load(members=7_200, messages_per_second=0, ping_interval_s=240), Prices())
     spent = dollars(bill)
     # 7,200 x 43,800 minutes at $0.25 a million.
     assert spent["API Gateway: connections"] == pytest.approx(78.84)
@@ -44,9 +44,9 @@ def test_members_who_say_nothing_cost_connections_and_pings() -> None:
     # Of 15 ms: pings in half a GB, and authorize, connect, joinGroup and disconnect in 2 GB together.
     gb = 30 / 2 + 2
     assert spent["Lambda: routes, 256 to 1,024 MB"] == pytest.approx(gb * MONTH_S * 0.015 * 0.0000133334)
-    # A write of a ping and 8 of a connection; 2 reads of a ping and 3 of a connection.
+    # A write of a ping and 8 of a connection; a read of a ping and 3 of a connection.
     assert spent["DynamoDB: writes"] == pytest.approx(62.415)
-    assert spent["DynamoDB: reads of routes"] == pytest.approx(20.6955)
+    assert spent["DynamoDB: reads of routes"] == pytest.approx(33 * MONTH_S / 1e6 * 0.125)
     assert spent["API Gateway: posts to members"] == spent["Lambda: fan-out"] == 0
     assert spent["SQS: offers sent, received, deleted"] == spent["DynamoDB: writes of the budget"] == 0
     assert bill.dollars == pytest.approx(sum(spent.values()))
@@ -62,7 +62,7 @@ def test_a_rare_message_is_posted_to_each_member_by_itself() -> None:
     # 100 keys of 100 bytes are 3 times 4 KB, each half a unit.
     assert used["DynamoDB: reads of members by the fan-out"] == pytest.approx(0.015 * MONTH_S, rel=1e-3)
     # Table and index, the group's counter, the user's bucket; 8 of each connection made, one of each ping.
-    assert used["DynamoDB: writes"] == pytest.approx((0.04 + 8 * 100 / 7_200 + 100 / 240) * MONTH_S)
+    assert used["DynamoDB: writes"] == pytest.approx((0.04 + 8 * 100 / 7_200 + 100 / 510) * MONTH_S)
     # 26,280 messages of 500 bytes, those of the last 30 days, twice.
     stored_gb = 26_280 * 500 * 30 / (365 / 12) / 1024**3
     assert used["DynamoDB: messages kept, and their index"] == pytest.approx(2 * stored_gb)
@@ -83,7 +83,7 @@ def test_a_message_over_a_kilobyte_takes_more_write_units() -> None:
     """2,000 bytes and their attributes are 3 units, in the table and again in the index."""
     load = Load(members=1, messages_per_second=1, message_bytes=2_000)
     writes = quantities(estimate(load, Prices()))["DynamoDB: writes"]
-    assert writes == pytest.approx((2 + 2 * 3 + 8 / 7_200 + 1 / 240) * MONTH_S)
+    assert writes == pytest.approx((2 + 2 * 3 + 8 / 7_200 + 1 / 510) * MONTH_S)
 
 
 def test_messages_that_arrive_between_two_polls_share_frames() -> None:
@@ -194,6 +194,17 @@ def test_the_command_warns_of_the_budget(capsys: pytest.CaptureFixture[str]) -> 
     said = cost(f"{load} --posts-per-second 5000", capsys)
     assert "are more than the 5,000 that postsPerSecond allows" in said
     assert "WARNING" not in cost(f"{load} --posts-per-second 0", capsys)
+
+
+def test_a_million_quiet_members_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their pings fit the route, and with connects what the budget leaves; half as many again do not."""
+    assert "WARNING" not in cost("--members 1000000 --messages-per-second 0", capsys)
+    load = Load(members=1_000_000, messages_per_second=0)
+    # A ping in 510 s, a connect and a join in two hours.
+    assert requests_in_per_second(load) == pytest.approx(1_960.8 + 277.8, abs=0.1)
+    said = cost("--members 1500000 --messages-per-second 0", capsys)
+    assert "2,941 pings/s are more than the 2,000 that requestsPerSecond lets a route take" in said
+    assert "3,358 requests/s of clients are more than the 3,000 that the budget leaves them" in said
 
 
 def test_json_has_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:

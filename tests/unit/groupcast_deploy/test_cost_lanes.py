@@ -66,7 +66,7 @@ def test_without_a_budget_the_quota_is_the_limit() -> None:
     """What members send counts in it."""
     load = Load(members=10_000, messages_per_second=5, posts_per_second=0)
     traffic = traffic_of(load)
-    incoming = 5 + 10_000 / 240 + 2 * 10_000 / 7_200
+    incoming = 5 + 10_000 / 510 + 2 * 10_000 / 7_200
     assert traffic.posts == pytest.approx(10_000 - incoming)
     assert traffic.bookings == 0
 

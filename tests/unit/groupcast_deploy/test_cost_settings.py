@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from groupcast_client import Limits
 from groupcast_deploy.cost import Load, lanes, model, stream
 from groupcast_deploy.cost.estimate import CONNECTION_MB, FANOUT_MB, MESSAGE_MB, PING_MB
 from localcloud.template import parse_yaml
@@ -36,3 +37,5 @@ def test_it_has_the_numbers_of_serverless_yml() -> None:
     usual = Load(members=1, messages_per_second=1)
     assert int(parameters["postsPerSecond"]) == usual.budget_per_second
     assert parameters["delivery"] == usual.delivery
+    assert int(parameters["requestsPerSecond"]) == model.ROUTE_PER_SECOND
+    assert Limits().ping_interval_s == usual.ping_interval_s

@@ -24,6 +24,8 @@ import {
 // random() is 0.5: a gap waits one and a half times its limit.
 const GAP_MS = LIMITS.gapWaitMs * 1.5;
 const HOLE_MS = LIMITS.holeTimeoutMs * 1.125;
+// … and the first ping comes in the middle of the first interval.
+const FIRST_PING_MS = LIMITS.pingIntervalMs / 2;
 
 // Joined, and done with the look at history that follows.
 async function quietClient(limits) {
@@ -165,27 +167,57 @@ test("a wake does not wait for the next attempt", async () => {
 });
 
 test("a ping keeps the connection from being idle", async () => {
-  await joinedClient();
-  await pass(LIMITS.pingIntervalMs);
+  await quietClient();
+  await pass(FIRST_PING_MS - GAP_MS);
   assert.equal(socket().asked("ping").length, 1);
-  assert.ok(LIMITS.pingIntervalMs < 10 * 60 * 1_000);
+  await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 0 });
+  await pass(LIMITS.pingIntervalMs - 1);
+  assert.equal(socket().asked("ping").length, 1);
+  await pass(1);
+  assert.equal(socket().asked("ping").length, 2);
 });
 
 test("a pong that names no group makes it join again", async () => {
   const { told } = await joinedClient();
   await socket().say(push(1));
-  await pass(LIMITS.pingIntervalMs);
+  await pass(FIRST_PING_MS);
   await socket().answer("ping", { type: "pong", groupId: null, lastSeq: null });
   assert.equal(socket().asked("joinGroup").at(-1).since, 1);
   await socket().answer("joinGroup", joined(2, [message(2)]));
   assert.deepEqual(told.seqs, [1, 2]);
 });
 
+test("a connection that the service has forgotten is replaced", async () => {
+  const { told } = await joinedClient();
+  await socket().say(push(1));
+  await pass(FIRST_PING_MS);
+  await socket().answer("ping", { type: "pong", groupId: null, lastSeq: null });
+  await socket().answer("joinGroup", error("Conflict"));
+  await pass(LIMITS.reconnectBaseMs / 2);
+  assert.equal(FakeSocket.made.length, 2);
+  await socket().open();
+  assert.equal(socket().asked("joinGroup")[0].since, 1);
+  await socket().answer("joinGroup", joined(3, [message(2), message(3)]));
+  assert.deepEqual(told.seqs, [1, 2, 3]);
+});
+
+test("a pong of a moment ago changes nothing", async () => {
+  const { told } = await quietClient();
+  await socket().say(push(1, 2, 3));
+  await pass(FIRST_PING_MS);
+  await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 1 });
+  await pass(HOLE_MS);
+  assert.equal(socket().asked("joinGroup").length, 1);
+  assert.equal(socket().asked("history").length, 1, "the look that follows a join");
+  await socket().say(push(4));
+  assert.deepEqual([told.seqs, told.rest], [[1, 2, 3, 4], []]);
+});
+
 test("a pong tells a quiet client what it missed", async () => {
   const { told } = await joinedClient();
   await pass(GAP_MS);
   await socket().answer("history", history([]));
-  await pass(LIMITS.pingIntervalMs);
+  await pass(FIRST_PING_MS - GAP_MS);
   await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 1 });
   await pass(GAP_MS);
   await socket().answer("history", history([message(1)]));
@@ -196,7 +228,7 @@ test("a ping without a pong is a dead connection", async () => {
   const { told } = await joinedClient();
   await pass(GAP_MS);
   await socket().answer("history", history([]));
-  await pass(LIMITS.pingIntervalMs);
+  await pass(FIRST_PING_MS - GAP_MS);
   await pass(LIMITS.replyTimeoutMs);
   assert.equal(told.states.at(-1).phase, "reconnecting");
 });
@@ -534,13 +566,15 @@ test("a ping that is limited is repeated when it may", async () => {
   await joinedClient();
   await pass(GAP_MS);
   await socket().answer("history", history([]));
-  await pass(LIMITS.pingIntervalMs - GAP_MS);
+  await pass(FIRST_PING_MS - GAP_MS);
   await socket().answer("ping", error("RateLimited", { retryAfterMs: 300 }));
   await pass(300);
   assert.equal(socket().asked("ping").length, 2);
   await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 0 });
-  await pass(LIMITS.pingIntervalMs - 1);
+  await pass(LIMITS.pingIntervalMs - 301);
   assert.equal(socket().asked("ping").length, 2);
+  await pass(1);
+  assert.equal(socket().asked("ping").length, 3, "the next one is not put off");
 });
 
 test("a history that is limited waits as long as it is told, and holds up no message", async () => {

@@ -135,10 +135,31 @@ def ids(count: int, prefix: str = "c") -> list[str]:
     return [f"{prefix}{number}=" for number in range(count)]
 
 
+class FakeActivity:
+    """Connections that were `active` of late; it raises `failure`, and never answers where it `hangs`."""
+
+    def __init__(self, *active: str) -> None:
+        self.active = set(active)
+        self.failure: Exception | None = None
+        self.hangs = False
+        self.asked: list[list[str]] = []
+
+    async def recent(self, connection_ids: Sequence[str]) -> set[str]:
+        self.asked.append(list(connection_ids))
+        if self.failure is not None:
+            raise self.failure
+        await asyncio.sleep(1000 if self.hangs else 0)
+        return self.active.intersection(connection_ids)
+
+
 def engine(
-    members: FakeMembers, poster: FakePoster, limits: Limits = FAST, budget: Budget | None = None
+    members: FakeMembers,
+    poster: FakePoster,
+    limits: Limits = FAST,
+    budget: Budget | None = None,
+    activity: FakeActivity | None = None,
 ) -> Engine:
-    return Engine(members, poster, limits, random.Random(7).random, budget)
+    return Engine(members, poster, limits, random.Random(7).random, budget, activity)
 
 
 def later(seconds: float = 20.0) -> float:

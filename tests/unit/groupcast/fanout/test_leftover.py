@@ -55,7 +55,9 @@ def test_a_body_is_the_leftover_again(leftover: Leftover, data: st.DataObject) -
         min_size=len(leftover.connection_ids),
         max_size=len(leftover.connection_ids),
     )
-    leftover = replace(leftover, refusals=data.draw(st.just(()) | counts.map(tuple)))
+    leftover = replace(
+        leftover, refusals=data.draw(st.just(()) | counts.map(tuple)), told_gone=data.draw(st.booleans())
+    )
     body = to_body(leftover)
     assert from_body(body) == leftover
     assert body.isascii()

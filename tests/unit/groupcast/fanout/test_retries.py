@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from groupcast.aws.management import PostResult
+from groupcast.fanout.gone import GONE_DELAY_S
 from groupcast.fanout.leftover import Leftover, from_body, to_body
 from groupcast.fanout.pace import PATIENT
 from groupcast.fanout.queue import Queue
@@ -27,6 +28,7 @@ from tests.unit.groupcast.fanout.support import (
     GONE,
     LATE,
     THROTTLED,
+    FakeActivity,
     FakeMembers,
     FakeMessages,
     FakePoster,
@@ -59,12 +61,13 @@ class World:
         self.answers: dict[str, PostResult | None] = {}
         self.poster = FakePoster(lambda connection, *_: self.answers.get(connection, ACCEPTED))
         self.members = FakeMembers({})
+        self.activity = FakeActivity()
         self.sqs = FakeSqs()
         self.limits = replace(LATE, grace_s=0.0)
 
     async def deliver(self, records: list[dict[str, Any]], remaining_s: float = REMAINING_S) -> Any:
         retries = Retries(
-            engine(self.members, self.poster, self.limits),
+            engine(self.members, self.poster, self.limits, activity=self.activity),
             StoredMessages(self.messages, "messages"),
             Queue(self.sqs, LEFTOVERS),
             Queue(self.sqs, FAILURES),
@@ -273,3 +276,37 @@ async def test_what_only_lacked_time_loses_no_try() -> None:
     result = await delivering
     assert world.sqs.sent == [(LEFTOVERS, to_body(replace(last, connection_ids=("c2=",))), 0)]
     assert (result.again, result.rejected) == ((), ())
+
+
+async def test_a_connection_that_takes_its_second_try_was_gone_falsely() -> None:
+    """It is counted and stays; one that is called gone again is removed, whenever it was active."""
+    world = World()
+    world.activity.active = {"c1=", "c2="}
+    world.answers["c2="] = GONE
+    result = await world.deliver(event(replace(one(1, 2), told_gone=True)))
+    assert world.received("c1=") == [1, 2]
+    assert (result.report.total("gone_false"), result.report.total("gone")) == (1, 2)
+    assert world.members.discarded == ["c2="]
+    assert (world.activity.asked, world.sqs.sent, result.again) == ([], [], ())
+
+
+async def test_a_second_try_that_is_refused_goes_on_as_one() -> None:
+    """A throttled account between the two tries changes nothing."""
+    world = World()
+    world.answers = {"c1=": ERROR, "c2=": GONE}
+    result = await world.deliver(event(replace(one(1), told_gone=True)))
+    (body,) = world.sqs.bodies(LEFTOVERS)
+    assert from_body(body) == Leftover("a", ("a-1",), ("c1=",), 1, told_gone=True)
+    assert (result.report.total("gone_false"), world.members.discarded) == (0, ["c2="])
+
+
+async def test_a_leftover_that_is_first_called_gone_here_gets_its_second_try() -> None:
+    """As from a lane: what was handed off for another reason may belong to an open connection."""
+    world = World()
+    world.activity.active = {"c1="}
+    world.answers = {"c1=": GONE, "c2=": GONE}
+    await world.deliver(event(one(1)))
+    (body,) = world.sqs.bodies(LEFTOVERS)
+    assert from_body(body) == Leftover("a", ("a-1",), ("c1=",), 1, told_gone=True)
+    assert [delay_s for _, _, delay_s in world.sqs.sent] == [GONE_DELAY_S]
+    assert world.members.discarded == ["c2="]

@@ -9,14 +9,10 @@ from localcloud.gateway.faults import Fault, Faults
 
 def test_ratios_divide_the_draws() -> None:
     """Each fault takes its share of the draws, and the rest is left alone."""
-    faults = Faults(throttle_ratio=0.2, error_ratio=0.3, reset_ratio=0.1)
-    decisions = [faults.decide(number / 1000) for number in range(1000)]
-    assert [decisions.count(fault) for fault in (Fault.THROTTLE, Fault.ERROR, Fault.RESET, None)] == [
-        200,
-        300,
-        100,
-        400,
-    ]
+    faults = Faults(throttle_ratio=0.2, error_ratio=0.3, reset_ratio=0.1, gone_ratio=0.15)
+    decisions = [faults.decide((number + 0.5) / 1000) for number in range(1000)]
+    shares = {Fault.THROTTLE: 200, Fault.ERROR: 300, Fault.RESET: 100, Fault.GONE: 150, None: 250}
+    assert {fault: decisions.count(fault) for fault in shares} == shares
 
 
 def test_none_by_default() -> None:

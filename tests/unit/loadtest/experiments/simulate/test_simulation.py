@@ -193,5 +193,5 @@ def test_what_cannot_be_is_refused(wrong: dict[str, Any], means: str) -> None:
 def test_a_setup_counts_what_clients_ask_for_by_cell() -> None:
     one = Setup(12_000, 4)
     four = dataclasses.replace(one, cells=4)
-    assert one.inbound_per_second == pytest.approx(4 + 12_000 / 240 + 2 * 12_000 / 7_200)
+    assert one.inbound_per_second == pytest.approx(4 + 12_000 / 510 + 2 * 12_000 / 7_200)
     assert four.inbound_per_second == pytest.approx(one.inbound_per_second / 4)

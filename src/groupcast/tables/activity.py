@@ -1,0 +1,99 @@
+"""Which connections were active of late: their own items say when they connected, Quotas the rest.
+
+GroupIdIndex has neither, since every message reads it. A look costs half a read unit for each of the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from groupcast.model import Caller
+from groupcast.tables.items import encode
+from groupcast.tables.users import IDLE_S, quota_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from groupcast.aws.calls import Calls
+
+# Longer than API Gateway takes to know a new connection, and than $disconnect takes to remove an old one.
+RECENT_S = 30.0
+# What BatchGetItem takes at a time.
+GET_BATCH = 100
+GETS_AT_ONCE = 4
+
+
+class Activity:
+    """The tables Connections and Quotas, read eventually consistently; `now_s` is seconds since 1970."""
+
+    def __init__(
+        self,
+        dynamodb: Calls,
+        connections_table: str,
+        quotas_table: str,
+        *,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._dynamodb = dynamodb
+        self._connections_table = connections_table
+        self._quotas_table = quotas_table
+        self._now_s = now_s
+
+    async def recent(self, connection_ids: Sequence[str]) -> set[str]:
+        """Those that connected, or whose user sent a frame, within RECENT_S.
+
+        A connection without an item was not: $disconnect has removed it. One whose items were left unread
+        was. Raises GroupcastError.
+        """
+        at_once = asyncio.Semaphore(GETS_AT_ONCE)
+        starts = range(0, len(connection_ids), GET_BATCH)
+        found = await asyncio.gather(
+            *(self._recent(connection_ids[start : start + GET_BATCH], at_once) for start in starts)
+        )
+        return set().union(*found)
+
+    async def _recent(self, connection_ids: Sequence[str], at_once: asyncio.Semaphore) -> set[str]:
+        async with at_once:
+            return await self._recent_of(connection_ids)
+
+    async def _recent_of(self, connection_ids: Sequence[str]) -> set[str]:
+        items, recent = await self._get(
+            self._connections_table, "connectionId", connection_ids, "connectedAt", "userId"
+        )
+        since_s = self._now_s() - RECENT_S
+        users: dict[str, list[str]] = {}
+        for connection_id, item in items.items():
+            if _number(item, "connectedAt") > since_s * 1000:
+                recent.add(connection_id)
+            else:
+                caller = Caller(connection_id, item.get("userId", {}).get("S"))
+                users.setdefault(quota_name(caller), []).append(connection_id)
+        # A user's item expires so long after their last frame.
+        quotas, active = await self._get(self._quotas_table, "name", users, "expiresAt")
+        active |= {name for name, item in quotas.items() if _number(item, "expiresAt") - IDLE_S > since_s}
+        return recent.union(*(users[name] for name in active))
+
+    async def _get(
+        self, table: str, key: str, values: Iterable[str], *attributes: str
+    ) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        """The items that there are, by their key, and the keys that were left unread."""
+        keys = [encode({key: value}) for value in values]
+        if not keys:
+            return {}, set()
+        # `name` is a reserved word.
+        names = {f"#{number}": name for number, name in enumerate((key, *attributes))}
+        request = {
+            "Keys": keys,
+            "ProjectionExpression": ", ".join(names),
+            "ExpressionAttributeNames": names,
+        }
+        answer = await self._dynamodb.call("BatchGetItem", {"RequestItems": {table: request}})
+        unread = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        found = {item[key]["S"]: item for item in answer["Responses"].get(table, ())}
+        return found, {one[key]["S"] for one in unread}
+
+
+def _number(item: dict[str, Any], name: str) -> int:
+    return int(item[name]["N"]) if name in item else 0

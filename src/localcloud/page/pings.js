@@ -1,0 +1,61 @@
+// When a connection pings. No DOM in here.
+
+/**
+ * Calls `ping` every `limits.pingIntervalMs`, from a random time in the first interval on. Nothing moves these
+ * times: members of a group reconnect together and get the same pushes, and must not ping together afterwards.
+ */
+export class Pings {
+  #ping;
+  #limits;
+  #now;
+  #random;
+  #timer;
+  #dueAt = 0;
+  #pushedAt = -Infinity;
+
+  constructor({ ping, limits, now, random }) {
+    this.#ping = ping;
+    this.#limits = limits;
+    this.#now = now;
+    this.#random = random;
+  }
+
+  /** Begin, for a new connection. */
+  start() {
+    this.#pushedAt = -Infinity;
+    this.#dueAt = this.#now() + this.#random() * this.#limits.pingIntervalMs;
+    this.#wait();
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+
+  /** Say that there was a push: soon after one a ping would find nothing, and is left out. */
+  pushed() {
+    this.#pushedAt = this.#now();
+  }
+
+  /** Ping once more after `delayMs`, unless the next ping comes first. */
+  again(delayMs) {
+    if (this.#now() + delayMs >= this.#dueAt) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#wait();
+      this.#ping();
+    }, delayMs);
+  }
+
+  #wait() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#due(), Math.max(0, this.#dueAt - this.#now()));
+  }
+
+  #due() {
+    const { pingIntervalMs, recentPush } = this.#limits;
+    const now = this.#now();
+    this.#dueAt = now + pingIntervalMs;
+    this.#wait();
+    if (now - this.#pushedAt >= pingIntervalMs * recentPush) this.#ping();
+  }
+}

@@ -1,0 +1,100 @@
+"""Who was active of late, over real tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from groupcast.errors import GroupcastError
+from groupcast.tables.activity import GET_BATCH, RECENT_S, Activity
+from tests.unit.groupcast.world import MakeWorld, World, someone
+
+pytestmark = pytest.mark.stack
+
+
+class Calls:
+    """A boto client behind the signed client's one method; `unread` answers leave out all but one key."""
+
+    def __init__(self, dynamodb: Any) -> None:
+        self._dynamodb = dynamodb
+        self.requests: list[tuple[str, int]] = []
+        self.unread = False
+
+    async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        ((table, request),) = payload["RequestItems"].items()
+        keys = request["Keys"]
+        self.requests.append((table, len(keys)))
+        if self.unread:
+            request["Keys"] = keys[:1]
+        method = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).lower()
+        answer: dict[str, Any] = await getattr(self._dynamodb, method)(**payload)
+        return {**answer, "UnprocessedKeys": {table: {"Keys": keys[1:]}} if self.unread and keys[1:] else {}}
+
+
+def activity_of(world: World) -> tuple[Activity, Calls]:
+    calls = Calls(world.dynamodb)
+    tables = world.tables["ConnectionsTable"], world.tables["QuotasTable"]
+    return Activity(calls, *tables, now_s=lambda: world.now_ms / 1000), calls
+
+
+async def test_a_new_connection_is_active(world: World, group: str) -> None:
+    """For some seconds, of a guest and of a user alike; one without an item is not."""
+    connections = [await world.member(group), await world.member(group, principal=someone())]
+    activity, _ = activity_of(world)
+    world.now_ms += int(RECENT_S * 1000) - 1
+    assert await activity.recent([*connections, "nobody="]) == set(connections)
+    world.now_ms += 2_000
+    assert await activity.recent([*connections, "nobody="]) == set()
+
+
+async def test_a_frame_makes_active(world: World, group: str) -> None:
+    """A guest's connection; a user's connections all, since nobody notes which of them it was."""
+    ann = someone()
+    guest, other = await world.member(group), await world.member(group)
+    phone, laptop = await world.member(group, principal=ann), await world.member(group, principal=ann)
+    world.now_ms += int(RECENT_S * 1000) * 10
+    await world.chat.ping(guest, {})
+    await world.chat.send(phone, {"message": "hello"})
+    activity, _ = activity_of(world)
+    world.now_ms += int(RECENT_S * 1000) - 1_000
+    assert await activity.recent([guest, other, phone, laptop]) == {guest, phone, laptop}
+    world.now_ms += 2_000
+    assert await activity.recent([guest, other, phone, laptop]) == set()
+
+
+async def test_many_are_looked_up_in_few_requests(world: World, group: str) -> None:
+    """A hundred at a time; nobody's tokens where there is no item."""
+    quiet = await world.member(group)
+    world.now_ms += int(RECENT_S * 1000) + 1
+    activity, calls = activity_of(world)
+    assert await activity.recent([quiet, *(f"gone-{n}=" for n in range(GET_BATCH + 20))]) == set()
+    assert sorted(calls.requests) == sorted(
+        [
+            (world.tables["ConnectionsTable"], GET_BATCH),
+            (world.tables["ConnectionsTable"], 21),
+            (world.tables["QuotasTable"], 1),
+        ]
+    )
+
+
+async def test_who_was_left_unread_counts_as_active(world: World, group: str) -> None:
+    """DynamoDB may leave some of a request undone; these get another try rather than a second look."""
+    first, second = await world.member(group), await world.member(group)
+    world.now_ms += int(RECENT_S * 1000) + 1
+    activity, calls = activity_of(world)
+    calls.unread = True
+    assert await activity.recent([first, second]) == {second}
+
+
+async def test_a_failure_is_the_callers(make_world: MakeWorld) -> None:
+    """Who cannot be looked up is judged by the fan-out."""
+
+    class Broken:
+        async def call(self, _operation: str, _payload: Mapping[str, Any]) -> dict[str, Any]:
+            raise GroupcastError
+
+    with pytest.raises(GroupcastError):
+        await Activity(Broken(), "connections", "quotas").recent(["c="])
