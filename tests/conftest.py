@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from localcloud.dynamodb import create_tables
-from localcloud.service import load_service
-from localcloud.signin import sign_in
+from groupcast_cli.signin import sign_in
+from localcloud.backends.dynamodb import create_tables
+from localcloud.service.definition import load_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from localcloud.model import Service
+    from localcloud.service.model import Service
 
 ROOT = Path(__file__).parent.parent
 GROUPCAST = str(Path(sys.executable).parent / "groupcast")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localcloud.service import load_service
+from localcloud.service.definition import load_service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from localcloud.model import Service
+    from localcloud.service.model import Service
 
 REGION = "us-east-1"
 STAGE = "dev"

@@ -11,7 +11,7 @@ from loadtest.peers.run import connection_ids
 
 if TYPE_CHECKING:
     from loadtest.bench.pairs import Bench, Measured
-    from localcloud.model import Service
+    from localcloud.service.model import Service
 
 STALE_RATIO = 0.05
 LARGE_GROUP = 10_000

@@ -26,6 +26,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from groupcast_cli.signin import sign_in
 from loadtest.bench import parts
 from loadtest.bench.deployed import CORE_MB, REGION, STAGE, Deployed, deployed
 from loadtest.bench.lifecycle import EVENTS, Life
@@ -35,7 +36,6 @@ from loadtest.bench.tlsfront import tls_front
 from loadtest.control.children import ROOT, child
 from localcloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from localcloud.gateway.events import Api
-from localcloud.signin import sign_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -18,13 +18,13 @@ import aioboto3
 import trustme
 
 from loadtest.control.children import ROOT
-from localcloud.dynamodb import DynamoDBLocal, create_tables
-from localcloud.service import load_service
+from localcloud.backends.dynamodb import DynamoDBLocal, create_tables
+from localcloud.service.definition import load_service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from localcloud.model import Service
+    from localcloud.service.model import Service
 
 REGION = "us-east-1"
 MEASUREMENT_TIMEOUT_S = 180

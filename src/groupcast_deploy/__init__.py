@@ -1,1 +1,1 @@
-"""What brings groupcast to AWS and says what it costs there; never deployed itself."""
+"""Packages the service for AWS: the artifact, and the plugin that derives roles and limits; never deployed."""

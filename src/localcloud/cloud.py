@@ -9,32 +9,32 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from localcloud import children
-from localcloud.datafolder import claimed
-from localcloud.dynamodb import DynamoDBLocal, create_tables
-from localcloud.environments import Environments, InProcess
+from localcloud.backends.datafolder import claimed
+from localcloud.backends.dynamodb import DynamoDBLocal, create_tables
+from localcloud.backends.moto import Moto
+from localcloud.backends.userpool import create_user_pool, only_pool
 from localcloud.errors import StartError
+from localcloud.eventsources.queuemapping import QueueMappings
+from localcloud.eventsources.queues import Queues
+from localcloud.eventsources.streams import POLL_INTERVAL_S, StreamMappings
+from localcloud.functions import Environments, InProcess
 from localcloud.gateway import Faults, Gateway, GatewayLimits, Posts
 from localcloud.gateway.management import REQUESTS_PATH
 from localcloud.hops import HopDelays
-from localcloud.model import with_ids
-from localcloud.moto import Moto
 from localcloud.pageserver import PageServer
-from localcloud.queuemapping import QueueMappings
-from localcloud.queues import Queues
-from localcloud.streams import POLL_INTERVAL_S, StreamMappings
+from localcloud.service.model import with_ids
 from localcloud.timeline import Timeline
-from localcloud.userpool import create_user_pool, only_pool
 from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from localcloud.dynamodb import OpenTable
+    from localcloud.backends.dynamodb import OpenTable
+    from localcloud.backends.userpool import OpenUserPool
     from localcloud.hops import HopProfile
     from localcloud.invoking import Invoker
-    from localcloud.model import Service
-    from localcloud.userpool import OpenUserPool
+    from localcloud.service.model import Service
 
 HOST = "127.0.0.1"
 # What signs requests on this machine. No secret: nothing here checks it, and AWS knows no such key.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
+from importlib.resources import files
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-    from localcloud.userpool import OpenUserPool
+    from localcloud.backends.userpool import OpenUserPool
 
-PAGE_DIR = Path(__file__).parent / "page"
+# The page imports the client as `../client/…`, which is `/client/…` of this server.
+FOLDERS = {"": "page", "client/": "client"}
 # What is served is decided here, not by the machine's MIME tables.
 CONTENT_TYPES = {
     ".html": "text/html",
@@ -115,7 +117,8 @@ class PageServer:
 def _read_files() -> Mapping[str, tuple[bytes, str]]:
     # A few small files: held in memory, there is no path for a request to wander along.
     return {
-        path.name: (path.read_bytes(), CONTENT_TYPES[path.suffix])
-        for path in PAGE_DIR.iterdir()
-        if path.suffix in CONTENT_TYPES
+        prefix + file.name: (file.read_bytes(), CONTENT_TYPES[suffix])
+        for prefix, folder in FOLDERS.items()
+        for file in files("groupcast_web").joinpath(folder).iterdir()
+        if (suffix := PurePath(file.name).suffix) in CONTENT_TYPES
     }

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from localcloud.service import load_service
+from localcloud.service.definition import load_service
 from tests.conftest import REGION, ROOT
 
 # API Gateway's limit.

@@ -1,8 +1,8 @@
 // The page's client on a real WebSocket. Joins a group, sends a message, and prints what became of it.
 // Arguments: the gateway's URL, the group, the message as JSON, the largest frame in bytes, seconds to stay.
 
-import { ChatClient } from "../../src/localcloud/page/client.js";
-import { LIMITS } from "../../src/localcloud/page/limits.js";
+import { ChatClient } from "../../src/groupcast_web/client/client.js";
+import { LIMITS } from "../../src/groupcast_web/client/limits.js";
 
 const [url, group, message, frameBytes, stayS] = process.argv.slice(2);
 const outcome = { thrown: null, own: [], reason: null };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from localcloud.signin import sign_in
+from groupcast_cli.signin import sign_in
 from tests.conftest import Stack
 
 PASSWORD = "a-Password-of-2026"

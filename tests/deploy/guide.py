@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from groupcast_deploy.stage import WSCAT, Place
+from groupcast_cli.stage import WSCAT, Place
 
 PORT = 4566
 TOOL = ".venv/bin/python -m tests.deploy"

@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from localcloud.template import parse_yaml
+from localcloud.service.template import parse_yaml
 from tests.deploy.alarms import Alarms
 from tests.deploy.bench import Bench
 from tests.deploy.emulator import ROOT

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from groupcast_deploy.doctor.checks import CHECKS, DRIFT, FIRST
+from groupcast_cli.doctor.checks import CHECKS, DRIFT, FIRST
 from tests.conftest import GROUPCAST
 from tests.deploy.emulator import ROOT_KEYS, Emulator
 from tests.deploy.project import Project, Stage

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 import pytest
 
-from groupcast_deploy.stage import WSCAT
+from groupcast_cli.stage import WSCAT
 from localcloud.children import free_port
 from tests.deploy.emulator import ROOT
 from tests.deploy.printed import groupcast_lines, printed_commands, run_printed, say_in_wscat

@@ -418,6 +418,6 @@ def moto_pid(stack: Stack) -> int:
                 command = (entry / "cmdline").read_text()
             except OSError:
                 continue
-            if parent == stack.process.pid and "localcloud.motoserver" in command:
+            if parent == stack.process.pid and "localcloud.backends.motoserver" in command:
                 return int(entry.name)
     raise AssertionError("no moto")

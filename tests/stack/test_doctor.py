@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from groupcast_cli.doctor.chat import MESSAGES, hold_chat
 from groupcast_client.model import Endpoint
-from groupcast_deploy.doctor.chat import MESSAGES, hold_chat
 from tests.conftest import Stack
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import jwt
 import pytest
 
+from groupcast_cli.runfile import run_path
 from localcloud.children import free_port
-from localcloud.runfile import run_path
 from tests.conftest import GROUPCAST, REGION, ROOT, STOP_TIMEOUT_S, Stack, running_stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]

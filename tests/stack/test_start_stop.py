@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from groupcast_cli.runfile import read_published, run_path
 from groupcast_client import Client
-from localcloud.runfile import read_published, run_path
 from tests.conftest import GROUPCAST, ROOT, START_TIMEOUT_S, STOP_TIMEOUT_S, Stack, running_stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -124,7 +124,11 @@ def test_nothing_survives_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
-    ("module", "name"), [("localcloud.motoserver", "moto"), ("localcloud.dynamodbserver", "DynamoDB Local")]
+    ("module", "name"),
+    [
+        ("localcloud.backends.motoserver", "moto"),
+        ("localcloud.backends.dynamodbserver", "DynamoDB Local"),
+    ],
 )
 def test_a_part_that_dies_ends_everything(tmp_path: Path, module: str, name: str) -> None:
     """One line names the part, the exit code is 1, and nothing is left."""
@@ -147,7 +151,7 @@ async def test_a_full_disk_stops_no_delivery(tmp_path: Path) -> None:
     with started(tmp_path) as (process, urls):
 
         def limit_files(size_bytes: int) -> None:
-            for pid in children_running(process.pid, "localcloud.environments.zygote"):
+            for pid in children_running(process.pid, "localcloud.functions.zygote"):
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
 
         async with Client(urls["gatewayUrl"], name="ann") as client:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from localcloud.userpool import DEMO_USERS
+from localcloud.backends.userpool import DEMO_USERS
 from tests.conftest import ROOT, START_TIMEOUT_S, STOP_TIMEOUT_S
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]

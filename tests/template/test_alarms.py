@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from groupcast_deploy.cost.estimate import ALARM_METRICS
-from localcloud.template import parse_yaml
+from groupcast_cli.cost.estimate import ALARM_METRICS
+from localcloud.service.template import parse_yaml
 from tests.conftest import ROOT
 from tests.template.alarms import Metric, metrics_of
 from tests.template.conftest import Package, Template

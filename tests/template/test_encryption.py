@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from groupcast_deploy.cost.estimate import KEY_CALLERS_OF_QUEUES, KEY_CALLERS_OF_TABLES
+from groupcast_cli.cost.estimate import KEY_CALLERS_OF_QUEUES, KEY_CALLERS_OF_TABLES
 from tests.conftest import ROOT
 from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template
 from tests.template.test_permissions import ALLOWED, role_of

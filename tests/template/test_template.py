@@ -12,7 +12,7 @@ import pytest
 
 from groupcast.handlers.outcome import COUNTS
 from groupcast.holes import SEND_TIMEOUT_MS
-from localcloud.template import parse_yaml
+from localcloud.service.template import parse_yaml
 from tests.conftest import ROOT
 from tests.template.alarms import metrics_of
 from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, copy_project

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.template import parse_yaml
+from localcloud.service.template import parse_yaml
 from tests.conftest import ROOT
 from tests.template.conftest import Package, Template
 

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from groupcast_deploy.cost import Load
-from groupcast_deploy.cost.model import POLL_INTERVAL_S
+from groupcast_cli.cost import Load
+from groupcast_cli.cost.model import POLL_INTERVAL_S
 from localcloud.hops import AWS as AWS_HOPS
 from localcloud.hops import Hop
 

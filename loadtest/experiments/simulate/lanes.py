@@ -17,7 +17,7 @@ from groupcast.fanout.catchup import (
     unserved,
 )
 from groupcast.fanout.pace import Limits
-from groupcast_deploy.cost.lanes import BATCH_OFFERS, REQUEST_MESSAGES
+from groupcast_cli.cost.lanes import BATCH_OFFERS, REQUEST_MESSAGES
 from loadtest.experiments.simulate.delays import sample_s
 from loadtest.experiments.simulate.invocation import Invocation, PassCallbacks
 from loadtest.experiments.simulate.work import Pass, posts_of

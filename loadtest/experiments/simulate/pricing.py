@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from groupcast.fanout.budget import CHUNK_S
-from groupcast_deploy.cost import Prices, estimate, traffic_of
+from groupcast_cli.cost import Prices, estimate, traffic_of
 
 if TYPE_CHECKING:
     from loadtest.experiments.simulate.simulation import Outcome

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from groupcast_deploy.cost.prices import AS_OF
+from groupcast_cli.cost.prices import AS_OF
 from loadtest.report import distributions
 from loadtest.report import words as in_words
 from loadtest.report.cards import card, empty_card, figure, table

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from groupcast_deploy.cost import Load
-from groupcast_deploy.cost.load import BUDGET_SHARE
-from groupcast_deploy.cost.model import messages_per_frame, requests_in_per_second
+from groupcast_cli.cost import Load
+from groupcast_cli.cost.load import BUDGET_SHARE
+from groupcast_cli.cost.model import messages_per_frame, requests_in_per_second
 from loadtest.errors import ScenarioError
 from loadtest.experiments.simulate.delays import AWS, PROFILES
 

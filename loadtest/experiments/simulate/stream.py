@@ -6,7 +6,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from groupcast_deploy.cost.model import BATCH_RECORDS, LANES_PER_SHARD
+from groupcast_cli.cost.model import BATCH_RECORDS, LANES_PER_SHARD
 from loadtest.experiments.simulate.delays import sample_s
 
 if TYPE_CHECKING:

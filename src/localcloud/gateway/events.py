@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from localcloud.model import ACCOUNT_ID
+from localcloud.service.model import ACCOUNT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from localcloud.gateway.limits import GatewayLimits
     from localcloud.gateway.quota import Requests
     from localcloud.invoking import Invoker
-    from localcloud.model import Route
+    from localcloud.service.model import Route
 
 log = logging.getLogger(__name__)
 

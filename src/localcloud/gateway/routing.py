@@ -11,7 +11,7 @@ from localcloud.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from localcloud.model import Route
+    from localcloud.service.model import Route
 
 CONNECT, DISCONNECT, DEFAULT = "$connect", "$disconnect", "$default"
 

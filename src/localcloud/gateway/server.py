@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from localcloud.gateway.connection import Connection
     from localcloud.invoking import Invoker
-    from localcloud.model import Service
+    from localcloud.service.model import Service
 
 API_ID = "localcloud"
 

@@ -17,7 +17,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from localcloud.service import load_service
+from localcloud.service.definition import load_service
 from tests.conftest import REGION, ROOT
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import pytest
 
 from groupcast.errors import SettingsError
 from groupcast.settings import read_settings
-from localcloud.model import Service
+from localcloud.service.model import Service
 
 
 @pytest.fixture

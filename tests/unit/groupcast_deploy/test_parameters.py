@@ -12,8 +12,8 @@ import pytest
 
 from groupcast.errors import SettingsError
 from groupcast.settings import read_settings
-from localcloud.model import Service
-from localcloud.template import parse_yaml
+from localcloud.service.model import Service
+from localcloud.service.template import parse_yaml
 from tests.conftest import REGION, ROOT
 
 NODE = ROOT / ".venv" / "bin" / "node"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from localcloud.moto import Moto
+from localcloud.backends.moto import Moto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from localcloud.errors import FunctionError
 from localcloud.gateway import Faults, Gateway, GatewayLimits
-from localcloud.model import Route, Service
+from localcloud.service.model import Route, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

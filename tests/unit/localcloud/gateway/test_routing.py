@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from localcloud.errors import ServiceError
 from localcloud.gateway.routing import parse_selection_expression, select_route
-from localcloud.model import Route
+from localcloud.service.model import Route
 
 KEYS = ("$connect", "$disconnect", "$default", "join", "true", "7", "1e400")
 ROUTES = {key: Route(key, "function", responds=False) for key in KEYS}

@@ -1,0 +1,100 @@
+"""What `groupcast up` says once it is up: to a person, to a program, and to the other commands."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from groupcast_cli.arguments import DEFAULT_GATEWAY_PORT
+from groupcast_cli.stage import WSCAT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localcloud.backends.userpool import DemoUser, OpenUserPool
+    from localcloud.cloud import LocalCloud
+
+# Who is in the two lines to paste.
+PASTED = ("ann", "bob")
+
+
+def as_json(cloud: LocalCloud) -> str:
+    """One line: where everything is and, where one signs in, who can."""
+    places: dict[str, Any] = {
+        "pageUrl": cloud.page_url,
+        "gatewayUrl": cloud.gateway_url,
+        "managementUrl": cloud.management_url,
+        "dynamodbUrl": cloud.dynamodb_url,
+        "sqsUrl": cloud.sqs_url,
+        "requestsUrl": cloud.requests_url,
+    }
+    if cloud.user_pool is not None:
+        places |= {
+            "cognitoUrl": cloud.user_pool.endpoint,
+            "userPoolId": cloud.user_pool.pool_id,
+            "clientId": cloud.user_pool.client_id,
+            "users": [{"name": user.name, "password": user.password} for user in cloud.user_pool.users],
+        }
+    return json.dumps(places)
+
+
+def for_other_commands(cloud: LocalCloud) -> dict[str, Any]:
+    """What `groupcast token` needs: `auth` and, with cognito, where to sign in and the demo users."""
+    if cloud.user_pool is None:
+        return {"auth": "none"}
+    return {
+        "auth": "cognito",
+        "cognitoUrl": cloud.user_pool.endpoint,
+        "clientId": cloud.user_pool.client_id,
+        "users": {user.name: user.password for user in cloud.user_pool.users},
+    }
+
+
+def as_text(cloud: LocalCloud, log: Path) -> str:
+    """All that a person needs for a first chat, ready to paste."""
+    pool = cloud.user_pool
+    return f"""
+groupcast is up. {_who_may(pool)}
+
+  chat page      {cloud.page_url}
+  gateway        {cloud.gateway_url}
+  @connections   {cloud.management_url}/@connections/…
+  DynamoDB       {cloud.dynamodb_url} (DynamoDB Local)
+{_sign_in_place(pool)}  function logs  {log}
+
+Open the page in two windows, or use two more terminals:
+
+{_pasted(cloud)}
+
+and type there, in both the first line, then in one of them the second:
+
+  {{"action":"joinGroup","groupId":"group1"}}
+  {{"action":"sendMessage","message":"안녕하세요!"}}
+
+Ctrl-C stops everything."""
+
+
+def _who_may(pool: OpenUserPool | None) -> str:
+    if pool is None:
+        return "No sign-in is needed: a connection is called what ?name= says."
+    lines = "\n".join(_user_line(user) for user in pool.users)
+    return f"Who connects must sign in; groups called private-… are for their members:\n\n{lines}"
+
+
+def _user_line(user: DemoUser) -> str:
+    groups = ", ".join(user.groups) or "no private group"
+    return f"  {user.name:<14} password {user.password}, member of {groups}"
+
+
+def _sign_in_place(pool: OpenUserPool | None) -> str:
+    return "" if pool is None else f"  Cognito        {pool.endpoint} (user pool {pool.pool_id})\n"
+
+
+def _pasted(cloud: LocalCloud) -> str:
+    if cloud.user_pool is None:
+        return "\n".join(f"  {WSCAT} -c '{cloud.gateway_url}?name={name}'" for name in PASTED)
+    option = "" if cloud.gateway_port == DEFAULT_GATEWAY_PORT else f" --gateway-port {cloud.gateway_port}"
+    return "\n".join(
+        f'  {WSCAT} -c "{cloud.gateway_url}?token=$(.venv/bin/groupcast token {name}{option})"'
+        for name in PASTED
+    )

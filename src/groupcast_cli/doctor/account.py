@@ -1,0 +1,130 @@
+"""Judgements of an account: credentials, clock, quotas, and the role for logs. Pure."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from groupcast_cli.doctor.finding import Finding, judged, ok, to_do
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from groupcast_cli.doctor.expected import Expected
+
+# Half the time that the Python client leaves for renewing a token.
+CLOCK_SKEW_MAX_S = 30
+# Lambda never lets a function reserve the last 100 ("Configuring reserved concurrency"): routes need them.
+ROUTES_CONCURRENCY = 100
+# Of the account's rate: the defaults of postsPerSecond and requestsPerSecond against the default quota.
+POSTS_SHARE = 0.7
+REQUESTS_SHARE = 0.2
+# "New connections per second per account": the default, and what docs/operations.md counts on.
+CONNECTS_PER_SECOND = 500
+QUOTA = "ask for a higher quota (Service Quotas, {service}, {code})"
+
+
+def judge_identity(identity: Mapping[str, Any], region: str) -> Finding:
+    """Name the account and the role of an answer of STS GetCallerIdentity."""
+    return ok(f"{identity['Arn']}, region {region}", account=identity["Account"])
+
+
+def judge_clock(date: str, sent_s: float, received_s: float) -> Finding:
+    """Compare an answer's `Date` header with the local times of request and answer (Unix, seconds).
+
+    The header has whole seconds, and the way of the request takes time: only a difference that neither
+    explains counts.
+    """
+    second_s = parsedate_to_datetime(date).timestamp()
+    ahead_s, behind_s = sent_s - (second_s + 1), second_s - received_s
+    skew_s = max(ahead_s, behind_s, 0.0)
+    if skew_s > CLOCK_SKEW_MAX_S:
+        way = "ahead of" if ahead_s > behind_s else "behind"
+        return to_do(
+            f"this machine's clock is {skew_s:.0f} s {way} AWS, which refuses signatures that are 5 minutes "
+            "off: set it, with `timedatectl set-ntp true` for one",
+            skew_s=round(skew_s, 1),
+        )
+    return ok(f"within {max(skew_s, 1):.0f} s of AWS", skew_s=round(skew_s, 1))
+
+
+def judge_concurrency(limit: Mapping[str, Any], expected: Expected) -> Finding:
+    """Compare `AccountLimit` of Lambda GetAccountSettings with the executions that the stage may need."""
+    total = limit["ConcurrentExecutions"]
+    fanout = expected.delivery_concurrency + expected.stream_concurrency
+    needed = fanout + expected.retry_concurrency + ROUTES_CONCURRENCY
+    faults = []
+    if total < needed:
+        faults.append(
+            f"Lambda runs {total:,} functions at once in this account, and the stage may need {needed:,}: "
+            f"{_more('AWS Lambda', 'L-B99A9384')}, or lower deliveryConcurrency"
+        )
+    reserved = expected.fanout_concurrency
+    if reserved is not None and reserved < fanout:
+        faults.append(
+            f"fanoutConcurrency reserves {reserved:,} for fanoutMessage, which may need {fanout:,}: "
+            f"deploy with --param fanoutConcurrency={fanout}, or lower deliveryConcurrency"
+        )
+    free = limit["UnreservedConcurrentExecutions"]
+    rest = needed - (0 if reserved is None else fanout)
+    if not faults and free < rest:
+        faults.append(
+            f"functions have reserved all but {free:,} of {total:,} executions, and the stage may need "
+            f"{rest:,} of them: {_more('AWS Lambda', 'L-B99A9384')}, or reserve less"
+        )
+    return judged(f"Lambda runs {total:,} functions at once, {free:,} unreserved; {needed:,} suffice", faults)
+
+
+def judge_requests(rate: float, burst: float, expected: Expected) -> Finding:
+    """Compare API Gateway's requests a second, and at once, with posts and frames that the stage admits."""
+    posts, frames = expected.posts_per_second, expected.requests_per_second
+    fitting = {
+        "postsPerSecond": rate * POSTS_SHARE,
+        "postBurst": burst * POSTS_SHARE,
+        "requestsPerSecond": rate * REQUESTS_SHARE,
+        "requestBurst": burst * REQUESTS_SHARE,
+    }
+    mended = f"deploy with {' '.join(f'--param {name}={value:.0f}' for name, value in fitting.items())}"
+    faults = []
+    if posts + frames > rate:
+        faults.append(
+            f"API Gateway takes {rate:,.0f} requests a second, less than postsPerSecond + requestsPerSecond "
+            f"({posts:,.0f} + {frames:,.0f}): {mended}, or {_more('Amazon API Gateway', 'L-8A5B8E43')}"
+        )
+    elif expected.post_burst + expected.request_burst > burst:
+        faults.append(
+            f"API Gateway takes {burst:,.0f} requests at once, less than postBurst + requestBurst "
+            f"({expected.post_burst:,.0f} + {expected.request_burst:,.0f}): {mended}"
+        )
+    budget = f"postsPerSecond is {posts:,.0f}" if posts else "there is no budget of posts"
+    return judged(f"API Gateway takes {rate:,.0f} requests a second, {burst:,.0f} at once; {budget}", faults)
+
+
+def judge_connects(rate: float) -> Finding:
+    """Judge API Gateway's quota of new WebSocket connections a second."""
+    if rate < CONNECTS_PER_SECOND:
+        return to_do(
+            f"API Gateway takes {rate:,.0f} new connections a second, less than the usual "
+            f"{CONNECTS_PER_SECOND}: {_more('Amazon API Gateway', 'L-9ED1E49A')}"
+        )
+    return ok(f"API Gateway takes {rate:,.0f} new connections a second")
+
+
+def judge_log_role(role_arn: str | None, *, is_own: bool) -> Finding:
+    """Judge `cloudwatchRoleArn` of API Gateway GetAccount; `is_own`: the stage set it (logRole=own)."""
+    if role_arn:
+        return ok(role_arn)
+    cause = (
+        "another stack may have taken it along when it was removed"
+        if is_own
+        else "with logRole=shared the stage sets none"
+    )
+    return to_do(
+        f"API Gateway has no role for logs in this account and region, so access logs stop ({cause}): "
+        "give it one with `aws apigateway update-account --patch-operations "
+        "op=replace,path=/cloudwatchRoleArn,value=ROLE_ARN`"
+    )
+
+
+def _more(service: str, code: str) -> str:
+    return QUOTA.format(service=service, code=code)

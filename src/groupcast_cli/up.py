@@ -1,0 +1,217 @@
+"""`groupcast up`: the whole chat on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from groupcast_cli.announcement import as_json, as_text, for_other_commands
+from groupcast_cli.arguments import (
+    DEFAULT_GATEWAY_PORT,
+    DEFAULT_PAGE_PORT,
+    REGION,
+    base_path,
+    origin,
+    pair,
+    port,
+    positive,
+    quota,
+    seconds,
+    timeout,
+)
+from groupcast_cli.runfile import published
+from localcloud.cloud import CloudOptions, LocalCloud
+from localcloud.errors import ServiceError, StartError
+from localcloud.eventsources.streams import POLL_INTERVAL_S
+from localcloud.gateway import Faults, GatewayLimits
+from localcloud.hops import AWS
+from localcloud.service.definition import load_service
+from localcloud.visitors import Visitors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localcloud.service.model import Service
+
+SERVICE_FILE = "serverless.yml"
+AUTH_MODES = ("none", "cognito")
+HOP_PROFILES = {"none": None, "aws": AWS}
+# Where a hop profile draws a record's whole way to its function, looking for records must take little of it.
+HOPS_POLL_INTERVAL_S = 0.05
+DEFAULT_LOG = Path("build/functions.log")
+INTERRUPTED = 130
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of `groupcast`."""
+    up = commands.add_parser(
+        "up",
+        help="run the whole chat on this machine until Ctrl-C",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    limits = GatewayLimits()
+    up.add_argument("--page-port", type=port, default=DEFAULT_PAGE_PORT, help="of the page; 0: a free one")
+    up.add_argument("--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="of ws://; 0 as above")
+    up.add_argument(
+        "--base-path", type=base_path, default="", metavar="PATH", help="of ws://, as a custom domain has one"
+    )
+    up.add_argument(
+        "--data", type=Path, metavar="DIR", help="keeps the tables over restarts; made if missing"
+    )
+    up.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        type=origin,
+        help="of pages that may connect, such as https://chat.example.com; pages of this machine may",
+    )
+    up.add_argument("--auth", choices=AUTH_MODES, default="none", help="who may connect; none: anyone")
+    up.add_argument("--stage", default="dev", help="of serverless.yml")
+    up.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", type=pair, help="of it")
+    up.add_argument("--log", type=Path, default=DEFAULT_LOG, help="gets what functions write")
+    up.add_argument("--timeline", type=Path, metavar="FILE", help="gets when each message passed which point")
+    up.add_argument("--handler", action="append", default=[], metavar="FUNCTION=MODULE.NAME", type=pair)
+    up.add_argument("--in-process", action="store_true", help="functions in this process, for a debugger")
+    up.add_argument("--environments", type=positive, default=4, help="a function runs in, at most")
+    up.add_argument("--timeout", action="append", default=[], metavar="FUNCTION=SECONDS", type=timeout)
+    up.add_argument(
+        "--poll-interval-s",
+        type=seconds,
+        default=argparse.SUPPRESS,
+        help=f"of the stream (default: {POLL_INTERVAL_S}; with --hops aws {HOPS_POLL_INTERVAL_S})",
+    )
+    up.add_argument(
+        "--stream-shards",
+        type=positive,
+        default=1,
+        help="that a table's stream is spread over; on AWS a new table's is over 4",
+    )
+    up.add_argument("--hops", choices=HOP_PROFILES, default="none", help="as slow as between AWS's services")
+    up.add_argument("--idle-timeout-s", type=seconds, default=limits.idle_timeout_s, help="as on AWS")
+    up.add_argument("--lifetime-s", type=seconds, default=limits.lifetime_s, help="of a connection")
+    up.add_argument(
+        "--faults",
+        type=_faults,
+        default=Faults(),
+        metavar="THROTTLE,ERROR,RESET[,GONE]",
+        help="shares of posts",
+    )
+    up.add_argument(
+        "--account-quota",
+        type=quota,
+        metavar="RATE[,BURST]",
+        help="requests a second of the account, as API Gateway limits them; BURST: half of RATE",
+    )
+    up.add_argument(
+        "--vague-429", action="store_true", help="a 429 of @connections does not say whose limit it was"
+    )
+    up.add_argument("--json", action="store_true", help="say where everything is in one line of JSON")
+    up.set_defaults(run=_run)
+
+
+def _faults(text: str) -> Faults:
+    try:
+        throttle, error, reset, gone = (float(part) for part in f"{text},0".split(",")[:4])
+        return Faults(throttle_ratio=throttle, error_ratio=error, reset_ratio=reset, gone_ratio=gone)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not shares such as 0.3,0.05,0.05,0.1") from error
+
+
+def _run(options: argparse.Namespace) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_until_told(options))
+
+
+async def _until_told(options: argparse.Namespace) -> int:
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    ready = asyncio.Event()
+    serving = asyncio.create_task(_serve(options, ready))
+    stopping = asyncio.create_task(told.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        stopping.cancel()
+        return await serving
+    if not options.json:
+        print("\nstopping …", flush=True)
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    return 0 if ready.is_set() else INTERRUPTED
+
+
+async def _serve(options: argparse.Namespace, ready: asyncio.Event) -> int:
+    root = Path.cwd()
+    service = _with_handlers(_service(root, options), options.handler)
+    options.log.parent.mkdir(parents=True, exist_ok=True)
+    if not options.json:
+        print(f"starting {service.name} (stage {service.stage}) …", flush=True)
+    async with LocalCloud(service, _cloud_options(root, options)) as cloud:
+        with published(root, cloud.gateway_port, for_other_commands(cloud)):
+            ready.set()
+            print(as_json(cloud) if options.json else as_text(cloud, options.log), flush=True)
+            died = await cloud.part_died()
+    raise StartError(f"{died} ended by itself; everything else was stopped")
+
+
+def _service(root: Path, options: argparse.Namespace) -> Service:
+    params = dict(options.param)
+    # The cloud must know it, too.
+    if params.setdefault("auth", options.auth) != options.auth:
+        raise ServiceError(
+            f"--param auth={params['auth']} contradicts --auth {options.auth}: give --auth alone"
+        )
+    timeouts = dict(options.timeout)
+    return load_service(
+        root / SERVICE_FILE, stage=options.stage, region=REGION, params=params, timeouts=timeouts
+    )
+
+
+def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
+    return CloudOptions(
+        root=root,
+        page_port=options.page_port,
+        gateway_port=options.gateway_port,
+        base_path=options.base_path,
+        data=options.data,
+        visitors=Visitors(frozenset(options.allow_origin)),
+        auth=options.auth,
+        in_process=options.in_process,
+        log=None if options.in_process else options.log,
+        timeline=options.timeline,
+        environments_per_function=options.environments,
+        poll_interval_s=_poll_interval_s(options),
+        limits=GatewayLimits(
+            idle_timeout_s=options.idle_timeout_s,
+            lifetime_s=options.lifetime_s,
+            account_quota=options.account_quota,
+            says_whose_limit=not options.vague_429,
+        ),
+        faults=options.faults,
+        hops=HOP_PROFILES[options.hops],
+        stream_shards=options.stream_shards,
+    )
+
+
+def _poll_interval_s(options: argparse.Namespace) -> float:
+    default_s = POLL_INTERVAL_S if options.hops == "none" else HOPS_POLL_INTERVAL_S
+    return float(getattr(options, "poll_interval_s", default_s))
+
+
+def _with_handlers(service: Service, handlers: Sequence[tuple[str, str]]) -> Service:
+    """The service with other code in the place of some functions', to compare the two."""
+    functions = dict(service.functions)
+    for name, handler in handlers:
+        if name not in functions:
+            raise ServiceError(f"--handler: there is no function {name}; there are {', '.join(functions)}")
+        functions[name] = replace(functions[name], handler=handler)
+    return replace(service, functions=functions)

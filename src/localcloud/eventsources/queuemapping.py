@@ -1,0 +1,204 @@
+"""Event source mappings from SQS queues to functions, as Lambda makes them.
+
+The rules are those of the AWS Lambda Developer Guide, "Using Lambda with Amazon SQS", "Configuring scaling
+behavior for SQS event source mappings" and "Handling errors for an SQS event source". A FIFO queue itself
+keeps a message group to one batch at a time, so that as many batches run as groups have messages, at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localcloud.errors import FunctionError
+from localcloud.eventsources.streams.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from localcloud.eventsources.queues import Queues
+    from localcloud.invoking import Invoker
+    from localcloud.service.model import QueueMapping
+
+    Message = dict[str, Any]
+
+# Batches of one mapping that a function works on at once unless told otherwise: what Lambda begins with.
+BATCHES_AT_ONCE = 5
+# A long poll: the queue answers as soon as there is something. 20 is the most that SQS takes.
+POLL_WAIT_S = 20
+RETRY_S = 1.0
+# What running invocations get to end when the mapping closes.
+CLOSE_TIMEOUT_S = 5.0
+
+
+class QueueMappings:
+    """An async context manager: every mapping polls its queue while it is open.
+
+    What fails stays in the queue, which gives it out again after its visibility timeout. `at_once` bounds the
+    batches of each mapping that are worked on, beside its own `maximum_concurrency`. It should be as many as
+    the invoker runs of one function: a batch that waits there uses up its visibility timeout.
+    """
+
+    def __init__(
+        self,
+        mappings: Iterable[QueueMapping],
+        queues: Queues,
+        invoker: Invoker,
+        *,
+        region: str,
+        at_once: int = BATCHES_AT_ONCE,
+    ) -> None:
+        self._pollers = [
+            _Poller(mapping, queues, invoker, region=region, at_once=at_once) for mapping in mappings
+        ]
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for poller in self._pollers:
+            poller.start()
+            self._stack.push_async_callback(poller.close)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+def event_record(message: Message, *, arn: str, region: str) -> dict[str, Any]:
+    """A message of ReceiveMessage as the function sees it (AWS: "Using Lambda with Amazon SQS", example)."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {
+            name: _attribute(value) for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": region,
+    }
+
+
+def succeeded(batch: Sequence[Message], mapping: QueueMapping, response: Any) -> list[Message]:
+    """The messages of the batch that a function's answer lets go.
+
+    With ReportBatchItemFailures that is all but those it names. An empty answer names none; one that names
+    what is not in the batch, or is malformed, lets none go.
+    """
+    if not mapping.report_item_failures or not response:
+        return list(batch)
+    failures = response.get("batchItemFailures") if isinstance(response, dict) else "malformed"
+    if failures is None:
+        return list(batch)
+    if not isinstance(failures, list):
+        return []
+    named = [failure.get("itemIdentifier") if isinstance(failure, dict) else None for failure in failures]
+    known = {message["MessageId"] for message in batch}
+    if not all(isinstance(name, str) and name in known for name in named):
+        return []
+    return [message for message in batch if message["MessageId"] not in named]
+
+
+class _Poller:
+    def __init__(
+        self, mapping: QueueMapping, queues: Queues, invoker: Invoker, *, region: str, at_once: int
+    ) -> None:
+        self._mapping = mapping
+        self._queues = queues
+        self._invoker = invoker
+        self._region = region
+        self._free = asyncio.Semaphore(min(at_once, mapping.maximum_concurrency or at_once))
+        self._running: set[asyncio.Task[None]] = set()
+        self._polling: asyncio.Task[None] | None = None
+        self._poll_trouble = Trouble(f"cannot poll {mapping.queue}")
+        self._delete_trouble = Trouble(f"cannot remove messages from {mapping.queue}")
+        self._invoke_trouble = Trouble(f"cannot invoke {mapping.function} for its queue")
+
+    def start(self) -> None:
+        self._polling = asyncio.create_task(self._poll())
+
+    async def close(self) -> None:
+        """Stop polling; running invocations get CLOSE_TIMEOUT_S to end."""
+        assert self._polling is not None
+        self._polling.cancel()
+        await asyncio.wait([self._polling])
+        running = list(self._running)
+        if running:
+            await asyncio.wait(running, timeout=CLOSE_TIMEOUT_S)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _poll(self) -> None:
+        while True:
+            # First a place to work, then messages: what is received must not wait, or it is given out twice.
+            await self._free.acquire()
+            batch = await self._collect()
+            task = asyncio.create_task(self._work_on(batch))
+            self._running.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._free.release()
+
+    async def _collect(self) -> list[Message]:
+        """A batch: what one poll brings, and with a window also what comes until it is over."""
+        loop, size = asyncio.get_running_loop(), self._mapping.batch_size
+        batch: list[Message] = []
+        while not batch:
+            batch = await self._receive(size, POLL_WAIT_S)
+        until = loop.time() + self._mapping.window_s
+        while len(batch) < size and (left_s := until - loop.time()) > 0:
+            batch += await self._receive(size - len(batch), max(1, min(POLL_WAIT_S, int(left_s))))
+        return batch
+
+    async def _receive(self, count: int, wait_s: int) -> list[Message]:
+        try:
+            messages = await self._queues.receive(self._mapping.queue, count, wait_s)
+        except (BotoCoreError, ClientError, OSError) as error:
+            self._poll_trouble.say(error)
+            await asyncio.sleep(RETRY_S)
+            return []
+        self._poll_trouble.over()
+        return messages
+
+    async def _work_on(self, batch: Sequence[Message]) -> None:
+        done = await self._invoke(batch)
+        if not done:
+            return
+        try:
+            await self._queues.delete(self._mapping.queue, [message["ReceiptHandle"] for message in done])
+        except (BotoCoreError, ClientError, OSError) as error:
+            self._delete_trouble.say(error)
+        else:
+            self._delete_trouble.over()
+
+    async def _invoke(self, batch: Sequence[Message]) -> list[Message]:
+        """The messages that are done."""
+        arn = self._queues.arn(self._mapping.queue)
+        event = {"Records": [event_record(message, arn=arn, region=self._region) for message in batch]}
+        try:
+            response = await self._invoker.invoke(self._mapping.function, event)
+        except FunctionError:
+            # The function's own log has it.
+            return []
+        except Exception as error:  # noqa: BLE001 - an invoker's bug must not end the polling
+            self._invoke_trouble.say(error)
+            return []
+        self._invoke_trouble.over()
+        return succeeded(batch, self._mapping, response)
+
+
+def _attribute(value: dict[str, Any]) -> dict[str, Any]:
+    attribute = {"stringListValues": [], "binaryListValues": [], "dataType": value["DataType"]}
+    if "StringValue" in value:
+        attribute["stringValue"] = value["StringValue"]
+    if "BinaryValue" in value:
+        attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
+    return attribute

@@ -1,0 +1,129 @@
+"""One event source mapping: the shards of a stream, found as they come, parents before children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localcloud.errors import StartError
+from localcloud.eventsources.streams.shard import Shard
+from localcloud.eventsources.streams.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from localcloud.eventsources.streams.shard import Source
+
+TRIM_HORIZON = "TRIM_HORIZON"
+
+
+def startable(
+    parents: dict[str, str | None], started: Collection[str], running: Collection[str]
+) -> list[str]:
+    """The shards to start now, of those the stream has: not started yet, and their parent has ended.
+
+    A child goes on with its parent's items, so it must not overtake it. A parent that the stream has
+    forgotten, and that is not running, has ended.
+    """
+    return [
+        shard_id
+        for shard_id, parent in parents.items()
+        if shard_id not in started and parent not in running and (parent not in parents or parent in started)
+    ]
+
+
+class Mapping:
+    """Reads a stream and invokes a function from start() to close()."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._started: set[str] = set()
+        self._running: dict[asyncio.Task[None], Shard] = {}
+        self._follower: asyncio.Task[None] | None = None
+        self._look_again = asyncio.Event()
+        self._trouble = Trouble(f"cannot follow the stream of {source.mapping.table}")
+
+    async def start(self) -> None:
+        """Return once the position is fixed: what is written afterwards reaches the function."""
+        position = self._source.mapping.starting_position
+        try:
+            shards = await self._describe()
+            if position != TRIM_HORIZON:
+                # As if they had been read: LATEST is behind all that they hold.
+                self._started.update(shard["ShardId"] for shard in shards if _is_closed(shard))
+            await self._start_shards(shards, position)
+        except (BotoCoreError, ClientError, OSError) as error:
+            await self.close()
+            raise StartError(f"cannot read the stream of {self._source.mapping.table}: {error}") from error
+        self._follower = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        """Stop reading; running invocations get `close_timeout_s` to end."""
+        if self._follower is not None:
+            self._follower.cancel()
+        for shard in self._running.values():
+            shard.stop()
+        tasks = list(self._running)
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._source.settings.close_timeout_s)
+        for task in tasks:
+            task.cancel()
+        if self._follower is not None:
+            tasks.append(self._follower)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look_again.wait(), self._source.settings.shard_refresh_s)
+            self._look_again.clear()
+            try:
+                # Whatever its own start was: what appears later holds only what is new.
+                await self._start_shards(await self._describe(), TRIM_HORIZON)
+            except (BotoCoreError, ClientError, OSError) as error:
+                self._trouble.say(error)
+            else:
+                self._trouble.over()
+
+    async def _start_shards(self, shards: list[Any], position: str) -> None:
+        parents = {shard["ShardId"]: shard.get("ParentShardId") for shard in shards}
+        # What the stream has forgotten need not be remembered.
+        self._started &= set(parents)
+        running = {shard.shard_id for shard in self._running.values()}
+        for shard_id in startable(parents, self._started, running):
+            shard = Shard(self._source, shard_id, position)
+            await shard.open()
+            self._started.add(shard_id)
+            task = asyncio.create_task(shard.run())
+            self._running[task] = shard
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        shard = self._running.pop(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._look_again.set()
+        else:
+            # A defect: nothing that streams or functions do gets here. Rather all again than any not at all.
+            self._started.discard(shard.shard_id)
+            self._trouble.say(error)
+
+    async def _describe(self) -> list[Any]:
+        shards: list[Any] = []
+        place = {"StreamArn": self._source.stream_arn}
+        while True:
+            page = (await self._source.client.describe_stream(**place))["StreamDescription"]
+            shards += page["Shards"]
+            last = page.get("LastEvaluatedShardId")
+            if last is None:
+                return shards
+            place["ExclusiveStartShardId"] = last
+
+
+def _is_closed(shard: Any) -> bool:
+    return "EndingSequenceNumber" in shard["SequenceNumberRange"]

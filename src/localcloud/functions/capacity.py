@@ -1,0 +1,110 @@
+"""Who may have how many environments, and whose is given up for whom: decisions without I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from localcloud.errors import FunctionError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Collection
+
+    from localcloud.functions.environment import Environment
+    from localcloud.service.model import Function
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Environments of one function, environments in all, invocations of one function that may wait."""
+
+    per_function: int
+    total: int
+    queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """One function's environments: pids of those waiting for an event and of those at work, and counts."""
+
+    idle: tuple[int, ...]
+    busy: tuple[int, ...]
+    starting: int
+    waiting: int
+    cold_starts: int
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """One function's environments and who waits for one. `idle` ends with the last one used."""
+
+    function: Function
+    idle: list[Environment] = field(default_factory=list)
+    busy: set[Environment] = field(default_factory=set)
+    starting: int = 0
+    cold_starts: int = 0
+    waiting: deque[asyncio.Future[Environment]] = field(default_factory=deque)
+
+    @property
+    def size(self) -> int:
+        return len(self.idle) + len(self.busy) + self.starting
+
+    def answer_next(self, answer: Environment | FunctionError) -> bool:
+        """Give who has waited longest an environment or an error; False where nobody waits."""
+        while self.waiting:
+            waiter = self.waiting.popleft()
+            if waiter.done():
+                continue
+            if isinstance(answer, FunctionError):
+                waiter.set_exception(answer)
+            else:
+                self.busy.add(answer)
+                waiter.set_result(answer)
+            return True
+        return False
+
+    def status(self) -> PoolStatus:
+        return PoolStatus(
+            idle=tuple(environment.pid for environment in self.idle),
+            busy=tuple(environment.pid for environment in self.busy),
+            starting=self.starting,
+            waiting=len(self.waiting),
+            cold_starts=self.cold_starts,
+        )
+
+    def forget(self, environment: Environment) -> None:
+        self.busy.discard(environment)
+        if environment in self.idle:
+            self.idle.remove(environment)
+
+
+def next_to_grow(pools: Collection[Pool], limits: Limits) -> Pool | None:
+    """The function that needs one more environment most: one that waits, and has and had the fewest."""
+    wanting = [
+        pool for pool in pools if len(pool.waiting) > pool.starting and pool.size < limits.per_function
+    ]
+    return min(wanting, key=lambda pool: (pool.size, pool.cold_starts), default=None)
+
+
+def is_full(pools: Collection[Pool], limits: Limits) -> bool:
+    return sum(pool.size for pool in pools) >= limits.total
+
+
+def coldest_idle(pools: Collection[Pool]) -> tuple[Pool, Environment] | None:
+    """The environment that has had nothing to do for longest."""
+    idle = [(pool, environment) for pool in pools for environment in pool.idle[:1]]
+    return min(idle, key=lambda pair: pair[1].idle_since_s, default=None)
+
+
+def starving(pools: Collection[Pool], owner: Pool, limits: Limits) -> Pool | None:
+    """The function for which `owner` must give up the environment in hand (which no pool counts).
+
+    It is one that waits, has no environment at all and can have none. Giving way only then keeps a busy
+    function from starving the others, without functions that have some taking turns at cold starts.
+    """
+    if sum(pool.size for pool in pools) + 1 < limits.total:
+        return None
+    starved = [pool for pool in pools if pool.waiting and not pool.size and pool is not owner]
+    return min(starved, key=lambda pool: pool.cold_starts, default=None)

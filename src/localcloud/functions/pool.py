@@ -1,0 +1,272 @@
+"""Which environment serves which invocation, and when one more is started."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from localcloud.errors import FunctionError, StartError
+from localcloud.functions import capacity, handling
+from localcloud.functions.capacity import Limits, Pool, PoolStatus
+from localcloud.functions.description import describe
+from localcloud.functions.environment import Environment, EnvironmentLost
+from localcloud.functions.forker import Forker
+from localcloud.functions.log import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from localcloud.service.model import Function
+
+# Lambda gives 10 s; here several environments may share two cores while they import.
+INIT_TIMEOUT_S = 30.0
+LIMIT_PER_FUNCTION = 4
+LIMIT_TOTAL = 48
+# Invocations of one function that may wait for an environment: a full load test may leave all at once.
+QUEUE_LIMIT = 10_000
+
+
+class Environments:
+    """An Invoker whose functions run in processes of their own, one event at a time each.
+
+    An async context manager. `extra_env` is set in every function and wins over its own environment.
+    `log` is a file to which functions write; None: to this process's stdout and stderr.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, Function],
+        *,
+        region: str,
+        extra_env: Mapping[str, str] | None = None,
+        limit_per_function: int = LIMIT_PER_FUNCTION,
+        limit_total: int = LIMIT_TOTAL,
+        queue_limit: int = QUEUE_LIMIT,
+        log: Path | None = None,
+    ) -> None:
+        self._pools = {name: Pool(function) for name, function in functions.items()}
+        self._limits = Limits(limit_per_function, limit_total, queue_limit)
+        self._region = region
+        self._extra_env = dict(extra_env or {})
+        self._log = Log(log)
+        # None: not open.
+        self._forker: Forker | None = None
+        self._starts: set[asyncio.Task[None]] = set()
+        self._runs: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        """StartError where functions cannot be run."""
+        self._log.open()
+        forker = Forker(self._log.output)
+        try:
+            await forker.start()
+        except BaseException:
+            self._log.close()
+            raise
+        self._forker = forker
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        forker, self._forker = self._forker, None
+        for pool in self._pools.values():
+            for environment in (*pool.idle, *pool.busy):
+                environment.close()
+            while pool.waiting:
+                pool.answer_next(_stopped(pool.function.name))
+        for start in self._starts:
+            start.cancel()
+        await asyncio.gather(*self._starts, *self._runs, return_exceptions=True)
+        if forker is not None:
+            await forker.close()
+        self._log.close()
+
+    async def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
+        """See Invoker. FunctionError TooManyRequestsException where too many wait for this function."""
+        pool = self._pools.get(function)
+        if pool is None:
+            raise FunctionError(function, "ResourceNotFoundException", "there is no such function")
+        payload = handling.encode_event(function, event)
+        environment = await self._acquire(pool)
+        # A task of its own: a caller who stops waiting for the answer does not stop the work.
+        run = asyncio.create_task(self._run(pool, environment, payload))
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
+        return await asyncio.shield(run)
+
+    async def warm(self, names: Iterable[str]) -> None:
+        """Start an environment for each function that has none; FunctionError where one does not load."""
+        cold = [pool for name in names if not (pool := self._pools[name]).size]
+        starts = [self._start(pool) for pool in cold]
+        outcomes = await asyncio.gather(*map(asyncio.shield, starts), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def kill_one(self, function: str) -> int | None:
+        """Kill an environment without notice, a busy one if there is one; its pid, once it is gone."""
+        pool = self._pools[function]
+        victim = next(iter((*pool.busy, *reversed(pool.idle))), None)
+        if victim is None or self._forker is None:
+            return None
+        await self._forker.kill(victim.pid)
+        await victim.gone()
+        return victim.pid
+
+    def snapshot(self) -> dict[str, PoolStatus]:
+        """The state of every function's environments now."""
+        return {name: pool.status() for name, pool in self._pools.items()}
+
+    async def _acquire(self, pool: Pool) -> Environment:
+        name = pool.function.name
+        if self._forker is None:
+            raise _stopped(name)
+        if pool.idle:
+            # The last one used has the warmest caches, and the others get the chance to be evicted.
+            environment = pool.idle.pop()
+            pool.busy.add(environment)
+            return environment
+        if len(pool.waiting) >= self._limits.queue:
+            message = f"Rate Exceeded: {len(pool.waiting)} invocations wait for {pool.size} environments"
+            raise FunctionError(name, "TooManyRequestsException", message)
+        waiter: asyncio.Future[Environment] = asyncio.get_running_loop().create_future()
+        pool.waiting.append(waiter)
+        self._grow()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter in pool.waiting:
+                pool.waiting.remove(waiter)
+            elif not waiter.cancelled() and waiter.exception() is None:
+                # It was given an environment, and cancelled before it could take it.
+                self._release(pool, waiter.result())
+            raise
+
+    async def _run(self, pool: Pool, environment: Environment, payload: bytes) -> Any:
+        function, request_id = pool.function, str(uuid.uuid4())
+        deadline_ms = int((time.time() + function.timeout_s) * 1000)
+        fields = {"requestId": request_id, "event": orjson.Fragment(payload), "deadlineMs": deadline_ms}
+        try:
+            async with asyncio.timeout(function.timeout_s):
+                reply = await environment.ask(orjson.dumps(fields))
+        except TimeoutError:
+            await self._put_down(pool, environment)
+            what = f"Task timed out after {function.timeout_s:.2f} seconds"
+            raise self._failed(function.name, request_id, "Sandbox.Timedout", what) from None
+        except EnvironmentLost:
+            what = "Runtime exited without providing a reason"
+            raise self._failed(function.name, request_id, "Runtime.ExitError", what) from None
+        self._release(pool, environment)
+        if (log_error := handling.log_error_of(reply)) is not None:
+            self._log.lost(log_error)
+        return handling.result_of(function.name, reply)
+
+    def _start(self, pool: Pool) -> asyncio.Task[None]:
+        """Start an environment and hand it to who waits. The task fails where the function does not load."""
+        pool.starting += 1
+        start = asyncio.create_task(self._start_one(pool))
+        self._starts.add(start)
+        start.add_done_callback(self._started)
+        return start
+
+    def _started(self, start: asyncio.Task[None]) -> None:
+        self._starts.discard(start)
+        # Who waited was told already: nobody else has to ask for the error.
+        if not start.cancelled():
+            start.exception()
+
+    async def _start_one(self, pool: Pool) -> None:
+        try:
+            environment = await self._cold_start(pool.function)
+        except FunctionError as error:
+            pool.starting -= 1
+            # Who has waited longest hears of it; the others get starts of their own.
+            pool.answer_next(error)
+            self._grow()
+            raise
+        except BaseException:
+            pool.starting -= 1
+            raise
+        pool.starting -= 1
+        pool.cold_starts += 1
+        # Not _release: it has served nobody yet, and who it was started for may be waiting still.
+        self._offer(pool, environment)
+
+    async def _cold_start(self, function: Function) -> Environment:
+        if self._forker is None:
+            raise _stopped(function.name)
+        description = describe(function, region=self._region, extra_env=self._extra_env)
+        try:
+            sock, pid = await self._forker.fork(description)
+        except StartError as error:
+            raise FunctionError(function.name, "ServiceException", str(error)) from error
+        environment = await Environment.connect(sock, pid, self._lost)
+        try:
+            async with asyncio.timeout(INIT_TIMEOUT_S):
+                handling.result_of(function.name, await environment.reply())
+        except TimeoutError:
+            await self._forker.kill(pid)
+            message = f"Init timed out after {INIT_TIMEOUT_S:.2f} seconds"
+            raise FunctionError(function.name, "Sandbox.Timedout", message) from None
+        except EnvironmentLost:
+            raise FunctionError(function.name, "Runtime.ExitError", "Runtime exited during init") from None
+        except BaseException:
+            environment.close()
+            raise
+        return environment
+
+    async def _put_down(self, pool: Pool, environment: Environment) -> None:
+        environment.close()
+        pool.forget(environment)
+        if self._forker is not None:
+            await self._forker.kill(environment.pid)
+        self._grow()
+
+    def _lost(self, environment: Environment) -> None:
+        for pool in self._pools.values():
+            pool.forget(environment)
+        self._grow()
+
+    def _release(self, pool: Pool, environment: Environment) -> None:
+        pool.busy.discard(environment)
+        starved = capacity.starving(self._pools.values(), pool, self._limits)
+        if starved is None or environment.lost:
+            self._offer(pool, environment)
+        else:
+            environment.close()
+            self._start(starved)
+
+    def _offer(self, pool: Pool, environment: Environment) -> None:
+        if self._forker is None:
+            environment.close()
+        elif not environment.lost and not pool.answer_next(environment):
+            environment.idle_since_s = asyncio.get_running_loop().time()
+            pool.idle.append(environment)
+        self._grow()
+
+    def _grow(self) -> None:
+        """Start what waiting invocations need, as far as the limits let it."""
+        pools = self._pools.values()
+        while self._forker is not None and (pool := capacity.next_to_grow(pools, self._limits)) is not None:
+            if capacity.is_full(pools, self._limits):
+                evicted = capacity.coldest_idle(pools)
+                if evicted is None:
+                    return
+                owner, environment = evicted
+                environment.close()
+                owner.forget(environment)
+            self._start(pool)
+
+    def _failed(self, name: str, request_id: str, error_type: str, what: str) -> FunctionError:
+        if self._forker is not None:
+            # Lambda, too, writes this into the function's log, in its stead.
+            self._log.write(f"{name}: {request_id} {what}\n")
+        return FunctionError(name, error_type, f"RequestId: {request_id} Error: {what}")
+
+
+def _stopped(name: str) -> FunctionError:
+    return FunctionError(name, "ServiceException", "the functions are not running")

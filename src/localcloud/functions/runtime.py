@@ -1,0 +1,55 @@
+"""What runs in an environment: blocking reads, one event at a time, no event loop but the handler's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+from localcloud.children import die_with_parent
+from localcloud.functions import handling
+from localcloud.functions.frames import frame, read_frame
+from localcloud.functions.log import take_error
+
+if TYPE_CHECKING:
+    import socket
+
+    from localcloud.functions.description import Description
+
+
+def serve(channel: socket.socket, description: Description) -> None:
+    """Answer events from `channel` until it ends. The first frame sent says whether there is a handler."""
+    _become(description)
+    try:
+        handler = handling.load(description.handler)
+    except handling.LoadError as error:
+        channel.sendall(frame(error.reply))
+        return
+    channel.sendall(frame(handling.READY))
+    while (request := read_frame(channel)) is not None:
+        fields = orjson.loads(request)
+        context = handling.context_of(description, fields["requestId"], fields["deadlineMs"])
+        reply = handling.call(handler, fields["event"], context)
+        # What the function printed is in the log before its caller hears of it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if (log_error := take_error()) is not None:
+            reply = handling.with_log_error(reply, log_error)
+        channel.sendall(frame(reply))
+
+
+def _become(description: Description) -> None:
+    # A second line of defence: the zygote kills its children when localcloud dies, unless it died first.
+    die_with_parent()
+    # Ctrl-C in a terminal goes to every process of the group: the parent decides what ends, and when.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(description.environ)
+    time.tzset()
+    # The interpreter is already up: what PYTHONPATH says must be done by hand.
+    added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [path for path in added if path and path not in sys.path]

@@ -1,0 +1,1 @@
+"""Reads serverless.yml: the functions, routes, tables, queues and user pool of the service."""

@@ -1,0 +1,129 @@
+"""Bodies as they lie in FanoutFailures, each made by what puts it there, and the queues of a stage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from groupcast.fanout import offers
+from groupcast.fanout.batch import read_stream
+from groupcast.fanout.lanes import RECEIVES_MAX, read_offers
+from groupcast.fanout.leftover import Leftover, to_body
+from groupcast.fanout.queue import failure_message
+from groupcast.fanout.retries import TRIES_MAX
+from groupcast.model import Audience, Message
+from groupcast.slots import SlotRange
+from localcloud.eventsources.streams.batching import Batch
+from localcloud.eventsources.streams.destination import Destination
+from localcloud.eventsources.streams.discards import RETRIES_EXHAUSTED, Discard
+from localcloud.eventsources.streams.records import to_stream_record
+from tests.conftest import REGION
+from tests.unit.localcloud.eventsources.streams.support import FAST, STREAM_ARN, a_mapping, from_api
+
+REASON = f"not delivered in {TRIES_MAX} tries"
+OFFER_REASON = f"not delivered in {RECEIVES_MAX} receives"
+CREATED_AT = "2026-11-22T21:00:44.183Z"
+
+
+def leftover(number: int = 0, *, tries: int = TRIES_MAX, connections: int = 2) -> Leftover:
+    members = tuple(f"connection-{number}-{member}" for member in range(connections))
+    return Leftover(f"gruppe-{number}-ä", (f"message-{number}",), members, tries)
+
+
+def slot_leftover(number: int = 0) -> Leftover:
+    return replace(leftover(number, connections=0), slots=SlotRange(0, 32_767))
+
+
+def given_up(one: Leftover) -> str:
+    return failure_message(REASON, str(uuid.uuid4()), {"body": to_body(one)}).body
+
+
+def offer(number: int = 0, *, slots: tuple[int, int] = (0, 65_535), texts: tuple[str, ...] = ("hi",)) -> str:
+    """The body of a DeliveryQueue message: groupcast's own, but for its slots."""
+    messages = [
+        Message(f"message-{number}-{seq}", f"gruppe-{number}-ä", seq, "ann", text, CREATED_AT, "user-1")
+        for seq, text in enumerate(texts, start=1)
+    ]
+    (made,) = offers.outgoing(messages, Audience())
+    return json.dumps({**json.loads(made.body), "slots": slots})
+
+
+def failed_offer(body: str, *, receives: int = RECEIVES_MAX + 1) -> str:
+    """A message of DeliveryQueue that was received too often, or is malformed."""
+    attributes = {"ApproximateReceiveCount": str(receives)}
+    record = {"messageId": str(uuid.uuid4()), "body": body, "attributes": attributes}
+    _, ((_, message),) = read_offers([record])
+    return message.body
+
+
+def malformed_record(*, padding: int = 0) -> str:
+    raw = from_api(1)
+    raw["dynamodb"]["NewImage"]["padding"] = {"S": "x" * padding}
+    event = to_stream_record(raw, stream_arn=STREAM_ARN, region=REGION).event
+    _, (bad,) = read_stream([event])
+    return failure_message(bad.reason, bad.sequence_number, {"record": bad.record}).body
+
+
+def stream_batch() -> str:
+    """What a failure destination is told of two records."""
+    records = tuple(
+        to_stream_record(from_api(number), stream_arn=STREAM_ARN, region=REGION) for number in (1, 2)
+    )
+    sent: list[str] = []
+
+    async def send(_: str, body: str) -> None:
+        sent.append(body)
+
+    mapping = a_mapping(function="fanoutMessage", on_failure_queue="FanoutFailures")
+    destination = Destination(mapping, send, FAST, region=REGION, stream_arn=STREAM_ARN)
+    discard = Discard(Batch(records, 10, 11), RETRIES_EXHAUSTED, function_error=True)
+    asyncio.run(destination.give_up("shardId-1", discard))
+    return sent[0]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Two queues of a stage that nobody else knows: RetryQueue and FanoutFailures."""
+
+    sqs: Any
+    name: str
+    retry_url: str
+    failures_url: str
+
+    def fail(self, *bodies: str) -> None:
+        for body in bodies:
+            self.sqs.send_message(QueueUrl=self.failures_url, MessageBody=body)
+
+    def bodies(self, url: str) -> list[str]:
+        """What can be had at once, looked at without taking it."""
+        found = []
+        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            found += messages
+        for one in found:
+            self.sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=0
+            )
+        return sorted(one["Body"] for one in found)
+
+    @property
+    def failed(self) -> list[str]:
+        return self.bodies(self.failures_url)
+
+    @property
+    def redriven(self) -> list[str]:
+        return self.bodies(self.retry_url)
+
+
+@dataclass
+class Faulty:
+    """A real client of SQS, but for the calls that a test replaces."""
+
+    sqs: Any
+    replaced: dict[str, Callable[..., Any]]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.replaced.get(name) or getattr(self.sqs, name)

@@ -1,0 +1,95 @@
+"""What a command said, and the account that it asks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+OTHER_REGION = "eu-central-1"
+TIMEOUT_S = 20
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line of a command that failed."""
+        assert (self.code, self.out) == (1, "")
+        assert self.err.startswith("groupcast: ")
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.endswith("\n")
+        return self.err
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account on moto's server, in which a stage is deployed."""
+
+    cloudformation: Any
+    cognito: Any
+    sqs: Any
+    environment: dict[str, str]
+
+    def deploy(self, stage: str, outputs: dict[str, str]) -> None:
+        """A stack with these outputs; moto's CloudFormation makes no user pools."""
+        template = {
+            "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+        }
+        self.cloudformation.create_stack(StackName=f"groupcast-{stage}", TemplateBody=json.dumps(template))
+
+
+def run_command(line: list[str], environment: dict[str, str]) -> Said:
+    """Run a command in a process of its own, which has no terminal."""
+    done = subprocess.run(
+        line,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_S,
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def refusing_aws(code: str, message: str) -> Iterator[str]:
+    """The URL of an AWS that answers anything with an error: moto accepts all credentials."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _refusing(code, message)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _refusing(code: str, message: str) -> type[BaseHTTPRequestHandler]:
+    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Refusing

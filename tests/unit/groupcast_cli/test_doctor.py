@@ -1,0 +1,499 @@
+"""Judgements of `groupcast doctor`, from AWS's answers alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from groupcast_cli.doctor.account import (
+    judge_clock,
+    judge_concurrency,
+    judge_connects,
+    judge_log_role,
+    judge_requests,
+)
+from groupcast_cli.doctor.chat import Listener, Trial, judge_chat, judge_failed_chat
+from groupcast_cli.doctor.checks import CHECKS, DRIFT, FIRST
+from groupcast_cli.doctor.contents import (
+    Backlog,
+    judge_alarms,
+    judge_backlogs,
+    judge_failures,
+    judge_subscribers,
+    judge_tables,
+)
+from groupcast_cli.doctor.examination import Login, _endpoint
+from groupcast_cli.doctor.expected import Expected, Table
+from groupcast_cli.doctor.finding import CannotCheckError, Finding, Status
+from groupcast_cli.doctor.stack import judge_drift, judge_stack, judge_template
+from groupcast_cli.doctor.subject import _reason, iam_action
+from groupcast_cli.main import main
+from groupcast_cli.stage import Place, Stage
+from groupcast_client import ConnectionLost, GroupcastError, Refused, ServerError
+from groupcast_client.frames import Push
+from groupcast_client.model import Message
+from tests.conftest import ROOT
+from tests.unit.groupcast_cli.support import Account, refusing_aws
+
+EXPECTED = Expected(
+    signs_in=True,
+    token_use="any",
+    posts_per_second=7000,
+    post_burst=3500,
+    requests_per_second=2000,
+    request_burst=1000,
+    delivery_concurrency=100,
+    retry_concurrency=10,
+    stream_concurrency=8,
+    fanout_concurrency=None,
+    sets_log_role=True,
+    offer_alarm_s=15,
+    leftover_alarm_s=120,
+    delivery_queue="delivery.fifo",
+    retry_queue="retry",
+    failures_queue="failures",
+    tables=(),
+)
+STAGE = Stage("dev", Place(), "wss://x/dev", "pool", "client")
+# Unix seconds of the header below.
+SERVER_S = 1_700_000_000
+DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+def assert_ok(finding: Finding, *phrases: str) -> None:
+    assert finding.status is Status.OK, finding.text
+    assert all(phrase in finding.text for phrase in phrases), finding.text
+
+
+def assert_to_do(finding: Finding, *phrases: str) -> None:
+    assert finding.status is Status.TO_DO, finding.text
+    assert all(phrase in finding.text for phrase in phrases), finding.text
+
+
+@pytest.mark.parametrize(
+    ("sent_s", "received_s", "skew_s"),
+    [
+        # The answer was made within its second, and while the request was under way.
+        (SERVER_S + 0.2, SERVER_S + 0.9, 0),
+        (SERVER_S - 3, SERVER_S + 4, 0),
+        (SERVER_S + 31, SERVER_S + 31.2, 30),
+        (SERVER_S - 30.2, SERVER_S - 30, 30),
+    ],
+)
+def test_a_clock_within_half_a_minute_is_fine(sent_s: float, received_s: float, skew_s: float) -> None:
+    finding = judge_clock(DATE, sent_s, received_s)
+    assert_ok(finding)
+    assert finding.figures["skew_s"] == skew_s
+
+
+@pytest.mark.parametrize(("offset_s", "words"), [(32, "31 s ahead of"), (-31, "31 s behind")])
+def test_a_wrong_clock_is_named(offset_s: float, words: str) -> None:
+    assert_to_do(judge_clock(DATE, SERVER_S + offset_s, SERVER_S + offset_s), words, "set it")
+
+
+def test_concurrency_must_hold_the_fan_out_retries_and_routes() -> None:
+    """100 for lanes, 8 for the stream, 10 for retries, 100 for routes."""
+    assert_ok(judge_concurrency(limits(218), EXPECTED), "218 suffice")
+    assert_to_do(judge_concurrency(limits(217), EXPECTED), "217 functions", "218", "L-B99A9384")
+    assert_to_do(judge_concurrency(limits(10), EXPECTED), "deliveryConcurrency")
+
+
+def test_executions_that_others_reserved_do_not_count() -> None:
+    assert_ok(judge_concurrency(limits(1000, free=218), EXPECTED))
+    assert_to_do(judge_concurrency(limits(1000, free=217), EXPECTED), "all but 217", "218")
+    # What is reserved for fanoutMessage itself is not missing.
+    reserving = replace(EXPECTED, fanout_concurrency=108)
+    assert_ok(judge_concurrency(limits(1000, free=110), reserving))
+    assert_to_do(judge_concurrency(limits(1000, free=109), reserving), "110")
+
+
+def test_a_reservation_must_hold_all_lanes_and_the_stream() -> None:
+    few = replace(EXPECTED, fanout_concurrency=107)
+    assert_to_do(judge_concurrency(limits(1000, free=893), few), "fanoutConcurrency=108")
+
+
+def test_the_account_must_admit_posts_and_frames() -> None:
+    assert_ok(judge_requests(10_000, 5_000, EXPECTED), "postsPerSecond is 7,000")
+    assert_ok(judge_requests(9_000, 4_500, EXPECTED))
+    assert_to_do(judge_requests(8_999, 5_000, EXPECTED), "8,999 requests a second", "7,000 + 2,000")
+    assert_to_do(judge_requests(10_000, 4_499, EXPECTED), "4,499 requests at once", "3,500 + 1,000")
+    assert_ok(judge_requests(10_000, 5_000, replace(EXPECTED, posts_per_second=0)), "no budget")
+
+
+def test_the_parameters_it_proposes_fit() -> None:
+    proposed = judge_requests(2_500, 1_250, EXPECTED).text
+    for parameter in ("postsPerSecond=1750", "postBurst=875", "requestsPerSecond=500", "requestBurst=250"):
+        assert f"--param {parameter}" in proposed
+    fitting = replace(
+        EXPECTED, posts_per_second=1750, post_burst=875, requests_per_second=500, request_burst=250
+    )
+    assert_ok(judge_requests(2_500, 1_250, fitting))
+
+
+def test_few_new_connections_a_second_are_named() -> None:
+    assert_ok(judge_connects(500), "500 new connections")
+    assert_to_do(judge_connects(499), "499", "L-9ED1E49A")
+
+
+def test_a_missing_log_role_has_a_cause_and_a_remedy() -> None:
+    assert_ok(judge_log_role("arn:aws:iam::1:role/logs", is_own=True), "role/logs")
+    assert_to_do(judge_log_role(None, is_own=True), "another stack", "update-account")
+    assert_to_do(judge_log_role("", is_own=False), "logRole=shared", "update-account")
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"])
+def test_a_stack_at_rest_is_healthy(status: str) -> None:
+    assert_ok(judge_stack("groupcast-dev", status), status)
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"),
+    [
+        ("UPDATE_ROLLBACK_COMPLETE", "deploy again"),
+        ("UPDATE_IN_PROGRESS", "wait"),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "wait"),
+        ("ROLLBACK_COMPLETE", "remove it"),
+        ("UPDATE_ROLLBACK_FAILED", "continue the rollback"),
+        ("DELETE_FAILED", "describe-stack-events --stack-name groupcast-dev"),
+    ],
+)
+def test_any_other_stack_has_a_remedy(status: str, phrase: str) -> None:
+    assert_to_do(judge_stack("groupcast-dev", status, "because"), f"{status} (because)", phrase)
+
+
+def test_equal_templates_differ_in_names_of_one_packaging_only() -> None:
+    assert_ok(judge_template(template("A1", "1/x.zip"), template("B2", "2/x.zip"), "dev"), "4 resources")
+
+
+def test_templates_that_differ_name_the_resources() -> None:
+    deployed, local = template("A1", "1/x.zip"), template("B2", "2/x.zip")
+    local["Resources"]["Queue"]["Properties"]["Delay"] = 2
+    local["Resources"]["New"] = deployed["Resources"]["Old"] = {"Type": "AWS::SQS::Queue"}
+    finding = judge_template(deployed, local, "dev")
+    assert_to_do(finding, "changed here: Queue;", "not deployed: New;", "but not here: Old)")
+    assert "Function" not in finding.text
+
+
+def test_a_template_that_is_missing_or_of_another_stage_cannot_be_compared() -> None:
+    with pytest.raises(CannotCheckError, match="osls package --stage dev"):
+        judge_template(template("A1", "x"), None, "dev")
+    other = template("A1", "x", stage="prod")
+    with pytest.raises(CannotCheckError, match="is of stage prod: run `npx osls package --stage dev"):
+        judge_template(template("A1", "x"), other, "dev")
+
+
+def test_drift_names_resources_and_properties() -> None:
+    deleted = {"LogicalResourceId": "Table", "PhysicalResourceId": "t", "StackResourceDriftStatus": "DELETED"}
+    differences = [
+        {"PropertyPath": "/Timeout", "ExpectedValue": "30", "ActualValue": "3"},
+        {"PropertyPath": "/Environment", "ExpectedValue": "x" * 41, "ActualValue": "y"},
+    ]
+    changed = {
+        "LogicalResourceId": "Function",
+        "StackResourceDriftStatus": "MODIFIED",
+        "PropertyDifferences": differences,
+    }
+    finding = judge_drift({"DetectionStatus": "DETECTION_COMPLETE"}, [deleted, changed])
+    assert_to_do(
+        finding,
+        "Table (t) was deleted",
+        "Function was changed by hand (Environment, Timeout is 3, deployed as 30)",
+    )
+    assert "xxx" not in finding.text
+
+
+def test_a_line_of_drift_stays_readable() -> None:
+    drifts = [{"LogicalResourceId": f"Q{n}", "StackResourceDriftStatus": "DELETED"} for n in range(9)]
+    finding = judge_drift({"DetectionStatus": "DETECTION_COMPLETE"}, drifts)
+    assert_to_do(finding, "Q5", "3 more")
+    assert "Q6" not in finding.text
+
+
+def test_drift_that_was_not_detected_is_no_health() -> None:
+    """A permission that is missing fails the detection; what it found all the same is named."""
+    failed = {"DetectionStatus": "DETECTION_FAILED", "DetectionStatusReason": "no permission to read [Queue]"}
+    with pytest.raises(CannotCheckError, match="no permission to read"):
+        judge_drift(failed, [])
+    drifts = [{"LogicalResourceId": "Table", "StackResourceDriftStatus": "DELETED"}]
+    assert_to_do(judge_drift(failed, drifts), "Table")
+
+
+def test_alarms_need_a_confirmed_subscriber() -> None:
+    confirmed = {"SubscriptionArn": "arn:aws:sns:x:1:topic:2", "Endpoint": "a@example.com"}
+    pending = {"SubscriptionArn": "PendingConfirmation", "Endpoint": "b@example.com"}
+    gone = {"SubscriptionArn": "Deleted", "Endpoint": "c@example.com"}
+    assert_ok(judge_subscribers("arn:topic", [pending, confirmed]), "1 confirmed")
+    assert_to_do(judge_subscribers("arn:topic", [pending, gone]), "confirm", "b@example.com")
+    for subscriptions in ([], [gone]):
+        assert_to_do(judge_subscribers("arn:topic", subscriptions), "aws sns subscribe --topic-arn arn:topic")
+
+
+def test_alarms_that_ring_are_silent_or_missing_are_named() -> None:
+    names = {"stack-A-1": "A", "stack-B-1": "B", "stack-C-1": "C", "stack-D-1": "D"}
+    good = [
+        alarm("stack-A-1"),
+        alarm("stack-B-1"),
+        alarm("stack-C-1"),
+        alarm("stack-D-1", "INSUFFICIENT_DATA"),
+    ]
+    assert_ok(judge_alarms(names, good), "4 alarms")
+    finding = judge_alarms(
+        names, [alarm("stack-A-1", "ALARM"), alarm("stack-B-1", enabled=False), alarm("stack-C-1")]
+    )
+    assert_to_do(finding, "A in ALARM", "B silenced", "enable-alarm-actions", "D deleted")
+    assert "C " not in finding.text
+
+
+def test_failures_that_wait_name_the_command() -> None:
+    assert_ok(judge_failures(0, "--stage dev"))
+    assert_to_do(judge_failures(2, "--stage dev"), "holds 2", "groupcast failures --stage dev")
+
+
+@pytest.mark.parametrize(("visible", "oldest_s"), [(0, None), (0, 0.0), (5, 15.0)])
+def test_a_queue_that_is_worked_off_is_fine(visible: int, oldest_s: float | None) -> None:
+    assert_ok(judge_backlogs([Backlog("delivery", visible, oldest_s, 15, "look")]), f"{visible} in delivery")
+
+
+def test_a_queue_that_waits_is_named() -> None:
+    fine = Backlog("delivery", 0, None, 15, "look there")
+    assert_to_do(
+        judge_backlogs([fine, Backlog("retry", 3, 15.1, 15, "look here")]), "3 wait in retry", "look here"
+    )
+    assert_to_do(judge_backlogs([fine, Backlog("retry", 3, None, 15, "look")]), "unknown", "run this again")
+
+
+def test_settings_of_tables() -> None:
+    remedy = "aws {table}"
+    assert_ok(judge_tables({"a": "ENABLED", "b": "ENABLING"}, "TTL", remedy), "on for 2 tables")
+    finding = judge_tables({"a": "DISABLED", "b": "ENABLED", "c": None, "d": "DISABLING"}, "TTL", remedy)
+    assert_to_do(finding, "c is missing", "TTL is off for a, d: `aws a` and so for each")
+
+
+def test_what_is_deployed_is_read_from_the_template() -> None:
+    expected = Expected.of(deployed_template())
+    assert expected == replace(
+        EXPECTED,
+        fanout_concurrency=120,
+        sets_log_role=False,
+        tables=(
+            Table("connections", expires=True, recovers=True),
+            Table("groups", expires=False, recovers=True),
+        ),
+    )
+
+
+def test_another_template_cannot_be_judged_by() -> None:
+    with pytest.raises(CannotCheckError, match=r"another version .*FanoutMessageLambdaFunction"):
+        Expected.of({"Resources": {}})
+
+
+def test_each_raw_push_counts() -> None:
+    """Twice on one connection is a duplicate, once on each is not; others' messages do not count."""
+    trial = Trial(expected=4)
+    sent_at = {"m1": 0.0, "m2": 0.0}
+    one, two = (Listener(sent_at, trial) for _ in range(2))
+    one.pushed(push("m1", "m1"))
+    two.pushed(push("m1", "somebody else's"))
+    two.pushed(push("m2"))
+    assert (trial.lost, trial.duplicates, trial.complete.is_set()) == (1, 1, False)
+    one.pushed(push("m2"))
+    assert (trial.lost, trial.duplicates, trial.complete.is_set()) == (0, 1, True)
+
+
+def test_a_chat_is_summed_up() -> None:
+    """Of so few samples there is no p99: the maximum is called what it is."""
+    trial = Trial(
+        connect_ms=[30, 900], ack_ms=[10, 20, 70], delivery_ms=[1, 2, 3, 4], expected=4, duplicates=1
+    )
+    finding = judge_chat(trial, "ann")
+    assert_ok(
+        finding, "ann: connects 30 and 900 ms; ack p50 20, max 70 ms; delivery p50 2, max 4 ms; 0 lost, 1 dup"
+    )
+    assert finding.figures["ack_ms"] == {"p50": 20, "max": 70, "samples": 3}
+    assert (finding.figures["lost"], finding.figures["duplicates"]) == (0, 1)
+
+
+def test_a_chat_with_losses_is_a_fault() -> None:
+    silent = Trial(connect_ms=[30, 900], ack_ms=[10], expected=2)
+    finding = judge_chat(silent, "ann")
+    assert_to_do(finding, "delivery none; 2 lost", "fanoutMessage")
+    assert "delivery_ms" not in finding.figures
+
+
+@pytest.mark.parametrize(
+    ("error", "phrase"),
+    [
+        (Refused(401), "give a fresh --token"),
+        (Refused(403), "another client"),
+        (Refused(429), "too often"),
+        (Refused(500), "authorize"),
+        (Refused(404), "check the stage's URL"),
+        (ConnectionLost("no reply to joinGroup in 10 s"), "no reply to joinGroup"),
+        (ServerError("RateLimited", "too much"), "another user"),
+        (ServerError("InternalError", "oops"), "frame failed"),
+    ],
+)
+def test_a_chat_that_fails_has_a_remedy(error: GroupcastError, phrase: str) -> None:
+    assert_to_do(judge_failed_chat(error, "wss://x/dev", "ann"), phrase)
+
+
+async def test_a_guest_needs_no_token_and_a_token_needs_no_user() -> None:
+    guests = replace(EXPECTED, signs_in=False)
+    endpoint, who = await _endpoint(STAGE, Login(token="t"), guests)
+    assert (endpoint.name, endpoint.token, who) == ("doctor", None, "guest doctor")
+    endpoint, who = await _endpoint(STAGE, Login(token="t"), EXPECTED)
+    assert (endpoint.name, endpoint.token, who) == (None, "t", "the token's user")
+
+
+async def test_without_user_and_token_the_chat_is_skipped() -> None:
+    with pytest.raises(CannotCheckError, match="give --user NAME, or --token JWT"):
+        await _endpoint(STAGE, Login(), EXPECTED)
+
+
+def test_a_login_shows_no_secret() -> None:
+    assert "secret" not in repr(Login(user="ann", password="secret-1", token="secret-2"))
+
+
+def test_actions_are_named_as_iam_names_them() -> None:
+    assert iam_action("apigateway", "GetAccount") == "apigateway:GET"
+    assert iam_action("service-quotas", "GetServiceQuota") == "servicequotas:GetServiceQuota"
+    assert iam_action("dynamodb", "DescribeTimeToLive") == "dynamodb:DescribeTimeToLive"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code", "reason"),
+    [
+        ("sns", "ListSubscriptionsByTopic", "AuthorizationError", "permission sns:ListSubscriptionsByTopic"),
+        ("apigateway", "GetAccount", "AccessDeniedException", "lack the permission apigateway:GET"),
+        ("service-quotas", "GetServiceQuota", "400", "us-east-1 has no GetServiceQuota of service-quotas"),
+        ("sqs", "GetQueueUrl", "Throttling", "AWS refuses GetQueueUrl: Throttling: slowly"),
+    ],
+)
+def test_a_check_that_cannot_be_made_has_a_reason(
+    service: str, operation: str, code: str, reason: str
+) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": "slowly"}}, operation)
+    assert _reason(service, error, Place()).endswith(reason)
+
+
+def test_every_check_and_action_is_documented() -> None:
+    section = (ROOT / "docs" / "operations.md").read_text().partition("## After the first deployment")[2]
+    section = section.partition("\n## ")[0]
+    for check in (*FIRST, *CHECKS, DRIFT):
+        assert f"| `{check.name}` |" in section
+        for action in check.actions:
+            assert f"`{action}`" in section
+
+
+@pytest.mark.parametrize("usage", [(), ("--stage", "dev", "--no-chat", "--user", "ann")])
+def test_wrong_usage(usage: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", *usage])
+    assert caught.value.code == 2
+    assert "usage: groupcast doctor" in capsys.readouterr().err
+
+
+def test_without_credentials_nothing_else_is_asked(
+    groupcast: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing_aws("ExpiredToken", "The token session-token-of-a-test is expired") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        said = groupcast("doctor", "--stage", "dev", "--json")
+    report = json.loads(said.out)
+    lines = {check["name"]: (check["status"], check["text"]) for check in report["checks"]}
+    assert [lines.pop(name)[0] for name in ("credentials", "clock", "stack")] == ["to do", "ok", "skipped"]
+    assert set(lines.values()) == {("skipped", "needs the credentials first")}
+    assert report["counts"] == {"ok": 1, "to do": 1, "skipped": 14}
+    assert "AWS_ACCESS_KEY_ID" in said.out
+    assert "session-token" not in said.out
+    assert said.code == 1
+
+
+def test_a_stage_that_is_not_there_is_to_be_deployed(groupcast: Any, account: Account) -> None:
+    said = groupcast("doctor", "--stage", "nowhere", "--no-chat")
+    lines = said.out.splitlines()
+    assert lines[2].startswith(
+        "to do   stack       there is no stack groupcast-nowhere in us-east-1: deploy it"
+    )
+    assert all(line.endswith("needs the stack first") for line in lines[3:-2])
+    assert lines[-1].startswith("2 ok, 1 to do, 12 skipped, in ")
+    assert (said.code, said.err) == (1, "")
+
+
+def test_a_user_without_a_password_is_told_so(groupcast: Any, account: Account) -> None:
+    """Before anything is asked: a run that nobody watches must not wait at a prompt."""
+    assert "GROUPCAST_PASSWORD" in groupcast("doctor", "--stage", "dev", "--user", "ann").complaint
+
+
+def limits(total: int, free: int | None = None) -> dict[str, int]:
+    """AccountLimit of Lambda."""
+    return {"ConcurrentExecutions": total, "UnreservedConcurrentExecutions": total if free is None else free}
+
+
+def alarm(name: str, state: str = "OK", *, enabled: bool = True) -> dict[str, Any]:
+    return {"AlarmName": name, "StateValue": state, "ActionsEnabled": enabled}
+
+
+def push(*message_ids: str) -> Push:
+    created_at: Any = None
+    return Push("g", tuple(Message(one, "g", 1, "ann", "hi", created_at) for one in message_ids))
+
+
+def template(deployment: str, key: str, stage: str = "dev") -> dict[str, Any]:
+    """A packaged template in small."""
+    return {
+        "Resources": {
+            "Function": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Key": key}}},
+            "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"Delay": 1}},
+            f"WebsocketsDeployment{deployment}": {"Type": "AWS::ApiGatewayV2::Deployment"},
+            "WebsocketsDeploymentStage": {
+                "Type": "AWS::ApiGatewayV2::Stage",
+                "Properties": {
+                    "StageName": stage,
+                    "DeploymentId": {"Ref": f"WebsocketsDeployment{deployment}"},
+                },
+            },
+        }
+    }
+
+
+def deployed_template() -> dict[str, Any]:
+    """The parts of a stage's template that its settings are read from."""
+    environment = {"AUTH": "cognito", "TOKEN_USE": "any", "POSTS_PER_SECOND": "7000", "POST_BURST": "3500"}
+    limits = {"ThrottlingRateLimit": "2000", "ThrottlingBurstLimit": 1000}
+    recovers = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
+    expires = {"TimeToLiveSpecification": {"Enabled": True}}
+    properties: dict[str, tuple[str, dict[str, Any]]] = {
+        "FanoutMessageLambdaFunction": (
+            "Lambda::Function",
+            {"Environment": {"Variables": environment}, "ReservedConcurrentExecutions": 120},
+        ),
+        "WebsocketsDeploymentStage": ("ApiGatewayV2::Stage", {"RouteSettings": {"sendMessage": limits}}),
+        "Stream": ("Lambda::EventSourceMapping", {**source("MessagesTable"), "ParallelizationFactor": 2}),
+        "Lanes": ("Lambda::EventSourceMapping", {**source("DeliveryQueue"), **scaling("100")}),
+        "Retries": ("Lambda::EventSourceMapping", {**source("RetryQueue"), **scaling(10)}),
+        "OffersWait": ("CloudWatch::Alarm", {"Threshold": "15"}),
+        "LeftoversWait": ("CloudWatch::Alarm", {"Threshold": 120}),
+        "DeliveryQueue": ("SQS::Queue", {"QueueName": "delivery.fifo"}),
+        "RetryQueue": ("SQS::Queue", {"QueueName": "retry"}),
+        "FanoutFailures": ("SQS::Queue", {"QueueName": "failures"}),
+        "ConnectionsTable": ("DynamoDB::Table", {"TableName": "connections", **expires, **recovers}),
+        "GroupsTable": ("DynamoDB::Table", {"TableName": "groups", **recovers}),
+    }
+    return {
+        "Resources": {
+            name: {"Type": f"AWS::{kind}", "Properties": given} for name, (kind, given) in properties.items()
+        }
+    }
+
+
+def source(name: str) -> dict[str, Any]:
+    return {"EventSourceArn": {"Fn::GetAtt": [name, "Arn"]}}
+
+
+def scaling(concurrency: str | int) -> dict[str, Any]:
+    return {"ScalingConfig": {"MaximumConcurrency": concurrency}}

@@ -1,0 +1,415 @@
+"""`groupcast failures` against the queues of serverless.yml in moto's real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from groupcast.fanout.leftover import from_body, to_body
+from groupcast.fanout.queue import BATCH_BYTES_MAX
+from groupcast_cli import failures_queue
+from groupcast_cli.failures_kinds import (
+    CUT_OFFER,
+    GIVEN_UP,
+    KINDS,
+    MALFORMED,
+    MOVED,
+    OFFER,
+    OTHER,
+    RECORD,
+    STREAM_BATCH,
+    classify,
+    summary,
+)
+from groupcast_cli.main import main
+from groupcast_cli.stage import Place
+from groupcast_cli.stage import client as aws_client
+from localcloud.eventsources.queues import Queues
+from localcloud.service.definition import load_service
+from tests.conftest import REGION, ROOT
+from tests.unit.groupcast_cli.failures_support import (
+    OFFER_REASON,
+    REASON,
+    Deployed,
+    Faulty,
+    failed_offer,
+    given_up,
+    leftover,
+    malformed_record,
+    offer,
+    slot_leftover,
+    stream_batch,
+)
+from tests.unit.groupcast_cli.support import OTHER_REGION, Account
+
+
+@pytest.fixture
+def stage(account: Account) -> Deployed:
+    name = f"s{uuid.uuid4().hex[:8]}"
+    service = load_service(ROOT / "serverless.yml", stage=name, region=REGION, params={})
+
+    async def create() -> None:
+        async with Queues(service.queues.values(), {"region_name": REGION}):
+            pass
+
+    asyncio.run(create())
+    urls = {
+        logical_id: account.sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
+        for logical_id, queue in service.queues.items()
+    }
+    return Deployed(account.sqs, name, urls["RetryQueue"], urls["FanoutFailures"])
+
+
+@pytest.fixture(autouse=True)
+def no_long_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moto says is so at once."""
+    monkeypatch.setattr(failures_queue, "POLL_WAIT_S", 0)
+
+
+@pytest.fixture
+def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replaces calls of the command's client; each gets the real client first."""
+
+    def replace(**calls: Callable[..., Any]) -> None:
+        @contextmanager
+        def client(service: str, place: Place) -> Iterator[Any]:
+            with aws_client(service, place) as sqs:
+
+                def bound(call: Callable[..., Any]) -> Callable[..., Any]:
+                    return lambda **request: call(sqs, **request)
+
+                yield Faulty(sqs, {name: bound(call) for name, call in calls.items()})
+
+        monkeypatch.setattr(failures_queue, "client", client)
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        (given_up(leftover()), GIVEN_UP, REASON),
+        (to_body(leftover(tries=3)), MOVED, "tries before: 3"),
+        (to_body(slot_leftover()), MOVED, "tries before: 8"),
+        (given_up(slot_leftover()), GIVEN_UP, REASON),
+        (stream_batch(), STREAM_BATCH, "RetryAttemptsExhausted: 2 records"),
+        (malformed_record(), RECORD, "not a message: 'seq'"),
+        (malformed_record(padding=BATCH_BYTES_MAX), RECORD, "not a message: 'seq'"),
+        (failed_offer(offer()), OFFER, OFFER_REASON),
+        (failed_offer(offer(texts=("x" * BATCH_BYTES_MAX,))), CUT_OFFER, OFFER_REASON),
+        (failed_offer("odd"), MALFORMED, OFFER_REASON),
+        (failed_offer(offer(slots=(5, 4))), MALFORMED, OFFER_REASON),
+        (failed_offer("odd", receives=1), MALFORMED, "unexpected character"),
+        (failed_offer("x" * BATCH_BYTES_MAX, receives=1), MALFORMED, "unexpected character"),
+        (failed_offer(offer(slots=(0, 65_536)), receives=1), MALFORMED, "slots 0 to 65536"),
+        (json.dumps({"reason": "odd"}), OTHER, "odd"),
+        ("odd", OTHER, "no JSON: "),
+        ("[]", OTHER, "not of a shape"),
+    ],
+)
+def test_a_body_tells_its_kind(body: str, kind: Any, reason: str) -> None:
+    """Those that groupcast, Lambda and the redrive policy put there, and any other."""
+    failure = classify(body)
+    assert failure.kind == kind
+    assert reason in failure.reason
+    assert (failure.redrive is not None) == kind.redrivable
+
+
+@given(
+    st.lists(st.integers(0, 65_535), min_size=2, max_size=2).map(sorted),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=100),
+)
+def test_a_failed_offer_becomes_a_leftover_of_its_range(slots: list[int], texts: list[str]) -> None:
+    """The same messages for the same slots of the same group, tried as new."""
+    redrive = classify(failed_offer(offer(7, slots=(slots[0], slots[1]), texts=tuple(texts)))).redrive
+    assert redrive is not None
+    assert redrive.body.isascii()
+    assert json.loads(redrive.body) == {
+        "groupId": "gruppe-7-ä",
+        "messageIds": [f"user-1:message-7-{seq}" for seq in range(1, len(texts) + 1)],
+        "slots": slots,
+        "tries": 0,
+    }
+
+
+@given(st.text() | st.dictionaries(st.text(), st.text() | st.integers()).map(json.dumps))
+@example(json.dumps({"reason": "\x1b[2J\n" + "x" * 1000}))
+@example("[" * 100_000)
+def test_no_body_is_too_odd(body: str) -> None:
+    """Anything has a kind, and a reason that a terminal can show on a line."""
+    failure = classify(body)
+    assert failure.kind in KINDS
+    assert failure.reason.isprintable()
+    assert len(failure.reason) <= 100
+
+
+def test_the_oldest_of_a_kind_gives_its_reason() -> None:
+    """In whatever order SQS hands them out; the kinds keep theirs."""
+    later, first = (classify(json.dumps({"reason": reason})) for reason in ("later", "first"))
+    moved = classify(to_body(leftover()))
+    rows = summary([(2000, later), (1000, first), (3000, moved)])
+    assert [(row.kind, row.count, row.oldest_ms) for row in rows] == [(MOVED, 1, 3000), (OTHER, 2, 1000)]
+    assert rows[1].reason == "first"
+
+
+def test_looking_changes_nothing(stage: Deployed, groupcast: Any) -> None:
+    """Each kind has its line and its advice; afterwards all can be had at once, and nothing was sent."""
+    bodies = [given_up(leftover(1)), given_up(leftover(2)), to_body(leftover(3)), stream_batch()]
+    bodies += [malformed_record(), "odd", failed_offer(offer()), failed_offer("odd")]
+    bodies += [failed_offer(offer(texts=("x" * BATCH_BYTES_MAX,)))]
+    stage.fail(*bodies)
+    shown = groupcast("failures", "--stage", stage.name)
+    assert (shown.code, shown.err) == (0, "")
+    for kind in KINDS:
+        row = next(line for line in shown.out.splitlines() if line.startswith(f"{kind.title}  "))
+        assert row.split(kind.title)[1].split()[0] == ("2" if kind is GIVEN_UP else "1")
+        assert f"{kind.title}: {kind.advice}" in shown.out
+    assert (stage.failed, stage.redriven) == (sorted(bodies), [])
+
+
+def test_json_has_the_messages(stage: Deployed, groupcast: Any) -> None:
+    """With their bodies and when they were sent; the oldest gives its kind a reason and a time."""
+    began_s = int(time.time())
+    stage.fail("odd", json.dumps({"reason": "second"}))
+    said = groupcast("failures", "--stage", stage.name, "--json")
+    assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
+    read = json.loads(said.out)
+    assert (read["queue"], read["waiting"]) == (f"groupcast-{stage.name}-fanout-failures", 2)
+    assert (read["read"], read["putBack"]) == (2, 0)
+    (kind,) = read["kinds"]
+    assert (kind["kind"], kind["count"], kind["redrivable"]) == ("other", 2, False)
+    first, second = sorted(read["messages"], key=lambda one: one["body"] != "odd")
+    assert second["body"] == {"reason": "second"}
+    assert kind["oldest"] == min(first["sentAt"], second["sentAt"])
+    assert kind["oldest"] >= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began_s))
+
+
+def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
+    """Those given up and those that SQS moved itself; the others stay, and a second run has nothing to do."""
+    stage.sqs.send_message(QueueUrl=stage.retry_url, MessageBody=to_body(leftover(2, tries=3)))
+    while stage.sqs.receive_message(QueueUrl=stage.retry_url, VisibilityTimeout=0).get("Messages"):
+        """Fail to finish it, until the redrive policy moves it."""
+    others = [stream_batch(), malformed_record(), "odd"]
+    stage.fail(given_up(leftover(1)), *others)
+    done = groupcast("failures", "--stage", stage.name, "--redrive")
+    assert (done.code, done.err) == (0, "")
+    assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
+    assert "redriving helps none of them: 3; --discard ends them\n" in done.out
+    expected = sorted(to_body(leftover(number, tries=0)) for number in (1, 2))
+    assert (stage.redriven, stage.failed) == (expected, sorted(others))
+    again = json.loads(groupcast("failures", "--stage", stage.name, "--redrive", "--json").out)
+    assert (again["read"], again["putBack"]) == (3, 0)
+    assert (stage.redriven, stage.failed) == (expected, sorted(others))
+
+
+def test_offers_go_to_the_retry_queue(stage: Deployed, groupcast: Any) -> None:
+    """As leftovers of their range, each under its group, so that a large group does not hold up others."""
+    stage.fail(failed_offer(offer(1, slots=(0, 32_767))), given_up(leftover(1)), given_up(slot_leftover(2)))
+    assert groupcast("failures", "--stage", stage.name, "--redrive").code == 0
+    assert stage.failed == []
+    assert sum('"slots":[0,32767]' in body for body in stage.redriven) == 2
+    got = stage.sqs.receive_message(
+        QueueUrl=stage.retry_url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["MessageGroupId"]
+    )["Messages"]
+    groups = {
+        (json.loads(message["Body"])["groupId"], message["Attributes"]["MessageGroupId"]) for message in got
+    }
+    assert (len(got), len(groups), len({hashed for _, hashed in groups})) == (3, 2, 2)
+
+
+def test_what_no_redrive_helps_can_be_discarded(stage: Deployed, groupcast: Any) -> None:
+    """Once looked at, it goes, or the alarm would ring for two weeks; leftovers are never discarded."""
+    owed = given_up(leftover(1))
+    stage.fail(owed, stream_batch(), malformed_record(), "odd")
+    done = groupcast("failures", "--stage", stage.name, "--discard")
+    assert (done.code, done.err) == (0, "")
+    assert "Discarded: 3\nStaying, for --redrive: 1\n" in done.out
+    assert (stage.redriven, stage.failed) == ([], [owed])
+
+
+def test_many_go_back(stage: Deployed, groupcast: Any) -> None:
+    """More than SQS hands out at a time; stderr says how far it is."""
+    stage.fail(*(given_up(leftover(number)) for number in range(105)))
+    done = groupcast("failures", "--stage", stage.name, "--redrive")
+    assert (done.code, done.err) == (0, "groupcast: 100 of about 105 read\n")
+    assert len({from_body(body) for body in stage.redriven}) == 105
+    assert stage.failed == []
+
+
+def test_leftovers_too_large_to_travel_together_go_back(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """Ten of them are more than any SQS endpoint takes in a request."""
+    sizes = []
+
+    def send(sqs: Any, **request: Any) -> Any:
+        sizes.append(sum(len(entry["MessageBody"]) for entry in request["Entries"]))
+        return sqs.send_message_batch(**request)
+
+    replace_calls(send_message_batch=send)
+    stage.fail(*(given_up(leftover(number, connections=1500)) for number in range(10)))
+    assert groupcast("failures", "--stage", stage.name, "--redrive").code == 0
+    assert max(sizes) <= BATCH_BYTES_MAX < sum(sizes)
+    assert (len(stage.redriven), stage.failed) == (10, [])
+
+
+def test_the_limit_bounds_a_run(stage: Deployed, groupcast: Any) -> None:
+    """What is left is said, and stays."""
+    stage.fail(*(given_up(leftover(number)) for number in range(14)))
+    done = groupcast("failures", "--stage", stage.name, "--redrive", "--limit", "12")
+    assert "Not read: about 2; " in done.out
+    assert (len(stage.redriven), len(stage.failed)) == (12, 2)
+
+
+def test_an_empty_queue_is_said(stage: Deployed, groupcast: Any) -> None:
+    """As is what somebody else is reading."""
+    assert "Nothing to be read" in groupcast("failures", "--stage", stage.name, "--redrive").out
+    stage.fail("odd")
+    stage.sqs.receive_message(QueueUrl=stage.failures_url)
+    assert "Being read by somebody else: 1; " in groupcast("failures", "--stage", stage.name).out
+
+
+def test_empty_answers_are_not_believed_at_once(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """SQS may hand out none, or some twice, while there are more: each is still taken once."""
+    answers: list[Any] = []
+
+    def receive(sqs: Any, **request: Any) -> Any:
+        answers.append(None)
+        # Nothing, what there is, nothing, the same again, what there is …
+        if len(answers) in (1, 3):
+            return {}
+        if len(answers) == 4:
+            return answers[1]
+        answers[-1] = sqs.receive_message(**request)
+        return answers[-1]
+
+    replace_calls(receive_message=receive)
+    stage.fail(*(given_up(leftover(number)) for number in range(15)))
+    assert groupcast("failures", "--stage", stage.name, "--redrive").code == 0
+    assert len(stage.redriven) == 15
+    assert stage.failed == []
+
+
+def test_a_queue_that_only_says_it_has_something_is_left(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """After a few empty answers; after one where it has given as many as it counts."""
+    asked = []
+
+    def receive(sqs: Any, **request: Any) -> Any:
+        asked.append(request)
+        return sqs.receive_message(**request) if counted else {}
+
+    replace_calls(receive_message=receive)
+    counted = False
+    stage.fail("odd")
+    shown = groupcast("failures", "--stage", stage.name)
+    assert "Nothing to be read" in shown.out
+    assert "Not read: about 1; " in shown.out
+    assert len(asked) == failures_queue.EMPTY_RECEIVES_MAX
+    asked.clear()
+    counted = True
+    assert groupcast("failures", "--stage", stage.name).code == 0
+    assert len(asked) == 2
+
+
+def test_what_the_queue_does_not_take_stays(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """Only it; the reason is said, and the exit code."""
+
+    def send(sqs: Any, **request: Any) -> Any:
+        first, *others = request["Entries"]
+        answer = sqs.send_message_batch(**{**request, "Entries": others})
+        failure = {"Id": first["Id"], "Code": "InternalError", "Message": "later", "SenderFault": False}
+        return {**answer, "Failed": [failure]}
+
+    replace_calls(send_message_batch=send)
+    bodies = [given_up(leftover(number)) for number in range(3)]
+    stage.fail(*bodies)
+    done = groupcast("failures", "--stage", stage.name, "--redrive")
+    assert done.code == 1
+    assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
+    assert "though it should not: 1, the first not taken" in done.out
+    assert "InternalError: later" in done.out
+    (stays,) = stage.failed
+    assert stays in bodies
+    assert len(stage.redriven) == 2
+
+
+def test_what_cannot_be_deleted_is_sent_once_a_run(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """It is in both queues then, which is said."""
+    failure = {"Code": "InternalError", "SenderFault": False}
+    replace_calls(
+        delete_message_batch=lambda _, **request: {
+            "Failed": [{"Id": entry["Id"], **failure} for entry in request["Entries"]]
+        }
+    )
+    stage.fail(given_up(leftover()))
+    done = groupcast("failures", "--stage", stage.name, "--redrive")
+    assert done.code == 1
+    assert "put back, but not deleted: InternalError" in done.out
+    assert (len(stage.redriven), len(stage.failed)) == (1, 1)
+
+
+def test_a_refusal_midway_loses_nothing(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """It says how many were put back before; the rest can be had at once."""
+    sent = []
+
+    def send(sqs: Any, **request: Any) -> Any:
+        sent.append(request)
+        if len(sent) == 2:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SendMessageBatch")
+        return sqs.send_message_batch(**request)
+
+    replace_calls(send_message_batch=send)
+    stage.fail(*(given_up(leftover(number)) for number in range(15)))
+    complaint = groupcast("failures", "--stage", stage.name, "--redrive").complaint
+    assert "these credentials may not do that: no" in complaint
+    assert "10 were put back before" in complaint
+    assert (len(stage.redriven), len(stage.failed)) == (10, 5)
+
+
+def test_a_missing_stage_is_said(account: Account, stage: Deployed, groupcast: Any) -> None:
+    """With how to deploy it, or where else to look: other regions have other stages."""
+    complaint = groupcast("failures", "--stage", "nowhere").complaint
+    assert "no queue groupcast-nowhere-fanout-failures in us-east-1" in complaint
+    assert "`make deploy STAGE=nowhere`" in complaint
+    complaint = groupcast("failures", "--stage", stage.name, "--region", OTHER_REGION).complaint
+    assert f"in {OTHER_REGION}" in complaint
+
+
+def test_missing_credentials_are_said(
+    account: Account, groupcast: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what to set."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    complaint = groupcast("failures", "--stage", "any").complaint
+    assert "no AWS credentials" in complaint
+    assert "AWS_PROFILE" in complaint
+
+
+@pytest.mark.parametrize("limit", ["0", "10001", "many"])
+def test_a_limit_is_bounded(capsys: pytest.CaptureFixture[str], limit: str) -> None:
+    """What is read is kept in memory."""
+    with pytest.raises(SystemExit) as caught:
+        main(["failures", "--stage", "any", "--limit", limit])
+    assert caught.value.code == 2
+    assert "--limit" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""No process outlives its parent, however that ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.localcloud.functions.support import environments, is_alive, parent_of, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROOT = Path(__file__).parents[4]
+
+# Opens environments, has one at work and one idle, says their pids and waits to be killed.
+PARENT = """
+import asyncio, sys
+from tests.unit.localcloud.functions.support import environments, until
+
+async def main():
+    async with environments() as pool:
+        await pool.warm(["echo"])
+        busy = asyncio.create_task(pool.invoke("wait_for", {"started": sys.argv[1], "gate": "/nowhere"}))
+        await until(lambda: bool(pool.snapshot()["wait_for"].busy))
+        print(*pool.snapshot()["echo"].idle, *pool.snapshot()["wait_for"].busy, flush=True)
+        await busy
+
+asyncio.run(main())
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture
+async def parent(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, list[int]]]:
+    """A process with environments, and their pids with that of what forked them."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, str(tmp_path / "started"), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    pids = [int(pid) for pid in (await process.stdout.readline()).split()]
+    await until((tmp_path / "started").exists)
+    yield process, [*pids, parent_of(pids[0])]
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
+async def test_closing_ends_every_process() -> None:
+    """After close neither the idle nor the busy environment nor what forked them is there."""
+    async with environments() as pool:
+        await pool.warm(["echo"])
+        busy = asyncio.create_task(pool.invoke("wait_for", {"started": "/dev/null", "gate": "/nowhere"}))
+        await until(lambda: bool(pool.snapshot()["wait_for"].busy))
+        pids = [*pool.snapshot()["echo"].idle, *pool.snapshot()["wait_for"].busy]
+        pids.append(parent_of(pids[0]))
+        assert all(is_alive(pid) for pid in pids)
+    await asyncio.wait([busy])
+    assert busy.exception() is not None
+    await until(lambda: not any(is_alive(pid) for pid in pids))
+
+
+async def test_killing_the_parent_ends_every_process(
+    parent: tuple[asyncio.subprocess.Process, list[int]],
+) -> None:
+    """SIGKILL leaves the parent no time to clean up, and still nothing stays behind."""
+    process, pids = parent
+    assert len(pids) == 3
+    assert all(is_alive(pid) for pid in pids)
+    process.send_signal(signal.SIGKILL)
+    await until(lambda: not any(is_alive(pid) for pid in pids))
+
+
+async def test_an_evicted_environment_ends() -> None:
+    """Making room is no leak: the process that was given up exits."""
+    async with environments(limit_total=1) as pool:
+        first: Any = await pool.invoke("pid_or_fail", {})
+        await pool.invoke("echo", {})
+        await until(lambda: not is_alive(first))
