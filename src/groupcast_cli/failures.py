@@ -82,9 +82,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--stage", required=True, help="that is deployed")
     add_place(parser)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--redrive", action="store_true", help="put leftovers and offers into RetryQueue, to be delivered"
-    )
+    what.add_argument("--redrive", action="store_true", help="put leftovers into RetryQueue, to be delivered")
     what.add_argument(
         "--discard",
         action="store_true",
@@ -105,7 +103,7 @@ def look(
 ) -> Iterator[list[Entry]]:
     """What lies in the queue, ten at most at a time; redriven or discarded as told."""
     for batch in queue.receive(limit, expected):
-        entries = [Entry(message, classify(message.body)) for message in batch]
+        entries = [Entry(message, classify(message.body, message.reason)) for message in batch]
         if redrive:
             entries = _put_back(queue, entries)
         elif discard:

@@ -28,11 +28,12 @@ EMPTY_RECEIVES_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that waits; `sent_ms` (since 1970) is from before it was moved, where it was."""
+    """A message that waits; `sent_ms` (since 1970) is from before SQS moved it. `reason` may be empty."""
 
     message_id: str
     sent_ms: int
     body: str
+    reason: str
     receipt_handle: str = field(repr=False)
 
 
@@ -109,11 +110,13 @@ class FailuresQueue:
             VisibilityTimeout=HIDDEN_S,
             WaitTimeSeconds=POLL_WAIT_S,
             MessageSystemAttributeNames=["SentTimestamp"],
+            MessageAttributeNames=["reason"],
         )
         new = []
         for raw in answer.get("Messages", ()):
             sent_ms = int(raw["Attributes"]["SentTimestamp"])
-            message = Received(raw["MessageId"], sent_ms, raw["Body"], raw["ReceiptHandle"])
+            reason = raw.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "")
+            message = Received(raw["MessageId"], sent_ms, raw["Body"], reason, raw["ReceiptHandle"])
             # The latest handle is the one that counts.
             self._held[message.message_id] = message
             # SQS delivers at least once; and what is hidden comes back where reading takes very long.

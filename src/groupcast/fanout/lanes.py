@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from groupcast.fanout import leftover
 from groupcast.fanout.batch import GroupBatch, pack
 from groupcast.fanout.budget import SMALL_MEMBERS
 from groupcast.fanout.catchup import (
@@ -20,7 +21,7 @@ from groupcast.fanout.catchup import (
 )
 from groupcast.fanout.handover import HandOver, save_failures
 from groupcast.fanout.offers import from_body
-from groupcast.fanout.queue import failure_message
+from groupcast.fanout.queue import failed, malformed
 from groupcast.fanout.result import Rejected, Result, times
 from groupcast.model import Audience
 from groupcast.slots import SLOTS, lanes_for
@@ -84,7 +85,7 @@ class LaneDelivery:
         """
         bounds = times(asyncio.get_running_loop().time(), remaining_s)
         offer_age_ms = self._now_ms() - min(sent_at_ms(record) for record in records)
-        offers, failed = read_offers(records)
+        offers, failures = read_offers(records)
         lanes = {lane.identifiers: lane for lane in lanes_of(offers)}
         await asyncio.gather(*(self._catch_up(lane) for lane in lanes.values()))
         handles = {record["messageId"]: record["receiptHandle"] for record in records}
@@ -103,7 +104,9 @@ class LaneDelivery:
         report, unsaved = await asyncio.gather(
             self._engine.deliver(batches, bounds.stop_at, on_done),
             save_failures(
-                self._queues.failures, [(bad.item_identifier, one) for bad, one in failed], bounds.give_up_at
+                self._queues.failures,
+                [(bad.item_identifier, message) for bad, message in failures],
+                bounds.give_up_at,
             ),
         )
         again = [*hand_over.again, *unsaved]
@@ -111,7 +114,7 @@ class LaneDelivery:
             await self._queues.received.release([handles[one] for one in again], RELEASE_S)
         return Result(
             report,
-            tuple(bad for bad, _ in failed),
+            tuple(bad for bad, _ in failures),
             tuple(again),
             offers=len(records),
             offer_age_ms=offer_age_ms,
@@ -186,17 +189,29 @@ def read_offers(
 ) -> tuple[list[tuple[str, Offer]], list[tuple[Rejected, Outgoing]]]:
     """The offers of a batch by message id, and those for the failures queue. Pure."""
     offers: list[tuple[str, Offer]] = []
-    failed: list[tuple[Rejected, Outgoing]] = []
+    failures: list[tuple[Rejected, Outgoing]] = []
     for record in records:
         identifier, body = record["messageId"], record["body"]
         try:
-            if int(record["attributes"]["ApproximateReceiveCount"]) > RECEIVES_MAX:
-                raise ValueError(f"not delivered in {RECEIVES_MAX} receives")  # noqa: TRY301 - one way out
-            offers.append((identifier, from_body(body)))
+            offer = from_body(body)
         except ValueError as error:
             bad = Rejected(identifier, f"{type(error).__name__}: {error}")
-            failed.append((bad, failure_message(bad.reason, identifier, {"body": body})))
-    return offers, failed
+            failures.append((bad, malformed(body, bad.reason, identifier)))
+            continue
+        if int(record["attributes"]["ApproximateReceiveCount"]) > RECEIVES_MAX:
+            bad = Rejected(identifier, f"not delivered in {RECEIVES_MAX} receives")
+            failures.append((bad, failed(_range_of(offer), bad.reason, identifier)))
+        else:
+            offers.append((identifier, offer))
+    return offers, failures
+
+
+def _range_of(offer: Offer) -> Outgoing:
+    """An offer as a leftover for its slots: redriven into its lane, it would come after later messages."""
+    keys = [message.key for message in offer.messages]
+    # All of an offer's messages fit one.
+    (owed,) = leftover.split_range(offer.group_id, keys, offer.slots)
+    return leftover.outgoing(owed)
 
 
 def lanes_of(offers: Iterable[tuple[str, Offer]]) -> list[Lane]:

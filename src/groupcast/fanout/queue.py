@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from groupcast.errors import GroupcastError
@@ -21,7 +20,9 @@ BATCH_ENTRIES_MAX = 10
 BATCH_BYTES_MAX = 256 * 1024
 SEND_ATTEMPTS_MAX = 3
 SEND_RETRY_BASE_S = 0.05
-MAX_REASON_CHARS = 500
+REASON_CHARS_MAX = 500
+# SQS counts the names, types and values of attributes, too.
+ATTRIBUTES_BYTES_MAX = 1024
 # Nothing depends on deleting early or on releasing.
 RECEIVED_TIMEOUT_S = 1.0
 
@@ -31,13 +32,16 @@ class Outgoing:
     """A message for a queue, in ASCII; nobody gets it before `delay_s` are over.
 
     Messages of one `group_id` keep their order in a FIFO queue, and share a standard one fairly with other
-    groups. A FIFO queue drops a `deduplication_id` that it took in the last 5 minutes.
+    groups. A FIFO queue drops a `deduplication_id` that it took in the last 5 minutes. A failure has the
+    `reason`, and the `item` that it was to Lambda, as message attributes.
     """
 
     body: str
     delay_s: int = 0
     group_id: str | None = None
     deduplication_id: str | None = None
+    reason: str = ""
+    item: str = ""
 
 
 class Queue:
@@ -100,14 +104,17 @@ class Received:
                     await self._sqs.call(operation, {"QueueUrl": self._url, "Entries": entries})
 
 
-def failure_message(reason: str, item_identifier: str, content: Mapping[str, Any]) -> Outgoing:
-    """What the failures queue is told: why, of which item, and its content, cut where it is too long."""
-    known = {"reason": reason[:MAX_REASON_CHARS], "itemIdentifier": item_identifier}
-    body = json.dumps({**known, **content})
-    if len(body) > BATCH_BYTES_MAX:
-        # A quarter, for quoted once more it takes up to twice as much.
-        body = json.dumps({**known, "beginning": json.dumps(content)[: BATCH_BYTES_MAX // 4]})
-    return Outgoing(body)
+def failed(message: Outgoing, reason: str, item: str) -> Outgoing:
+    """The message for the failures queue; its body stays as it is, so that SQS's own redrive works."""
+    # SQS takes no control characters, and anyone's text may be quoted in a reason.
+    printable = "".join(char if " " <= char <= "~" else "?" for char in reason[:REASON_CHARS_MAX])
+    return replace(message, delay_s=0, reason=printable, item=item)
+
+
+def malformed(body: str, reason: str, item: str) -> Outgoing:
+    """A body that nobody can deliver, for the failures queue; cut if no queue takes it."""
+    cut = body.encode()[: BATCH_BYTES_MAX - ATTRIBUTES_BYTES_MAX].decode(errors="ignore")
+    return failed(Outgoing(cut), reason, item)
 
 
 def _batches(messages: Sequence[Outgoing]) -> Iterator[list[int]]:
@@ -115,11 +122,12 @@ def _batches(messages: Sequence[Outgoing]) -> Iterator[list[int]]:
     batch: list[int] = []
     size = 0
     for index, message in enumerate(messages):
-        if batch and (len(batch) == BATCH_ENTRIES_MAX or size + len(message.body) > BATCH_BYTES_MAX):
+        message_bytes = len(message.body.encode()) + (ATTRIBUTES_BYTES_MAX if message.reason else 0)
+        if batch and (len(batch) == BATCH_ENTRIES_MAX or size + message_bytes > BATCH_BYTES_MAX):
             yield batch
             batch, size = [], 0
         batch.append(index)
-        size += len(message.body)
+        size += message_bytes
     if batch:
         yield batch
 
@@ -133,4 +141,9 @@ def _entry(index: int, message: Outgoing) -> dict[str, Any]:
         entry["MessageGroupId"] = message.group_id
     if message.deduplication_id is not None:
         entry["MessageDeduplicationId"] = message.deduplication_id
+    if message.reason:
+        texts = {"reason": message.reason, "item": message.item}
+        entry["MessageAttributes"] = {
+            name: {"DataType": "String", "StringValue": text} for name, text in texts.items()
+        }
     return entry

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout.batch import GroupBatch, pack
 from groupcast.fanout.handover import save_failures
-from groupcast.fanout.leftover import Leftover, from_body, outgoing, to_body
-from groupcast.fanout.queue import Outgoing, failure_message
+from groupcast.fanout.leftover import Leftover, from_body, outgoing
+from groupcast.fanout.queue import Outgoing, failed, malformed
 from groupcast.fanout.result import Rejected, Result, times
 from groupcast.slots import ALL_SLOTS
 
@@ -116,10 +116,12 @@ class _Outcome:
             delay_s = min(2 ** (leftover.tries - 1), DELAY_MAX_S)
             self.back.append((retry.item_identifier, outgoing(leftover, delay_s)))
         else:
-            self.reject(retry.item_identifier, f"not delivered in {TRIES_MAX} tries", to_body(leftover))
+            reason = f"not delivered in {TRIES_MAX} tries"
+            # Redriven, it is tried as if it were new.
+            message = failed(outgoing(replace(leftover, tries=0)), reason, retry.item_identifier)
+            self.reject(retry.item_identifier, reason, message)
 
-    def reject(self, item_identifier: str, reason: str, body: str) -> None:
-        message = failure_message(reason, item_identifier, {"body": body})
+    def reject(self, item_identifier: str, reason: str, message: Outgoing) -> None:
         self.failed.append((item_identifier, message))
         self.rejected.append(Rejected(item_identifier, reason))
 
@@ -130,7 +132,8 @@ def _read(records: Iterable[Mapping[str, Any]]) -> tuple[list[_Retry], _Outcome]
         try:
             retries.append(_Retry(record["messageId"], from_body(record["body"])))
         except ValueError as error:
-            outcome.reject(record["messageId"], f"{type(error).__name__}: {error}", record["body"])
+            identifier, reason = record["messageId"], f"{type(error).__name__}: {error}"
+            outcome.reject(identifier, reason, malformed(record["body"], reason, identifier))
     return retries, outcome
 
 

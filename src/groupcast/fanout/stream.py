@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout import offers
 from groupcast.fanout.batch import lowest, read_stream, stream_batch
 from groupcast.fanout.handover import HandOver, save_failures
-from groupcast.fanout.queue import failure_message
+from groupcast.fanout.queue import malformed as malformed_message
 from groupcast.fanout.result import Offered, Rejected, Result, times
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _offers(records: Sequence[StreamRecord]) -> list[tuple[str, Outgoing]]:
 
 def _failure_messages(malformed: Sequence[Malformed]) -> list[tuple[str, Outgoing]]:
     return [
-        (bad.sequence_number, failure_message(bad.reason, bad.sequence_number, {"record": bad.record}))
+        (bad.sequence_number, malformed_message(json.dumps(bad.record), bad.reason, bad.sequence_number))
         for bad in malformed
     ]
 

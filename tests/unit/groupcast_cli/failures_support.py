@@ -12,8 +12,8 @@ from typing import Any
 from groupcast.fanout import offers
 from groupcast.fanout.batch import read_stream
 from groupcast.fanout.lanes import RECEIVES_MAX, read_offers
-from groupcast.fanout.leftover import Leftover, to_body
-from groupcast.fanout.queue import failure_message
+from groupcast.fanout.leftover import Leftover, outgoing, to_body
+from groupcast.fanout.queue import Outgoing, failed, malformed
 from groupcast.fanout.retries import TRIES_MAX
 from groupcast.model import Audience, Message
 from groupcast.slots import SlotRange
@@ -38,8 +38,13 @@ def slot_leftover(number: int = 0) -> Leftover:
     return replace(leftover(number, connections=0), slots=SlotRange(0, 32_767))
 
 
-def given_up(one: Leftover) -> str:
-    return failure_message(REASON, str(uuid.uuid4()), {"body": to_body(one)}).body
+def given_up(one: Leftover) -> Outgoing:
+    return failed(outgoing(one), REASON, str(uuid.uuid4()))
+
+
+def moved(one: Leftover) -> Outgoing:
+    """One that SQS moved itself."""
+    return Outgoing(to_body(one))
 
 
 def offer(number: int = 0, *, slots: tuple[int, int] = (0, 65_535), texts: tuple[str, ...] = ("hi",)) -> str:
@@ -52,23 +57,23 @@ def offer(number: int = 0, *, slots: tuple[int, int] = (0, 65_535), texts: tuple
     return json.dumps({**json.loads(made.body), "slots": slots})
 
 
-def failed_offer(body: str, *, receives: int = RECEIVES_MAX + 1) -> str:
+def failed_offer(body: str, *, receives: int = RECEIVES_MAX + 1) -> Outgoing:
     """A message of DeliveryQueue that was received too often, or is malformed."""
     attributes = {"ApproximateReceiveCount": str(receives)}
     record = {"messageId": str(uuid.uuid4()), "body": body, "attributes": attributes}
     _, ((_, message),) = read_offers([record])
-    return message.body
+    return message
 
 
-def malformed_record(*, padding: int = 0) -> str:
+def malformed_record(*, padding: int = 0) -> Outgoing:
     raw = from_api(1)
     raw["dynamodb"]["NewImage"]["padding"] = {"S": "x" * padding}
     event = to_stream_record(raw, stream_arn=STREAM_ARN, region=REGION).event
     _, (bad,) = read_stream([event])
-    return failure_message(bad.reason, bad.sequence_number, {"record": bad.record}).body
+    return malformed(json.dumps(bad.record), bad.reason, bad.sequence_number)
 
 
-def stream_batch() -> str:
+def stream_batch() -> Outgoing:
     """What a failure destination is told of two records."""
     records = tuple(
         to_stream_record(from_api(number), stream_arn=STREAM_ARN, region=REGION) for number in (1, 2)
@@ -82,7 +87,7 @@ def stream_batch() -> str:
     destination = Destination(mapping, send, FAST, region=REGION, stream_arn=STREAM_ARN)
     discard = Discard(Batch(records, 10, 11), RETRIES_EXHAUSTED, function_error=True)
     asyncio.run(destination.give_up("shardId-1", discard))
-    return sent[0]
+    return Outgoing(sent[0])
 
 
 @dataclass(frozen=True)
@@ -94,9 +99,17 @@ class Deployed:
     retry_url: str
     failures_url: str
 
-    def fail(self, *bodies: str) -> None:
-        for body in bodies:
-            self.sqs.send_message(QueueUrl=self.failures_url, MessageBody=body)
+    def fail(self, *messages: Outgoing) -> None:
+        """Put messages into FanoutFailures as the functions do."""
+        for one in messages:
+            texts = {"reason": one.reason, "item": one.item} if one.reason else {}
+            self.sqs.send_message(
+                QueueUrl=self.failures_url,
+                MessageBody=one.body,
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": text} for name, text in texts.items()
+                },
+            )
 
     def bodies(self, url: str) -> list[str]:
         """What can be had at once, looked at without taking it."""

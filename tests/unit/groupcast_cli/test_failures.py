@@ -16,18 +16,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groupcast.fanout.leftover import from_body, to_body
-from groupcast.fanout.queue import BATCH_BYTES_MAX
+from groupcast.fanout.queue import BATCH_BYTES_MAX, Outgoing
 from groupcast_cli import failures_queue
 from groupcast_cli.failures_kinds import (
-    CUT_OFFER,
-    GIVEN_UP,
     KINDS,
+    LEFTOVER,
     MALFORMED,
-    MOVED,
-    OFFER,
     OTHER,
-    RECORD,
     STREAM_BATCH,
+    Kind,
     classify,
     summary,
 )
@@ -46,6 +43,7 @@ from tests.unit.groupcast_cli.failures_support import (
     given_up,
     leftover,
     malformed_record,
+    moved,
     offer,
     slot_leftover,
     stream_batch,
@@ -96,30 +94,27 @@ def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "reason"),
+    ("message", "kind", "reason"),
     [
-        (given_up(leftover()), GIVEN_UP, REASON),
-        (to_body(leftover(tries=3)), MOVED, "tries before: 3"),
-        (to_body(slot_leftover()), MOVED, "tries before: 8"),
-        (given_up(slot_leftover()), GIVEN_UP, REASON),
+        (given_up(leftover()), LEFTOVER, REASON),
+        (given_up(slot_leftover()), LEFTOVER, REASON),
+        (moved(leftover(tries=3)), LEFTOVER, "moved here by SQS after 3 tries"),
+        (moved(slot_leftover()), LEFTOVER, "moved here by SQS"),
+        (failed_offer(offer()), LEFTOVER, OFFER_REASON),
         (stream_batch(), STREAM_BATCH, "RetryAttemptsExhausted: 2 records"),
-        (malformed_record(), RECORD, "not a message: 'seq'"),
-        (malformed_record(padding=BATCH_BYTES_MAX), RECORD, "not a message: 'seq'"),
-        (failed_offer(offer()), OFFER, OFFER_REASON),
-        (failed_offer(offer(texts=("x" * BATCH_BYTES_MAX,))), CUT_OFFER, OFFER_REASON),
-        (failed_offer("odd"), MALFORMED, OFFER_REASON),
-        (failed_offer(offer(slots=(5, 4))), MALFORMED, OFFER_REASON),
-        (failed_offer("odd", receives=1), MALFORMED, "unexpected character"),
+        (malformed_record(), MALFORMED, "not a message: 'seq'"),
+        (malformed_record(padding=BATCH_BYTES_MAX), MALFORMED, "not a message: 'seq'"),
+        (failed_offer("odd"), MALFORMED, "unexpected character"),
+        (failed_offer(offer(slots=(5, 4))), MALFORMED, "slots 5 to 4"),
         (failed_offer("x" * BATCH_BYTES_MAX, receives=1), MALFORMED, "unexpected character"),
-        (failed_offer(offer(slots=(0, 65_536)), receives=1), MALFORMED, "slots 0 to 65536"),
-        (json.dumps({"reason": "odd"}), OTHER, "odd"),
-        ("odd", OTHER, "no JSON: "),
-        ("[]", OTHER, "not of a shape"),
+        (failed_offer(offer(texts=("x" * BATCH_BYTES_MAX,))), MALFORMED, "an offer has at most"),
+        (Outgoing("odd"), OTHER, "not JSON: "),
+        (Outgoing("[]"), OTHER, "not of a shape"),
     ],
 )
-def test_a_body_tells_its_kind(body: str, kind: Any, reason: str) -> None:
+def test_a_message_tells_its_kind(message: Outgoing, kind: Kind, reason: str) -> None:
     """Those that groupcast, Lambda and the redrive policy put there, and any other."""
-    failure = classify(body)
+    failure = classify(message.body, message.reason)
     assert failure.kind == kind
     assert reason in failure.reason
     assert (failure.redrive is not None) == kind.redrivable
@@ -129,12 +124,11 @@ def test_a_body_tells_its_kind(body: str, kind: Any, reason: str) -> None:
     st.lists(st.integers(0, 65_535), min_size=2, max_size=2).map(sorted),
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=100),
 )
-def test_a_failed_offer_becomes_a_leftover_of_its_range(slots: list[int], texts: list[str]) -> None:
-    """The same messages for the same slots of the same group, tried as new."""
-    redrive = classify(failed_offer(offer(7, slots=(slots[0], slots[1]), texts=tuple(texts)))).redrive
-    assert redrive is not None
-    assert redrive.body.isascii()
-    assert json.loads(redrive.body) == {
+def test_a_failed_offer_is_a_leftover_of_its_range(slots: list[int], texts: list[str]) -> None:
+    """The same messages for the same slots of the same group: SQS's own redrive has it delivered."""
+    message = failed_offer(offer(7, slots=(slots[0], slots[1]), texts=tuple(texts)))
+    assert message.body.isascii()
+    assert json.loads(message.body) == {
         "groupId": "gruppe-7-ä",
         "messageIds": [f"user-1:message-7-{seq}" for seq in range(1, len(texts) + 1)],
         "slots": slots,
@@ -142,12 +136,12 @@ def test_a_failed_offer_becomes_a_leftover_of_its_range(slots: list[int], texts:
     }
 
 
-@given(st.text() | st.dictionaries(st.text(), st.text() | st.integers()).map(json.dumps))
-@example(json.dumps({"reason": "\x1b[2J\n" + "x" * 1000}))
-@example("[" * 100_000)
-def test_no_body_is_too_odd(body: str) -> None:
+@given(st.text() | st.dictionaries(st.text(), st.text() | st.integers()).map(json.dumps), st.text())
+@example("odd", "\x1b[2J\n" + "x" * 1000)
+@example("[" * 100_000, "")
+def test_no_body_is_too_odd(body: str, reason: str) -> None:
     """Anything has a kind, and a reason that a terminal can show on a line."""
-    failure = classify(body)
+    failure = classify(body, reason)
     assert failure.kind in KINDS
     assert failure.reason.isprintable()
     assert len(failure.reason) <= 100
@@ -155,32 +149,39 @@ def test_no_body_is_too_odd(body: str) -> None:
 
 def test_the_oldest_of_a_kind_gives_its_reason() -> None:
     """In whatever order SQS hands them out; the kinds keep theirs."""
-    later, first = (classify(json.dumps({"reason": reason})) for reason in ("later", "first"))
-    moved = classify(to_body(leftover()))
-    rows = summary([(2000, later), (1000, first), (3000, moved)])
-    assert [(row.kind, row.count, row.oldest_ms) for row in rows] == [(MOVED, 1, 3000), (OTHER, 2, 1000)]
+    later, first = (classify("odd", reason) for reason in ("later", "first"))
+    owed = classify(to_body(leftover()), REASON)
+    rows = summary([(2000, later), (1000, first), (3000, owed)])
+    assert [(row.kind, row.count, row.oldest_ms) for row in rows] == [
+        (LEFTOVER, 1, 3000),
+        (MALFORMED, 2, 1000),
+    ]
     assert rows[1].reason == "first"
 
 
 def test_looking_changes_nothing(stage: Deployed, groupcast: Any) -> None:
     """Each kind has its line and its advice; afterwards all can be had at once, and nothing was sent."""
-    bodies = [given_up(leftover(1)), given_up(leftover(2)), to_body(leftover(3)), stream_batch()]
-    bodies += [malformed_record(), "odd", failed_offer(offer()), failed_offer("odd")]
-    bodies += [failed_offer(offer(texts=("x" * BATCH_BYTES_MAX,)))]
-    stage.fail(*bodies)
+    messages = [
+        given_up(leftover(1)),
+        moved(leftover(2)),
+        stream_batch(),
+        malformed_record(),
+        Outgoing("odd"),
+    ]
+    stage.fail(*messages)
     shown = groupcast("failures", "--stage", stage.name)
     assert (shown.code, shown.err) == (0, "")
     for kind in KINDS:
         row = next(line for line in shown.out.splitlines() if line.startswith(f"{kind.title}  "))
-        assert row.split(kind.title)[1].split()[0] == ("2" if kind is GIVEN_UP else "1")
+        assert row.split(kind.title)[1].split()[0] == ("2" if kind is LEFTOVER else "1")
         assert f"{kind.title}: {kind.advice}" in shown.out
-    assert (stage.failed, stage.redriven) == (sorted(bodies), [])
+    assert (stage.failed, stage.redriven) == (sorted(one.body for one in messages), [])
 
 
 def test_json_has_the_messages(stage: Deployed, groupcast: Any) -> None:
     """With their bodies and when they were sent; the oldest gives its kind a reason and a time."""
     began_s = int(time.time())
-    stage.fail("odd", json.dumps({"reason": "second"}))
+    stage.fail(Outgoing("odd"), Outgoing(json.dumps({"why": "second"})))
     said = groupcast("failures", "--stage", stage.name, "--json")
     assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
     read = json.loads(said.out)
@@ -189,7 +190,7 @@ def test_json_has_the_messages(stage: Deployed, groupcast: Any) -> None:
     (kind,) = read["kinds"]
     assert (kind["kind"], kind["count"], kind["redrivable"]) == ("other", 2, False)
     first, second = sorted(read["messages"], key=lambda one: one["body"] != "odd")
-    assert second["body"] == {"reason": "second"}
+    assert second["body"] == {"why": "second"}
     assert kind["oldest"] == min(first["sentAt"], second["sentAt"])
     assert kind["oldest"] >= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began_s))
 
@@ -199,17 +200,17 @@ def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
     stage.sqs.send_message(QueueUrl=stage.retry_url, MessageBody=to_body(leftover(2, tries=3)))
     while stage.sqs.receive_message(QueueUrl=stage.retry_url, VisibilityTimeout=0).get("Messages"):
         """Fail to finish it, until the redrive policy moves it."""
-    others = [stream_batch(), malformed_record(), "odd"]
+    others = [stream_batch(), malformed_record(), Outgoing("odd")]
     stage.fail(given_up(leftover(1)), *others)
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert (done.code, done.err) == (0, "")
     assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
     assert "redriving helps none of them: 3; --discard ends them\n" in done.out
     expected = sorted(to_body(leftover(number, tries=0)) for number in (1, 2))
-    assert (stage.redriven, stage.failed) == (expected, sorted(others))
+    assert (stage.redriven, stage.failed) == (expected, sorted(one.body for one in others))
     again = json.loads(groupcast("failures", "--stage", stage.name, "--redrive", "--json").out)
     assert (again["read"], again["putBack"]) == (3, 0)
-    assert (stage.redriven, stage.failed) == (expected, sorted(others))
+    assert (stage.redriven, stage.failed) == (expected, sorted(one.body for one in others))
 
 
 def test_offers_go_to_the_retry_queue(stage: Deployed, groupcast: Any) -> None:
@@ -230,11 +231,11 @@ def test_offers_go_to_the_retry_queue(stage: Deployed, groupcast: Any) -> None:
 def test_what_no_redrive_helps_can_be_discarded(stage: Deployed, groupcast: Any) -> None:
     """Once looked at, it goes, or the alarm would ring for two weeks; leftovers are never discarded."""
     owed = given_up(leftover(1))
-    stage.fail(owed, stream_batch(), malformed_record(), "odd")
+    stage.fail(owed, stream_batch(), malformed_record(), Outgoing("odd"))
     done = groupcast("failures", "--stage", stage.name, "--discard")
     assert (done.code, done.err) == (0, "")
     assert "Discarded: 3\nStaying, for --redrive: 1\n" in done.out
-    assert (stage.redriven, stage.failed) == ([], [owed])
+    assert (stage.redriven, stage.failed) == ([], [owed.body])
 
 
 def test_many_go_back(stage: Deployed, groupcast: Any) -> None:
@@ -274,7 +275,7 @@ def test_the_limit_bounds_a_run(stage: Deployed, groupcast: Any) -> None:
 def test_an_empty_queue_is_said(stage: Deployed, groupcast: Any) -> None:
     """As is what somebody else is reading."""
     assert "Nothing to be read" in groupcast("failures", "--stage", stage.name, "--redrive").out
-    stage.fail("odd")
+    stage.fail(Outgoing("odd"))
     stage.sqs.receive_message(QueueUrl=stage.failures_url)
     assert "Being read by somebody else: 1; " in groupcast("failures", "--stage", stage.name).out
 
@@ -314,7 +315,7 @@ def test_a_queue_that_only_says_it_has_something_is_left(
 
     replace_calls(receive_message=receive)
     counted = False
-    stage.fail("odd")
+    stage.fail(Outgoing("odd"))
     shown = groupcast("failures", "--stage", stage.name)
     assert "Nothing to be read" in shown.out
     assert "Not read: about 1; " in shown.out
@@ -337,15 +338,15 @@ def test_what_the_queue_does_not_take_stays(
         return {**answer, "Failed": [failure]}
 
     replace_calls(send_message_batch=send)
-    bodies = [given_up(leftover(number)) for number in range(3)]
-    stage.fail(*bodies)
+    owed = [given_up(leftover(number)) for number in range(3)]
+    stage.fail(*owed)
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert done.code == 1
     assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
     assert "though it should not: 1, the first not taken" in done.out
     assert "InternalError: later" in done.out
     (stays,) = stage.failed
-    assert stays in bodies
+    assert stays in {one.body for one in owed}
     assert len(stage.redriven) == 2
 
 

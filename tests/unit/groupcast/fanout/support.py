@@ -199,6 +199,12 @@ class FakeSqs:
     def bodies(self, url: str) -> list[str]:
         return [body for queue, body, _ in self.sent if queue == url]
 
+    @property
+    def failure(self) -> tuple[str, str]:
+        """The reason and the item of the one message that has them."""
+        (attributes,) = [entry["MessageAttributes"] for entry in self.entries if "MessageAttributes" in entry]
+        return attributes["reason"]["StringValue"], attributes["item"]["StringValue"]
+
 
 class FakeMessages:
     """BatchGetItem over a list of messages; `unprocessed` answers leave out all but the first key."""

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from groupcast.fanout.queue import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
-    MAX_REASON_CHARS,
+    REASON_CHARS_MAX,
     SEND_ATTEMPTS_MAX,
     Outgoing,
     Queue,
-    failure_message,
+    malformed,
 )
 from tests.unit.groupcast.fanout.support import FakeSqs, later
 
@@ -77,11 +76,23 @@ async def test_no_wait_goes_beyond_the_time() -> None:
 
 
 def test_a_failure_message_is_cut_to_what_a_queue_takes() -> None:
-    """Why and of which item is kept, whatever the item is."""
-    short = json.loads(failure_message("because", "17", {"record": {"a": 1}}).body)
-    assert short == {"reason": "because", "itemIdentifier": "17", "record": {"a": 1}}
-    message = failure_message("x" * 300_000, "17", {"record": {"text": '"' * 400_000}})
-    assert len(message.body) <= BATCH_BYTES_MAX
-    cut = json.loads(message.body)
-    assert (len(cut["reason"]), cut["itemIdentifier"]) == (MAX_REASON_CHARS, "17")
-    assert cut["beginning"].startswith('{"record": {"text": ')
+    """With its attributes, whose reason SQS takes, too."""
+    assert malformed("ä", "because", "17") == Outgoing("ä", reason="because", item="17")
+    message = malformed("ä" * 300_000, "ä\n" + "x" * 300_000, "17")
+    assert set(message.body) == {"ä"}
+    assert (
+        len(message.body.encode()) + len("reasonStringitemString17") + len(message.reason) <= BATCH_BYTES_MAX
+    )
+    assert message.reason == "??" + "x" * (REASON_CHARS_MAX - 2)
+
+
+async def test_failures_travel_with_their_attributes() -> None:
+    """As many in a request as it takes, attributes included."""
+    sqs = FakeSqs()
+    failures = [malformed("x" * 131_000, "because", str(item)) for item in range(2)]
+    assert all(await Queue(sqs, URL).send(failures, later()))
+    assert sqs.batch_sizes == [1, 1]
+    assert sqs.entries[1]["MessageAttributes"] == {
+        "reason": {"DataType": "String", "StringValue": "because"},
+        "item": {"DataType": "String", "StringValue": "1"},
+    }

@@ -124,11 +124,8 @@ async def test_a_record_that_is_no_message_goes_to_the_failures() -> None:
     assert result.again == ()
     assert [bad.item_identifier for bad in result.rejected] == ["9"]
     (body,) = world.sqs.bodies(FAILURES)
-    assert json.loads(body) == {
-        "reason": result.rejected[0].reason,
-        "itemIdentifier": "9",
-        "record": malformed(9),
-    }
+    assert json.loads(body) == malformed(9)
+    assert world.sqs.failure == (result.rejected[0].reason, "9")
     assert result.report.total("delivered") == 5
 
 
