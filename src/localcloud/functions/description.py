@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localcloud.service.model import ACCOUNT_ID
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from localcloud.service.model import Function
 
-ACCOUNT_ID = "000000000000"
 # All that a function sees of the environment localcloud was started in; the rest stays with the user.
 INHERITED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 

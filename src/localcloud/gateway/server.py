@@ -21,6 +21,7 @@ from localcloud.gateway.protocol import GatewayProtocol
 from localcloud.gateway.quota import Requests
 from localcloud.gateway.routing import parse_selection_expression
 from localcloud.gateway.strangers import Strangers
+from localcloud.service.model import API_ID
 from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from localcloud.invoking import Invoker
     from localcloud.service.model import Service
 
-API_ID = "localcloud"
 
 # Thousands of clients may knock in the same instant.
 _BACKLOG = 4096

@@ -10,6 +10,7 @@ from localcloud.errors import ServiceError
 from localcloud.service.checks import only, whole
 from localcloud.service.model import (
     ACCOUNT_ID,
+    API_ID,
     Function,
     QueueMapping,
     Route,
@@ -25,7 +26,6 @@ from localcloud.service.resources import (
     read_user_pools,
 )
 from localcloud.service.template import (
-    API_ID,
     Variables,
     attribute_owner,
     parse_yaml,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 # The account that everything on this machine belongs to.
 ACCOUNT_ID = "123456789012"
+API_ID = "localcloud"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from localcloud.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-API_ID = "local"
 MAX_VARIABLE_DEPTH = 10
 
 _BOOL = "tag:yaml.org,2002:bool"

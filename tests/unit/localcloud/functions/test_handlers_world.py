@@ -33,7 +33,7 @@ async def test_context_is_lambdas(pool: Environments) -> None:
     assert context == {
         "function_name": "about",
         "function_version": "$LATEST",
-        "invoked_function_arn": "arn:aws:lambda:eu-central-1:000000000000:function:about",
+        "invoked_function_arn": "arn:aws:lambda:eu-central-1:123456789012:function:about",
         "memory_limit_in_mb": 256,
         "log_group_name": "/aws/lambda/about",
         "client_context": None,

@@ -35,7 +35,7 @@ def test_the_file_describes_every_route_and_function(unit_service: Service) -> N
     assert unit_service.functions["connect"].timeout_s == 10
     environment = unit_service.functions["connect"].environment
     assert environment["CONNECTIONS_TABLE"] == "groupcast-unit-connections"
-    assert environment["MANAGEMENT_ENDPOINT"] == "https://local.execute-api.us-east-1.amazonaws.com/unit"
+    assert environment["MANAGEMENT_ENDPOINT"] == "https://localcloud.execute-api.us-east-1.amazonaws.com/unit"
 
 
 def test_tables_queues_and_the_stream(unit_service: Service) -> None:
