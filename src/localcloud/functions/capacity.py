@@ -1,4 +1,4 @@
-"""Who may have how many environments, and whose is given up for whom: decisions without I/O."""
+"""Which function may start another environment: decisions without I/O."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Environments of one function, environments in all, invocations of one function that may wait."""
+    """Of one function: its environments, and its invocations that may wait."""
 
     per_function: int
-    total: int
     queue: int
 
 
@@ -86,25 +85,3 @@ def next_to_grow(pools: Collection[Pool], limits: Limits) -> Pool | None:
         pool for pool in pools if len(pool.waiting) > pool.starting and pool.size < limits.per_function
     ]
     return min(wanting, key=lambda pool: (pool.size, pool.cold_starts), default=None)
-
-
-def is_full(pools: Collection[Pool], limits: Limits) -> bool:
-    return sum(pool.size for pool in pools) >= limits.total
-
-
-def coldest_idle(pools: Collection[Pool]) -> tuple[Pool, Environment] | None:
-    """The environment that has had nothing to do for longest."""
-    idle = [(pool, environment) for pool in pools for environment in pool.idle[:1]]
-    return min(idle, key=lambda pair: pair[1].idle_since_s, default=None)
-
-
-def starving(pools: Collection[Pool], owner: Pool, limits: Limits) -> Pool | None:
-    """The function for which `owner` must give up the environment in hand (which no pool counts).
-
-    It is one that waits, has no environment at all and can have none. Giving way only then keeps a busy
-    function from starving the others, without functions that have some taking turns at cold starts.
-    """
-    if sum(pool.size for pool in pools) + 1 < limits.total:
-        return None
-    starved = [pool for pool in pools if pool.waiting and not pool.size and pool is not owner]
-    return min(starved, key=lambda pool: pool.cold_starts, default=None)

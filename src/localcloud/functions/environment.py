@@ -22,7 +22,6 @@ class Environment(asyncio.Protocol):
     def __init__(self, pid: int, on_lost: Callable[[Environment], None]) -> None:
         self.pid = pid
         self.lost = False
-        self.idle_since_s = 0.0
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()

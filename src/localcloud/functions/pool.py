@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 # Lambda gives 10 s; here several environments may share two cores while they import.
 INIT_TIMEOUT_S = 30.0
 LIMIT_PER_FUNCTION = 4
-LIMIT_TOTAL = 48
 # Invocations of one function that may wait for an environment: a full load test may leave all at once.
 QUEUE_LIMIT = 10_000
 
@@ -45,12 +44,11 @@ class Environments:
         region: str,
         extra_env: Mapping[str, str] | None = None,
         limit_per_function: int = LIMIT_PER_FUNCTION,
-        limit_total: int = LIMIT_TOTAL,
         queue_limit: int = QUEUE_LIMIT,
         log: Path | None = None,
     ) -> None:
         self._pools = {name: Pool(function) for name, function in functions.items()}
-        self._limits = Limits(limit_per_function, limit_total, queue_limit)
+        self._limits = Limits(limit_per_function, queue_limit)
         self._region = region
         self._extra_env = dict(extra_env or {})
         self._log = Log(log)
@@ -126,7 +124,7 @@ class Environments:
         if self._forker is None:
             raise _stopped(name)
         if pool.idle:
-            # The last one used has the warmest caches, and the others get the chance to be evicted.
+            # The last one used has the warmest caches.
             environment = pool.idle.pop()
             pool.busy.add(environment)
             return environment
@@ -233,18 +231,12 @@ class Environments:
 
     def _release(self, pool: Pool, environment: Environment) -> None:
         pool.busy.discard(environment)
-        starved = capacity.starving(self._pools.values(), pool, self._limits)
-        if starved is None or environment.lost:
-            self._offer(pool, environment)
-        else:
-            environment.close()
-            self._start(starved)
+        self._offer(pool, environment)
 
     def _offer(self, pool: Pool, environment: Environment) -> None:
         if self._forker is None:
             environment.close()
         elif not environment.lost and not pool.answer_next(environment):
-            environment.idle_since_s = asyncio.get_running_loop().time()
             pool.idle.append(environment)
         self._grow()
 
@@ -252,13 +244,6 @@ class Environments:
         """Start what waiting invocations need, as far as the limits let it."""
         pools = self._pools.values()
         while self._forker is not None and (pool := capacity.next_to_grow(pools, self._limits)) is not None:
-            if capacity.is_full(pools, self._limits):
-                evicted = capacity.coldest_idle(pools)
-                if evicted is None:
-                    return
-                owner, environment = evicted
-                environment.close()
-                owner.forget(environment)
             self._start(pool)
 
     def _failed(self, name: str, request_id: str, error_type: str, what: str) -> FunctionError:

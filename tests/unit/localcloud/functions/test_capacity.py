@@ -1,4 +1,4 @@
-"""Who may grow and who gives way, decided on plain counts."""
+"""Which function may start another environment, decided on plain counts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from localcloud.errors import FunctionError
-from localcloud.functions.capacity import Limits, Pool, coldest_idle, is_full, next_to_grow, starving
+from localcloud.functions.capacity import Limits, Pool, next_to_grow
 from localcloud.functions.environment import Environment
 from localcloud.service.model import Function
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMITS = Limits(per_function=2, total=4, queue=10)
+LIMITS = Limits(per_function=2, queue=10)
 
 
 @pytest.fixture
@@ -25,23 +25,19 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made.close()
 
 
-def environment(idle_since_s: float = 0.0) -> Environment:
-    made = Environment(pid=1, on_lost=lambda _: None)
-    made.idle_since_s = idle_since_s
-    return made
+def environment() -> Environment:
+    return Environment(pid=1, on_lost=lambda _: None)
 
 
 def make(
     loop: asyncio.AbstractEventLoop,
     *,
-    idle: tuple[float, ...] = (),
     busy: int = 0,
     starting: int = 0,
     waiting: int = 0,
     cold_starts: int = 0,
 ) -> Pool:
     pool = Pool(Function("f", "m.f", 1, 128), starting=starting, cold_starts=cold_starts)
-    pool.idle.extend(environment(since_s) for since_s in idle)
     pool.busy.update(environment() for _ in range(busy))
     pool.waiting.extend(loop.create_future() for _ in range(waiting))
     return pool
@@ -61,29 +57,6 @@ def test_grows_first_for_who_has_least(loop: asyncio.AbstractEventLoop) -> None:
     assert next_to_grow([rich, poor], LIMITS) is poor
     newer = make(loop, waiting=1, cold_starts=4)
     assert next_to_grow([rich, poor, newer], LIMITS) is newer
-
-
-def test_evicts_what_was_idle_longest(loop: asyncio.AbstractEventLoop) -> None:
-    """Of all functions' idle environments the coldest goes; without idle ones, none."""
-    early, late = make(loop, idle=(1.0, 9.0)), make(loop, idle=(2.0,))
-    assert coldest_idle([late, early]) == (early, early.idle[0])
-    assert coldest_idle([make(loop, busy=1)]) is None
-
-
-def test_gives_way_only_for_who_has_nothing_at_the_limit(loop: asyncio.AbstractEventLoop) -> None:
-    """The environment in hand goes to a function that has none and can have none, and else stays."""
-    owner, starved = make(loop, busy=2, waiting=1), make(loop, waiting=1)
-    assert starving([owner, starved], owner, Limits(4, 3, 10)) is starved
-    assert starving([owner, starved], owner, Limits(4, 4, 10)) is None
-    assert starving([owner, make(loop, waiting=1, busy=1)], owner, Limits(4, 3, 10)) is None
-    assert starving([starved], starved, Limits(4, 1, 10)) is None
-
-
-def test_full_counts_what_is_starting(loop: asyncio.AbstractEventLoop) -> None:
-    """Idle, busy and starting ones all have a place."""
-    pools = [make(loop, idle=(0.0,), busy=1), make(loop, starting=2)]
-    assert is_full(pools, LIMITS)
-    assert not is_full(pools[:1], LIMITS)
 
 
 def test_answers_in_order_and_skips_who_left(loop: asyncio.AbstractEventLoop) -> None:

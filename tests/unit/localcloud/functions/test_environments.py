@@ -200,34 +200,6 @@ async def test_an_environment_given_to_who_left_is_not_lost() -> None:
         assert pool.snapshot()["pid_or_fail"].idle == (environment.pid,)
 
 
-async def test_the_total_limit_evicts_what_is_idle() -> None:
-    """With one place for all, a second function takes that of the first, which then starts cold again."""
-    async with environments(limit_total=1) as pool:
-        first = await pool.invoke("pid_or_fail", {})
-        await pool.invoke("echo", {})
-        assert not pool.snapshot()["pid_or_fail"].idle
-        assert await pool.invoke("pid_or_fail", {}) != first
-
-
-async def test_a_busy_function_does_not_starve_another(tmp_path: Path) -> None:
-    """A function without any environment is served before the backlog of one that holds the only place."""
-    async with environments(limit_total=1) as pool:
-        finished: list[str] = []
-
-        async def call(function: str, started: str) -> None:
-            event = {"started": str(tmp_path / started), "gate": str(tmp_path / "gate")}
-            await pool.invoke(function, event)
-            finished.append(function)
-
-        running = await start_waiting(pool, tmp_path)
-        backlog = [asyncio.create_task(call("wait_for", str(number))) for number in range(3)]
-        other = asyncio.create_task(call("echo", "unused"))
-        await until(lambda: pool.snapshot()["echo"].waiting == 1)
-        (tmp_path / "gate").touch()
-        await asyncio.gather(running, other, *backlog)
-        assert finished[0] == "echo"
-
-
 async def test_warm_starts_each_function_once(pool: Environments) -> None:
     """After warm, and after another warm, one process of each stands ready; invoking starts none."""
     await pool.warm(["echo", "pid_or_fail"])

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -74,11 +74,3 @@ async def test_killing_the_parent_ends_every_process(
     assert all(is_alive(pid) for pid in pids)
     process.send_signal(signal.SIGKILL)
     await until(lambda: not any(is_alive(pid) for pid in pids))
-
-
-async def test_an_evicted_environment_ends() -> None:
-    """Making room is no leak: the process that was given up exits."""
-    async with environments(limit_total=1) as pool:
-        first: Any = await pool.invoke("pid_or_fail", {})
-        await pool.invoke("echo", {})
-        await until(lambda: not is_alive(first))
