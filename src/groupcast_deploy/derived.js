@@ -17,7 +17,11 @@ const ALLOW_SCHEMA = {
   },
 };
 // X-Ray knows no resources.
-const TRACES = { Effect: "Allow", Action: ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], Resource: "*" };
+const TRACES = {
+  Effect: "Allow",
+  Action: ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+  Resource: "*",
+};
 const VERSION = "2012-10-17";
 // Nobody can turn a $disconnect away.
 const UNLIMITED = "$disconnect";
@@ -46,7 +50,9 @@ function roleOf(name, allow, logGroup) {
     Properties: {
       AssumeRolePolicyDocument: {
         Version: VERSION,
-        Statement: [{ Effect: "Allow", Action: "sts:AssumeRole", Principal: { Service: "lambda.amazonaws.com" } }],
+        Statement: [
+          { Effect: "Allow", Action: "sts:AssumeRole", Principal: { Service: "lambda.amazonaws.com" } },
+        ],
       },
       Policies: [
         {
@@ -76,6 +82,7 @@ function sourcesOf(functions) {
 }
 
 function sourceArn(path) {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: placeholders of CloudFormation
   const api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebsocketsApi}";
   return { "Fn::Sub": `${api}/${path}` };
 }

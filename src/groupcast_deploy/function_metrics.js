@@ -10,7 +10,11 @@ function alarmed(routes, metricName) {
   const metrics = routes.map((name, index) => {
     const dimensions = [{ Name: "FunctionName", Value: { Ref: logicalId(name) } }];
     const metric = { Namespace: "AWS/Lambda", MetricName: metricName, Dimensions: dimensions };
-    return { Id: `m${index + 1}`, ReturnData: false, MetricStat: { Metric: metric, Period: 60, Stat: "Sum" } };
+    return {
+      Id: `m${index + 1}`,
+      ReturnData: false,
+      MetricStat: { Metric: metric, Period: 60, Stat: "Sum" },
+    };
   });
   // A function that was not invoked has no data; filled, the gap does not hide the others' data.
   const total = { Id: "total", Expression: "SUM(FILL(METRICS(), 0))", Label: metricName, ReturnData: true };
@@ -21,7 +25,11 @@ function alarmed(routes, metricName) {
 function shown(functions, metricName) {
   return JSON.stringify(
     functions.map((name) => [
-      "AWS/Lambda", metricName, "FunctionName", `\${${logicalId(name)}}`, { stat: "Sum", label: name },
+      "AWS/Lambda",
+      metricName,
+      "FunctionName",
+      `\${${logicalId(name)}}`,
+      { stat: "Sum", label: name },
     ]),
   );
 }

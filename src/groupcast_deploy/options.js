@@ -27,12 +27,18 @@ async function customerKey({ resolveVariable }) {
 
 async function ownDomain({ resolveVariable }) {
   const [domain, ...others] = await read(
-    resolveVariable, "domainName", "certificateArn", "basePath", "hostedZoneId",
+    resolveVariable,
+    "domainName",
+    "certificateArn",
+    "basePath",
+    "hostedZoneId",
   );
   const [certificate, basePath] = others;
-  if (!domain && others.some(Boolean)) throw refusal("certificateArn, basePath and hostedZoneId need a domainName");
+  if (!domain && others.some(Boolean))
+    throw refusal("certificateArn, basePath and hostedZoneId need a domainName");
   if (!domain) return NONE;
-  if (!certificate) throw refusal("domainName needs a certificateArn, of a certificate in the stage's region");
+  if (!certificate)
+    throw refusal("domainName needs a certificateArn, of a certificate in the stage's region");
   if (basePath && !BASE_PATH.test(basePath)) {
     throw refusal(`basePath is one path segment of letters, digits and $-_.+!*'(), not '${basePath}'`);
   }

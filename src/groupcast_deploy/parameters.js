@@ -10,7 +10,8 @@ const oneOf = (...choices) => ({
 });
 const whole = (low, high) => ({
   says: `a whole number from ${low} to ${high}`,
-  read: (text) => (/^\d{1,15}$/.test(text) && low <= Number(text) && Number(text) <= high ? Number(text) : null),
+  read: (text) =>
+    /^\d{1,15}$/.test(text) && low <= Number(text) && Number(text) <= high ? Number(text) : null,
   low,
   high,
 });
@@ -87,7 +88,8 @@ function readParameter(name, value, defaults) {
     throw new Error(`there is no parameter ${name}: there are ${Object.keys(rules).join(", ")}`);
   }
   const read = rules[name].read(String(value));
-  if (read === null) throw new Error(`parameter ${name} is ${JSON.stringify(value)}: it may be ${rules[name].says}`);
+  if (read === null)
+    throw new Error(`parameter ${name} is ${JSON.stringify(value)}: it may be ${rules[name].says}`);
   return read;
 }
 

@@ -45,7 +45,7 @@ class GroupcastPlugin {
     };
     this.hooks = {
       "before:package:createDeploymentArtifacts": prepare,
-      "initialize": () => this.nameRoles(),
+      initialize: () => this.nameRoles(),
       "after:aws:package:finalize:mergeCustomProviderResources": () => {
         this.derive();
         this.checkRoles();
@@ -94,7 +94,8 @@ class GroupcastPlugin {
     const { Resources } = provider.compiledCloudFormationTemplate;
     for (const [name, { role, allow = [] }] of Object.entries(functions)) {
       const logicalId = this.roleId(name);
-      if (role === logicalId) Resources[logicalId] = roleOf(name, allow, this.naming.getLogGroupLogicalId(name));
+      if (role === logicalId)
+        Resources[logicalId] = roleOf(name, allow, this.naming.getLogGroupLogicalId(name));
     }
     for (const [name, source] of Object.entries(sourcesOf(functions))) {
       Resources[this.naming.getLambdaWebsocketsPermissionLogicalId(name)].Properties.SourceArn = source;
@@ -123,7 +124,14 @@ class GroupcastPlugin {
       await this.run("make", ["--silent", ".venv/.ready"], "Setting up .venv", SETUP_TIMEOUT_MS);
     }
     const { runtime, architecture = "x86_64" } = service.provider;
-    const target = ["--runtime", runtime, "--architecture", architecture, "--output", service.package.artifact];
+    const target = [
+      "--runtime",
+      runtime,
+      "--architecture",
+      architecture,
+      "--output",
+      service.package.artifact,
+    ];
     const said = await this.run(
       path.join(venv, "bin", "python"),
       ["-m", "groupcast_deploy.artifact", ...target],

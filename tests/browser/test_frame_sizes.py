@@ -18,8 +18,8 @@ pytestmark = pytest.mark.stack
 STAY_MS = 3_000
 # Sends 16,384 quotation marks and says what became of them, and over how many connections.
 SEND = """(async () => {{
-  const {{ ChatClient }} = await import("/client.js");
-  const {{ LIMITS }} = await import("/limits.js");
+  const {{ ChatClient }} = await import("/client/client.js");
+  const {{ LIMITS }} = await import("/client/limits.js");
   let sockets = 0;
   const own = [];
   const Counted = function (...given) {{ sockets += 1; return new WebSocket(...given); }};

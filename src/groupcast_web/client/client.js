@@ -1,9 +1,15 @@
 // The chat's protocol in a browser: one membership in one group that survives lost connections.
 // No DOM in here; node runs it as it is.
 
-import { Connection, encode } from "./connection.js";
+/** @import { End } from "./connection.js" */
+/** @import { Action, Entry, Message, Push, Replies } from "./frames.js" */
+/** @import { Events, Options } from "./options.js" */
+/** @import { Grant } from "./renewal.js" */
+
+import { Connection } from "./connection.js";
+import { encode, isMessage } from "./frames.js";
 import { LIMITS } from "./limits.js";
-import { GroupLog, isMessage } from "./log.js";
+import { GroupLog } from "./log.js";
 import { Outbox } from "./outbox.js";
 import { ConnectionLost, ServerError } from "./outstanding.js";
 import { Pings } from "./pings.js";
@@ -13,50 +19,45 @@ import { claimIn } from "./token.js";
 
 // Error codes after which joining is tried again, on a new connection.
 const PASSING = new Set(["Conflict", "InternalError"]);
+// HTTP statuses of a handshake: a token that is not good, for which another may be, and a user who may not.
+const UNAUTHORIZED = 401;
+const FORBIDDEN = 403;
 // As long as the id of a request can get: a frame is measured before its id is known.
 const LONGEST_ID = Number.MAX_SAFE_INTEGER;
 
-/**
- * A member of one group. What happens is told to the functions of `on`, all optional:
- *
- * - `state({ phase, lastSeq, userId, retryAt })`: phase is connecting, connected (and joined; the group's last
- *   number is `lastSeq`, and `userId` is null for a guest), reconnecting (next try at `retryAt`, on the clock of `now`) or offline (closed, for good).
- * - `messages(list)`: messages of the log, each once, by `seq`.
- * - `own({ messageId, message, status, seq, reason })`: status is pending, sent (acknowledged, with its `seq`)
- *   or failed (for this `reason`).
- * - `anew()`: the group's log began anew; what was shown of it is history.
- * - `refused(error)`: joining was refused with a ServerError; the client is closed.
- * - `signedOut(error)`: there is no token, or it is not taken; the client is closed.
- * - `trouble(error)`: a ServerError that belongs to no request.
- */
+/** A member of one group. What happens is told to the functions of `on`. */
 export class ChatClient {
   #options;
   #on;
   #limits;
   #log;
+  /** @type {Connection | null} */
   #connection = null;
   #isJoined = false;
   #isClosed = false;
   #attempt = 0;
   // This connection joined the group: after it, delays start short again.
   #isProven = false;
+  /** @type {string | null} */
   #userId = null;
   #outbox;
   #renewal;
   #isOpening = false;
   #failedHandshakes = 0;
   #hasBeenOpen = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retryTimer;
   #pings;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   #logTimer;
 
   /**
-   * `name` counts where nobody signs in. Where one does, `grant` gives tokens, as Renewal has it. `now`,
-   * `random` and `WebSocket` stand in for the browser's in tests.
+   * Throws TypeError for an invalid URL.
+   * @param {Options} options
    */
   constructor({ url, group, name, grant, on = {}, limits = LIMITS, now, random, WebSocket }) {
     this.#options = {
-      url,
+      url: new URL(url).href,
       group,
       name,
       now: now ?? (() => performance.now()),
@@ -76,7 +77,7 @@ export class ChatClient {
           encode("sendMessage", LONGEST_ID, { message, messageId }, limits.frameBytes);
         },
         send: (fields) => this.#request("sendMessage", fields),
-        rejoin: () => this.#join(this.#connection),
+        rejoin: () => this.#rejoin(),
       },
       tell: (own) => this.#tell("own", own),
       now: this.#options.now,
@@ -89,7 +90,7 @@ export class ChatClient {
   /** Connect, join, and stay so until `close`. */
   async open() {
     clearTimeout(this.#retryTimer);
-    if (this.#isOpening) return;
+    if (this.#isOpening || this.#isClosed || this.#connection !== null) return;
     this.#tell("state", { phase: "connecting" });
     if (this.#renewal === null) {
       this.#connect(null);
@@ -103,15 +104,21 @@ export class ChatClient {
     else this.#connect(token);
   }
 
-  /** Leave the group and close, for good. */
+  /** Leave the group and close, for good. Nothing is told after the state offline; unsent messages are forgotten. */
   close() {
+    this.#end(() => {});
+  }
+
+  /** @param {() => void} tellWhy */
+  #end(tellWhy) {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#retryTimer);
     this.#renewal?.stop();
-    if (this.#isJoined) this.#connection.request("leaveGroup").catch(() => {});
+    if (this.#isJoined) this.#connection?.request("leaveGroup").catch(() => {});
     this.#connection?.close();
-    this.#tell("state", { phase: "offline" });
+    this.#emit("state", { phase: "offline" });
+    tellWhy();
   }
 
   /** The machine woke up, or its network came back: look at the connection now instead of later. */
@@ -122,38 +129,54 @@ export class ChatClient {
     else if (this.#isJoined) this.#ping();
   }
 
-  /** Send a message and return its id. Throws QueueFull; TooLarge for one that no frame can carry. */
+  /**
+   * Send a message and return its id. Throws QueueFull; TooLarge for one that no frame can carry; ConnectionLost
+   * once the client is closed.
+   * @param {string} message
+   */
   send(message) {
+    if (this.#isClosed) throw new ConnectionLost("The client is closed.");
     return this.#outbox.add(message);
   }
 
   /**
    * Send a failed message again, under the same id: should it have arrived after all, it is not doubled.
-   * Throws QueueFull, and TooLarge where it failed with that.
+   * Throws as `send` does, TooLarge where it failed with that.
+   * @param {string} messageId
    */
   retry(messageId) {
+    if (this.#isClosed) throw new ConnectionLost("The client is closed.");
     this.#outbox.retry(messageId);
   }
 
-  /** Forget a failed message. */
+  /**
+   * Forget a failed message.
+   * @param {string} messageId
+   */
   discard(messageId) {
     this.#outbox.discard(messageId);
   }
 
-  /** Messages before a number, oldest first, as { messages, complete }. Rejects with the errors above. */
+  /**
+   * Messages before a number, oldest first; `complete` says that none lie before them. Rejects with ServerError,
+   * ConnectionLost.
+   * @param {number} seq
+   */
   async before(seq, limit = this.#limits.backlog) {
-    let page = { messages: [{ seq }] };
-    for (let pages = 0; pages < this.#limits.historyPages && page.messages.length > 0; pages += 1) {
-      const before = page.messages[0].seq;
-      const ask = () => this.#request("history", { before, limit });
-      page = await retried(ask, this.#limits, this.#options.random);
-      if (page.complete || page.messages.some(isMessage)) break;
+    /** @type {{ messages: Entry[], complete: boolean }} */
+    let page = { messages: [], complete: false };
+    for (let pages = 0, before = seq; pages < this.#limits.historyPages; pages += 1) {
+      const fields = { before, limit };
+      page = await retried(() => this.#request("history", fields), this.#limits, this.#options.random);
+      if (page.complete || page.messages.length === 0 || page.messages.some(isMessage)) break;
+      before = page.messages[0].seq;
     }
     return { messages: page.messages.filter(isMessage), complete: page.complete };
   }
 
   // -- connection ---------------------------------------------------------------------------------------
 
+  /** @param {string | null} token */
   #connect(token) {
     this.#userId = token === null ? null : claimIn(token, "sub");
     const connection = new Connection({
@@ -163,13 +186,14 @@ export class ChatClient {
       on: {
         opened: () => this.#opened(connection),
         pushed: (frame) => this.#pushed(frame),
-        lost: (wasOpen, isTooLarge) => this.#lost(wasOpen, isTooLarge),
+        lost: (end) => this.#lost(end),
         trouble: (error) => this.#tell("trouble", error),
       },
     });
     this.#connection = connection;
   }
 
+  /** @param {Connection} connection */
   #opened(connection) {
     this.#hasBeenOpen = true;
     this.#failedHandshakes = 0;
@@ -178,7 +202,8 @@ export class ChatClient {
     this.#join(connection);
   }
 
-  #lost(wasOpen, isTooLarge) {
+  /** @param {End} end */
+  #lost({ wasOpen, isTooLarge, status }) {
     this.#connection = null;
     this.#isJoined = false;
     this.#renewal?.stop();
@@ -188,7 +213,15 @@ export class ChatClient {
     this.#isProven = false;
     if (this.#isClosed) return;
     if (!wasOpen) this.#failedHandshakes += 1;
-    if (this.#renewal && !this.#hasBeenOpen && this.#failedHandshakes >= this.#limits.handshakeAttempts) {
+    if (status === FORBIDDEN || (status === UNAUTHORIZED && this.#renewal === null)) {
+      this.#refuse(
+        new ServerError("Forbidden", `The gateway refused the connection with HTTP status ${status}.`),
+      );
+    } else if (
+      this.#renewal &&
+      !this.#hasBeenOpen &&
+      this.#failedHandshakes >= this.#limits.handshakeAttempts
+    ) {
       this.#signOut(new Error("The chat did not let you in, or it is not running. Sign in to try again."));
     } else {
       this.#reconnectLater();
@@ -202,6 +235,7 @@ export class ChatClient {
     this.#tell("state", { phase: "reconnecting", retryAt: this.#options.now() + delayMs });
   }
 
+  /** @param {Connection} connection */
   async #join(connection, attempt = 0) {
     this.#isJoined = false;
     let joined;
@@ -209,9 +243,9 @@ export class ChatClient {
       const since = this.#log.since ?? undefined;
       joined = await this.#ask(connection, "joinGroup", { groupId: this.#options.group, since });
     } catch (error) {
-      if (error.code === "RateLimited") await this.#joinLater(connection, attempt, error);
-      else if (error instanceof ServerError && !PASSING.has(error.code)) this.#refuse(error);
-      else connection.close();
+      if (!(error instanceof ServerError) || PASSING.has(error.code)) connection.close();
+      else if (error.code === "RateLimited") await this.#joinLater(connection, attempt, error);
+      else this.#refuse(error);
       return;
     }
     this.#isProven = true;
@@ -222,24 +256,32 @@ export class ChatClient {
     this.#outbox.pump();
   }
 
+  async #rejoin() {
+    if (this.#connection !== null) await this.#join(this.#connection);
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {number} attempt
+   * @param {ServerError} error
+   */
   async #joinLater(connection, attempt, error) {
     const { callTimeoutMs } = this.#limits;
     await pause(Math.min(callTimeoutMs, waitMs(error, attempt, this.#limits, this.#options.random)));
     if (this.#connection === connection && !this.#isJoined) await this.#join(connection, attempt + 1);
   }
 
+  /** @param {ServerError} error */
   #refuse(error) {
-    if (this.#isClosed) return;
-    this.close();
-    this.#tell("refused", error);
+    this.#end(() => this.#emit("refused", error));
   }
 
+  /** @param {Error} error */
   #signOut(error) {
-    if (this.#isClosed) return;
-    this.close();
-    this.#tell("signedOut", error);
+    this.#end(() => this.#emit("signedOut", error));
   }
 
+  /** @param {Grant} grant */
   #newRenewal(grant) {
     return new Renewal({
       grant,
@@ -260,30 +302,32 @@ export class ChatClient {
     try {
       const pong = await this.#request("ping");
       if (pong.groupId !== this.#options.group) {
-        await this.#join(this.#connection);
+        await this.#rejoin();
       } else if (pong.lastSeq != null) {
         this.#log.heard(pong.lastSeq, this.#options.now());
         this.#tend();
       }
     } catch (error) {
       // A lost connection is being replaced already; an error frame says that it is alive.
-      if (error.retryAfterMs > 0 && this.#connection !== null) this.#pings.again(error.retryAfterMs);
+      const { retryAfterMs } = error instanceof ServerError ? error : { retryAfterMs: 0 };
+      if (retryAfterMs > 0 && this.#connection !== null) this.#pings.again(retryAfterMs);
     }
   }
 
   // -- what comes in ------------------------------------------------------------------------------------
 
+  /** @param {Push} frame */
   #pushed(frame) {
     this.#pings.pushed();
     if (frame.groupId !== this.#options.group) return;
     this.#deliver(this.#log.pushed(frame.messages, this.#options.now()));
   }
 
+  /** @param {Message[]} messages */
   #deliver(messages) {
     if (messages.length > 0) {
       // Somebody else may use the same id.
-      const own = messages.filter((message) => (message.userId ?? null) === this.#userId);
-      this.#outbox.arrived(new Set(own.map((message) => message.messageId)));
+      this.#outbox.arrived(messages.filter((message) => (message.userId ?? null) === this.#userId));
       this.#tell("messages", messages);
     }
     this.#tend();
@@ -308,31 +352,63 @@ export class ChatClient {
     } catch (error) {
       // After a lost connection, joining asks anew.
       if (!(error instanceof ServerError)) return;
-      const retryAfterMs = Math.min(error.retryAfterMs ?? 0, this.#limits.callTimeoutMs);
-      this.#log.failed(this.#options.now(), retryAfterMs);
+      this.#log.failed(this.#options.now(), Math.min(error.retryAfterMs, this.#limits.callTimeoutMs));
       this.#tend();
     }
   }
 
   // -- what goes out ------------------------------------------------------------------------------------
 
+  /**
+   * @template {Action} A
+   * @param {A} action
+   * @param {object} [fields]
+   */
   #request(action, fields) {
     if (this.#connection === null) return Promise.reject(new ConnectionLost("There is no connection."));
     return this.#ask(this.#connection, action, fields);
   }
 
-  // What is forbidden may be allowed with a fresher token: the one in use ended, or a right was given since.
+  /**
+   * What is forbidden may be allowed with a fresher token: the one in use ended, or a right was given since.
+   * @template {Action} A
+   * @param {Connection} connection
+   * @param {A} action
+   * @param {object} [fields]
+   * @returns {Promise<Replies[A]>}
+   */
   async #ask(connection, action, fields) {
     try {
       return await connection.request(action, fields);
     } catch (error) {
-      if (this.#renewal === null || error.code !== "Forbidden") throw error;
-      if (!(await this.#renewal.now())) throw error;
+      if (!(error instanceof ServerError) || error.code !== "Forbidden") throw error;
+      if (!(await this.#renewal?.now())) throw error;
       return connection.request(action, fields);
     }
   }
 
-  #tell(event, value) {
-    this.#on[event]?.(value);
+  /**
+   * @template {keyof Events} E
+   * @param {E} event
+   * @param {Events[E]} values
+   */
+  #tell(event, ...values) {
+    if (!this.#isClosed) this.#emit(event, ...values);
+  }
+
+  /**
+   * @template {keyof Events} E
+   * @param {E} event
+   * @param {Events[E]} values
+   */
+  #emit(event, ...values) {
+    try {
+      this.#on[event]?.(...values);
+    } catch (error) {
+      // A mistake of the application's shows up as its own, and does not stop the client.
+      setTimeout(() => {
+        throw error;
+      }, 0);
+    }
   }
 }

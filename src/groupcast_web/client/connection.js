@@ -1,30 +1,61 @@
 // One WebSocket to the gateway: requests are matched with their replies, pushes handed on.
 
-import { ConnectionLost, Outstanding, ServerError, TooLarge } from "./outstanding.js";
+/** @import { Action, Push, Replies, Reply } from "./frames.js" */
+/** @import { Limits } from "./limits.js" */
+
+import { answers, decode, encode } from "./frames.js";
+import { ConnectionLost, Outstanding, ServerError } from "./outstanding.js";
 
 const SUBPROTOCOL = "groupcast.v1";
 // The close code for a frame that is too large.
 const TOO_LARGE = 1009;
-// API Gateway's own errors have no code. These texts are its defaults for a throttled and a used-up quota.
-const GATEWAY_CODES = new Map([
-  ["Forbidden", "Forbidden"],
-  ["Too Many Requests", "RateLimited"],
-  ["Limit Exceeded", "RateLimited"],
-]);
+
+/**
+ * The part of a WebSocket that the client uses.
+ * @typedef {{
+ *   send(data: string): void,
+ *   close(): void,
+ *   onopen: ((event: any) => void) | null,
+ *   onmessage: ((event: any) => void) | null,
+ *   onclose: ((event: any) => void) | null,
+ *   onerror: ((event: any) => void) | null,
+ * }} Socket
+ */
+
+/** @typedef {new (url: string, protocols: string[]) => Socket} SocketClass */
+
+/**
+ * How a connection ended. `isTooLarge`: the gateway closed because of a frame's size. `status`: the HTTP status that
+ * refused the handshake; null where there was none, or nobody tells.
+ * @typedef {{ wasOpen: boolean, isTooLarge: boolean, status: number | null }} End
+ */
+
+/**
+ * What a connection tells: `lost` once, `trouble` for an error that belongs to no request.
+ * @typedef {{
+ *   opened: () => void,
+ *   pushed: (push: Push) => void,
+ *   lost: (end: End) => void,
+ *   trouble: (error: ServerError) => void,
+ * }} ConnectionListeners
+ */
 
 /** A connection from its handshake to its end, which is told once to `on.lost`. */
 export class Connection {
+  /** @type {Socket | null} */
   #socket;
   #on;
   #limits;
   #openTimer;
   #wasOpen = false;
+  /** @type {number | null} */
+  #status = null;
   #requests = new Outstanding();
 
   /**
-   * Connect, as `name` or with `token`. `on.opened()`, `on.pushed(frame)` and `on.lost(wasOpen, isTooLarge)`
-   * are called, and `on.trouble(error)` with a ServerError that belongs to no request. `isTooLarge`: the
-   * gateway closed because of a frame's size.
+   * Connect, as `name` or with `token`.
+   * @param {{ WebSocket: SocketClass, url: string, name?: string, token: string | null, limits: Limits,
+   *   on: ConnectionListeners }} options
    */
   constructor({ WebSocket, url, name, token, limits, on }) {
     this.#on = on;
@@ -36,7 +67,10 @@ export class Connection {
       this.#wasOpen = true;
       on.opened();
     };
-    this.#socket.onmessage = (event) => this.#receive(event.data);
+    this.#socket.onmessage = ({ data }) => this.#receive(data);
+    this.#socket.onerror = ({ message }) => {
+      this.#status = statusIn(message);
+    };
     this.#socket.onclose = ({ code }) => this.close(code === TOO_LARGE);
     this.#openTimer = setTimeout(() => this.close(), limits.replyTimeoutMs);
   }
@@ -45,15 +79,24 @@ export class Connection {
    * Send a request; resolves with the reply. Rejects with ServerError, with TooLarge where the gateway does
    * not take the frame, or with ConnectionLost where nothing comes in time: the connection is closed then,
    * for nobody knows what else it has lost.
+   * @template {Action} A
+   * @param {A} action
+   * @param {object} fields
+   * @returns {Promise<Replies[A]>}
    */
-  request(action, fields = {}) {
-    if (this.#socket === null) return Promise.reject(new ConnectionLost("The connection is closed."));
-    return new Promise((resolve, reject) => {
-      const { frame, sizeBytes } = encode(action, this.#requests.nextId, fields, this.#limits.frameBytes);
+  async request(action, fields = {}) {
+    const socket = this.#socket;
+    if (socket === null) throw new ConnectionLost("The connection is closed.");
+    const { frame, sizeBytes } = encode(action, this.#requests.nextId, fields, this.#limits.frameBytes);
+    /** @type {Promise<Reply>} */
+    const answered = new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.close(), this.#limits.replyTimeoutMs);
       this.#requests.add({ sizeBytes, resolve, reject, timer });
-      this.#socket.send(frame);
+      socket.send(frame);
     });
+    const reply = await answered;
+    if (answers(action, reply)) return reply;
+    throw new ServerError("InternalError", `${action} was answered with ${reply.type}.`);
   }
 
   /** Close, and reject what still waits for a reply. */
@@ -61,54 +104,39 @@ export class Connection {
     if (this.#socket === null) return;
     const socket = this.#socket;
     this.#socket = null;
-    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
     socket.close();
     clearTimeout(this.#openTimer);
     this.#requests.end(isTooLarge);
-    this.#on.lost(this.#wasOpen, isTooLarge);
+    this.#on.lost({ wasOpen: this.#wasOpen, isTooLarge, status: this.#status });
   }
 
+  /** @param {unknown} data */
   #receive(data) {
-    const frame = parse(data);
+    const frame = decode(data);
     if (frame === null) return;
-    if (frame.type === "messages") {
-      this.#on.pushed(frame);
-      return;
-    }
-    // API Gateway's own errors have no type and no id: { message, connectionId, requestId }.
-    const isError = frame.type === "error" || frame.type === undefined;
-    const answer = isError ? serverError(frame) : frame;
-    if (!this.#requests.answer(frame.id, answer) && isError) this.#on.trouble(answer);
+    const { id, body } = frame;
+    if (!(body instanceof ServerError) && body.type === "messages") this.#on.pushed(body);
+    else if (!this.#requests.answer(id, body) && body instanceof ServerError) this.#on.trouble(body);
   }
 }
 
-/** The frame of a request, as { frame, sizeBytes }. Throws TooLarge where it is over `limitBytes`. */
-export function encode(action, id, fields, limitBytes) {
-  const frame = JSON.stringify({ action, id: String(id), ...fields });
-  const sizeBytes = new TextEncoder().encode(frame).length;
-  if (sizeBytes > limitBytes) {
-    const problem = `This takes ${sizeBytes} bytes as JSON, and a browser can send ${limitBytes} at once.`;
-    throw new TooLarge(`${problem} Shorten it or send it in parts.`);
-  }
-  return { frame, sizeBytes };
-}
-
+/**
+ * @param {string} url
+ * @param {string | undefined} name
+ */
 function connectUrl(url, name) {
   const full = new URL(url);
   if (name) full.searchParams.set("name", name);
   return full.href;
 }
 
-function serverError({ code, message, retryAfterMs }) {
-  if (code === "TooLarge") return new TooLarge(String(message));
-  return new ServerError(code ?? GATEWAY_CODES.get(message) ?? "InternalError", String(message), retryAfterMs);
-}
-
-function parse(data) {
-  try {
-    const frame = JSON.parse(data);
-    return frame !== null && typeof frame === "object" ? frame : null;
-  } catch {
-    return null;
-  }
+/**
+ * The HTTP status that refused a handshake. The WebSocket of browsers keeps it to itself, and Node's own does; the
+ * package ws tells it, in these words.
+ * @param {unknown} message
+ */
+function statusIn(message) {
+  const found = /^Unexpected server response: (\d{3})$/.exec(String(message));
+  return found && Number(found[1]);
 }

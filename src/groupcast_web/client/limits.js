@@ -1,5 +1,7 @@
 // What the client never goes beyond.
 
+/** @typedef {{ readonly [name in keyof typeof LIMITS]: number }} Limits */
+
 /** Every bound that ChatClient and what it is made of keep. */
 export const LIMITS = Object.freeze({
   // The handshake and each request; no answer in this time means that the connection is dead.

@@ -1,6 +1,20 @@
 // What makes order out of pushes and replies that come late, twice or not at all. Pure: no clock, no I/O.
 // The same rules as groupcast_client/ordering.py; times are in milliseconds.
 
+/** @import { Entry, Message } from "./frames.js" */
+
+import { isMessage } from "./frames.js";
+
+/**
+ * @typedef {{ backlog: number, gapWaitMs: number, gapRequests: number, holeTimeoutMs: number,
+ *   pendingMessages: number }} LogLimits
+ */
+
+/**
+ * What was known when history was asked.
+ * @typedef {{ since: number, at: number, lastSeq: number, newestAt: number }} HistoryRequest
+ */
+
 /**
  * One group's log as one member gets it: fed in any order, it gives each message once, by `seq`.
  *
@@ -15,31 +29,38 @@
  */
 export class GroupLog {
   #limits;
+  /** @type {number | null} */
   #next = null;
-  #lastSeq;
-  #newestAt;
-  // What lies beyond a gap: seq → { entry, arrivedAt }. A Map keeps the order of arrival.
-  #pending;
-  // The lowest number that found `#pending` full since the last request.
-  #droppedFrom;
+  #lastSeq = 0;
+  #newestAt = -Infinity;
+  /**
+   * What lies beyond a gap, by seq. A Map keeps the order of arrival.
+   * @type {Map<number, { entry: Entry, arrivedAt: number }>}
+   */
+  #pending = new Map();
+  /** The lowest number that found `#pending` full since the last request. @type {number | null} */
+  #droppedFrom = null;
   // The gap in front: its first number, since when it is in front, how often history was asked about it, and
   // how long to wait for it.
-  #hole;
-  #holeAt;
-  #asked;
+  /** @type {number | null} */
+  #hole = null;
+  #holeAt = 0;
+  #asked = 0;
   #waitMs;
   // When to ask: about a gap, and once more after joining.
-  #askAt;
-  #settleAt;
-  // Where an incomplete reply goes on.
-  #cursor;
-  // What was known when history was asked: { since, at, lastSeq, newestAt }.
-  #request;
+  /** @type {number | null} */
+  #askAt = null;
+  /** @type {number | null} */
+  #settleAt = null;
+  /** Where an incomplete reply goes on. @type {number | null} */
+  #cursor = null;
+  /** @type {HistoryRequest | null} */
+  #request = null;
 
-  /** `limits`: backlog, gapWaitMs, gapRequests, holeTimeoutMs, pendingMessages. */
+  /** @param {LogLimits} limits */
   constructor(limits) {
     this.#limits = limits;
-    this.#restart();
+    this.#waitMs = limits.gapWaitMs;
   }
 
   #restart() {
@@ -69,13 +90,23 @@ export class GroupLog {
     return times.length === 0 ? null : Math.min(...times);
   }
 
-  /** Whether `joined` with this last number would start over: the log is shorter than what was read of it. */
+  /**
+   * Whether `joined` with this last number would start over: the log is shorter than what was read of it.
+   * @param {number} lastSeq
+   */
   isAnew(lastSeq) {
     return this.#next !== null && lastSeq < this.#next - 1;
   }
 
-  /** Feed the reply to joinGroup, which was sent with `since` unless that is null. */
+  /**
+   * Feed the reply to joinGroup, which was sent with `since` unless that is null.
+   * @param {number} lastSeq
+   * @param {Entry[]} entries
+   * @param {boolean} complete
+   * @param {number} now
+   */
   joined(lastSeq, entries, complete, now) {
+    /** @type {Message[]} */
     let delivered;
     if (this.#next !== null && !this.isAnew(lastSeq)) {
       this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
@@ -90,28 +121,44 @@ export class GroupLog {
     return delivered;
   }
 
-  /** Feed a push; what comes before the reply to joinGroup is kept for it. */
+  /**
+   * Feed a push; what comes before the reply to joinGroup is kept for it.
+   * @param {Entry[]} entries
+   * @param {number} now
+   */
   pushed(entries, now) {
     this.#take(entries, now);
     return this.#drain(now);
   }
 
-  /** Feed the group's last number, as a pong tells it: what is missing up to it is a gap. */
+  /**
+   * Feed the group's last number, as a pong tells it: what is missing up to it is a gap.
+   * @param {number} lastSeq
+   * @param {number} now
+   */
   heard(lastSeq, now) {
     this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
     this.#drain(now);
   }
 
-  /** The `since` to send history with, if it is time to, else null; `replied` or `failed` must follow. */
+  /**
+   * The `since` to send history with, if it is time to, else null; `replied` or `failed` must follow.
+   * @param {number} now
+   */
   ask(now) {
     const wakeAt = this.wakeAt;
-    if (wakeAt === null || wakeAt > now) return null;
+    if (this.#next === null || wakeAt === null || wakeAt > now) return null;
     if (this.#cursor !== null) return this.#startRequest(this.#cursor, now);
     this.#asked += 1;
     return this.#startRequest(this.#next - 1, now);
   }
 
-  /** Feed the reply to what `ask` wanted. */
+  /**
+   * Feed the reply to what `ask` wanted.
+   * @param {Entry[]} entries
+   * @param {boolean} complete
+   * @param {number} now
+   */
   replied(entries, complete, now) {
     const request = this.#request;
     const hole = this.#hole;
@@ -135,13 +182,21 @@ export class GroupLog {
     return delivered;
   }
 
-  /** Say that what `ask` wanted was answered with an error: it is asked again, not before that time. */
+  /**
+   * Say that what `ask` wanted was answered with an error: it is asked again, not before that time.
+   * @param {number} now
+   * @param {number} retryAfterMs
+   */
   failed(now, retryAfterMs = 0) {
     this.#request = null;
-    this.#askLater(now);
-    this.#askAt = Math.max(this.#askAt, now + retryAfterMs);
+    this.#askAt = Math.max(this.#askLater(now), now + retryAfterMs);
   }
 
+  /**
+   * @param {number} lastSeq
+   * @param {Entry[]} entries
+   * @param {number} now
+   */
   #begin(lastSeq, entries, now) {
     if (this.#next === null) {
       this.#next = Math.max(1, lastSeq - this.#limits.backlog + 1);
@@ -156,21 +211,31 @@ export class GroupLog {
     return delivered;
   }
 
+  /**
+   * @param {number} since
+   * @param {number} now
+   */
   #startRequest(since, now) {
     this.#request = { since, at: now, lastSeq: this.#lastSeq, newestAt: this.#newestAt };
     this.#askAt = this.#settleAt = this.#cursor = this.#droppedFrom = null;
     return since;
   }
 
+  /** @param {number} now */
   #askLater(now) {
     this.#waitMs = Math.min(this.#waitMs * 2, this.#limits.holeTimeoutMs);
-    this.#askAt = now + this.#waitMs;
+    const askAt = now + this.#waitMs;
     // The request that may call it a hole is not put off, and the only one after the others.
     const oldAt = this.#missedAt() + this.#limits.holeTimeoutMs;
-    const isLast = oldAt < this.#askAt || this.#asked >= this.#limits.gapRequests;
-    if (now < oldAt && isLast) this.#askAt = oldAt;
+    const isLast = oldAt < askAt || this.#asked >= this.#limits.gapRequests;
+    this.#askAt = now < oldAt && isLast ? oldAt : askAt;
+    return this.#askAt;
   }
 
+  /**
+   * @param {Entry[]} entries
+   * @param {number} now
+   */
   #take(entries, now) {
     for (const entry of entries) {
       const { seq } = entry;
@@ -185,12 +250,16 @@ export class GroupLog {
     }
   }
 
+  /** @param {number} now */
   #drain(now) {
+    /** @type {Message[]} */
     const delivered = [];
     if (this.#next === null) return delivered;
-    for (let arrival; (arrival = this.#pending.get(this.#next)) !== undefined; this.#next += 1) {
+    let arrival = this.#pending.get(this.#next);
+    for (; arrival !== undefined; arrival = this.#pending.get(this.#next)) {
       this.#pending.delete(this.#next);
       if (isMessage(arrival.entry)) delivered.push(arrival.entry);
+      this.#next += 1;
     }
     if (this.#next <= this.#lastSeq && this.#hole !== this.#next) {
       this.#hole = this.#next;
@@ -210,6 +279,11 @@ export class GroupLog {
     return this.#holeAt;
   }
 
+  /**
+   * @param {HistoryRequest} request
+   * @param {number} shownTo
+   * @param {number} newestAt
+   */
   #isFinal(request, shownTo, newestAt) {
     if (this.#hole === null || this.#hole <= request.since || this.#hole > shownTo) return false;
     if (request.at >= this.#missedAt() + this.#limits.holeTimeoutMs) return true;
@@ -219,6 +293,10 @@ export class GroupLog {
     return newestAt - createdMs(successor) >= this.#limits.holeTimeoutMs;
   }
 
+  /**
+   * @param {number} shownTo
+   * @param {number} now
+   */
   #skip(shownTo, now) {
     // Only to the end of what history has shown.
     this.#next = Math.min(shownTo + 1, ...this.#pending.keys());
@@ -226,11 +304,7 @@ export class GroupLog {
   }
 }
 
-/** Whether an entry of the log is a message, and not a number that will never have one. */
-export function isMessage(entry) {
-  return !entry.void;
-}
-
+/** @param {Message} message */
 function createdMs(message) {
   return Date.parse(message.createdAt);
 }

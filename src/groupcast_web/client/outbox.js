@@ -1,10 +1,35 @@
 // Own messages on their way: one at a time, in their order, each until it is acknowledged or has failed.
 
-import { ConnectionLost } from "./outstanding.js";
+/** @import { Message } from "./frames.js" */
+/** @import { Limits } from "./limits.js" */
+
+import { asError, ConnectionLost, ServerError, TooLarge } from "./outstanding.js";
 import { backoffMs, pause, waitMs } from "./retrying.js";
 
 // Error codes after which a message is sent again.
 const PASSING = new Set(["InternalError", "RateLimited"]);
+
+/** @typedef {{ messageId: string, message: string }} Text */
+
+/**
+ * An own message on its way: the time left for it, and what became of the attempts.
+ * @typedef {Text & { leftMs: number, attempt: number, wasLost: boolean, hasRejoined: boolean }} Unsent
+ */
+
+/**
+ * The state of an own message: `seq` comes with sent, `reason` with failed.
+ * @typedef {Text & { status: "pending" | "sent" | "failed", seq?: number, reason?: string }} Own
+ */
+
+/**
+ * The way to the service. `check` throws TooLarge.
+ * @typedef {{
+ *   isReady: () => boolean,
+ *   check: (text: Text) => void,
+ *   send: (text: Text) => Promise<{ seq: number }>,
+ *   rejoin: () => Promise<void>,
+ * }} Transport
+ */
 
 /** As many own messages as `limits.unsent` wait already. */
 export class QueueFull extends Error {}
@@ -16,16 +41,15 @@ export class Outbox {
   #tell;
   #now;
   #random;
-  // Oldest first. One is sent at a time, so that they keep their order.
+  /** Oldest first. One is sent at a time, so that they keep their order. @type {Unsent[]} */
   #unsent = [];
-  // messageId → { messageId, message, error }
+  /** By messageId. @type {Map<string, Text & { error: Error }>} */
   #failed = new Map();
   #isSending = false;
 
   /**
-   * `transport.isReady()`, `transport.send({ message, messageId })` and `transport.rejoin()` reach the
-   * service, `transport.check({ message, messageId })` throws TooLarge; `tell({ messageId, message, status,
-   * seq, reason })` is told pending, sent (with the ack's `seq`) and failed (with a `reason`).
+   * @param {{ limits: Limits, transport: Transport, tell: (own: Own) => void, now: () => number,
+   *   random: () => number }} options
    */
   constructor({ limits, transport, tell, now, random }) {
     this.#limits = limits;
@@ -35,7 +59,10 @@ export class Outbox {
     this.#random = random;
   }
 
-  /** Queue a message and return its id. Throws QueueFull, TooLarge. */
+  /**
+   * Queue a message and return its id. Throws QueueFull, TooLarge.
+   * @param {string} message
+   */
   add(message) {
     const entry = { messageId: crypto.randomUUID(), message };
     this.#transport.check(entry);
@@ -46,24 +73,37 @@ export class Outbox {
   /**
    * Queue a failed message again, under the same id: should it have arrived after all, it is not doubled.
    * Throws QueueFull, and TooLarge where it failed with that.
+   * @param {string} messageId
    */
   retry(messageId) {
     const entry = this.#failed.get(messageId);
     if (entry === undefined) return;
-    if (entry.error.code === "TooLarge") throw entry.error;
+    if (entry.error instanceof TooLarge) throw entry.error;
     this.#enqueue(entry);
     this.#failed.delete(messageId);
   }
 
-  /** Forget a failed message. */
+  /**
+   * Forget a failed message.
+   * @param {string} messageId
+   */
   discard(messageId) {
     this.#failed.delete(messageId);
   }
 
-  /** Own messages with these ids (a Set) came back: they have arrived, whether their acks came or not. */
-  arrived(ids) {
-    this.#unsent = this.#unsent.filter((entry) => !ids.has(entry.messageId));
-    for (const id of ids) this.#failed.delete(id);
+  /**
+   * Take note of messages of this user that came back: they have arrived, whether their acks came or not.
+   * @param {Message[]} messages
+   */
+  arrived(messages) {
+    for (const { messageId, seq } of messages) {
+      const entry = this.#unsent.find((one) => one.messageId === messageId);
+      if (entry !== undefined) this.#settle(entry, { status: "sent", seq });
+      const failed = this.#failed.get(messageId);
+      if (failed === undefined) continue;
+      this.#failed.delete(messageId);
+      this.#tell({ messageId, message: failed.message, status: "sent", seq });
+    }
   }
 
   /** Send what waits, as long as the transport is ready. */
@@ -74,6 +114,7 @@ export class Outbox {
     this.#isSending = false;
   }
 
+  /** @param {Text} text */
   #enqueue({ messageId, message }) {
     if (this.#unsent.length >= this.#limits.unsent) {
       throw new QueueFull(`${this.#limits.unsent} messages are waiting to be sent. Wait for them first.`);
@@ -84,6 +125,7 @@ export class Outbox {
     this.pump();
   }
 
+  /** @param {Unsent} entry */
   async #transmit(entry) {
     const { messageId, message } = entry;
     const startedAt = this.#now();
@@ -92,28 +134,36 @@ export class Outbox {
       this.#settle(entry, { status: "sent", seq });
     } catch (error) {
       entry.leftMs -= this.#now() - startedAt;
-      if (error.code === "NotInGroup" && !entry.hasRejoined) {
+      if (error instanceof ServerError && error.code === "NotInGroup" && !entry.hasRejoined) {
         entry.hasRejoined = true;
         await this.#transport.rejoin();
       } else {
-        await this.#waitOrFail(entry, error);
+        await this.#waitOrFail(entry, asError(error));
       }
     }
   }
 
+  /**
+   * @param {Unsent} entry
+   * @param {Error} error
+   */
   async #waitOrFail(entry, error) {
     const delayMs = this.#delayMs(entry, error);
     entry.leftMs -= delayMs;
     if (entry.leftMs > 0) {
       await pause(delayMs);
-    } else {
+    } else if (this.#unsent.includes(entry)) {
       const reason = error instanceof ConnectionLost ? "no answer from the server" : error.message;
       this.#failed.set(entry.messageId, { ...entry, error });
       this.#settle(entry, { status: "failed", reason });
     }
   }
 
-  // Infinity: it is not sent again.
+  /**
+   * Infinity: it is not sent again.
+   * @param {Unsent} entry
+   * @param {Error} error
+   */
   #delayMs(entry, error) {
     if (error instanceof ConnectionLost) {
       // Once at once, then with backoff: it may be this message that ends each connection.
@@ -121,9 +171,14 @@ export class Outbox {
       entry.wasLost = true;
       return 0;
     }
-    return PASSING.has(error.code) ? waitMs(error, entry.attempt++, this.#limits, this.#random) : Infinity;
+    if (!(error instanceof ServerError) || !PASSING.has(error.code)) return Infinity;
+    return waitMs(error, entry.attempt++, this.#limits, this.#random);
   }
 
+  /**
+   * @param {Unsent} entry
+   * @param {{ status: "sent", seq: number } | { status: "failed", reason: string }} outcome
+   */
   #settle(entry, outcome) {
     const index = this.#unsent.indexOf(entry);
     if (index === -1) return;

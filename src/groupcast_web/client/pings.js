@@ -1,5 +1,7 @@
 // When a connection pings. No DOM in here.
 
+/** @import { Limits } from "./limits.js" */
+
 /**
  * Calls `ping` every `limits.pingIntervalMs`, from a random time in the first interval on. Nothing moves these
  * times: members of a group reconnect together and get the same pushes, and must not ping together afterwards.
@@ -9,10 +11,12 @@ export class Pings {
   #limits;
   #now;
   #random;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #dueAt = 0;
   #pushedAt = -Infinity;
 
+  /** @param {{ ping: () => void, limits: Limits, now: () => number, random: () => number }} options */
   constructor({ ping, limits, now, random }) {
     this.#ping = ping;
     this.#limits = limits;
@@ -36,7 +40,10 @@ export class Pings {
     this.#pushedAt = this.#now();
   }
 
-  /** Ping once more after `delayMs`, unless the next ping comes first. */
+  /**
+   * Ping once more after `delayMs`, unless the next ping comes first.
+   * @param {number} delayMs
+   */
   again(delayMs) {
     if (this.#now() + delayMs >= this.#dueAt) return;
     clearTimeout(this.#timer);

@@ -1,6 +1,7 @@
 // A user of the user pool: signs in, and has an access token for whoever needs one. No DOM in here.
 // Tokens are held in memory, for as long as the page is open; the password is not held at all.
 
+import { record } from "../client/frames.js";
 import { claimIn } from "../client/token.js";
 
 // https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_InitiateAuth.html
@@ -28,8 +29,16 @@ const PROBLEMS = new Map([
 ]);
 const PASSING = new Set(["TooManyRequestsException", "LimitExceededException"]);
 
+/** @typedef {{ readonly [name in keyof typeof ACCOUNT_LIMITS]: number }} AccountLimits */
+
+/** The part of `fetch` that an account uses. @typedef {(url: string, request: RequestInit) => Promise<Answer>} Fetch */
+/** @typedef {{ ok: boolean, status: number, json: () => Promise<unknown> }} Answer */
+
+/** The tokens of who is signed in. @typedef {{ token: string, endsAt: number, fetchedAt: number, refreshToken: string | null }} Tokens */
+
 /** Signing in failed, or is over, with a sentence for the user. `isPassing`: the same may work later. */
 export class SignInError extends Error {
+  /** @param {string} message */
   constructor(message, isPassing = false) {
     super(message);
     this.isPassing = isPassing;
@@ -39,11 +48,15 @@ export class SignInError extends Error {
 /** One user, from `signIn` to `signOut`. */
 export class Account {
   #options;
-  // { token, endsAt, fetchedAt, refreshToken }, or null while nobody is signed in.
+  /** Null while nobody is signed in. @type {(Tokens & { name: string }) | null} */
   #session = null;
+  /** @type {Promise<void> | null} */
   #refreshing = null;
 
-  /** `url` is the user pool's API; `fetch`, `now` (milliseconds since 1970) and `limits` are for tests. */
+  /**
+   * `url` is the user pool's API; `fetch`, `now` (milliseconds since 1970) and `limits` are for tests.
+   * @param {{ url: string, clientId: string, fetch?: Fetch, now?: () => number, limits?: AccountLimits }} options
+   */
   constructor({ url, clientId, fetch = defaultFetch, now = () => Date.now(), limits = ACCOUNT_LIMITS }) {
     this.#options = { url, clientId, fetch, now, limits };
   }
@@ -53,11 +66,14 @@ export class Account {
     return this.#session === null ? null : this.#session.name;
   }
 
-  /** Sign in. Rejects with SignInError. */
+  /**
+   * Sign in. Rejects with SignInError.
+   * @param {string} user
+   * @param {string} password
+   */
   async signIn(user, password) {
-    const result = await this.#ask("USER_PASSWORD_AUTH", { USERNAME: user, PASSWORD: password });
-    this.#session = this.#sessionOf(result, null);
-    this.#session.name = claimIn(this.#session.token, "username") ?? user;
+    const tokens = await this.#ask("USER_PASSWORD_AUTH", { USERNAME: user, PASSWORD: password });
+    this.#session = { ...tokens, name: claimIn(tokens.token, "username") ?? user };
   }
 
   /** Forget who was signed in. */
@@ -71,44 +87,43 @@ export class Account {
    * has not ended, a user pool in trouble is no reason to be without. Rejects with SignInError.
    */
   async grant(isFreshWanted = false) {
-    if (this.#session === null) throw new SignInError("Nobody is signed in.");
+    const former = this.#signedIn();
     const { limits, now } = this.#options;
-    const former = this.#session;
     const isEnding = former.endsAt - now() < limits.spareMs;
     const isFresh = now() - former.fetchedAt < limits.freshMs;
     if (isEnding || (isFreshWanted && !isFresh)) {
-      this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
+      this.#refreshing ??= this.#refresh(former).finally(() => (this.#refreshing = null));
       try {
         await this.#refreshing;
       } catch (error) {
         const isGood = this.#session === former && former.endsAt > now();
-        if (!error.isPassing || !isGood) throw error;
+        if (!(error instanceof SignInError) || !error.isPassing || !isGood) throw error;
       }
     }
-    const { token, endsAt } = this.#session;
+    const { token, endsAt } = this.#signedIn();
     return { token, endsAt };
   }
 
-  async #refresh() {
-    const former = this.#session;
-    const result = await this.#ask("REFRESH_TOKEN_AUTH", { REFRESH_TOKEN: former.refreshToken });
+  #signedIn() {
+    if (this.#session === null) throw new SignInError("Nobody is signed in.");
+    return this.#session;
+  }
+
+  /** @param {Tokens & { name: string }} former */
+  async #refresh(former) {
+    const { name, refreshToken } = former;
+    const tokens = await this.#ask("REFRESH_TOKEN_AUTH", { REFRESH_TOKEN: refreshToken });
     if (this.#session !== former) throw new SignInError("Nobody is signed in.");
-    this.#session = { ...this.#sessionOf(result, former.refreshToken), name: former.name };
+    this.#session = { ...tokens, name, refreshToken: tokens.refreshToken ?? refreshToken };
   }
 
-  #sessionOf(result, refreshToken) {
-    const fetchedAt = this.#options.now();
-    return {
-      token: result.AccessToken,
-      // By the clock of this machine, right or wrong: only the difference counts.
-      endsAt: fetchedAt + result.ExpiresIn * 1_000,
-      fetchedAt,
-      refreshToken: result.RefreshToken ?? refreshToken,
-    };
-  }
-
+  /**
+   * @param {"USER_PASSWORD_AUTH" | "REFRESH_TOKEN_AUTH"} flow
+   * @param {Record<string, string | null>} parameters
+   * @returns {Promise<Tokens>}
+   */
   async #ask(flow, parameters) {
-    const { url, clientId, fetch, limits } = this.#options;
+    const { url, clientId, fetch, limits, now } = this.#options;
     let response;
     let answer;
     try {
@@ -120,23 +135,44 @@ export class Account {
         cache: "no-store",
         signal: AbortSignal.timeout(limits.answerTimeoutMs),
       });
-      answer = await response.json();
+      answer = record(await response.json());
+      if (answer === null) throw new SyntaxError("no JSON object");
     } catch {
       if (response !== undefined && !response.ok) throw inTrouble(response.status);
       throw new SignInError("The sign-in service does not answer. Check your network and try again.", true);
     }
     if (!response.ok) throw problemOf(answer, response.status, flow);
     if (!answer.AuthenticationResult) throw new SignInError(challengeText(answer.ChallengeName));
-    return answer.AuthenticationResult;
+    return tokensIn(record(answer.AuthenticationResult) ?? {}, now());
   }
 }
 
+/**
+ * @param {Record<string, unknown>} result
+ * @param {number} fetchedAt
+ * @returns {Tokens}
+ */
+function tokensIn({ AccessToken, ExpiresIn, RefreshToken }, fetchedAt) {
+  if (typeof AccessToken !== "string" || typeof ExpiresIn !== "number") {
+    throw new SignInError("The sign-in service gave no token. Try again later.", true);
+  }
+  const refreshToken = typeof RefreshToken === "string" ? RefreshToken : null;
+  // By the clock of this machine, right or wrong: only the difference counts.
+  return { token: AccessToken, endsAt: fetchedAt + ExpiresIn * 1_000, fetchedAt, refreshToken };
+}
+
+/** @type {Fetch} */
 function defaultFetch(url, request) {
   return globalThis.fetch(url, request);
 }
 
+/**
+ * @param {Record<string, unknown>} answer
+ * @param {number} status
+ * @param {string} flow
+ */
 function problemOf(answer, status, flow) {
-  const code = String(answer.__type ?? "").split("#").at(-1);
+  const code = String(answer.__type ?? "").replace(/^.*#/, "");
   const said = String(answer.message ?? answer.Message ?? "");
   if (PASSING.has(code)) return new SignInError(TOO_OFTEN, true);
   if (status >= 500) return inTrouble(status);
@@ -147,10 +183,12 @@ function problemOf(answer, status, flow) {
   return new SignInError(PROBLEMS.get(code) ?? `The sign-in service said no: ${said || `HTTP ${status}`}`);
 }
 
+/** @param {number} status */
 function inTrouble(status) {
   return new SignInError(`The sign-in service is in trouble (HTTP ${status}). Try again later.`, true);
 }
 
+/** @param {unknown} challenge */
 function challengeText(challenge) {
   if (challenge === "NEW_PASSWORD_REQUIRED") {
     return `Your password is a temporary one, which this page cannot change. ${ASK} for a lasting one.`;

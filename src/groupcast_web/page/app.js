@@ -1,13 +1,19 @@
 // The page: which screen is shown, who is signed in, and what is remembered.
 
+/** @import { ServerError } from "../client/outstanding.js" */
+
+import { record } from "../client/frames.js";
+import { asError } from "../client/outstanding.js";
 import { Account } from "./account.js";
 import { ChatScreen } from "./chatscreen.js";
+import { all } from "./elements.js";
 import { JoinForm, SignInForm } from "./forms.js";
 
 const STORE_KEY = "groupcast";
 // Groups that only some may enter are called so, by the service's rule.
 const PRIVATE_PREFIX = "private-";
 
+const signOutButtons = all(".sign-out", HTMLButtonElement);
 const signInForm = new SignInForm(signIn);
 const joinForm = new JoinForm(join);
 const screen = new ChatScreen({
@@ -17,8 +23,11 @@ const screen = new ChatScreen({
   signedOut: (error) => signOut(error.message),
 });
 
+/** `pool` is null where nobody signs in. @typedef {{ gatewayUrl: string, pool: { url: string, clientId: string } | null }} Config */
+
+/** @type {Config | null} */
 let config = null;
-// Null where nobody needs to sign in.
+/** Null where nobody needs to sign in. @type {Account | null} */
 let account = null;
 
 start();
@@ -30,13 +39,13 @@ async function start() {
   try {
     const response = await fetch("config.json");
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    config = await response.json();
+    config = configOf(await response.json());
   } catch (error) {
-    joinForm.show(null, `The page's settings did not load (${error.message}). Reload to try again.`);
+    joinForm.show(null, `The page's settings did not load (${asError(error).message}). Reload to try again.`);
     return;
   }
-  if (config.auth !== "none") {
-    account = new Account({ url: config.cognitoUrl, clientId: config.clientId });
+  if (config.pool !== null) {
+    account = new Account(config.pool);
     signInForm.show();
   } else if (params.get("group") && joinForm.values.name) {
     join(joinForm.values);
@@ -45,43 +54,65 @@ async function start() {
   }
 }
 
+/**
+ * Throws TypeError where this is no config.json.
+ * @param {unknown} json
+ * @returns {Config}
+ */
+function configOf(json) {
+  const { gatewayUrl, auth, cognitoUrl: url, clientId } = record(json) ?? {};
+  if (typeof gatewayUrl === "string" && URL.canParse(gatewayUrl)) {
+    if (auth === "none") return { gatewayUrl, pool: null };
+    if (typeof url === "string" && typeof clientId === "string")
+      return { gatewayUrl, pool: { url, clientId } };
+  }
+  throw new TypeError("they are not complete");
+}
+
 // -- signing in and out ---------------------------------------------------------------------------------
 
+/**
+ * @param {string} user
+ * @param {string} password
+ */
 async function signIn(user, password) {
-  await account.signIn(user, password);
-  for (const button of document.querySelectorAll(".sign-out")) button.hidden = false;
+  await account?.signIn(user, password);
+  for (const button of signOutButtons) button.hidden = false;
   // An invite link, or the place that was left when the session ended.
   const group = new URLSearchParams(location.search).get("group");
   joinForm.fill({ group: group ?? undefined });
   if (group) join(joinForm.values);
-  else joinForm.show(account.name);
+  else joinForm.show(account?.name ?? null);
 }
 
 function signOut(problem = "") {
   screen.close();
-  account.signOut();
+  account?.signOut();
   signInForm.show(problem);
 }
 
 // -- joining and leaving --------------------------------------------------------------------------------
 
+/** @param {{ name: string, group: string }} values */
 function join({ name, group }) {
   if (config === null) return;
+  const user = account;
   // A reload comes back to the same place.
-  setPlace(account === null ? { group, name } : { group });
+  setPlace(user === null ? { group, name } : { group });
   screen.enter({
     url: config.gatewayUrl,
     group,
-    name: account === null ? name : account.name,
-    grant: account === null ? null : (isFreshWanted) => account.grant(isFreshWanted),
+    name: user?.name ?? name,
+    grant: user === null ? null : (isFreshWanted) => user.grant(isFreshWanted),
   });
 }
 
 function showJoin(problem = "") {
   setPlace({});
-  joinForm.show(account === null ? null : account.name, problem);
+  joinForm.show(account?.name ?? null, problem);
 }
 
+/** @param {ServerError} error */
 function refused(error) {
   const { group } = joinForm.values;
   const isPrivate = error.code === "Forbidden" && group.startsWith(PRIVATE_PREFIX);
@@ -90,11 +121,13 @@ function refused(error) {
   showJoin(isPrivate ? privateText(group) : `“${group}” did not let you in: ${error.message}`);
 }
 
+/** @param {string} group */
 function privateText(group) {
-  const who = account === null ? "you are" : `${account.name} is`;
+  const who = account?.name ? `${account.name} is` : "you are";
   return `“${group}” is private, and ${who} not a member. Ask to be let in, or join another group.`;
 }
 
+/** @param {Record<string, string>} params */
 function setPlace(params) {
   const query = new URLSearchParams(params).toString();
   history.replaceState(null, "", query ? `?${query}` : location.pathname);
@@ -102,15 +135,19 @@ function setPlace(params) {
 
 // -- remembering ----------------------------------------------------------------------------------------
 
-// Storage may be switched off; then nothing is remembered. Tokens and passwords never are.
+/**
+ * Storage may be switched off; then nothing is remembered. Tokens and passwords never are.
+ * @returns {{ name?: string, group?: string }}
+ */
 function load() {
   try {
-    return JSON.parse(localStorage.getItem(STORE_KEY)) ?? {};
+    return JSON.parse(localStorage.getItem(STORE_KEY) ?? "{}") ?? {};
   } catch {
     return {};
   }
 }
 
+/** @param {{ name: string, group: string }} values */
 function store(values) {
   try {
     localStorage.setItem(STORE_KEY, JSON.stringify(values));
@@ -119,7 +156,7 @@ function store(values) {
   }
 }
 
-for (const button of document.querySelectorAll(".sign-out")) {
+for (const button of signOutButtons) {
   button.hidden = true;
   button.addEventListener("click", () => {
     setPlace({});

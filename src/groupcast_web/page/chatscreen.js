@@ -1,77 +1,115 @@
 // The chat's own screen: the connection's state, the messages, and the box to write in.
 
+/** @import { Message } from "../client/frames.js" */
+/** @import { State } from "../client/options.js" */
+/** @import { Own } from "../client/outbox.js" */
+/** @import { ServerError } from "../client/outstanding.js" */
+/** @import { Grant } from "../client/renewal.js" */
+
 import { ChatClient } from "../client/client.js";
+import { asError } from "../client/outstanding.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
+import { $, $as } from "./elements.js";
 import { MessageList } from "./view.js";
 
 const NOTICE_MS = 6_000;
 const HUSH_MS = 500;
 const COUNTDOWN_MS = 250;
 
-const $ = (id) => document.getElementById(id);
+/**
+ * One membership. `user` is null where nobody signs in.
+ * @typedef {{ client: ChatClient, conversation: Conversation, group: string, url: string, user: string | null,
+ *   state: State, wasConnected: boolean, unseen: number }} Chat
+ */
 
 /** Shows one membership at a time, from `enter` to `close`. */
 export class ChatScreen {
   #on;
-  // The membership on the screen, or null; `enter` makes it.
+  /** The membership on the screen; `enter` makes it. @type {Chat | null} */
   #chat = null;
+  /** @type {number | undefined} */
   #countdown;
+  /** @type {number | undefined} */
   #noticeTimer;
-  #renderTimer = null;
+  /** @type {number | undefined} */
+  #renderTimer;
+  #earlier = $as("earlier", HTMLButtonElement);
   #list = new MessageList($("viewport"), $("messages"), {
-    retry: (id) => this.#attempt(() => this.#chat.client.retry(id)),
+    retry: (id) => this.#attempt(() => this.#chat?.client.retry(id)),
     discard: (id) => {
-      this.#chat.client.discard(id);
-      this.#chat.conversation.removeOwn(id);
+      this.#chat?.client.discard(id);
+      this.#chat?.conversation.removeOwn(id);
       this.#render();
     },
   });
   #composer = new Composer((text) => this.#send(text));
 
   /**
-   * `on.joined()` is called when the group let the user in, `on.left()` when the user left it,
-   * `on.refused(error)` and `on.signedOut(error)` when the client gave up, with the screen closed.
+   * `on.joined` is called when the group let the user in, `on.left` when the user left it, `on.refused` and
+   * `on.signedOut` when the client gave up, with the screen closed.
+   * @param {{ joined: () => void, left: () => void, refused: (error: ServerError) => void,
+   *   signedOut: (error: Error) => void }} on
    */
   constructor(on) {
     this.#on = on;
     this.#listen();
   }
 
-  /** Join a group. `grant` is null where nobody signs in; see ChatClient. */
+  /**
+   * Join a group. `grant` is null where nobody signs in; see ChatClient.
+   * @param {{ url: string, group: string, name: string, grant: Grant | null }} membership
+   */
   enter({ url, group, name, grant }) {
-    const conversation = new Conversation(name);
-    const mine = { conversation, group, url, state: {}, wasConnected: false, unseen: 0, hasEarlier: false };
-    mine.user = grant === null ? null : name;
-    // What a membership that was left still has to say is of no interest.
-    const ifCurrent = (react) => (value) => this.#chat === mine && react(value);
-    const giveUp = (tell) => ifCurrent((error) => {
-      this.close();
-      tell(error);
-    });
-    mine.client = new ChatClient({
+    /**
+     * What a membership that was left still has to say is of no interest.
+     * @template {unknown[]} Values
+     * @param {(chat: Chat, ...values: Values) => void} react
+     * @returns {(...values: Values) => void}
+     */
+    const ifCurrent =
+      (react) =>
+      (...values) => {
+        if (this.#chat?.client === client) react(this.#chat, ...values);
+      };
+    const client = new ChatClient({
       url,
       group,
       name: grant === null ? name : undefined,
       grant,
       on: {
-        state: ifCurrent((state) => this.#showState(state)),
-        messages: ifCurrent((messages) => this.#showMessages(messages)),
-        own: ifCurrent((own) => this.#showOwn(own)),
-        anew: ifCurrent(() => conversation.clear()),
-        refused: giveUp(this.#on.refused),
-        signedOut: giveUp(this.#on.signedOut),
-        trouble: ifCurrent((error) => this.#notify(`The server says: ${error.message}`, true)),
+        state: ifCurrent((chat, state) => this.#showState(chat, state)),
+        messages: ifCurrent((chat, messages) => this.#showMessages(chat, messages)),
+        own: ifCurrent((chat, own) => this.#showOwn(chat, own)),
+        anew: ifCurrent((chat) => {
+          chat.conversation.clear();
+          this.#render();
+        }),
+        refused: ifCurrent((_, error) => {
+          this.close();
+          this.#on.refused(error);
+        }),
+        signedOut: ifCurrent((_, error) => {
+          this.close();
+          this.#on.signedOut(error);
+        }),
+        trouble: ifCurrent((_, error) => {
+          this.#notify(`The server says: ${error.message}`, true);
+        }),
       },
     });
-    this.#chat = mine;
+    const user = grant === null ? null : name;
+    const conversation = new Conversation(name);
+    /** @type {State} */
+    const state = { phase: "connecting" };
+    this.#chat = { client, conversation, group, url, user, state, wasConnected: false, unseen: 0 };
     $("title").textContent = group;
     $("welcome").hidden = true;
     $("chat").hidden = false;
     this.#composer.focus();
     this.#notify("");
     this.#render();
-    mine.client.open();
+    client.open();
   }
 
   /** Leave the group, if there is one. What was not sent is forgotten. */
@@ -86,17 +124,20 @@ export class ChatScreen {
 
   // -- connection ---------------------------------------------------------------------------------------
 
-  #showState(state) {
-    const chat = this.#chat;
+  /**
+   * @param {Chat} chat
+   * @param {State} state
+   */
+  #showState(chat, state) {
     chat.state = state;
     if (state.phase === "connected") chat.conversation.userId = state.userId;
     clearInterval(this.#countdown);
     const isReconnecting = state.phase === "reconnecting";
-    if (isReconnecting) this.#countdown = setInterval(() => this.#showStateText(), COUNTDOWN_MS);
+    if (isReconnecting) this.#countdown = setInterval(() => showStateText(chat), COUNTDOWN_MS);
     $("state").dataset.phase = state.phase;
     $("reconnect").hidden = !isReconnecting;
     $("state-spoken").textContent = stateText(chat, false);
-    this.#showStateText();
+    showStateText(chat);
     if (isReconnecting && !chat.wasConnected) {
       this.#notify(`Nobody answers at ${chat.url}. Is the gateway running?`, true);
     } else if (state.phase === "connected" && !chat.wasConnected) {
@@ -107,30 +148,30 @@ export class ChatScreen {
     this.#render();
   }
 
-  #showStateText() {
-    $("state-text").textContent = stateText(this.#chat, true);
-  }
-
   // -- messages -----------------------------------------------------------------------------------------
 
-  #showMessages(messages) {
-    const chat = this.#chat;
+  /**
+   * @param {Chat} chat
+   * @param {Message[]} messages
+   */
+  #showMessages(chat, messages) {
     const { conversation } = chat;
     const wasEmpty = conversation.firstSeq === null;
     conversation.append(messages);
-    if (wasEmpty) {
-      hush();
-      chat.hasEarlier = conversation.firstSeq > 1;
-    }
+    if (wasEmpty) hush();
     const others = messages.filter((message) => !conversation.isMine(message)).length;
     if (!wasEmpty && (document.hidden || !this.#list.isAtEnd)) chat.unseen += others;
     this.#render();
   }
 
-  #showOwn(own) {
-    this.#chat.conversation.setOwn(own, Date.now());
+  /**
+   * @param {Chat} chat
+   * @param {Own} own
+   */
+  #showOwn(chat, own) {
+    chat.conversation.setOwn(own, Date.now());
     if (own.status === "pending") {
-      this.#chat.unseen = 0;
+      chat.unseen = 0;
       this.#renderNow(true);
     } else {
       this.#render();
@@ -142,14 +183,15 @@ export class ChatScreen {
     this.#renderTimer ??= setTimeout(() => this.#renderNow(this.#list.isAtEnd), 0);
   }
 
+  /** @param {boolean} followsEnd */
   #renderNow(followsEnd) {
     clearTimeout(this.#renderTimer);
-    this.#renderTimer = null;
+    this.#renderTimer = undefined;
     if (this.#chat === null) return;
-    const { conversation, state, hasEarlier } = this.#chat;
+    const { conversation, state } = this.#chat;
     this.#list.render(conversation.rows(new Date()));
-    $("empty").hidden = !(conversation.isEmpty && state.lastSeq === 0);
-    $("earlier-box").hidden = !hasEarlier || conversation.isFull;
+    $("empty").hidden = !(conversation.isEmpty && state.phase === "connected" && state.lastSeq === 0);
+    $("earlier-box").hidden = !conversation.hasEarlier;
     if (followsEnd) this.#list.scrollToEnd();
     this.#showUnseen();
   }
@@ -167,43 +209,48 @@ export class ChatScreen {
 
   async #showEarlier() {
     const chat = this.#chat;
-    $("earlier").disabled = true;
+    const firstSeq = chat?.conversation.firstSeq ?? null;
+    if (chat === null || firstSeq === null) return;
+    this.#earlier.disabled = true;
     try {
-      const page = await chat.client.before(chat.conversation.firstSeq);
+      const page = await chat.client.before(firstSeq);
+      if (this.#chat !== chat) return;
       const viewport = $("viewport");
       const toEnd = viewport.scrollHeight - viewport.scrollTop;
-      chat.conversation.prepend(page.messages);
-      if (this.#chat !== chat) return;
+      chat.conversation.prepend(firstSeq, page);
       hush();
-      chat.hasEarlier = !page.complete && page.messages.length > 0;
       this.#renderNow(false);
       // What was in sight stays in sight.
       viewport.scrollTop = viewport.scrollHeight - toEnd;
     } catch (error) {
-      if (this.#chat === chat) this.#notify(`Earlier messages did not load: ${error.message}`, true);
+      if (this.#chat === chat) this.#notify(`Earlier messages did not load: ${asError(error).message}`, true);
     } finally {
-      $("earlier").disabled = false;
+      this.#earlier.disabled = false;
     }
   }
 
   // -- the rest -----------------------------------------------------------------------------------------
 
+  /** @param {string} text */
   #send(text) {
-    const isQueued = this.#attempt(() => this.#chat.client.send(text));
-    if (isQueued && this.#chat.wasConnected) this.#notify("");
+    const chat = this.#chat;
+    const isQueued = chat !== null && this.#attempt(() => chat.client.send(text));
+    if (isQueued && chat.wasConnected) this.#notify("");
     return isQueued;
   }
 
+  /** @param {() => void} action */
   #attempt(action) {
     try {
       action();
       return true;
     } catch (error) {
-      this.#notify(error.message, true);
+      this.#notify(asError(error).message, true);
       return false;
     }
   }
 
+  /** @param {string} text */
   #notify(text, isError = false) {
     clearTimeout(this.#noticeTimer);
     $("notice").textContent = text;
@@ -212,6 +259,7 @@ export class ChatScreen {
   }
 
   async #copyInvite() {
+    if (this.#chat === null) return;
     const link = new URL(location.pathname, location.href);
     link.searchParams.set("group", this.#chat.group);
     try {
@@ -229,8 +277,8 @@ export class ChatScreen {
       this.#on.left();
     });
     $("invite").addEventListener("click", () => this.#copyInvite());
-    $("reconnect").addEventListener("click", () => this.#chat.client.wake());
-    $("earlier").addEventListener("click", () => this.#showEarlier());
+    $("reconnect").addEventListener("click", () => this.#chat?.client.wake());
+    this.#earlier.addEventListener("click", () => this.#showEarlier());
     $("news").addEventListener("click", () => {
       this.#list.scrollToEnd();
       this.#composer.focus();
@@ -255,11 +303,20 @@ export class ChatScreen {
   }
 }
 
-function stateText({ state: { phase, retryAt }, user }, withTime) {
-  if (phase === "connecting") return "Connecting…";
-  if (phase === "connected") return user === null ? "Connected" : `Connected as ${user}`;
-  if (phase === "offline") return "Offline";
-  const seconds = Math.max(1, Math.ceil((retryAt - performance.now()) / 1_000));
+/** @param {Chat} chat */
+function showStateText(chat) {
+  $("state-text").textContent = stateText(chat, true);
+}
+
+/**
+ * @param {Chat} chat
+ * @param {boolean} withTime
+ */
+function stateText({ state, user }, withTime) {
+  if (state.phase === "connecting") return "Connecting…";
+  if (state.phase === "connected") return user === null ? "Connected" : `Connected as ${user}`;
+  if (state.phase === "offline") return "Offline";
+  const seconds = Math.max(1, Math.ceil((state.retryAt - performance.now()) / 1_000));
   const what = navigator.onLine ? "Reconnecting" : "Offline, reconnecting";
   return withTime ? `${what} in ${seconds}\u00a0s` : what;
 }

@@ -1,16 +1,17 @@
 // The box to write in.
 
+import { $, $as } from "./elements.js";
+
 // 5,000 UTF-16 units are at most 15,000 bytes of UTF-8; the service takes 16 KiB.
 const MAX_TEXT = 5_000;
 const COUNT_FROM = 4_500;
 
-const $ = (id) => document.getElementById(id);
-
 /** Takes a text and counts what is left; `send(text)` tells whether it may be cleared. */
 export class Composer {
-  #field = $("text");
+  #field = $as("text", HTMLTextAreaElement);
   #send;
 
+  /** @param {(text: string) => boolean} send */
   constructor(send) {
     this.#send = send;
     $("composer").addEventListener("submit", (event) => this.#submit(event));
@@ -22,6 +23,7 @@ export class Composer {
     this.#field.focus();
   }
 
+  /** @param {SubmitEvent} event */
   #submit(event) {
     event.preventDefault();
     const text = this.#field.value.trim();
@@ -40,14 +42,15 @@ export class Composer {
     counter.textContent = "";
     if (left < 0) counter.textContent = `${-left} characters too many`;
     else if (left < MAX_TEXT - COUNT_FROM) counter.textContent = `${left} characters left`;
-    $("send").disabled = left < 0;
+    $as("send", HTMLButtonElement).disabled = left < 0;
   }
 }
 
 // Enter sends and Shift+Enter breaks the line; the Enter that ends a composition (Korean, Japanese, Chinese)
 // does neither. Safari reports that one after the composition, with the key code 229.
+/** @param {KeyboardEvent} event */
 function onKey(event) {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
-  $("composer").requestSubmit();
+  $as("composer", HTMLFormElement).requestSubmit();
 }

@@ -1,5 +1,26 @@
 // What the list of messages shows, as values. Pure: no DOM, no clock.
 
+/** @import { Message } from "../client/frames.js" */
+/** @import { Own } from "../client/outbox.js" */
+
+/**
+ * A line of the list. `key` is its own among all lines, `at` is ISO 8601.
+ * @typedef {{ key: string | number, kind: "day", at: string, label: string }} DayRow
+ */
+
+/**
+ * What a line says of a message: `key` is the messageId of own ones. `status` is null for those of others.
+ * @typedef {{ key: string | number, mine: boolean, sender: string, text: string, at: string,
+ *   status: Own["status"] | null, reason: string | null }} Said
+ */
+
+/**
+ * `isFirst` and `isLast` are the ends of a run of one sender.
+ * @typedef {Said & { kind: "message", isFirst: boolean, isLast: boolean }} MessageRow
+ */
+
+/** @typedef {DayRow | MessageRow} Row */
+
 /** Messages kept on the page; the oldest go first. */
 export const SHOWN_LIMIT = 2_000;
 // Messages of one sender within this time stand together under one name.
@@ -10,16 +31,19 @@ const DAY_MS = 24 * 60 * 60 * 1_000;
 export class Conversation {
   // What the service calls us: learned from the first own message, for it tidies names.
   #self;
-  // By seq, ascending.
+  /** By seq, ascending. @type {Message[]} */
   #log = [];
-  // messageId → row, in the order of sending.
+  // There are messages before the first one held.
+  #hasEarlier = false;
+  /** By messageId, in the order of sending. @type {Map<string, Said>} */
   #own = new Map();
-  // messageId → seq of messages sent from here; null until it is known.
+  /** The numbers of messages sent from here, by messageId; null until it is known. @type {Map<string, number | null>} */
   #ownSeqs = new Map();
 
-  /** The id of the user who looks on; null for a guest. */
+  /** The id of the user who looks on; null for a guest. @type {string | null} */
   userId = null;
 
+  /** @param {string} self */
   constructor(self) {
     this.#self = self;
   }
@@ -29,21 +53,27 @@ export class Conversation {
     return this.#log.length === 0 ? null : this.#log[0].seq;
   }
 
-  get isFull() {
-    return this.#log.length >= SHOWN_LIMIT;
+  /** Whether there are messages before the first one, and room for them. */
+  get hasEarlier() {
+    return this.#hasEarlier && this.#log.length < SHOWN_LIMIT;
   }
 
   get isEmpty() {
     return this.#log.length === 0 && this.#own.size === 0;
   }
 
+  /** @param {Message} message */
   isMine(message) {
     if (message.userId !== undefined) return message.userId === this.userId;
     return this.#isSent(message) || message.sender === this.#self;
   }
 
-  /** Add messages that came after all others. */
+  /**
+   * Add messages that came after all others.
+   * @param {Message[]} messages
+   */
   append(messages) {
+    if (this.#log.length === 0 && messages.length > 0) this.#hasEarlier = messages[0].seq > 1;
     for (const message of messages) {
       if (this.#isSent(message)) {
         this.#self = message.sender;
@@ -55,13 +85,23 @@ export class Conversation {
     if (this.#log.length > SHOWN_LIMIT) this.#log.splice(0, this.#log.length - SHOWN_LIMIT);
   }
 
-  /** Add messages from before all others. */
-  prepend(messages) {
-    const before = this.firstSeq ?? Infinity;
-    this.#log.unshift(...messages.filter((message) => message.seq < before));
+  /**
+   * Add messages from before the first one, unless the log has begun anew since they were asked for. `complete`: none
+   * lie before them.
+   * @param {number} firstSeq
+   * @param {{ messages: Message[], complete: boolean }} page
+   */
+  prepend(firstSeq, { messages, complete }) {
+    if (this.firstSeq !== firstSeq) return;
+    this.#log.unshift(...messages.filter((message) => message.seq < firstSeq));
+    this.#hasEarlier = !complete && messages.length > 0;
   }
 
-  /** Add an own message on its way, or what became of it. `now` is in milliseconds since 1970. */
+  /**
+   * Add an own message on its way, or what became of it. `now` is in milliseconds since 1970.
+   * @param {Own} own
+   * @param {number} now
+   */
   setOwn({ messageId, message, status, seq, reason }, now) {
     const at = this.#own.get(messageId)?.at ?? new Date(now).toISOString();
     this.#ownSeqs.set(messageId, seq ?? this.#ownSeqs.get(messageId) ?? null);
@@ -75,6 +115,7 @@ export class Conversation {
     this.#own.set(messageId, { ...row, reason: reason ?? null });
   }
 
+  /** @param {string} messageId */
   removeOwn(messageId) {
     this.#own.delete(messageId);
   }
@@ -82,35 +123,46 @@ export class Conversation {
   /** Forget the log; own messages on their way stay. */
   clear() {
     this.#log = [];
+    this.#hasEarlier = false;
   }
 
   /**
-   * The rows of the list as of `now` (a Date), oldest first: { key, kind: "day", at, label } and
-   * { key, kind: "message", mine, sender, isFirst, isLast, text, at, status, reason }.
-   * `at` is ISO 8601; `isFirst` and `isLast` are the ends of a run of one sender.
+   * The rows of the list as of `now`, oldest first.
+   * @param {Date} now
    */
   rows(now) {
+    /** @type {Row[]} */
     const rows = [];
+    /** @type {MessageRow | null} */
     let last = null;
     for (const one of this.#all()) {
-      const isNewDay = last === null || dayOf(last) !== dayOf(one);
-      const row = { ...one, kind: "message", isFirst: isNewDay || !belongTogether(last, one), isLast: true };
-      if (isNewDay) rows.push(dayRow(one, now));
-      else if (!row.isFirst) last.isLast = false;
+      /** @type {MessageRow} */
+      const row = { ...one, kind: "message", isFirst: true, isLast: true };
+      if (last === null || dayOf(last) !== dayOf(one)) {
+        rows.push(dayRow(one, now));
+      } else if (belongTogether(last, one)) {
+        row.isFirst = false;
+        last.isLast = false;
+      }
       rows.push(row);
       last = row;
     }
     return rows;
   }
 
-  // An id alone says nothing: another user may use the same one.
+  /**
+   * An id alone says nothing: another user may use the same one.
+   * @param {Message} message
+   */
   #isSent({ messageId, seq, userId }) {
     const ownSeq = this.#ownSeqs.get(messageId);
     if (ownSeq === null) return (userId ?? null) === this.userId;
     return ownSeq === seq;
   }
 
+  /** @returns {Said[]} */
   #all() {
+    /** @type {Said[]} */
     const log = this.#log.map((message) => {
       const mine = this.isMine(message);
       return {
@@ -127,37 +179,56 @@ export class Conversation {
   }
 }
 
+/**
+ * @param {Said} first
+ * @param {Date} now
+ * @returns {DayRow}
+ */
 function dayRow(first, now) {
   const label = dayLabel(new Date(first.at), now);
   return { key: `day of ${first.key}`, kind: "day", at: first.at, label };
 }
 
+/** @param {Said} row */
 function dayOf(row) {
   return new Date(row.at).toDateString();
 }
 
+/**
+ * @param {Said} one
+ * @param {Said} next
+ */
 function belongTogether(one, next) {
   const apartMs = Date.parse(next.at) - Date.parse(one.at);
   return one.sender === next.sender && one.mine === next.mine && apartMs <= TOGETHER_MS;
 }
 
-/** "Today", "Yesterday", or the date, of a day seen from `now` (both Date). */
+/**
+ * "Today", "Yesterday", or the date, of a day seen from `now`.
+ * @param {Date} day
+ * @param {Date} now
+ * @param {string} [locale]
+ */
 export function dayLabel(day, now, locale) {
   const days = Math.round((midnight(now) - midnight(day)) / DAY_MS);
   if (days === 0) return "Today";
   if (days === 1) return "Yesterday";
   const year = day.getFullYear() === now.getFullYear() ? undefined : "numeric";
-  return new Intl.DateTimeFormat(locale, { weekday: "long", month: "long", day: "numeric", year }).format(day);
+  return day.toLocaleDateString(locale, { weekday: "long", month: "long", day: "numeric", year });
 }
 
-/** A hue for a name, 0 to 359: the same on every page. */
+/**
+ * A hue for a name, 0 to 359: the same on every page.
+ * @param {string} name
+ */
 export function hueOf(name) {
   // FNV-1a, spread over steps that are easy to tell apart.
   let hash = 0x811c9dc5;
-  for (const character of name) hash = Math.imul(hash ^ character.codePointAt(0), 0x01000193);
+  for (const character of name) hash = Math.imul(hash ^ Number(character.codePointAt(0)), 0x01000193);
   return ((hash >>> 0) % 15) * 24;
 }
 
+/** @param {Date} date */
 function midnight(date) {
-  return new Date(date.getFullYear(), date.getMonth(), date.getDate());
+  return new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 }

@@ -1,16 +1,22 @@
 // The forms in front of the chat: signing in, and choosing a group.
 
-const JOIN_LEAD = "Pick a group. Whoever joins the same group is in the chat.";
+import { asError } from "../client/outstanding.js";
+import { $, $as, all } from "./elements.js";
 
-const $ = (id) => document.getElementById(id);
+const JOIN_LEAD = "Pick a group. Whoever joins the same group is in the chat.";
 
 /** Asks for a user name and a password. */
 export class SignInForm {
-  #form = $("sign-in");
-  #button = $("sign-in").querySelector("button");
+  #form = $as("sign-in", HTMLFormElement);
+  #button = all("button", HTMLButtonElement, this.#form)[0];
+  #user = $as("user", HTMLInputElement);
+  #password = $as("password", HTMLInputElement);
   #isBusy = false;
 
-  /** `signIn(user, password)` is awaited; the message of what it rejects with is shown. */
+  /**
+   * `signIn` is awaited; the message of what it rejects with is shown.
+   * @param {(user: string, password: string) => Promise<void>} signIn
+   */
   constructor(signIn) {
     this.#form.addEventListener("submit", (event) => this.#submit(event, signIn));
   }
@@ -19,26 +25,31 @@ export class SignInForm {
   show(problem = "") {
     showForm(this.#form);
     $("sign-in-problem").textContent = problem;
-    ($("user").value ? $("password") : $("user")).focus();
+    (this.#user.value ? this.#password : this.#user).focus();
   }
 
+  /**
+   * @param {SubmitEvent} event
+   * @param {(user: string, password: string) => Promise<void>} signIn
+   */
   async #submit(event, signIn) {
     event.preventDefault();
     if (this.#isBusy || !isComplete(this.#form)) return;
     this.#setBusy(true);
     $("sign-in-problem").textContent = "";
     try {
-      await signIn($("user").value.trim(), $("password").value);
+      await signIn(this.#user.value.trim(), this.#password.value);
       // Nobody needs it any more.
-      $("password").value = "";
+      this.#password.value = "";
     } catch (error) {
-      $("sign-in-problem").textContent = error.message;
-      $("password").select();
+      $("sign-in-problem").textContent = asError(error).message;
+      this.#password.select();
     } finally {
       this.#setBusy(false);
     }
   }
 
+  /** @param {boolean} isBusy */
   #setBusy(isBusy) {
     this.#isBusy = isBusy;
     this.#form.setAttribute("aria-busy", String(isBusy));
@@ -50,9 +61,14 @@ export class SignInForm {
 
 /** Asks for a group, and where nobody signs in for a name. */
 export class JoinForm {
-  #form = $("join");
+  #form = $as("join", HTMLFormElement);
+  #name = $as("name", HTMLInputElement);
+  #group = $as("group", HTMLInputElement);
 
-  /** `join({ name, group })` is called when the form is complete. */
+  /**
+   * `join` is called when the form is complete.
+   * @param {(values: { name: string, group: string }) => void} join
+   */
   constructor(join) {
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -61,16 +77,22 @@ export class JoinForm {
   }
 
   get values() {
-    return { name: $("name").value.trim(), group: $("group").value.trim() };
+    return { name: this.#name.value.trim(), group: this.#group.value.trim() };
   }
 
-  /** Fill in what is given. */
+  /**
+   * Fill in the values that are given.
+   * @param {{ name?: string, group?: string }} values
+   */
   fill({ name, group }) {
-    if (name !== undefined) $("name").value = name;
-    if (group !== undefined) $("group").value = group;
+    if (name !== undefined) this.#name.value = name;
+    if (group !== undefined) this.#group.value = group;
   }
 
-  /** Show the form, for the user of this name if somebody has signed in, with a problem if there is one. */
+  /**
+   * Show the form, for the user of this name if somebody has signed in, with a problem if there is one.
+   * @param {string | null} user
+   */
   show(user, problem = "") {
     $("name-field").hidden = $("who").hidden = false;
     if (user === null) $("who").hidden = true;
@@ -78,21 +100,23 @@ export class JoinForm {
     $("who-name").textContent = user ?? "";
     if (user !== null) $("join-lead").textContent = JOIN_LEAD;
     showForm(this.#form);
-    complain($("group"), problem);
+    complain(this.#group, problem);
     const empty = fieldsOf(this.#form).find((field) => !field.value);
-    (empty ?? $("group")).focus();
-    if (empty === undefined) $("group").select();
+    (empty ?? this.#group).focus();
+    if (empty === undefined) this.#group.select();
   }
 }
 
+/** @param {HTMLFormElement} form */
 function showForm(form) {
   $("chat").hidden = true;
   $("welcome").hidden = false;
-  for (const each of $("welcome").children) each.hidden = each !== form;
+  for (const each of all("form", HTMLFormElement, $("welcome"))) each.hidden = each !== form;
   document.title = "groupcast";
   for (const field of fieldsOf(form)) complain(field, "");
 }
 
+/** @param {HTMLFormElement} form */
 function isComplete(form) {
   const fields = fieldsOf(form);
   for (const field of fields) complain(field, field.value.trim() ? "" : "Please fill this in.");
@@ -101,10 +125,15 @@ function isComplete(form) {
   return missing === undefined;
 }
 
+/** @param {HTMLFormElement} form */
 function fieldsOf(form) {
-  return [...form.querySelectorAll(".field:not([hidden]) input")];
+  return all(".field:not([hidden]) input", HTMLInputElement, form);
 }
 
+/**
+ * @param {HTMLInputElement} field
+ * @param {string} problem
+ */
 function complain(field, problem) {
   $(`${field.id}-error`).textContent = problem;
   field.setAttribute("aria-invalid", String(problem !== ""));

@@ -1,5 +1,7 @@
 // The list of messages on the screen. Text of others only ever goes through textContent.
 
+/** @import { DayRow, MessageRow, Row } from "./conversation.js" */
+
 import { hueOf } from "./conversation.js";
 
 // This near to the end, the list follows new messages.
@@ -7,15 +9,22 @@ const NEAR_END_PX = 80;
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const STATUS_TEXT = { pending: "Sending…", sent: "Sent", failed: "Not sent" };
 
+/** @typedef {{ retry: (messageId: string) => void, discard: (messageId: string) => void }} FailureListeners */
+
 /** Shows rows of a Conversation in `list` (an ol), which scrolls inside `viewport`. */
 export class MessageList {
   #viewport;
   #list;
   #on;
-  // key → { row, node }
+  /** By key. @type {Map<Row["key"], { row: Row, node: HTMLElement }>} */
   #shown = new Map();
 
-  /** `on.retry(messageId)` and `on.discard(messageId)` are called for failed messages. */
+  /**
+   * `on` is told what the user wants of failed messages.
+   * @param {HTMLElement} viewport
+   * @param {HTMLElement} list
+   * @param {FailureListeners} on
+   */
   constructor(viewport, list, on) {
     this.#viewport = viewport;
     this.#list = list;
@@ -31,7 +40,10 @@ export class MessageList {
     this.#viewport.scrollTop = this.#viewport.scrollHeight;
   }
 
-  /** Show these rows, keeping the nodes of those that did not change. */
+  /**
+   * Show these rows, keeping the nodes of those that did not change.
+   * @param {Row[]} rows
+   */
   render(rows) {
     const keys = new Set(rows.map((row) => row.key));
     for (const [key, { node }] of this.#shown) {
@@ -47,6 +59,7 @@ export class MessageList {
     }
   }
 
+  /** @param {Row} row */
   #nodeOf(row) {
     const shown = this.#shown.get(row.key);
     if (shown !== undefined && isSame(shown.row, row)) return shown.node;
@@ -56,10 +69,11 @@ export class MessageList {
     return node;
   }
 
+  /** @param {MessageRow} row */
   #messageNode(row) {
     const node = element("li", `message ${row.mine ? "mine" : "theirs"}${row.isFirst ? " first" : ""}`);
     if (row.status) node.dataset.status = row.status;
-    node.style.setProperty("--hue", hueOf(row.sender));
+    node.style.setProperty("--hue", String(hueOf(row.sender)));
     if (!row.mine) {
       node.append(avatar(row.sender));
       node.append(element("span", row.isFirst ? "sender" : "sender visually-hidden", row.sender));
@@ -74,19 +88,27 @@ export class MessageList {
     return node;
   }
 
+  /** @param {MessageRow} row */
   #failure(row) {
     const box = element("div", "failure");
-    const retry = button("Retry", () => this.#on.retry(row.key));
-    const discard = button("Discard", () => this.#on.discard(row.key));
+    const messageId = String(row.key);
+    const retry = button("Retry", () => this.#on.retry(messageId));
+    const discard = button("Discard", () => this.#on.discard(messageId));
     box.append(element("span", "reason", row.reason ?? "no reason given"), retry, discard);
     return box;
   }
 }
 
+/**
+ * @param {Row} one
+ * @param {Row} other
+ */
 function isSame(one, other) {
-  return Object.keys(other).every((name) => one[name] === other[name]);
+  const values = new Map(Object.entries(one));
+  return Object.entries(other).every(([name, value]) => values.get(name) === value);
 }
 
+/** @param {DayRow} row */
 function dayNode(row) {
   const node = element("li", "day");
   const label = element("time", "", row.label);
@@ -95,12 +117,14 @@ function dayNode(row) {
   return node;
 }
 
+/** @param {string} sender */
 function avatar(sender) {
   const node = element("span", "avatar", [...sender][0]?.toUpperCase() ?? "?");
   node.setAttribute("aria-hidden", "true");
   return node;
 }
 
+/** @param {MessageRow} row */
 function meta(row) {
   const node = element("span", "meta");
   const time = element("time", "", TIME.format(new Date(row.at)));
@@ -110,6 +134,10 @@ function meta(row) {
   return node;
 }
 
+/**
+ * @param {string} label
+ * @param {() => void} onClick
+ */
 function button(label, onClick) {
   const node = element("button", "link", label);
   node.type = "button";
@@ -117,6 +145,11 @@ function button(label, onClick) {
   return node;
 }
 
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {string} className
+ */
 function element(tag, className, text = "") {
   const node = document.createElement(tag);
   if (className) node.className = className;

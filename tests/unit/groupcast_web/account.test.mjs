@@ -2,9 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
-import { ACCOUNT_LIMITS, Account, SignInError } from "../../../src/groupcast_web/page/account.js";
 import { claimIn } from "../../../src/groupcast_web/client/token.js";
+import { ACCOUNT_LIMITS, Account, SignInError } from "../../../src/groupcast_web/page/account.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -148,6 +147,9 @@ const PROBLEMS = [
   [no("InternalErrorException", "x", 500), /in trouble \(HTTP 500\)/, true],
   [{ status: 502, body: "<html>" }, /in trouble \(HTTP 502\)/, true],
   [{ status: 200, body: "<html>" }, /does not answer/, true],
+  [{ status: 200, body: null }, /does not answer/, true],
+  [{ status: 400, body: null }, /in trouble \(HTTP 400\)/, true],
+  [{ AuthenticationResult: { AccessToken: "one" } }, /gave no token/, true],
   [new TypeError("Failed to fetch"), /does not answer/, true],
   [{ ChallengeName: "NEW_PASSWORD_REQUIRED", Session: "s" }, /temporary/, false],
   [{ ChallengeName: "SMS_MFA", Session: "s" }, /one more step for you \(SMS_MFA\)/, false],
@@ -210,5 +212,6 @@ test("who signs out during a refresh that fails is given no token", async () => 
 
 test("a name is read from what can be read", () => {
   assert.equal(claimIn(jwt({ username: "민지 🙂" }), "username"), "민지 🙂");
-  for (const token of ["", "opaque", "a.b.c", jwt({}), jwt(null)]) assert.equal(claimIn(token, "username"), null);
+  for (const token of ["", "opaque", "a.b.c", jwt({}), jwt(null)])
+    assert.equal(claimIn(token, "username"), null);
 });

@@ -5,10 +5,10 @@ import { test } from "node:test";
 
 import { LIMITS } from "../../../src/groupcast_web/client/limits.js";
 import { QueueFull } from "../../../src/groupcast_web/client/outbox.js";
-import { TooLarge } from "../../../src/groupcast_web/client/outstanding.js";
+import { ConnectionLost, TooLarge } from "../../../src/groupcast_web/client/outstanding.js";
 import {
-  FakeSocket,
   error,
+  FakeSocket,
   history,
   hole,
   joined,
@@ -50,6 +50,10 @@ test("it connects under its name, joins, and says so", async () => {
   assert.deepEqual(told.states, [{ phase: "connecting" }, { phase: "connected", lastSeq: 0, userId: null }]);
 });
 
+test("an invalid URL is refused before anything connects", () => {
+  assert.throws(() => newClient({}, { url: "gateway/dev" }), TypeError);
+});
+
 test("a newcomer gets the last messages without waiting", async () => {
   const { client, told } = newClient({ backlog: 2 });
   client.open();
@@ -76,6 +80,28 @@ test("pushes of another group, unknown frames and what is not JSON are ignored",
   await socket().say("nonsense");
   await socket().say("null");
   assert.deepEqual([told.seqs, told.rest], [[], []]);
+});
+
+test("a frame that breaks the contract is ignored, and as a reply none", async () => {
+  const { client, told } = await joinedClient();
+  await socket().say({ ...push(1), messages: undefined });
+  await socket().say({ ...push(1), messages: [{ ...message(1), createdAt: "yesterday" }] });
+  await socket().say(push(1));
+  assert.deepEqual([told.seqs, told.rest], [[1], []]);
+  await socket().drop();
+  await pass(LIMITS.reconnectBaseMs / 2);
+  await socket().open();
+  await socket().answer("joinGroup", { ...joined(1), messages: null });
+  await pass(LIMITS.replyTimeoutMs);
+  assert.equal(told.states.at(-1).phase, "reconnecting");
+  client.close();
+});
+
+test("a reply to something else is an error of the service's", async () => {
+  const { client } = await joinedClient();
+  const asking = assert.rejects(client.before(9), { code: "InternalError", message: /answered with ack/ });
+  await socket().answer("history", ack("id-1"));
+  await asking;
 });
 
 test("a gap waits, then history fills it", async () => {
@@ -142,12 +168,51 @@ test("delays between attempts double up to their bound, and start over after a j
     await pass(retryAt - Date.now());
   }
   const ceilings = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000];
-  assert.deepEqual(delays, ceilings.map((ceiling) => ceiling / 2));
+  assert.deepEqual(
+    delays,
+    ceilings.map((ceiling) => ceiling / 2),
+  );
   await socket().open();
   await socket().answer("joinGroup", joined(0));
   await socket().drop();
   assert.equal(told.states.at(-1).retryAt - Date.now(), LIMITS.reconnectBaseMs / 2);
 });
+
+test("opening again, or what is closed, makes no connection", async () => {
+  const { client, told } = await joinedClient();
+  client.open();
+  await settle();
+  assert.equal(FakeSocket.made.length, 1);
+  client.close();
+  client.open();
+  await settle();
+  assert.deepEqual([FakeSocket.made.length, told.states.at(-1).phase], [1, "offline"]);
+});
+
+for (const status of [401, 403]) {
+  test(`a handshake that a gateway refuses with ${status} is final where the WebSocket tells`, async () => {
+    const { told } = await joinedClient();
+    await socket().drop();
+    await pass(LIMITS.reconnectBaseMs / 2);
+    await socket().refuse(status);
+    assert.deepEqual(told.rest, [["refused", "Forbidden"]]);
+    assert.equal(told.states.at(-1).phase, "offline");
+    await pass(LIMITS.reconnectMaxMs);
+    assert.equal(FakeSocket.made.length, 2);
+  });
+}
+
+for (const status of [null, 429, 500]) {
+  test(`a handshake that fails with the status ${status} is tried again`, async () => {
+    const { told } = await joinedClient();
+    await socket().drop();
+    await pass(LIMITS.reconnectBaseMs / 2);
+    await socket().refuse(status);
+    assert.deepEqual([told.rest, told.states.at(-1).phase], [[], "reconnecting"]);
+    await pass(LIMITS.reconnectMaxMs);
+    assert.equal(FakeSocket.made.length, 3);
+  });
+}
 
 test("a handshake that hangs is given up", async () => {
   const { client, told } = newClient();
@@ -249,7 +314,12 @@ test("messages go out one at a time, so that they keep their order", async () =>
   const ids = ["a", "b"].map((text) => client.send(text));
   assert.equal(socket().asked("sendMessage").length, 1);
   await socket().answer("sendMessage", ack(ids[0]));
-  assert.deepEqual(socket().asked("sendMessage").map((frame) => frame.message), ["a", "b"]);
+  assert.deepEqual(
+    socket()
+      .asked("sendMessage")
+      .map((frame) => frame.message),
+    ["a", "b"],
+  );
 });
 
 test("what has no ack is sent again after a reconnect, under the same id", async () => {
@@ -264,17 +334,44 @@ test("what has no ack is sent again after a reconnect, under the same id", async
   assert.equal(socket().asked("sendMessage")[0].messageId, id);
   await socket().answer("sendMessage", ack(id));
   await socket().answer("sendMessage", ack(later));
-  assert.deepEqual([told.own[id], told.own[later]], [["pending", "sent"], ["pending", "sent"]]);
+  assert.deepEqual(
+    [told.own[id], told.own[later]],
+    [
+      ["pending", "sent"],
+      ["pending", "sent"],
+    ],
+  );
 });
 
 test("an own message that comes back is not sent again, with or without its ack", async () => {
-  const { client } = await joinedClient();
+  const { client, told } = await joinedClient();
   const id = client.send("once");
   await socket().drop();
   await pass(LIMITS.reconnectBaseMs / 2);
   await socket().open();
   await socket().answer("joinGroup", joined(1, [message(1, 0, id)]));
   assert.equal(socket().asked("sendMessage").length, 0);
+  assert.deepEqual(told.own[id], ["pending", "sent"]);
+});
+
+test("a message that comes back before its ack is sent, once, whatever becomes of the connection", async () => {
+  const { client, told } = await joinedClient(0, { callTimeoutMs: 1 });
+  const id = client.send("once");
+  await socket().say({ ...push(1), messages: [message(1, 0, id)] });
+  assert.deepEqual(told.own[id], ["pending", "sent"]);
+  await pass(1);
+  await socket().drop();
+  await settle();
+  client.retry(id);
+  assert.deepEqual(told.own[id], ["pending", "sent"], "there is nothing to retry");
+});
+
+test("a message that failed and came back has arrived", async () => {
+  const { client, told } = await joinedClient();
+  const id = client.send("once");
+  await socket().answer("sendMessage", error("Forbidden"));
+  await socket().say({ ...push(1), messages: [message(1, 0, id)] });
+  assert.deepEqual(told.own[id], ["pending", "failed", "sent"]);
 });
 
 test("another user's message with the same id is not the own one", async () => {
@@ -326,7 +423,12 @@ test("a message over the limit stays pending as long as it is told, and goes out
   assert.deepEqual(told.own[ids[0]], ["pending"]);
   await pass(1);
   await socket().answer("sendMessage", ack(ids[0]));
-  assert.deepEqual(socket().asked("sendMessage").map((frame) => frame.messageId), [ids[0], ids[0], ids[1]]);
+  assert.deepEqual(
+    socket()
+      .asked("sendMessage")
+      .map((frame) => frame.messageId),
+    [ids[0], ids[0], ids[1]],
+  );
   assert.deepEqual(told.own[ids[0]], ["pending", "sent"]);
 });
 
@@ -361,7 +463,14 @@ for (const failure of [
     }
     await socket().answer("sendMessage", ack(id));
     assert.deepEqual([told.own[id], told.rest], [["pending", "sent"], []]);
-    assert.equal(new Set(socket().asked("sendMessage").map((frame) => frame.messageId)).size, 1);
+    assert.equal(
+      new Set(
+        socket()
+          .asked("sendMessage")
+          .map((frame) => frame.messageId),
+      ).size,
+      1,
+    );
   });
 }
 
@@ -381,7 +490,11 @@ test("a message that keeps failing is told within its time", async () => {
 
 test("a message that no frame can carry is refused at once, with or without a connection", async () => {
   const { client, told } = await joinedClient();
-  const refused = { name: "Error", code: "TooLarge", message: /takes 32\d\d\d bytes .* send 32768 at once\. Shorten it/ };
+  const refused = {
+    name: "Error",
+    code: "TooLarge",
+    message: /takes 32\d\d\d bytes .* send 32768 at once\. Shorten it/,
+  };
   assert.throws(() => client.send('"'.repeat(16_384)), refused);
   assert.throws(() => client.send("앤".repeat(10_900)), refused);
   assert.throws(() => client.send("x".repeat(32_680)), TooLarge);
@@ -408,7 +521,12 @@ test("a message whose frame the gateway refused is sent once, and not by a retry
   await socket().answer("joinGroup", joined(0));
   await socket().answer("sendMessage", ack(ids[1]));
   assert.throws(() => client.retry(ids[0]), TooLarge);
-  assert.deepEqual(socket().asked("sendMessage").map((frame) => frame.message), ["small"]);
+  assert.deepEqual(
+    socket()
+      .asked("sendMessage")
+      .map((frame) => frame.message),
+    ["small"],
+  );
 });
 
 test("the frame that the gateway refused is the largest one without an answer", async () => {
@@ -482,7 +600,9 @@ test("errors without id are told apart as far as the answers do", async () => {
   const { client } = await joinedClient();
   const failed = [1, 3].map((seq) => assert.rejects(client.before(seq), { code: "InternalError" }));
   const answered = client.before(2);
-  const ids = socket().asked("history").map((frame) => frame.id);
+  const ids = socket()
+    .asked("history")
+    .map((frame) => frame.id);
   await socket().say({ message: "Internal server error", ...GATEWAY_ERROR });
   await socket().say({ message: "Internal server error", ...GATEWAY_ERROR });
   await socket().say({ ...history([]), id: ids[2] });
@@ -524,6 +644,23 @@ test("a refused join closes for good and says why", async () => {
   assert.equal(told.states.at(-1).phase, "offline");
   await pass(LIMITS.reconnectMaxMs);
   assert.equal(FakeSocket.made.length, 1);
+});
+
+test("the gateway's own Forbidden is final, for the first join and for one after", async () => {
+  const forbidden = { message: "Forbidden", ...GATEWAY_ERROR };
+  const first = newClient();
+  first.client.open();
+  await socket().open();
+  await socket().say(forbidden);
+  assert.deepEqual(first.told.rest, [["refused", "Forbidden"]]);
+  const { told } = await joinedClient();
+  await socket().drop();
+  await pass(LIMITS.reconnectBaseMs / 2);
+  await socket().open();
+  await socket().say(forbidden);
+  assert.deepEqual(told.rest, [["refused", "Forbidden"]]);
+  await pass(LIMITS.reconnectMaxMs);
+  assert.equal(FakeSocket.made.length, 2);
 });
 
 test("a join that fails in passing is tried again", async () => {
@@ -621,6 +758,47 @@ test("closing leaves the group and stops every timer", async () => {
   await pass(LIMITS.pingIntervalMs);
   assert.equal(FakeSocket.made.length, 1);
   assert.deepEqual(told.states.slice(2), [{ phase: "offline" }]);
+});
+
+test("nothing is told after offline", async () => {
+  const told = [];
+  const on = Object.fromEntries(
+    ["messages", "own", "anew", "refused", "trouble"].map((event) => [event, () => told.push(event)]),
+  );
+  const state = ({ phase }) => {
+    told.push(phase);
+    if (phase === "connected") client.close();
+  };
+  const { client } = newClient({ callTimeoutMs: 1 }, { on: { ...on, state } });
+  client.open();
+  client.send("hello");
+  await socket().open();
+  await socket().answer("joinGroup", joined(1, [message(1)]));
+  await pass(LIMITS.reconnectMaxMs);
+  assert.deepEqual(told, ["connecting", "own", "connected", "offline"]);
+});
+
+test("a closed client takes no message", async () => {
+  const { client, told } = await joinedClient();
+  const id = client.send("hello");
+  await socket().answer("sendMessage", error("Forbidden"));
+  client.close();
+  assert.throws(() => client.send("late"), ConnectionLost);
+  assert.throws(() => client.retry(id), ConnectionLost);
+  assert.deepEqual(Object.keys(told.own), [id]);
+});
+
+test("a listener that throws shows, and does not stop the client", async () => {
+  const messages = () => {
+    throw new Error("a mistake of the page");
+  };
+  const { client } = newClient({ backlog: 1 }, { on: { messages } });
+  client.open();
+  client.send("hello");
+  await socket().open();
+  await socket().answer("joinGroup", joined(1, [message(1)]));
+  assert.equal(socket().asked("sendMessage").length, 1);
+  await assert.rejects(pass(1), /a mistake of the page/);
 });
 
 test("earlier messages can be asked for", async () => {

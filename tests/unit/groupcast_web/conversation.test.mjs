@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Conversation, SHOWN_LIMIT, dayLabel, hueOf } from "../../../src/groupcast_web/page/conversation.js";
+import { Conversation, dayLabel, hueOf, SHOWN_LIMIT } from "../../../src/groupcast_web/page/conversation.js";
 
 const NOON = new Date(2025, 5, 15, 12, 0, 0);
 const MINUTE_MS = 60_000;
@@ -14,7 +14,10 @@ function said(seq, sender, minutes = 0) {
 }
 
 function texts(conversation) {
-  return conversation.rows(NOON).filter((row) => row.kind === "message").map((row) => row.text);
+  return conversation
+    .rows(NOON)
+    .filter((row) => row.kind === "message")
+    .map((row) => row.text);
 }
 
 test("own messages stand below the log until they come back in it", () => {
@@ -46,7 +49,10 @@ test("the same id from another user is another message", () => {
   conversation.append([own]);
   assert.deepEqual(texts(conversation), ["text 1", "mine"]);
   const rows = conversation.rows(NOON).filter((row) => row.kind === "message");
-  assert.deepEqual(rows.map((row) => row.mine), [false, true]);
+  assert.deepEqual(
+    rows.map((row) => row.mine),
+    [false, true],
+  );
   assert.equal(new Set(rows.map((row) => row.key)).size, 2);
 });
 
@@ -95,8 +101,16 @@ test("a message sent again goes to the end, a failed one keeps its place", () =>
 test("one sender's messages stand together for a few minutes", () => {
   const conversation = new Conversation("ann");
   conversation.append([said(1, "bea"), said(2, "bea", 1), said(3, "cem", 2), said(4, "cem", 20)]);
-  const ends = conversation.rows(NOON).slice(1).map((row) => [row.isFirst, row.isLast]);
-  assert.deepEqual(ends, [[true, false], [false, true], [true, true], [true, true]]);
+  const ends = conversation
+    .rows(NOON)
+    .slice(1)
+    .map((row) => [row.isFirst, row.isLast]);
+  assert.deepEqual(ends, [
+    [true, false],
+    [false, true],
+    [true, true],
+    [true, true],
+  ]);
 });
 
 test("a new day gets a row of its own", () => {
@@ -117,15 +131,30 @@ test("the oldest messages go when there are too many", () => {
   const conversation = new Conversation("ann");
   conversation.append(Array.from({ length: SHOWN_LIMIT + 5 }, (_, index) => said(index + 1, "bea")));
   assert.equal(conversation.firstSeq, 6);
-  assert.equal(conversation.isFull, true);
+  assert.equal(conversation.hasEarlier, false, "there is no room for them");
 });
 
 test("earlier messages go in front, and none twice", () => {
   const conversation = new Conversation("ann");
   conversation.append([said(5, "bea")]);
-  conversation.prepend([said(3, "bea"), said(4, "bea")]);
-  conversation.prepend([said(3, "bea")]);
+  assert.equal(conversation.hasEarlier, true);
+  conversation.prepend(5, { messages: [said(3, "bea"), said(4, "bea")], complete: false });
+  assert.equal(conversation.hasEarlier, true);
+  conversation.prepend(3, { messages: [said(3, "bea")], complete: true });
   assert.deepEqual(texts(conversation), ["text 3", "text 4", "text 5"]);
+  assert.equal(conversation.hasEarlier, false);
+});
+
+test("a log that began anew has nothing earlier, and gets nothing of the one before", () => {
+  const conversation = new Conversation("ann");
+  conversation.append([said(50, "bea")]);
+  conversation.clear();
+  assert.equal(conversation.hasEarlier, false);
+  conversation.prepend(50, { messages: [said(49, "bea")], complete: false });
+  assert.deepEqual([conversation.firstSeq, conversation.hasEarlier], [null, false]);
+  conversation.append([said(1, "bea")]);
+  conversation.prepend(50, { messages: [said(49, "bea")], complete: false });
+  assert.deepEqual([texts(conversation), conversation.hasEarlier], [["text 1"], false]);
 });
 
 test("a name has the same hue everywhere", () => {

@@ -47,6 +47,12 @@ export class FakeSocket {
     await this.say({ id: this.asked(action).at(-1).id, ...fields });
   }
 
+  /** Refuse the handshake. Only some WebSockets tell the status. */
+  async refuse(status = null) {
+    this.onerror?.({ type: "error", message: status && `Unexpected server response: ${status}` });
+    await this.drop();
+  }
+
   /** Lose the connection, with a close code. */
   async drop(code = 1006) {
     this.onclose({ code });
@@ -118,7 +124,7 @@ export function newClient(limits = {}, options = {}) {
       state: (state) => told.states.push(state),
       messages: (messages) => told.seqs.push(...messages.map((one) => one.seq)),
       own: ({ messageId, status, reason }) => {
-        (told.own[messageId] ??= []).push(status);
+        told.own[messageId] = [...(told.own[messageId] ?? []), status];
         if (reason) told.reasons.push(reason);
       },
       anew: () => told.rest.push(["anew"]),

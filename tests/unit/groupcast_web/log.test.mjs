@@ -36,7 +36,10 @@ function newService(random) {
   for (let seq = 1; seq <= random() * 20; seq += 1) {
     now += [0, 100, 1_000, 5_000][Math.floor(random() * 4)];
     const isHole = random() < 0.15;
-    const pushes = Array.from({ length: isHole ? 0 : Math.floor(random() * 4) }, () => now + random() * 15_000);
+    const pushes = Array.from(
+      { length: isHole ? 0 : Math.floor(random() * 4) },
+      () => now + random() * 15_000,
+    );
     const visibleAt = now + (random() * HOLE_TIMEOUT_MS) / 2;
     service.push({ seq, takenAt: now, isHole, isVoid: random() < 0.15, visibleAt, pushes });
   }
@@ -63,7 +66,9 @@ function run(seed) {
   const log = new GroupLog(limits);
   const events = service.flatMap((one) => one.pushes.map((at) => ({ at, one })));
   for (let count = random() * 4; count > 0; count -= 1) events.push({ at: random() * 60_000 });
-  events.push({ at: Math.max(0, ...events.map((event) => event.at), ...service.map((one) => one.visibleAt)) });
+  events.push({
+    at: Math.max(0, ...events.map((event) => event.at), ...service.map((one) => one.visibleAt)),
+  });
   events.sort((a, b) => a.at - b.at);
   const delivered = [];
   let first = null;
@@ -107,7 +112,10 @@ test("catching up reads each page once, even with a hole in front of them all", 
   assert.equal(log.ask(0), 3);
   log.replied([message(4), message(5)], true, 0);
   const delivered = log.pushed([message(1)], 500);
-  assert.deepEqual(delivered.map((one) => one.seq), [1, 2, 3, 4, 5]);
+  assert.deepEqual(
+    delivered.map((one) => one.seq),
+    [1, 2, 3, 4, 5],
+  );
 });
 
 // A log with nothing read, in which 2 arrived without 1.
@@ -131,10 +139,18 @@ test("a gap is asked about a few times, and once more when its number is final",
 });
 
 test("a void ends the wait at once, in a push and in history", () => {
-  assert.deepEqual(logWithGap().pushed([hole(1)], 100).map((one) => one.seq), [2]);
+  assert.deepEqual(
+    logWithGap()
+      .pushed([hole(1)], 100)
+      .map((one) => one.seq),
+    [2],
+  );
   const log = logWithGap();
   assert.equal(log.ask(1_000), 0);
-  assert.deepEqual(log.replied([hole(1), message(2), hole(3)], true, 1_000).map((one) => one.seq), [2]);
+  assert.deepEqual(
+    log.replied([hole(1), message(2), hole(3)], true, 1_000).map((one) => one.seq),
+    [2],
+  );
   assert.deepEqual([log.since, log.wakeAt], [3, null]);
 });
 
@@ -142,7 +158,10 @@ test("a void behind a hole says nothing of its age", () => {
   const log = new GroupLog(LIMITS);
   log.joined(0, [], true, 0);
   const page = [hole(2), message(3, 0), message(4, HOLE_TIMEOUT_MS)];
-  assert.deepEqual(log.joined(4, page, true, 0).map((one) => one.seq), [3, 4]);
+  assert.deepEqual(
+    log.joined(4, page, true, 0).map((one) => one.seq),
+    [3, 4],
+  );
 });
 
 test("a failed request is repeated when the service allows it, and in the end without a bound", () => {

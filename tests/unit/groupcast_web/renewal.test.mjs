@@ -1,11 +1,11 @@
 // ChatClient with somebody signed in: tokens of connections, renewed in time, and what ends the session.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-
-import { ACCOUNT_LIMITS, Account } from "../../../src/groupcast_web/page/account.js";
+import { mock, test } from "node:test";
 import { LIMITS } from "../../../src/groupcast_web/client/limits.js";
-import { FakeSocket, error, joined, message, newClient, pass, settle, socket } from "./fakes.mjs";
+import { Renewal } from "../../../src/groupcast_web/client/renewal.js";
+import { ACCOUNT_LIMITS, Account } from "../../../src/groupcast_web/page/account.js";
+import { error, FakeSocket, joined, message, newClient, pass, settle, socket } from "./fakes.mjs";
 
 const HOUR_MS = 3_600_000;
 // random() is 0.5: a token is renewed one and a half margins before its end.
@@ -60,10 +60,20 @@ test("a token is renewed on the open connection before it ends, and then the nex
   await pass(DUE_MS - 1);
   assert.deepEqual(socket().asked("renew"), []);
   await pass(1);
-  assert.deepEqual(socket().asked("renew").map((frame) => frame.token), ["two"]);
+  assert.deepEqual(
+    socket()
+      .asked("renew")
+      .map((frame) => frame.token),
+    ["two"],
+  );
   await socket().answer("renew", renewed());
   await pass(DUE_MS);
-  assert.deepEqual(socket().asked("renew").map((frame) => frame.token), ["two", "three"]);
+  assert.deepEqual(
+    socket()
+      .asked("renew")
+      .map((frame) => frame.token),
+    ["two", "three"],
+  );
   assert.deepEqual([FakeSocket.made.length, socket().asked("joinGroup").length, told.rest], [1, 1, []]);
 });
 
@@ -112,7 +122,12 @@ test("a machine that slept renews when it wakes", async () => {
   } finally {
     Date.now = clock;
   }
-  assert.deepEqual(socket().asked("renew").map((frame) => frame.token), ["two"]);
+  assert.deepEqual(
+    socket()
+      .asked("renew")
+      .map((frame) => frame.token),
+    ["two"],
+  );
 });
 
 test("a renewal that fails in passing is repeated on the same connection", async () => {
@@ -126,6 +141,65 @@ test("a renewal that fails in passing is repeated on the same connection", async
   assert.deepEqual([socket().asked("renew").length, FakeSocket.made.length, told.rest], [2, 1, []]);
 });
 
+test("a token that ends in a month is not renewed at once", async () => {
+  const asked = [];
+  const grant = async (isFreshWanted) => {
+    asked.push(isFreshWanted);
+    return { token: "one", endsAt: Date.now() + 31 * 24 * HOUR_MS };
+  };
+  // The real timers: a fake one can wait for longer.
+  mock.timers.reset();
+  const renewal = new Renewal({ grant, limits: LIMITS, random: () => 0.5, on: {} });
+  await renewal.token(false);
+  renewal.start({});
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  renewal.stop();
+  assert.deepEqual(asked, [false]);
+});
+
+test("a token that cannot travel ends the session, at first and in a renewal", async () => {
+  const { client, told } = newSignedIn("one\n");
+  client.open();
+  await settle();
+  assert.equal(FakeSocket.made.length, 0);
+  assert.match(told.rest[0][1], /characters that no token has/);
+
+  const again = await joinedSignedIn("one", "two,three");
+  await pass(DUE_MS);
+  assert.deepEqual(socket().asked("renew"), []);
+  assert.match(again.told.rest[0][1], /characters that no token has/);
+});
+
+test("a grant that rejects with nothing ends the session", async () => {
+  let grants = 0;
+  const grant = async () => {
+    if (grants > 0) throw undefined;
+    grants += 1;
+    return { token: "one", endsAt: Date.now() + HOUR_MS };
+  };
+  const { client, told } = newClient(
+    { backlog: 0, pingIntervalMs: 24 * HOUR_MS },
+    { name: undefined, grant },
+  );
+  client.open();
+  await settle();
+  await socket().open();
+  await socket().answer("joinGroup", joined(0));
+  await pass(DUE_MS);
+  assert.deepEqual(told.rest, [["signedOut", "undefined"]]);
+});
+
+test("a signed-in user whom the gateway refuses with 403 is refused, and one with 401 gets another token", async () => {
+  const { told, asked } = await joinedSignedIn("one", "two");
+  await socket().drop();
+  await pass(LIMITS.reconnectBaseMs / 2);
+  await socket().refuse(401);
+  await pass(LIMITS.reconnectMaxMs);
+  assert.deepEqual(asked, [false, false, true]);
+  await socket().refuse(403);
+  assert.deepEqual(told.rest, [["refused", "Forbidden"]]);
+});
+
 test("no renewal outlives its connection", async () => {
   await joinedSignedIn("one", "two", "three");
   const [first] = FakeSocket.made;
@@ -135,7 +209,12 @@ test("no renewal outlives its connection", async () => {
   await socket().answer("joinGroup", joined(0));
   await pass(DUE_MS);
   assert.deepEqual(first.asked("renew"), []);
-  assert.deepEqual(socket().asked("renew").map((frame) => frame.token), ["three"]);
+  assert.deepEqual(
+    socket()
+      .asked("renew")
+      .map((frame) => frame.token),
+    ["three"],
+  );
 });
 
 test("a session that has ended closes for good, whoever finds out", async () => {

@@ -1,0 +1,178 @@
+// Frames of the wire contract, to text and back. Pure. The same rules as groupcast_client/frames.py.
+
+import { ServerError, TooLarge } from "./outstanding.js";
+
+/**
+ * A message of a group's log. `seq` counts 1, 2, 3 … within the group and identifies the message there.
+ * `createdAt` is ISO 8601. `userId` is the sender's id if the sender signed in.
+ * @typedef {{ messageId: string, seq: number, sender: string, message: string, createdAt: string,
+ *   userId?: string }} Message
+ */
+
+/**
+ * A number of a group's log that will never have a message.
+ * @typedef {{ seq: number, void: true }} Unwritten
+ */
+
+/** @typedef {Message | Unwritten} Entry */
+
+/**
+ * The replies by their requests' actions. `groupId` of `pong` and `renewed` is the group that the service counts
+ * this connection to, null where it is in none.
+ * @typedef {{
+ *   joinGroup: { type: "joined", groupId: string, lastSeq: number, messages: Entry[], complete: boolean },
+ *   leaveGroup: { type: "left", groupId: string | null },
+ *   sendMessage: { type: "ack", messageId: string, groupId: string, seq: number, createdAt: string },
+ *   history: { type: "history", groupId: string, messages: Entry[], complete: boolean },
+ *   renew: { type: "renewed", groupId: string | null, expiresAt: string },
+ *   ping: { type: "pong", groupId: string | null, lastSeq?: number | null },
+ * }} Replies
+ */
+
+/** @typedef {keyof Replies} Action */
+/** @typedef {Replies[Action]} Reply */
+/** @typedef {{ type: "messages", groupId: string, messages: Entry[] }} Push */
+
+/**
+ * What a frame from the service says; `id` repeats the request's, and is null for a push.
+ * @typedef {{ id: string | null, body: Reply | Push | ServerError }} Frame
+ */
+
+/** JSON before it is checked. @typedef {Record<string, unknown>} Unchecked */
+
+/** @type {{ [A in Action]: Replies[A]["type"] }} */
+const REPLY_TYPES = {
+  joinGroup: "joined",
+  leaveGroup: "left",
+  sendMessage: "ack",
+  history: "history",
+  renew: "renewed",
+  ping: "pong",
+};
+
+// By type: whether a frame has the fields that the client reads.
+/** @type {Map<unknown, (frame: Unchecked) => boolean>} */
+const CHECKS = new Map([
+  ["joined", (frame) => isSeq(frame.lastSeq) && isPage(frame)],
+  ["left", () => true],
+  ["ack", (frame) => isSeq(frame.seq)],
+  ["history", isPage],
+  ["renewed", (frame) => isGroup(frame.groupId)],
+  ["pong", (frame) => isGroup(frame.groupId) && (frame.lastSeq == null || isSeq(frame.lastSeq))],
+  ["messages", (frame) => isEntries(frame.messages)],
+]);
+
+// API Gateway's own errors have no code. These texts are its defaults for a throttled and a used-up quota.
+/** @type {Map<unknown, string>} */
+const GATEWAY_CODES = new Map([
+  ["Forbidden", "Forbidden"],
+  ["Too Many Requests", "RateLimited"],
+  ["Limit Exceeded", "RateLimited"],
+]);
+
+/**
+ * The frame of a request, as text and its size. Throws TooLarge where it is over `limitBytes`.
+ * @param {Action} action
+ * @param {number} id
+ * @param {object} fields
+ * @param {number} limitBytes
+ */
+export function encode(action, id, fields, limitBytes) {
+  const frame = JSON.stringify({ action, id: String(id), ...fields });
+  const sizeBytes = new TextEncoder().encode(frame).length;
+  if (sizeBytes > limitBytes) {
+    const problem = `This takes ${sizeBytes} bytes as JSON, and a browser can send ${limitBytes} at once.`;
+    throw new TooLarge(`${problem} Shorten it or send it in parts.`);
+  }
+  return { frame, sizeBytes };
+}
+
+/**
+ * What a frame says, or null for a type this client does not know and for a frame that breaks the contract.
+ * @param {unknown} data
+ * @returns {Frame | null}
+ */
+export function decode(data) {
+  const frame = parse(data);
+  if (frame === null) return null;
+  const id = typeof frame.id === "string" ? frame.id : null;
+  // API Gateway's own errors have no type and no id: { message, connectionId, requestId }.
+  if (frame.type === "error" || frame.type === undefined) return { id, body: serverError(frame) };
+  if (!CHECKS.get(frame.type)?.(frame)) return null;
+  return { id, body: /** @type {Reply | Push} */ (/** @type {unknown} */ (frame)) };
+}
+
+/**
+ * Whether a reply is one to requests of this action.
+ * @template {Action} A
+ * @param {A} action
+ * @param {Reply} reply
+ * @returns {reply is Replies[A]}
+ */
+export function answers(action, reply) {
+  return reply.type === REPLY_TYPES[action];
+}
+
+/**
+ * Whether an entry of the log is a message, and not a number that will never have one.
+ * @param {Entry} entry
+ * @returns {entry is Message}
+ */
+export function isMessage(entry) {
+  return !("void" in entry && entry.void);
+}
+
+/**
+ * An object of JSON, or null for any other value.
+ * @param {unknown} value
+ * @returns {Unchecked | null}
+ */
+export function record(value) {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject ? /** @type {Unchecked} */ (value) : null;
+}
+
+/** @param {unknown} data */
+function parse(data) {
+  try {
+    return record(JSON.parse(String(data)));
+  } catch {
+    return null;
+  }
+}
+
+/** @param {Unchecked} frame */
+function serverError({ code, message, retryAfterMs }) {
+  if (code === "TooLarge") return new TooLarge(String(message));
+  const known = typeof code === "string" ? code : (GATEWAY_CODES.get(message) ?? "InternalError");
+  return new ServerError(known, String(message), typeof retryAfterMs === "number" ? retryAfterMs : 0);
+}
+
+/** @param {Unchecked} frame */
+function isPage({ messages, complete }) {
+  return isEntries(messages) && typeof complete === "boolean";
+}
+
+/** @param {unknown} value */
+function isEntries(value) {
+  return Array.isArray(value) && value.every((item) => isEntry(record(item)));
+}
+
+/** @param {Unchecked | null} item */
+function isEntry(item) {
+  if (item === null || !isSeq(item.seq)) return false;
+  if (item.void) return true;
+  const { messageId, sender, message, createdAt, userId } = item;
+  const areTexts = [messageId, sender, message, userId ?? ""].every((one) => typeof one === "string");
+  return areTexts && !Number.isNaN(Date.parse(String(createdAt)));
+}
+
+/** @param {unknown} value */
+function isSeq(value) {
+  return Number.isSafeInteger(value);
+}
+
+/** @param {unknown} value */
+function isGroup(value) {
+  return value === null || typeof value === "string";
+}

@@ -1,0 +1,22 @@
+// What the client needs of its surroundings: browsers and Node both have it, and nothing else of the DOM is used.
+
+interface Timer {}
+declare function setTimeout(callback: () => void, ms?: number): Timer;
+declare function clearTimeout(timer: Timer | undefined): void;
+
+declare function atob(base64: string): string;
+declare class TextEncoder {
+  encode(text: string): Uint8Array;
+}
+declare class TextDecoder {
+  decode(bytes: Uint8Array): string;
+}
+declare class URL {
+  constructor(url: string);
+  readonly href: string;
+  readonly searchParams: { set(name: string, value: string): void };
+}
+
+declare const crypto: { randomUUID(): string };
+declare const performance: { now(): number };
+declare var WebSocket: import("./connection.js").SocketClass;

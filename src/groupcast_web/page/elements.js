@@ -1,0 +1,34 @@
+// The elements of index.html.
+
+/**
+ * The element with this id. Throws where there is none.
+ * @param {string} id
+ */
+export function $(id) {
+  return $as(id, HTMLElement);
+}
+
+/**
+ * The element with this id, of this class. Throws where there is none.
+ * @template {HTMLElement} E
+ * @param {string} id
+ * @param {new () => E} kind
+ * @returns {E}
+ */
+export function $as(id, kind) {
+  const element = document.getElementById(id);
+  if (element instanceof kind) return element;
+  throw new TypeError(`The page has no ${kind.name} with the id ${id}.`);
+}
+
+/**
+ * The elements of a class that a selector finds, below one or in the whole page.
+ * @template {HTMLElement} E
+ * @param {string} selector
+ * @param {new () => E} kind
+ * @param {ParentNode} root
+ * @returns {E[]}
+ */
+export function all(selector, kind, root = document) {
+  return [...root.querySelectorAll(selector)].flatMap((one) => (one instanceof kind ? [one] : []));
+}

@@ -1,0 +1,87 @@
+// Frames to text and back: the contract's are taken, and what breaks it is not.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { answers, decode, isMessage } from "../../../src/groupcast_web/client/frames.js";
+import { TooLarge } from "../../../src/groupcast_web/client/outstanding.js";
+import { error, history, hole, joined, message, push } from "./fakes.mjs";
+
+function bodyOf(frame) {
+  return decode(JSON.stringify(frame))?.body ?? null;
+}
+
+const FRAMES = [
+  joined(3, [message(1), hole(2), { ...message(3), userId: "u1" }]),
+  history([]),
+  push(1),
+  { type: "left", groupId: null },
+  { type: "ack", messageId: "id-1", groupId: "g", seq: 1, createdAt: "2025-01-01T00:00:00.000Z" },
+  { type: "pong", groupId: null, lastSeq: null, connectionId: "c=" },
+  { type: "pong", groupId: "g", lastSeq: 7, connectionId: "c=" },
+  { type: "renewed", groupId: "g", expiresAt: "2025-01-01T00:00:00.000Z" },
+];
+
+for (const frame of FRAMES) {
+  test(`${JSON.stringify(frame)} is taken as it is`, () => {
+    assert.deepEqual(decode(JSON.stringify({ ...frame, id: "7" })), { id: "7", body: { ...frame, id: "7" } });
+    assert.equal(decode(JSON.stringify(frame)).id, null);
+  });
+}
+
+const BROKEN = [
+  "nonsense",
+  null,
+  [],
+  7,
+  { type: "typing" },
+  { ...push(1), messages: undefined },
+  { ...push(1), messages: [null] },
+  { ...push(1), messages: [{ ...message(1), seq: "1" }] },
+  { ...push(1), messages: [{ ...message(1), sender: null }] },
+  { ...push(1), messages: [{ ...message(1), userId: 7 }] },
+  { ...push(1), messages: [{ ...message(1), createdAt: "yesterday" }] },
+  { ...joined(1), lastSeq: null },
+  { ...joined(1), messages: {} },
+  { ...history([]), complete: undefined },
+  { type: "ack" },
+  { type: "pong", lastSeq: 1 },
+  { type: "pong", groupId: "g", lastSeq: "1" },
+  { type: "renewed" },
+];
+
+for (const frame of BROKEN) {
+  test(`${JSON.stringify(frame)} is not taken`, () => {
+    assert.equal(bodyOf(frame), null);
+  });
+}
+
+test("each action has its reply", () => {
+  assert.equal(answers("history", history([])), true);
+  assert.equal(answers("joinGroup", history([])), false);
+});
+
+test("an error says its code, and for how long to wait", () => {
+  const limited = bodyOf(error("RateLimited", { retryAfterMs: 70 }));
+  assert.deepEqual(
+    [limited.code, limited.message, limited.retryAfterMs],
+    ["RateLimited", "said RateLimited", 70],
+  );
+  assert.equal(bodyOf(error("RateLimited", { retryAfterMs: "soon" })).retryAfterMs, 0);
+  assert.ok(bodyOf(error("TooLarge")) instanceof TooLarge);
+});
+
+for (const [text, code] of [
+  ["Forbidden", "Forbidden"],
+  ["Too Many Requests", "RateLimited"],
+  ["Limit Exceeded", "RateLimited"],
+  ["Internal server error", "InternalError"],
+]) {
+  test(`the gateway's "${text}" is ${code}`, () => {
+    assert.equal(bodyOf({ message: text, connectionId: "c=", requestId: "r" }).code, code);
+  });
+}
+
+test("a void is no message", () => {
+  assert.deepEqual([isMessage(message(1)), isMessage(hole(1))], [true, false]);
+});
