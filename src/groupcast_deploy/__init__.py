@@ -1,1 +1,1 @@
-"""Packages the service for AWS: the artifact, and the plugin that derives roles and limits; never deployed."""
+"""Packages the service for AWS: the artifact, and the plugin that derives roles and limits."""
