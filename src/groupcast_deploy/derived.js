@@ -42,8 +42,18 @@ function actionsOf(functions) {
     .filter((key) => !key.startsWith("$"));
 }
 
-// The role of a function, which Lambda alone can take on.
-function roleOf(name, allow, logGroup) {
+// What a customer's key must allow a function: DynamoDB and SQS use it with the rights of their caller, and only
+// sending to a queue makes a data key.
+function keyStatements(allow, keyArn) {
+  const actions = allow.flatMap(({ Action }) => Action);
+  const needs = { "kms:Decrypt": /^(dynamodb|sqs):/, "kms:GenerateDataKey": /^sqs:SendMessage$/ };
+  return Object.entries(needs)
+    .filter(([, calls]) => keyArn && actions.some((action) => calls.test(action)))
+    .map(([Action]) => ({ Action, Resource: keyArn }));
+}
+
+// The role of a function, which Lambda alone can take on. `keyArn`: of the customer's key, if there is one.
+function roleOf(name, allow, logGroup, keyArn) {
   const log = { "Fn::GetAtt": [logGroup, "Arn"] };
   return {
     Type: "AWS::IAM::Role",
@@ -62,7 +72,10 @@ function roleOf(name, allow, logGroup) {
             Statement: [
               TRACES,
               { Effect: "Allow", Action: ["logs:CreateLogStream", "logs:PutLogEvents"], Resource: log },
-              ...allow.map((statement) => ({ Effect: "Allow", ...statement })),
+              ...[...allow, ...keyStatements(allow, keyArn)].map((statement) => ({
+                Effect: "Allow",
+                ...statement,
+              })),
             ],
           },
         },

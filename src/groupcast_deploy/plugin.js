@@ -92,10 +92,11 @@ class GroupcastPlugin {
   derive() {
     const { functions, provider } = this.serverless.service;
     const { Resources } = provider.compiledCloudFormationTemplate;
+    const { kmsKeyArn } = this.parameters;
     for (const [name, { role, allow = [] }] of Object.entries(functions)) {
       const logicalId = this.roleId(name);
       if (role === logicalId)
-        Resources[logicalId] = roleOf(name, allow, this.naming.getLogGroupLogicalId(name));
+        Resources[logicalId] = roleOf(name, allow, this.naming.getLogGroupLogicalId(name), kmsKeyArn);
     }
     for (const [name, source] of Object.entries(sourcesOf(functions))) {
       Resources[this.naming.getLambdaWebsocketsPermissionLogicalId(name)].Properties.SourceArn = source;
