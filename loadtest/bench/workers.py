@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from groupcast.fanout.batch import Frame, GroupBatch
 from groupcast.fanout.budget import CLOCK_SKEW_S, US_PER_S, Rate, SharedBudget
 from groupcast.fanout.engine import Engine
-from groupcast.fanout.pace import Limits
+from groupcast.fanout.limits import Limits
 from groupcast.tables.quotas import QuotasTable
 from loadtest.bench.account import NumberedMembers, QuotasItem, SlowPoster
 from loadtest.bench.pairs import Row, row_of, worst_of

@@ -11,7 +11,7 @@ from groupcast.aws.credentials import CredentialsProvider
 from groupcast.aws.management import ManagementClient
 from groupcast.fanout.batch import Frame, GroupBatch
 from groupcast.fanout.engine import Engine
-from groupcast.fanout.pace import Limits
+from groupcast.fanout.limits import Limits
 from groupcast.tables.members import Page
 from loadtest.peers.run import REGION, Stopwatch, job_from_arguments
 

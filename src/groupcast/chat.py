@@ -47,7 +47,7 @@ Frame = dict[str, Any]
 class Chat:
     """What a frame does, and the frame it is answered with.
 
-    `express` offers messages to the fan-out (None: all go through the stream). `signs_in` says that a
+    `express` offers messages to the fan-out (None: all go through the stream). `auth_required` says that a
     connection without a token's end is one from before that was asked for; `verify` tells whose a token is
     (TokenError: nobody's), `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every
     method raises ChatError for what the client may not do, RateLimited for what they may not do yet.
@@ -61,7 +61,7 @@ class Chat:
         users: Users,
         *,
         express: Express | None,
-        signs_in: bool,
+        auth_required: bool,
         verify: Callable[[str], Awaitable[Principal]],
         retention_days: int,
         now_ms: Callable[[], int],
@@ -72,7 +72,7 @@ class Chat:
         self._groups = groups
         self._users = users
         self._express = express
-        self._signs_in = signs_in
+        self._signs_in = auth_required
         self._verify = verify
         self._retention_s = retention_days * DAY_S
         self._now_ms = now_ms

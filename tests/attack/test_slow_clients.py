@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from groupcast.fanout.pace import Limits
+from groupcast.fanout.limits import Limits
 from groupcast.fanout.suspects import REFUSALS_MAX
 from tests.attack.never_read import never_reading
 from tests.conftest import Stack, running_stack

@@ -18,7 +18,7 @@ from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, WORKERS_LAST_WORDS
 
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
-    from groupcast.fanout.delivery import Delivery
+    from groupcast.fanout.group import Delivery
 
 STOP_MARGIN_S = 1.0
 GIVE_UP_MARGIN_S = 0.3

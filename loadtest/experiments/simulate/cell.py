@@ -16,7 +16,7 @@ from loadtest.experiments.simulate.window import Window
 if TYPE_CHECKING:
     from simpy import Environment
 
-    from groupcast.fanout.pace import Limits
+    from groupcast.fanout.limits import Limits
     from loadtest.experiments.simulate.setup import Setup
     from loadtest.experiments.simulate.work import Message, Pass
 

@@ -12,7 +12,7 @@ from groupcast.fanout.budget import CHUNK_S, SMALL_MEMBERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from groupcast.fanout.pace import Limits
+    from groupcast.fanout.limits import Limits
     from loadtest.experiments.simulate.cell import Cell
     from loadtest.experiments.simulate.window import Window
     from loadtest.experiments.simulate.work import Pass, Process

@@ -16,7 +16,7 @@ from groupcast.fanout.catchup import (
     served_by,
     unserved,
 )
-from groupcast.fanout.pace import Limits
+from groupcast.fanout.limits import Limits
 from groupcast_cli.cost.lanes import BATCH_OFFERS, REQUEST_MESSAGES
 from loadtest.experiments.simulate.delays import sample_s
 from loadtest.experiments.simulate.invocation import Invocation, PassCallbacks

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from groupcast.fanout.leftover import CONNECTIONS_MAX
-from groupcast.fanout.pace import PATIENT
+from groupcast.fanout.limits import PATIENT
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX
 from loadtest.experiments.simulate.delays import sample_s
 from loadtest.experiments.simulate.invocation import Invocation, PassCallbacks

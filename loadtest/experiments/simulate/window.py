@@ -1,13 +1,13 @@
-"""The window of concurrent posts: `groupcast.fanout.pace` for chunks of posts."""
+"""The window of concurrent posts: `groupcast.fanout.window` for chunks of posts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groupcast.fanout.pace import ACCOUNT_SHARE, RECENT_RESULTS
+from groupcast.fanout.window import ACCOUNT_SHARE, RECENT_RESULTS
 
 if TYPE_CHECKING:
-    from groupcast.fanout.pace import Limits
+    from groupcast.fanout.limits import Limits
 
 
 class Window:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Calls(Protocol):
-    """One service: `json_api.JsonApi`, or what stands in for it in a test of faults."""
+    """One service: `json_api.AwsJsonClient`, or what stands in for it in a test of faults."""
 
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out an operation and return its output. Raises GroupcastError."""

@@ -62,7 +62,7 @@ DYNAMODB = Service("dynamodb", "DynamoDB_20120810")
 SQS = Service("sqs", "AmazonSQS")
 
 
-class JsonApi:
+class AwsJsonClient:
     """One service at one endpoint, over kept-alive connections; on one running event loop.
 
     `on_failure` gets the operation and the error of each call that fails for good: callers may well have a

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from groupcast.fanout.budget import Unlimited
 from groupcast.fanout.closing import close_all
-from groupcast.fanout.pace import Limits, Pace
 from groupcast.fanout.run import Done, Run, World
+from groupcast.fanout.window import AdaptiveWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from groupcast.fanout.batch import GroupBatch
     from groupcast.fanout.budget import Budget
+    from groupcast.fanout.limits import Limits
     from groupcast.fanout.ports import Activity, Members, Poster
     from groupcast.fanout.report import GroupReport, Report
 
@@ -39,13 +40,14 @@ class Engine:
         activity: Activity | None = None,
     ) -> None:
         """`activity` tells which connections may be open though they are called gone; without it none may."""
-        # The pace is kept from one invocation to the next: what it has learnt of the account holds on.
-        self._world = World(poster, members, activity, Pace(limits), budget or Unlimited(), limits, random)
+        # The window is kept from one invocation to the next: what it has learnt of the account holds on.
+        window = AdaptiveWindow(limits)
+        self._world = World(poster, members, activity, window, budget or Unlimited(), limits, random)
 
     def recall(self, connection_ids: Sequence[str], refusals: Sequence[int]) -> None:
         """Take over how many posts in a row to each connection were refused in an earlier invocation."""
         now = asyncio.get_running_loop().time()
-        self._world.pace.suspects.recall(connection_ids, refusals, now)
+        self._world.window.suspects.recall(connection_ids, refusals, now)
 
     async def deliver(
         self, groups: Sequence[GroupBatch], stop_at: float, on_done: Done | None = None
@@ -58,7 +60,7 @@ class Engine:
         Never raises for what a connection, the network or a table does.
         """
         world = self._world
-        world.pace.suspects.expire(asyncio.get_running_loop().time())
+        world.window.suspects.expire(asyncio.get_running_loop().time())
         report = await Run(world, stop_at, on_done or _ignore).all_groups(groups)
         until = min(stop_at, asyncio.get_running_loop().time() + CLOSING_S)
         closing = [*report.slow, *report.expired]
@@ -68,8 +70,8 @@ class Engine:
             close_all(closing, world.poster, world.members, until),
             world.budget.settle(),
         )
-        world.pace.suspects.forget(report.closed.connection_ids)
-        world.pace.suspects.reprieve(report.slow)
+        world.window.suspects.forget(report.closed.connection_ids)
+        world.window.suspects.reprieve(report.slow)
         for connection_id in report.slow.keys() & report.closed.connection_ids:
             report.slow[connection_id].slow_closed += 1
         # Connections that are not removed in time are found gone again by the next message.

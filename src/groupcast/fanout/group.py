@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from groupcast.aws.management import Outcome, PostResult
+from groupcast.errors import GroupcastError
 from groupcast.fanout.budget import SMALL_MEMBERS, STRAGGLERS_MAX
 from groupcast.fanout.leftover import split, split_range
 from groupcast.fanout.report import GroupReport
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from groupcast.fanout.batch import Frame, GroupBatch
-    from groupcast.fanout.delivery import Delivery
     from groupcast.fanout.leftover import Leftover, Refusals
     from groupcast.fanout.ports import Post
     from groupcast.tables.members import Page
@@ -119,3 +120,48 @@ class GroupFanout:
 
     def _message_ids(self, index: int) -> list[str]:
         return [one for frame in self.frames[index:] for one in frame.message_ids]
+
+
+class Runner(Protocol):
+    """Takes the results of posts."""
+
+    def on_result(self, delivery: Delivery, result: PostResult) -> None:
+        """A post of the delivery has ended."""
+
+    def fail(self, defect: Exception) -> None:
+        """End the invocation with an exception."""
+
+
+class Delivery:
+    """One connection and the frames it is still to get, in order."""
+
+    __slots__ = ("_run", "attempts", "connection_id", "due", "group", "index", "is_full")
+
+    def __init__(self, run: Runner, group: GroupFanout, connection_id: str) -> None:
+        self._run = run
+        self.group = group
+        self.connection_id = connection_id
+        self.index = 0
+        self.attempts = 0
+        # Whether it was last turned away because the client's buffer is full.
+        self.is_full = False
+
+    def wait(self, due: float, *, is_full: bool) -> None:
+        """Note the loop time of the next try, and what it waits for."""
+        self.due = due
+        self.is_full = is_full
+        self.group.waiting.add(self)
+
+    def send(self) -> None:
+        try:
+            self.group.posts[self.index].send(self.connection_id, self.on_result)
+        except GroupcastError as error:
+            # Nothing was sent: no credentials, or no room in the pool. To be tried again like a lost post.
+            result = PostResult(Outcome.RETRYABLE, 0, type(error).__name__, str(error))
+            asyncio.get_running_loop().call_soon(self.on_result, self.connection_id, result)
+
+    def on_result(self, _connection_id: str, result: PostResult) -> None:
+        try:
+            self._run.on_result(self, result)
+        except Exception as defect:  # noqa: BLE001 - whatever it is, the invocation must end with it
+            self._run.fail(defect)

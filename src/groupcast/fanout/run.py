@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from groupcast.aws.management import Outcome
 from groupcast.fanout.budget import SMALL_MEMBERS, Meter
-from groupcast.fanout.delivery import Delayed, Delivery
+from groupcast.fanout.delayed import Delayed
 from groupcast.fanout.gone import judge_gone
-from groupcast.fanout.group import GroupFanout
+from groupcast.fanout.group import Delivery, GroupFanout
 from groupcast.fanout.report import Report
 from groupcast.fanout.suspects import FULL_DELAY_S
 
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
     from groupcast.fanout.batch import GroupBatch
     from groupcast.fanout.budget import Budget
-    from groupcast.fanout.pace import Limits, Pace
+    from groupcast.fanout.limits import Limits
     from groupcast.fanout.ports import Activity, Members, Poster
     from groupcast.fanout.report import GroupReport
     from groupcast.fanout.suspects import Suspect
+    from groupcast.fanout.window import AdaptiveWindow
     from groupcast.tables.members import Page
 
 # Groups whose members are read at once: all that a batch of DeliveryQueue can have, so that a small one
@@ -49,7 +50,7 @@ class World:
     poster: Poster
     members: Members
     activity: Activity | None
-    pace: Pace
+    window: AdaptiveWindow
     budget: Budget
     limits: Limits
     random: Callable[[], float]
@@ -66,8 +67,8 @@ class Run:
         self._poster = world.poster
         self._members = world.members
         self._activity = world.activity
-        self._pace = world.pace
-        self._suspects = world.pace.suspects
+        self._window = world.window
+        self._suspects = world.window.suspects
         self._budget = world.budget
         self._limits = world.limits
         self._random = world.random
@@ -97,7 +98,7 @@ class Run:
         finally:
             stop.cancel()
             self._delayed.clear()
-        self._report.window = self._pace.window
+        self._report.window = self._window.size
         return self._report
 
     def fail(self, defect: Exception) -> None:
@@ -205,9 +206,9 @@ class Run:
         if self._pumping:
             return
         self._pumping = True
-        ready, pace = self._ready, self._pace
+        ready, window = self._ready, self._window
         try:
-            while ready and self._in_flight < pace.window and not self._stopped:
+            while ready and self._in_flight < window.size and not self._stopped:
                 self._in_flight += 1
                 ready.popleft().send()
         finally:
@@ -223,7 +224,7 @@ class Run:
             case Outcome.ACCEPTED:
                 frame = delivery.group.frames[delivery.index]
                 report.delivered += frame.messages
-                self._pace.accepted(delivery.connection_id)
+                self._window.accepted(delivery.connection_id)
                 self._report.note_delivery(time.time() * 1000 - frame.oldest_ms)
                 self._next_frame(delivery)
             case Outcome.GONE:
@@ -236,17 +237,17 @@ class Run:
                 self._next_frame(delivery)
             case Outcome.THROTTLED:
                 report.throttled += 1
-                self._after_refusal(delivery, self._pace.throttled)
+                self._after_refusal(delivery, self._window.throttled)
             case Outcome.FULL:
                 report.full += 1
-                self._after_refusal(delivery, self._pace.full)
+                self._after_refusal(delivery, self._window.full)
             case Outcome.RETRYABLE:
                 report.retried += 1
                 delivery.attempts += 1
-                if self._stopped or self._pace.gives_up(delivery.attempts):
+                if self._stopped or self._window.gives_up(delivery.attempts):
                     self._hand_off(delivery)
                 else:
-                    delay_s = self._pace.delay_s(delivery.attempts, self._random())
+                    delay_s = self._window.delay_s(delivery.attempts, self._random())
                     self._delay(delivery, self._loop.time() + delay_s)
         self._pump()
         if delivery.group.waiting:

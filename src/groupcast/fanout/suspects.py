@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from groupcast.fanout.pace import Limits
+    from groupcast.fanout.limits import Limits
 
 # In a row, also over frames, invocations and hand-offs; with the waits between them it takes 1.3 to 2.5
 # seconds in a busy group, and 18 in a quiet one. Not more than the tries of a leftover.

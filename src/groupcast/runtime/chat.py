@@ -53,7 +53,7 @@ async def open_chat(
             Groups(dynamodb, settings.groups_table, limit),
             Users(dynamodb, settings.quotas_table, bucket, settings.connections_per_user),
             express=_express(settings, stack),
-            signs_in=settings.auth != "none",
+            auth_required=settings.auth != "none",
             verify=verify,
             retention_days=settings.retention_days,
             now_ms=now_ms,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.logging import Logger
 
-from groupcast.aws.json_api import JsonApi
+from groupcast.aws.json_api import AwsJsonClient
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -28,7 +28,7 @@ def json_api(
     max_connections: int,
 ) -> Calls:
     """A client of `service` that closes with `stack`."""
-    api = JsonApi(
+    api = AwsJsonClient(
         service,
         endpoint,
         settings.region,

@@ -15,7 +15,7 @@ from groupcast.aws.pool import Timeouts
 from groupcast.fanout.budget import Rate, SharedBudget
 from groupcast.fanout.engine import Engine
 from groupcast.fanout.lanes import LaneDelivery, LaneQueues
-from groupcast.fanout.pace import PATIENT, Limits
+from groupcast.fanout.limits import PATIENT, Limits
 from groupcast.fanout.queue import Queue, Received
 from groupcast.fanout.retries import Retries
 from groupcast.fanout.service import Fanout
@@ -104,7 +104,7 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
             dynamodb,
             settings.connections_table,
             settings.members_page_size,
-            signs_in=settings.auth != "none",
+            auth_required=settings.auth != "none",
         )
         activity = Activity(dynamodb, settings.connections_table, settings.quotas_table)
         yield _Posting(

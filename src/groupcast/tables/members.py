@@ -52,7 +52,7 @@ class MembersTable:
     """`GroupIdIndex` of the Connections table, and the removal of connections that are gone.
 
     Connections that could not be removed stay; the next fan-out or TTL finds them: `unremoved` counts them.
-    `signs_in` says that who has no token's end is to go as well; `now_s` gives seconds since 1970.
+    `auth_required` says that who has no token's end is to go as well; `now_s` gives seconds since 1970.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class MembersTable:
         table: str,
         page_size: int,
         *,
-        signs_in: bool,
+        auth_required: bool,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._dynamodb = dynamodb
         self._table = table
         self._page_size = page_size
-        self._signs_in = signs_in
+        self._signs_in = auth_required
         self._now_s = now_s
         self._discarded: list[str] = []
         self._removals: set[asyncio.Task[None]] = set()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # What fits a reply beside its other fields: API Gateway sends at most 128 KB in one message.
 MAX_PAGE_BYTES = 120 * 1024
-# BatchGetItem takes 100 keys; so many of the longest messages still fit what JsonApi takes as an answer.
+# BatchGetItem takes 100 keys; so many of the longest messages still fit an answer of AwsJsonClient.
 GET_BATCH = 50
 GET_ATTEMPTS_MAX = 5
 GET_RETRY_BASE_S = 0.05

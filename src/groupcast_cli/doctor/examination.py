@@ -100,7 +100,7 @@ async def _chat(subject: Subject, login: Login) -> Finding:
 
 async def _endpoint(stage: Stage, login: Login, expected: Expected) -> tuple[Endpoint, str]:
     """The address to chat at, and the words for who chats."""
-    if not expected.signs_in:
+    if not expected.auth_required:
         return Endpoint(stage.gateway_url, name=GUEST), f"guest {GUEST}"
     if login.token is not None:
         return Endpoint(stage.gateway_url, token=login.token), "the token's user"

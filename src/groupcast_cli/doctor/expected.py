@@ -30,7 +30,7 @@ class Expected:
     `posts_per_second` is 0 where there is no budget, `fanout_concurrency` None where nothing is reserved.
     """
 
-    signs_in: bool
+    auth_required: bool
     token_use: str
     posts_per_second: float
     post_burst: float
@@ -66,7 +66,7 @@ class Expected:
         reserved = fanout.get("ReservedConcurrentExecutions")
         stream = _mapping(resources, "MessagesTable")
         return cls(
-            signs_in=environment["AUTH"] != "none",
+            auth_required=environment["AUTH"] != "none",
             token_use=environment["TOKEN_USE"],
             posts_per_second=float(environment["POSTS_PER_SECOND"]),
             post_burst=float(environment["POST_BURST"]),

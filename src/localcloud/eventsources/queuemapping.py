@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.errors import FunctionError
-from localcloud.eventsources.streams.trouble import Trouble
+from localcloud.eventsources.outages import OutageLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -115,9 +115,9 @@ class _Poller:
         self._free = asyncio.Semaphore(min(at_once, mapping.maximum_concurrency or at_once))
         self._running: set[asyncio.Task[None]] = set()
         self._polling: asyncio.Task[None] | None = None
-        self._poll_trouble = Trouble(f"cannot poll {mapping.queue}")
-        self._delete_trouble = Trouble(f"cannot remove messages from {mapping.queue}")
-        self._invoke_trouble = Trouble(f"cannot invoke {mapping.function} for its queue")
+        self._poll_outage = OutageLog(f"cannot poll {mapping.queue}")
+        self._delete_outage = OutageLog(f"cannot remove messages from {mapping.queue}")
+        self._invoke_outage = OutageLog(f"cannot invoke {mapping.function} for its queue")
 
     def start(self) -> None:
         self._polling = asyncio.create_task(self._poll())
@@ -162,10 +162,10 @@ class _Poller:
         try:
             messages = await self._queues.receive(self._mapping.queue, count, wait_s)
         except (BotoCoreError, ClientError, OSError) as error:
-            self._poll_trouble.say(error)
+            self._poll_outage.say(error)
             await asyncio.sleep(RETRY_S)
             return []
-        self._poll_trouble.over()
+        self._poll_outage.over()
         return messages
 
     async def _work_on(self, batch: Sequence[Message]) -> None:
@@ -175,9 +175,9 @@ class _Poller:
         try:
             await self._queues.delete(self._mapping.queue, [message["ReceiptHandle"] for message in done])
         except (BotoCoreError, ClientError, OSError) as error:
-            self._delete_trouble.say(error)
+            self._delete_outage.say(error)
         else:
-            self._delete_trouble.over()
+            self._delete_outage.over()
 
     async def _invoke(self, batch: Sequence[Message]) -> list[Message]:
         """The messages that are done."""
@@ -189,9 +189,9 @@ class _Poller:
             # The function's own log has it.
             return []
         except Exception as error:  # noqa: BLE001 - an invoker's bug must not end the polling
-            self._invoke_trouble.say(error)
+            self._invoke_outage.say(error)
             return []
-        self._invoke_trouble.over()
+        self._invoke_outage.over()
         return succeeded(batch, self._mapping, response)
 
 

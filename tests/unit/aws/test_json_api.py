@@ -11,7 +11,7 @@ import pytest
 from groupcast.aws import json_api
 from groupcast.aws.credentials import CredentialsProvider
 from groupcast.aws.errors import HttpError, ServiceError
-from groupcast.aws.json_api import ATTEMPTS_MAX, DYNAMODB, JsonApi
+from groupcast.aws.json_api import ATTEMPTS_MAX, DYNAMODB, AwsJsonClient
 from groupcast.aws.sigv4 import Credentials
 from groupcast.errors import GroupcastError
 
@@ -61,10 +61,10 @@ def answer(status: int, body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def calling(service: Service) -> AsyncIterator[JsonApi]:
+async def calling(service: Service) -> AsyncIterator[AwsJsonClient]:
     server = await asyncio.start_server(service.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    api = JsonApi(
+    api = AwsJsonClient(
         DYNAMODB,
         f"http://127.0.0.1:{port}",
         "eu-west-1",

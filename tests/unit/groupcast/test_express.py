@@ -10,7 +10,7 @@ import aioboto3
 import pytest
 
 from groupcast.aws.credentials import CredentialsProvider
-from groupcast.aws.json_api import DYNAMODB, JsonApi
+from groupcast.aws.json_api import DYNAMODB, AwsJsonClient
 from groupcast.fanout.express import OFFER_TIMEOUT_S, PAUSE_S, TURN_MS, Express
 from groupcast.fanout.offers import from_body
 from groupcast.fanout.queue import Queue
@@ -59,10 +59,10 @@ async def world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[Expr
 
 
 @pytest.fixture
-async def signed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JsonApi]:
+async def signed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsJsonClient]:
     for name, value in stack.aws(stack.dynamodb_url).items():
         monkeypatch.setenv(name.upper(), str(value))
-    api = JsonApi(DYNAMODB, stack.dynamodb_url, "us-east-1", CredentialsProvider(), max_connections=8)
+    api = AwsJsonClient(DYNAMODB, stack.dynamodb_url, "us-east-1", CredentialsProvider(), max_connections=8)
     yield api
     await api.close()
 
@@ -98,7 +98,7 @@ async def test_a_message_right_behind_another_is_held_back(world: ExpressWorld, 
 
 
 async def test_what_the_fan_out_noted_reaches_the_next_message(
-    world: ExpressWorld, signed: JsonApi, group: str
+    world: ExpressWorld, signed: AwsJsonClient, group: str
 ) -> None:
     """The size of the group and its lanes: each lane gets an offer."""
     member = await world.member(group)
@@ -113,7 +113,7 @@ async def test_what_the_fan_out_noted_reaches_the_next_message(
 
 
 async def test_what_a_lane_took_from_the_log_is_known_to_its_next_pass(
-    world: ExpressWorld, signed: JsonApi, group: str
+    world: ExpressWorld, signed: AwsJsonClient, group: str
 ) -> None:
     """Of each lane by itself; and the log is read in order, from where the offers end."""
     member = await world.member(group)
@@ -129,7 +129,7 @@ async def test_what_a_lane_took_from_the_log_is_known_to_its_next_pass(
 
 
 async def test_a_group_that_does_not_exist_is_not_noted(
-    world: ExpressWorld, signed: JsonApi, group: str
+    world: ExpressWorld, signed: AwsJsonClient, group: str
 ) -> None:
     """A stray offer makes no item."""
     await ServedGroups(signed, world.tables["GroupsTable"]).note(group, Note(Audience(5, 1)))
@@ -137,7 +137,7 @@ async def test_a_group_that_does_not_exist_is_not_noted(
 
 
 async def test_a_busy_groups_messages_are_left_to_the_stream_until_it_pauses(
-    world: ExpressWorld, signed: JsonApi, group: str
+    world: ExpressWorld, signed: AwsJsonClient, group: str
 ) -> None:
     """A message that goes express never comes less than QUIET_MS after one that does not."""
     member = await world.member(group)
@@ -190,7 +190,7 @@ async def test_a_queue_that_does_not_answer_delays_one_ack_by_the_named_time(
     assert len(world.failed) == 1
 
 
-async def test_bookings_are_made_in_the_table(world: ExpressWorld, signed: JsonApi) -> None:
+async def test_bookings_are_made_in_the_table(world: ExpressWorld, signed: AwsJsonClient) -> None:
     """Side by side, from several workers: each gets a time of its own, one after the other."""
     workers = [QuotasTable(signed, world.tables["QuotasTable"]) for _ in range(4)]
     floor_us = 1_000_000_000

@@ -91,7 +91,7 @@ def ids(count: int) -> list[str]:
 
 async def test_pages_give_every_member_once() -> None:
     """All of them, in pages of the asked size."""
-    members = MembersTable(FakeTable(ids(25)), "t", 10, signs_in=False)
+    members = MembersTable(FakeTable(ids(25)), "t", 10, auth_required=False)
     pages = [page async for page in members.pages("g", ALL_SLOTS)]
     assert [one for page in pages for one in page.connection_ids] == ids(25)
     assert [page.is_last for page in pages] == [False, False, True]
@@ -101,7 +101,7 @@ async def test_pages_give_every_member_once() -> None:
 @pytest.mark.parametrize("same_slot", [1, 2, 3, 7, 30])
 async def test_a_pass_can_end_after_any_page(same_slot: int) -> None:
     """What is read from `next` on is what the pages before did not have, however many share a slot."""
-    members = MembersTable(FakeTable(ids(25), same_slot=same_slot), "t", 4, signs_in=False)
+    members = MembersTable(FakeTable(ids(25), same_slot=same_slot), "t", 4, auth_required=False)
     pages = [page async for page in members.pages("g", ALL_SLOTS)]
     seen: list[str] = []
     for page in pages:
@@ -113,7 +113,7 @@ async def test_a_pass_can_end_after_any_page(same_slot: int) -> None:
 
 async def test_only_the_wanted_slots_are_read() -> None:
     """A lane's part of the group."""
-    members = MembersTable(FakeTable(ids(25)), "t", 4, signs_in=False)
+    members = MembersTable(FakeTable(ids(25)), "t", 4, auth_required=False)
     found = [one async for page in members.pages("g", SlotRange(5, 11)) for one in page.connection_ids]
     assert found == ids(25)[5:12]
 
@@ -121,7 +121,7 @@ async def test_only_the_wanted_slots_are_read() -> None:
 async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
     """Not before, so that nobody's delivery waits for it; each once, several batches at a time, bounded."""
     table = FakeTable(ids(260))
-    members = MembersTable(table, "t", 10, signs_in=False)
+    members = MembersTable(table, "t", 10, auth_required=False)
     for one in [*ids(250), *ids(30)]:
         members.discard(one)
     await asyncio.sleep(0)
@@ -135,7 +135,7 @@ async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
 async def test_very_many_gone_are_removed_meanwhile() -> None:
     """What is held has a bound."""
     table = FakeTable(ids(HELD_MAX))
-    members = MembersTable(table, "t", 10, signs_in=False)
+    members = MembersTable(table, "t", 10, auth_required=False)
     for one in ids(HELD_MAX):
         members.discard(one)
     await asyncio.sleep(0.05)
@@ -147,7 +147,7 @@ async def test_very_many_gone_are_removed_meanwhile() -> None:
 async def test_unprocessed_items_are_tried_again() -> None:
     """DynamoDB may leave some of a batch undone."""
     table = FakeTable(ids(25), refuse=7)
-    members = MembersTable(table, "t", 10, signs_in=False)
+    members = MembersTable(table, "t", 10, auth_required=False)
     for one in ids(25):
         members.discard(one)
     await members.flush()
@@ -157,7 +157,7 @@ async def test_unprocessed_items_are_tried_again() -> None:
 
 async def test_what_cannot_be_removed_is_counted_and_fails_nobody() -> None:
     """The next fan-out finds them again."""
-    members = MembersTable(FakeTable(ids(30), broken=True), "t", 10, signs_in=False)
+    members = MembersTable(FakeTable(ids(30), broken=True), "t", 10, auth_required=False)
     for one in ids(30):
         members.discard(one)
     await members.flush()
@@ -167,7 +167,7 @@ async def test_what_cannot_be_removed_is_counted_and_fails_nobody() -> None:
 async def test_whose_sign_in_is_over_is_left_out() -> None:
     """To the second; those without an end stay, and the others are given out once."""
     table = FakeTable(ids(10), until={"c1=": 99, "c2=": 100, "c3=": 101})
-    members = MembersTable(table, "t", page_size=4, now_s=lambda: 100.0, signs_in=False)
+    members = MembersTable(table, "t", page_size=4, now_s=lambda: 100.0, auth_required=False)
     pages = [page async for page in members.pages("g", ALL_SLOTS)]
     living = [one for page in pages for one in page.connection_ids]
     assert living == ["c0=", *(f"c{number}=" for number in range(3, 10))]
@@ -177,7 +177,7 @@ async def test_whose_sign_in_is_over_is_left_out() -> None:
 async def test_guests_go_where_one_signs_in() -> None:
     """Who connected before that was asked for has no token's end, and may not stay either."""
     table = FakeTable(ids(3), until={"c1=": 101})
-    members = MembersTable(table, "t", page_size=4, signs_in=True, now_s=lambda: 100.0)
+    members = MembersTable(table, "t", page_size=4, auth_required=True, now_s=lambda: 100.0)
     pages = [page async for page in members.pages("g", ALL_SLOTS)]
     assert [(page.connection_ids, page.expired) for page in pages] == [(["c1="], ["c0=", "c2="])]
 
@@ -186,7 +186,7 @@ async def test_of_listed_connections_those_who_are_still_there() -> None:
     """Not who has left, gone to another group, or whose sign-in is over; what comes unread is asked again."""
     table = FakeTable(ids(250), refuse=7, until={"c3=": 99})
     table.elsewhere = {"c4="}
-    members = MembersTable(table, "t", page_size=4, signs_in=False, now_s=lambda: 100.0)
+    members = MembersTable(table, "t", page_size=4, auth_required=False, now_s=lambda: 100.0)
     wanted = ["gone=", *ids(250)]
     pages = [page async for page in members.listed("g", wanted)]
     found = [one for page in pages for one in page.connection_ids]
@@ -197,6 +197,6 @@ async def test_of_listed_connections_those_who_are_still_there() -> None:
 
 async def test_connections_that_cannot_be_read_are_not_taken_for_gone() -> None:
     """The caller hears of it, and tries again later."""
-    members = MembersTable(FakeTable(ids(3), broken=True), "t", page_size=4, signs_in=False)
+    members = MembersTable(FakeTable(ids(3), broken=True), "t", page_size=4, auth_required=False)
     with pytest.raises(ServiceError):
         [page async for page in members.listed("g", ids(3))]

@@ -70,7 +70,7 @@ class World:
         bucket: Bucket = UNLIMITED,
         group_limit: GroupLimit = UNLIMITED_GROUP,
         connections_max: int = UNLIMITED_CONNECTIONS,
-        signs_in: bool = False,
+        auth_required: bool = False,
         express: Express | None = None,
     ) -> None:
         self.dynamodb = dynamodb
@@ -85,7 +85,7 @@ class World:
             self.groups,
             Users(dynamodb, tables["QuotasTable"], bucket, connections_max),
             express=express,
-            signs_in=signs_in,
+            auth_required=auth_required,
             verify=self._verify,
             retention_days=retention_days,
             now_ms=lambda: self.now_ms,

@@ -40,7 +40,7 @@ from tests.conftest import ROOT
 from tests.unit.groupcast_cli.support import Account, refusing_aws
 
 EXPECTED = Expected(
-    signs_in=True,
+    auth_required=True,
     token_use="any",
     posts_per_second=7000,
     post_burst=3500,
@@ -342,7 +342,7 @@ def test_a_chat_that_fails_has_a_remedy(error: GroupcastError, phrase: str) -> N
 
 
 async def test_a_guest_needs_no_token_and_a_token_needs_no_user() -> None:
-    guests = replace(EXPECTED, signs_in=False)
+    guests = replace(EXPECTED, auth_required=False)
     endpoint, who = await _endpoint(STAGE, Login(token="t"), guests)
     assert (endpoint.name, endpoint.token, who) == ("doctor", None, "guest doctor")
     endpoint, who = await _endpoint(STAGE, Login(token="t"), EXPECTED)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localcloud.errors import FunctionError
+from localcloud.eventsources.outages import OutageLog
 from localcloud.eventsources.streams import batching
 from localcloud.eventsources.streams.batching import Batch
 from localcloud.eventsources.streams.discards import AGE_EXCEEDED, RETRIES_EXHAUSTED, Discard
-from localcloud.eventsources.streams.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -50,7 +50,7 @@ class Lane:
         self._give_up = give_up
         self._done = done
         self._now_s = now_s
-        self._trouble = Trouble(f"cannot invoke {mapping.function} for its stream")
+        self._outage = OutageLog(f"cannot invoke {mapping.function} for its stream")
         self._waiting: deque[StreamRecord] = deque()
         self._first_at_s = 0.0
         self._ended = False
@@ -120,14 +120,14 @@ class Lane:
             response = await self._invoker.invoke(self._mapping.function, event)
         except FunctionError as error:
             if error.error_type not in NOT_INVOKED:
-                self._trouble.over()
+                self._outage.over()
                 return _Outcome(delivered=0, function_error=True)
-            self._trouble.say(error)
+            self._outage.say(error)
             return None
         except Exception as error:  # noqa: BLE001 - an invoker's bug must not cost a record
-            self._trouble.say(error)
+            self._outage.say(error)
             return None
-        self._trouble.over()
+        self._outage.over()
         return _Outcome(batching.count_delivered(batch, self._mapping, response), function_error=False)
 
     async def _after_failure(self, batch: Batch, outcome: _Outcome) -> tuple[Batch, ...]:

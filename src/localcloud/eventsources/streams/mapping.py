@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.errors import StartError
+from localcloud.eventsources.outages import OutageLog
 from localcloud.eventsources.streams.shard import Shard
-from localcloud.eventsources.streams.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,7 +44,7 @@ class Mapping:
         self._running: dict[asyncio.Task[None], Shard] = {}
         self._follower: asyncio.Task[None] | None = None
         self._look_again = asyncio.Event()
-        self._trouble = Trouble(f"cannot follow the stream of {source.mapping.table}")
+        self._outage = OutageLog(f"cannot follow the stream of {source.mapping.table}")
 
     async def start(self) -> None:
         """Return once the position is fixed: what is written afterwards reaches the function."""
@@ -84,9 +84,9 @@ class Mapping:
                 # Whatever its own start was: what appears later holds only what is new.
                 await self._start_shards(await self._describe(), TRIM_HORIZON)
             except (BotoCoreError, ClientError, OSError) as error:
-                self._trouble.say(error)
+                self._outage.say(error)
             else:
-                self._trouble.over()
+                self._outage.over()
 
     async def _start_shards(self, shards: list[Any], position: str) -> None:
         parents = {shard["ShardId"]: shard.get("ParentShardId") for shard in shards}
@@ -111,7 +111,7 @@ class Mapping:
         else:
             # A defect: nothing that streams or functions do gets here. Rather all again than any not at all.
             self._started.discard(shard.shard_id)
-            self._trouble.say(error)
+            self._outage.say(error)
 
     async def _describe(self) -> list[Any]:
         shards: list[Any] = []

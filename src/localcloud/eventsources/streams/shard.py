@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localcloud.eventsources.outages import OutageLog
 from localcloud.eventsources.streams import batching
 from localcloud.eventsources.streams.holding import Holding
 from localcloud.eventsources.streams.lane import Lane
 from localcloud.eventsources.streams.records import to_stream_record
 from localcloud.eventsources.streams.settings import PAGE_RECORDS
-from localcloud.eventsources.streams.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +64,7 @@ class Shard:
         self._ahead = _ReadAhead(source.settings)
         self._pages: Holding[_Page] = Holding(self._hand_on)
         self._stopped = asyncio.Event()
-        self._trouble = Trouble(f"cannot read the stream of {source.mapping.table}")
+        self._outage = OutageLog(f"cannot read the stream of {source.mapping.table}")
         self._lanes = [
             Lane(
                 source.mapping,
@@ -113,7 +113,7 @@ class Shard:
                 failures += 1
                 continue
             failures = 0
-            self._trouble.over()
+            self._outage.over()
             is_full = self._take(page["Records"], limit, asked_s)
             self._asked_s = asked_s
             self._iterator = page.get("NextShardIterator")
@@ -144,7 +144,7 @@ class Shard:
             # LATEST would now be later than it was: rather too much again than too little.
             self._position = "TRIM_HORIZON"
         else:
-            self._trouble.say(error)
+            self._outage.say(error)
         if code == "TrimmedDataAccessException":
             # The stream has dropped what comes after it; what it still has comes next.
             self._last_read = None

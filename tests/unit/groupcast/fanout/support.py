@@ -13,7 +13,7 @@ from groupcast.aws.management import Outcome, PostResult
 from groupcast.fanout.batch import Frame, GroupBatch
 from groupcast.fanout.budget import Budget
 from groupcast.fanout.engine import Engine
-from groupcast.fanout.pace import Limits
+from groupcast.fanout.limits import Limits
 from groupcast.model import Message, iso_ms
 from groupcast.slots import SlotRange
 from groupcast.tables.items import encode

@@ -14,7 +14,7 @@ from groupcast.aws.errors import PoolFullError
 from groupcast.aws.management import PostResult
 from groupcast.fanout.engine import Engine
 from groupcast.fanout.leftover import Leftover, outgoing
-from groupcast.fanout.pace import Limits
+from groupcast.fanout.limits import Limits
 from groupcast.fanout.report import GroupReport, Report
 from groupcast.fanout.run import GROUPS_AT_ONCE
 from groupcast.fanout.suspects import FULL_DELAY_S, REFUSALS_MAX, STREAK_S
@@ -93,7 +93,7 @@ async def test_a_throttled_account_closes_nobody() -> None:
     windows: set[int] = set()
 
     def answer(_connection: str, _data: bytes, attempt: int) -> PostResult:
-        windows.add(served._world.pace.window)
+        windows.add(served._world.window.size)
         return THROTTLED if attempt <= 12 else ACCEPTED
 
     poster = FakePoster(answer)
@@ -305,7 +305,7 @@ async def test_refusals_far_apart_are_not_in_a_row() -> None:
     for _ in range(2 * REFUSALS_MAX):
         (report,) = await passes(served, 1)
         assert report.groups[0].leftovers[0].refusals == (1,)
-        served._world.pace.suspects.by_id["c0="].refused_at -= STREAK_S
+        served._world.window.suspects.by_id["c0="].refused_at -= STREAK_S
     assert poster.deleted == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from groupcast.aws.management import PostResult
 from groupcast.fanout.gone import GONE_DELAY_S
 from groupcast.fanout.leftover import Leftover, from_body, to_body
-from groupcast.fanout.pace import PATIENT
+from groupcast.fanout.limits import PATIENT
 from groupcast.fanout.queue import Queue
 from groupcast.fanout.result import STOP_MARGIN_S
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX, Retries

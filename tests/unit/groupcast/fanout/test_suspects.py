@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groupcast.fanout.leftover import CONNECTIONS_MAX
-from groupcast.fanout.pace import Limits
+from groupcast.fanout.limits import Limits
 from groupcast.fanout.queue import BATCH_ENTRIES_MAX
 from groupcast.fanout.retries import DELAY_MAX_S
 from groupcast.fanout.suspects import REFUSALS_MAX, STREAK_S, SUSPECTS_MAX, Suspects

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groupcast.fanout.budget import Rate
-from groupcast.fanout.pace import ACCOUNT_SHARE, Limits
+from groupcast.fanout.limits import Limits
+from groupcast.fanout.window import ACCOUNT_SHARE
 from loadtest.experiments.simulate.quota import Account, Budget
 from loadtest.experiments.simulate.window import Window
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from groupcast.aws.credentials import CredentialsProvider
-from groupcast.aws.json_api import SQS, JsonApi
+from groupcast.aws.json_api import SQS, AwsJsonClient
 from localcloud.backends.motoserver import sqs as motosqs
 from localcloud.backends.motoserver.lanes import DEDUPLICATION_S
 from tests.conftest import REGION
@@ -267,7 +267,7 @@ async def test_the_functions_own_client(cloud: Cloud, moto: str) -> None:
     """Signed JSON without an SDK: a batch of offers, early deletes, changes."""
     fifo = await cloud.fifo("signed")
     credentials = CredentialsProvider({"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"})
-    api = JsonApi(SQS, moto, REGION, credentials, max_connections=2)
+    api = AwsJsonClient(SQS, moto, REGION, credentials, max_connections=2)
     entries = [
         {"Id": str(n), "MessageBody": f"{n}", "MessageGroupId": f"g{n % 2}", "MessageDeduplicationId": f"{n}"}
         for n in range(4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 
-class Trouble:
+class OutageLog:
     """One thing that may fail again and again, named by `what`."""
 
     def __init__(self, what: str) -> None:

@@ -7,12 +7,12 @@ The window grows by a fixed step for each round of accepted posts and halves whe
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groupcast.fanout.suspects import REFUSALS_MAX, Suspects
 
 if TYPE_CHECKING:
+    from groupcast.fanout.limits import Limits
     from groupcast.fanout.suspects import Suspect
 
 # The 429 of a throttled account and that of one client that doesn't read may be the same answer. An account
@@ -30,38 +30,7 @@ UNLIKELY = 1e-6
 EVIDENCE_RESULTS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of the window and of retries. Lambda has 1,024 file descriptors, hence at most 512.
-
-    Retries are short on purpose: the batch, and with it the group's next messages, waits for them.
-    """
-
-    window_start: int = 64
-    window_min: int = 4
-    window_max: int = 256
-    window_step: int = 16
-    retry_base_s: float = 0.025
-    retry_cap_s: float = 0.25
-    # After a 429 the waits of a connection grow up to this, over frames and invocations.
-    refusal_cap_s: float = 1.0
-    full_base_s: float = 0.1
-    # A post that fails for reasons of the network or the service is given up, and handed on, after these.
-    attempts_max: int = 10
-    # When only retries are left, those that begin later than this after the last progress are handed on.
-    # Those of clients whose buffer is full are handed on at once.
-    grace_s: float = 0.1
-    # The share of others' 429s never counts for less: where nobody else is turned away, four in a row tell
-    # a slow client.
-    share_floor: float = 0.03
-
-
-# For what was handed on. Nobody waits for it, so a client has longer to show that it reads; and as it meets
-# only those who had trouble already, which says little of the account, it takes nine 429s in a row.
-PATIENT = Limits(retry_base_s=0.1, retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)
-
-
-class Pace:
+class AdaptiveWindow:
     """The window of posts under way, and who is slow, as results come in."""
 
     __slots__ = (
@@ -72,13 +41,13 @@ class Pace:
         "_suspected",
         "_taken",
         "_throttled",
+        "size",
         "suspects",
-        "window",
     )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.window = min(limits.window_start, limits.window_max)
+        self.size = min(limits.window_start, limits.window_max)
         self._accepted = 0
         # Results that were sent before the last cut: they say nothing of the window as it is now.
         self._settle = 0
@@ -101,9 +70,9 @@ class Pace:
             self._suspected.pop(connection_id, None)
             self._taken += 1
         self._accepted += 1
-        if self._accepted >= self.window:
+        if self._accepted >= self.size:
             self._accepted = 0
-            self.window = min(self.window + self._limits.window_step, self._limits.window_max)
+            self.size = min(self.size + self._limits.window_step, self._limits.window_max)
 
     def throttled(self, connection_id: str, now: float, random: float) -> Suspect:
         """A post was answered with 429, which may be the account's; judged by what the others got.
@@ -119,9 +88,9 @@ class Pace:
         else:
             self._note(connection_id)
             if self._settle == 0 and self.account_throttled:
-                self._settle = self.window
+                self._settle = self.size
                 self._accepted = 0
-                self.window = max(self.window // 2, self._limits.window_min)
+                self.size = max(self.size // 2, self._limits.window_min)
         own = self._throttled.get(connection_id, 0)
         others = sum(self._throttled.values()) - own
         share = max(others / max(len(self._recent) - own, EVIDENCE_RESULTS), self._limits.share_floor)

@@ -1,4 +1,4 @@
-"""One connection on its way through a run, and those that wait for their next try."""
+"""Deliveries that wait for their next try."""
 
 from __future__ import annotations
 
@@ -6,49 +6,10 @@ import asyncio
 import heapq
 from typing import TYPE_CHECKING
 
-from groupcast.aws.management import Outcome, PostResult
-from groupcast.errors import GroupcastError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from groupcast.fanout.group import GroupFanout
-    from groupcast.fanout.run import Run
-
-
-class Delivery:
-    """One connection and the frames it is still to get, in order."""
-
-    __slots__ = ("_run", "attempts", "connection_id", "due", "group", "index", "is_full")
-
-    def __init__(self, run: Run, group: GroupFanout, connection_id: str) -> None:
-        self._run = run
-        self.group = group
-        self.connection_id = connection_id
-        self.index = 0
-        self.attempts = 0
-        # Whether it was last turned away because the client's buffer is full.
-        self.is_full = False
-
-    def wait(self, due: float, *, is_full: bool) -> None:
-        """Note the loop time of the next try, and what it waits for."""
-        self.due = due
-        self.is_full = is_full
-        self.group.waiting.add(self)
-
-    def send(self) -> None:
-        try:
-            self.group.posts[self.index].send(self.connection_id, self.on_result)
-        except GroupcastError as error:
-            # Nothing was sent: no credentials, or no room in the pool. To be tried again like a lost post.
-            result = PostResult(Outcome.RETRYABLE, 0, type(error).__name__, str(error))
-            asyncio.get_running_loop().call_soon(self.on_result, self.connection_id, result)
-
-    def on_result(self, _connection_id: str, result: PostResult) -> None:
-        try:
-            self._run.on_result(self, result)
-        except Exception as defect:  # noqa: BLE001 - whatever it is, the invocation must end with it
-            self._run.fail(defect)
+    from groupcast.fanout.group import Delivery
 
 
 class Delayed:
