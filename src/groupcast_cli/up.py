@@ -60,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     up.add_argument("--page-port", type=port, default=DEFAULT_PAGE_PORT, help="of the page; 0: a free one")
     up.add_argument("--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="of ws://; 0 as above")
     up.add_argument(
-        "--base-path", type=base_path, default="", metavar="PATH", help="of ws://, as a custom domain has one"
+        "--base-path", type=base_path, metavar="PATH", help="of ws://, as a custom domain has one"
     )
     up.add_argument(
         "--data", type=Path, metavar="DIR", help="keeps the tables over restarts; made if missing"
@@ -181,7 +181,7 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
         root=root,
         page_port=options.page_port,
         gateway_port=options.gateway_port,
-        base_path=options.base_path,
+        base_path=options.base_path or "",
         data=options.data,
         visitors=Visitors(frozenset(options.allow_origin)),
         auth=options.auth,
