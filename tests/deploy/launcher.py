@@ -35,6 +35,7 @@ def main() -> None:
     gateway = importlib.import_module("ministack.services.apigateway")
     provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
     take_sums_of_metrics(provisioners)
+    judge_alarms_by_dimensions(importlib.import_module("ministack.services.cloudwatch"))
     for name, handler in missing_types(gateway).items():
         # Once ministack knows a type, its own handler stays.
         provisioners._RESOURCE_HANDLERS.setdefault(name, handler)
@@ -82,6 +83,24 @@ def take_sums_of_metrics(provisioners: Any) -> None:
         return {**recorded(name, {**wanted, "Metrics": None, **one}), **dict.fromkeys(one)}
 
     provisioners._cw_metric_alarm_record = record
+
+
+def judge_alarms_by_dimensions(cloudwatch: Any) -> None:
+    """Let an alarm see its own metric; ministack 1.5.33 shows it those of all functions and stages."""
+    evaluate = cloudwatch._evaluate_alarm
+
+    def evaluate_own(alarm: dict[str, Any]) -> None:
+        wanted = {one["Name"]: one["Value"] for one in alarm.get("Dimensions", ())}
+        everything = cloudwatch._metrics
+        cloudwatch._metrics = {
+            key: points for key, points in everything.items() if points and points[0]["Dimensions"] == wanted
+        }
+        try:
+            evaluate(alarm)
+        finally:
+            cloudwatch._metrics = everything
+
+    cloudwatch._evaluate_alarm = evaluate_own
 
 
 def missing_types(gateway: Any) -> dict[str, Handler]:
