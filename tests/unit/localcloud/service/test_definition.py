@@ -265,7 +265,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
             "unknown setting routeResponse",
         ),
         ("    handler: groupcast.handlers.ping.handler", "    handlr: x", "did you mean handler"),
-        ("  memorySize: 1024", "  memorysize: 1024", "provider: unknown setting memorysize"),
+        ("\n  memorySize: 512", "\n  memorysize: 512", "provider: unknown setting memorysize"),
         ("frameworkVersion:", "frameworkVersions:", "top level: unknown setting frameworkVersions"),
         ("BillingMode: PAY_PER_REQUEST", "BillingMod: PAY_PER_REQUEST", "did you mean BillingMode"),
         ("!GetAtt MessagesTable.StreamArn", "!GetAtt GroupsTable.StreamArn", "no table with a stream"),
