@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import threading
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ FIRST_FETCH_EVERY_S = 5.0
 # Keys this old are fetched again, since one may have been withdrawn; kept where that fails.
 KEYS_RENEWED_AFTER_S = 60 * 60.0
 FETCH_TIMEOUT_S = 2.0
+PREFETCH_S = 2.0
 MAX_JWKS_BYTES = 64 * 1024
 MAX_NAME_CHARS = 128
 
@@ -118,9 +120,12 @@ class KeySet:
             raise TokenError("unknown key")
         return self._keys[key_id]
 
-    def prefetch(self) -> None:
-        """Fetch the keys before any is asked for; where that fails, the next `key` fetches at once."""
-        self._refresh()
+    def prefetch(self, timeout_s: float = PREFETCH_S) -> None:
+        """Fetch the keys before any is asked for; where `timeout_s` is too short, the next `key` fetches."""
+        # In a thread: a fetch has its timeout for each address and each read, and none for looking up names.
+        fetching = threading.Thread(target=self._refresh, daemon=True)
+        fetching.start()
+        fetching.join(timeout_s)
         if not self._keys:
             self._asked_at = None
 

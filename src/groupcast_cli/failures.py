@@ -165,6 +165,7 @@ def as_text(findings: Findings, *, redrive: bool = False, discard: bool = False)
 
 def _run(options: argparse.Namespace) -> int:
     entries: list[Entry] = []
+    waiting = Waiting(0, 0)
     try:
         with open_queue(options.stage, Place.of(options)) as queue:
             waiting = queue.waiting()
@@ -175,10 +176,14 @@ def _run(options: argparse.Namespace) -> int:
                 entries += found
                 _progress(len(entries), len(found), expected)
     except StageError as error:
-        back = sum(entry.back for entry in entries)
-        if not back:
+        findings = Findings(options.stage, options.region, waiting, entries)
+        if not (findings.back or findings.discarded):
             raise
-        raise StageError(f"{error}; {back} were put back before") from None
+        if options.json:
+            # The only copy of those that were discarded.
+            print(json.dumps(as_json(findings)))
+        done = f"{findings.back} were put back" if findings.back else f"{findings.discarded} were discarded"
+        raise StageError(f"{error}; {done} before") from None
     findings = Findings(options.stage, options.region, waiting, entries)
     if options.json:
         print(json.dumps(as_json(findings)))

@@ -94,12 +94,10 @@ def summary(failures: Iterable[tuple[int, Failure]]) -> list[Row]:
 
 
 def _no_leftover(body: str, reason: str) -> Failure:
-    if reason:
-        return Failure(MALFORMED, _shown(reason))
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return Failure(OTHER, _shown(f"not JSON: {error}"))
+        return Failure(MALFORMED, _shown(reason)) if reason else Failure(OTHER, _shown(f"not JSON: {error}"))
     match content:
         # As Lambda tells the destination of a stream's failures.
         case {
@@ -107,6 +105,8 @@ def _no_leftover(body: str, reason: str) -> Failure:
             "requestContext": {"condition": str(condition)},
         }:
             return Failure(STREAM_BATCH, _shown(f"{condition}: {size} records"))
+    if reason:
+        return Failure(MALFORMED, _shown(reason))
     return Failure(OTHER, "not of a shape that groupcast gives it")
 
 

@@ -186,6 +186,8 @@ class Pool:
 
     def _open_more(self) -> None:
         """Open a connection for each request that waits, as far as the limits allow."""
+        if self._closed:
+            return
         room = self.max_connections - len(self._connections) - len(self._opening)
         missing = len(self._waiting) - len(self._opening)
         for _ in range(min(room, missing, self._connects_at_once - len(self._opening))):
@@ -258,6 +260,8 @@ class Pool:
             connection.fail(ResponseTimeoutError(f"no response from {self._origin.host} in time"))
         while self._waiting and self._waiting[0].deadline <= due:
             self._waiting.popleft().on_done(PoolTimeoutError("no connection came free in time"))
+        # After failed attempts: nothing else opens connections for those who still wait.
+        self._open_more()
         if self._waiting or any(connection.busy for connection in self._connections):
             self._sweeper = self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
         else:

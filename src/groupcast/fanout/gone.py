@@ -14,20 +14,18 @@ if TYPE_CHECKING:
 # A connection that was called gone, but was active of late, waits for so long in RetryQueue: by then API
 # Gateway knows a new connection, and $disconnect has removed one that is gone.
 GONE_DELAY_S = 2
+# The group's lane waits for the look at who was active.
+ACTIVITY_TIMEOUT_S = 1.0
 
 
-async def judge_gone(group: GroupFanout, members: Members, activity: Activity | None, until: float) -> None:
+async def judge_gone(group: GroupFanout, members: Members, activity: Activity | None) -> None:
     """Remove the connections of a group that were called gone; those active of late get one more try.
 
-    API Gateway answers 410 for open connections, too: for new ones, and now and then for any. `until` is a
-    loop time in seconds.
+    API Gateway answers 410 for open connections, too: for new ones, and now and then for any.
     """
     again: set[str] = set()
-    if group.batch.told_gone:
-        others = sum(map(len, group.owing.values()))
-        group.report.gone_false = group.report.members - len(group.gone) - others
-    elif group.gone and activity is not None:
-        again = await _recent([connection_id for connection_id, _ in group.gone], activity, until)
+    if group.gone and activity is not None and not group.batch.told_gone:
+        again = await _recent([connection_id for connection_id, _ in group.gone], activity)
     for connection_id, index in group.gone:
         if connection_id in again:
             group.hand_off(index, [connection_id], GONE_DELAY_S, told_gone=True)
@@ -36,10 +34,10 @@ async def judge_gone(group: GroupFanout, members: Members, activity: Activity | 
             members.discard(connection_id)
 
 
-async def _recent(connection_ids: Sequence[str], activity: Activity, until: float) -> set[str]:
+async def _recent(connection_ids: Sequence[str], activity: Activity) -> set[str]:
     """Those active of late; all of them where that is not known in time."""
     try:
-        async with asyncio.timeout_at(until):
+        async with asyncio.timeout(ACTIVITY_TIMEOUT_S):
             return await activity.recent(connection_ids)
     except Exception:  # noqa: BLE001 - whatever is in the way, no group must fail for those who left it
         return set(connection_ids)

@@ -98,7 +98,8 @@ class GroupFanout:
     ) -> None:
         """Leave these connections, and all frames from `index` on, to the queue; not before `delay_s`."""
         self.report.handed_off += self.left(index) * len(connection_ids)
-        key = (index, delay_s, told_gone or self.batch.told_gone)
+        # From the second frame on it has taken a post since it was called gone.
+        key = (index, delay_s, told_gone or (self.batch.told_gone and index == 0))
         self.owing.setdefault(key, []).extend(connection_ids)
 
     def note_unread(self, position: int, refusals_of: Refusals) -> None:
@@ -106,7 +107,8 @@ class GroupFanout:
         group_id, ids = self.batch.group_id, self._message_ids(0)
         if self.batch.connection_ids is not None:
             left = self.batch.connection_ids[position:]
-            self.report.unread = tuple(split(group_id, ids, left, refusals_of))
+            parts = split(group_id, ids, left, refusals_of)
+            self.report.unread = tuple(replace(part, told_gone=self.batch.told_gone) for part in parts)
         elif position <= self.batch.slots.last:
             self.report.unread = tuple(split_range(group_id, ids, SlotRange(position, self.batch.slots.last)))
 

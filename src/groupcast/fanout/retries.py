@@ -152,10 +152,12 @@ def _sort_out(retries: Iterable[_Retry], report: Report, outcome: _Outcome) -> N
     by_identifier = {retry.item_identifier: retry for retry in retries}
     for group in report.groups:
         (identifier,) = group.item_identifiers
-        tries = by_identifier[identifier].leftover.tries
+        before = by_identifier[identifier].leftover
         for left in (*group.leftovers, *group.unread):
-            rest = _Retry(identifier, replace(left, tries=tries))
-            if group.cut_short and group.moved and not group.error:
+            rest = _Retry(identifier, replace(left, tries=before.tries))
+            # The second post to one that was called gone is no further try: it ends with that.
+            just_gone = left.told_gone and not before.told_gone
+            if just_gone or (group.cut_short and group.moved and not group.error):
                 outcome.goes_on(rest)
             else:
                 outcome.failed_once_more(rest)

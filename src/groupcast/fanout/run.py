@@ -116,7 +116,7 @@ class Run:
         group.fed = True
         self._part_with_stragglers(group)
         await group.drained()
-        await judge_gone(group, self._members, self._activity, self._stop_at + READ_MARGIN_S)
+        await judge_gone(group, self._members, self._activity)
         group.report.leftovers = group.leftovers(self._suspects.counts)
         group.report.cut_short = self._stopped
         self._undone -= 1
@@ -224,6 +224,7 @@ class Run:
             case Outcome.ACCEPTED:
                 frame = delivery.group.frames[delivery.index]
                 report.delivered += frame.messages
+                report.gone_false += delivery.group.batch.told_gone and delivery.index == 0
                 self._window.accepted(delivery.connection_id)
                 self._report.note_delivery(time.time() * 1000 - frame.oldest_ms)
                 self._next_frame(delivery)

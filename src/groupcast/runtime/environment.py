@@ -27,7 +27,8 @@ R = TypeVar("R")
 class Environment(Generic[T]):
     """What a function keeps from one invocation to the next: a loop, and what `opener` opens on it.
 
-    `opener` must not need the network: a service that is down would hold up the start.
+    Where `opener` uses the network, it must go on without an answer: a service that is down would hold up
+    the start.
     """
 
     def __init__(self, opener: Callable[[Settings], AbstractAsyncContextManager[T]]) -> None:

@@ -1,4 +1,4 @@
-// Frames of the wire contract, to text and back. Pure. The same rules as groupcast_client/frames.py.
+// Frames of the wire contract, to text and back. Pure. As groupcast_client/frames.py, and with all types checked.
 
 import { ServerError, TooLarge } from "./outstanding.js";
 
@@ -62,6 +62,8 @@ const CHECKS = new Map([
   ["messages", (frame) => isEntries(frame.messages)],
 ]);
 
+const BROKEN = "The reply breaks the wire contract.";
+
 // API Gateway's own errors have no code. These texts are its defaults for a throttled and a used-up quota.
 /** @type {Map<unknown, string>} */
 const GATEWAY_CODES = new Map([
@@ -88,7 +90,8 @@ export function encode(action, id, fields, limitBytes) {
 }
 
 /**
- * What a frame says, or null for a type this client does not know and for a frame that breaks the contract.
+ * What a frame says, or null for a type this client does not know and for a push that breaks the contract.
+ * A reply that breaks it is an error, so that its request does not wait for it.
  * @param {unknown} data
  * @returns {Frame | null}
  */
@@ -97,8 +100,10 @@ export function decode(data) {
   if (frame === null) return null;
   const id = typeof frame.id === "string" ? frame.id : null;
   // API Gateway's own errors have no type and no id: { message, connectionId, requestId }.
-  if (frame.type === "error" || frame.type === undefined) return { id, body: serverError(frame) };
-  if (!CHECKS.get(frame.type)?.(frame)) return null;
+  if (frame.type === "error" || frame.type == null) return { id, body: serverError(frame) };
+  const check = CHECKS.get(frame.type);
+  if (check === undefined) return null;
+  if (!check(frame)) return id === null ? null : { id, body: new ServerError("InternalError", BROKEN) };
   return { id, body: /** @type {Reply | Push} */ (/** @type {unknown} */ (frame)) };
 }
 

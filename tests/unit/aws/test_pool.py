@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -62,6 +63,28 @@ async def test_a_cold_pool_opens_few_connections_at_a_time() -> None:
         await pool.close()
         failed = await asyncio.gather(*late, return_exceptions=True)
         assert all(isinstance(one, PoolClosedError) for one in failed)
+
+
+async def test_failed_attempts_are_made_up_for() -> None:
+    """After more failures than there are attempts at a time, those who still wait get connections."""
+    async with hostile_server() as server:
+        pool = Pool(Origin.of(server.url), max_connections=8, connects_at_once=2)
+        connect, attempts = pool._connect, itertools.count(1)
+
+        async def flaky() -> Connection:
+            if 2 <= next(attempts) <= 3:
+                await asyncio.sleep(0.02)
+                raise OSError("refused")
+            return await connect()
+
+        pool._connect = flaky  # type: ignore[method-assign]
+        # The first connection is kept busy.
+        silent = asyncio.create_task(pool.request(_get("/says_nothing/1")))
+        waiting = [pool.request(_get(f"/plain/{number}")) for number in range(7)]
+        async with asyncio.timeout(2):
+            assert len(await asyncio.gather(*waiting)) == 7
+        await pool.close()
+        await asyncio.gather(silent, return_exceptions=True)
 
 
 async def test_no_more_connections_than_allowed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -219,6 +220,21 @@ def test_keys_fetched_ahead_are_not_fetched_again() -> None:
     keys.prefetch()
     assert keys.key("k1").key_id == "k1"
     assert pool.fetches == 2
+
+
+def test_a_pool_that_does_not_answer_holds_up_no_start() -> None:
+    """Not even where each of its addresses has a timeout of its own."""
+    answered = threading.Event()
+
+    def fetch() -> bytes:
+        answered.wait(10)
+        raise OSError("no answer")
+
+    keys = KeySet(fetch, time.monotonic)
+    began_s = time.monotonic()
+    keys.prefetch(timeout_s=0.05)
+    assert time.monotonic() - began_s < 5
+    answered.set()
 
 
 def test_a_flood_of_unknown_keys_is_no_flood_of_fetches() -> None:

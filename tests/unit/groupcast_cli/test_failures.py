@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groupcast.fanout.leftover import from_body, to_body
-from groupcast.fanout.queue import BATCH_BYTES_MAX, Outgoing
+from groupcast.fanout.queue import BATCH_BYTES_MAX, Outgoing, failed
 from groupcast_cli import failures_queue
 from groupcast_cli.failures_kinds import (
     KINDS,
@@ -102,6 +102,7 @@ def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         (moved(slot_leftover()), LEFTOVER, "moved here by SQS"),
         (failed_offer(offer()), LEFTOVER, OFFER_REASON),
         (stream_batch(), STREAM_BATCH, "RetryAttemptsExhausted: 2 records"),
+        (failed(stream_batch(), "not a leftover", "back from SQS's redrive"), STREAM_BATCH, "2 records"),
         (malformed_record(), MALFORMED, "not a message: 'seq'"),
         (malformed_record(padding=BATCH_BYTES_MAX), MALFORMED, "not a message: 'seq'"),
         (failed_offer("odd"), MALFORMED, "unexpected character"),
@@ -385,6 +386,28 @@ def test_a_refusal_midway_loses_nothing(
     assert "these credentials may not do that: no" in complaint
     assert "10 were put back before" in complaint
     assert (len(stage.redriven), len(stage.failed)) == (10, 5)
+
+
+def test_the_only_copy_of_discarded_messages_is_printed(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
+) -> None:
+    """Where AWS refuses midway, what was deleted before stands in the JSON."""
+    received = []
+
+    def receive(sqs: Any, **request: Any) -> Any:
+        received.append(request)
+        if len(received) == 2:
+            raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "no"}}, "ReceiveMessage")
+        return sqs.receive_message(**request)
+
+    replace_calls(receive_message=receive)
+    stage.fail(*(Outgoing(f"odd {number}") for number in range(15)))
+    said = groupcast("failures", "--stage", stage.name, "--discard", "--json")
+    assert said.code == 1
+    assert "10 were discarded before" in said.err
+    printed = {one["body"] for one in json.loads(said.out)["messages"] if one["discarded"]}
+    assert printed | {*stage.failed} == {f"odd {number}" for number in range(15)}
+    assert len(printed) == 10
 
 
 def test_a_missing_stage_is_said(account: Account, stage: Deployed, groupcast: Any) -> None:

@@ -75,14 +75,18 @@ async def test_a_send_that_failed_is_repeated_under_its_id(service: Service, ans
 async def test_a_send_that_keeps_failing_is_told_in_its_time(service: Service) -> None:
     """The service's own error is what the caller gets, and the attempts slow down."""
     service.answers["sendMessage"] = failing("InternalError", times=1_000)
-    # With the dice of these tests, no attempt begins just before that: it would stay without an answer.
+    errors: list[Exception] = []
     async with new_client(service, limits=Limits(call_timeout_s=0.48)) as client:
         await client.join("g")
-        async with asyncio.timeout(5):
-            with pytest.raises(ServerError, match="InternalError"):
-                await client.send("hello")
+        # An attempt that begins just before the end stays without an answer, which is told instead.
+        while len(errors) < 5 and not any(isinstance(error, ServerError) for error in errors):
+            async with asyncio.timeout(5):
+                with pytest.raises((ServerError, ConnectionLost)) as caught:
+                    await client.send("hello")
+            errors.append(caught.value)
+    assert "InternalError" in repr(errors[-1])
     # With at most 0.05 s between them, on average 0.025 s.
-    assert 5 <= len(service.asked("sendMessage")) <= 100
+    assert 5 <= len(service.asked("sendMessage")) / len(errors) <= 100
 
 
 async def test_a_message_that_keeps_failing_holds_up_no_other(service: Service) -> None:

@@ -56,6 +56,11 @@ for (const frame of BROKEN) {
   });
 }
 
+test("a reply that breaks the contract ends its request", () => {
+  const { id, body } = decode(JSON.stringify({ ...joined(1), messages: {}, id: "7" }));
+  assert.deepEqual([id, body.code], ["7", "InternalError"]);
+});
+
 test("each action has its reply", () => {
   assert.equal(answers("history", history([])), true);
   assert.equal(answers("joinGroup", history([])), false);

@@ -110,7 +110,9 @@ class FakeMembers:
     async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         del group_id
         await asyncio.sleep(0)
-        for start in range(0, len(connection_ids), self.page_size):
+        for number, start in enumerate(range(0, len(connection_ids), self.page_size)):
+            if number == self.broken_after:
+                raise OSError("no more pages")
             end = min(start + self.page_size, len(connection_ids))
             yield Page(list(connection_ids[start:end]), [], end, end == len(connection_ids))
 

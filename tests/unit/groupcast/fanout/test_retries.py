@@ -26,6 +26,7 @@ from tests.unit.groupcast.fanout.support import (
     FULL,
     GONE,
     LATE,
+    REFUSED,
     THROTTLED,
     FakeActivity,
     FakeMembers,
@@ -305,8 +306,26 @@ async def test_a_leftover_that_is_first_called_gone_here_gets_its_second_try() -
     world = World()
     world.activity.active = {"c1="}
     world.answers = {"c1=": GONE, "c2=": GONE}
-    await world.deliver(event(one(1)))
+    # Also where it was the last try for another reason.
+    await world.deliver(event(one(1, tries=TRIES_MAX - 1)))
+    ((url, body, delay_s),) = world.sqs.sent
+    assert (url, delay_s) == (LEFTOVERS, GONE_DELAY_S)
+    assert from_body(body) == Leftover("a", ("a-1",), ("c1=",), TRIES_MAX - 1, told_gone=True)
+
+
+async def test_a_refused_post_makes_no_gone_false() -> None:
+    """It was not taken."""
+    world = World()
+    world.answers = {"c1=": REFUSED, "c2=": REFUSED}
+    result = await world.deliver(event(replace(one(1), told_gone=True)))
+    assert (result.report.total("refused"), result.report.total("gone_false")) == (2, 0)
+
+
+async def test_members_left_unread_were_told_gone_all_the_same() -> None:
+    """Their next 410 removes them."""
+    world = World()
+    world.members.broken_after = 0
+    await world.deliver(event(replace(one(1), told_gone=True)))
     (body,) = world.sqs.bodies(LEFTOVERS)
-    assert from_body(body) == Leftover("a", ("a-1",), ("c1=",), 1, told_gone=True)
-    assert [delay_s for _, _, delay_s in world.sqs.sent] == [GONE_DELAY_S]
+    assert from_body(body).told_gone
     assert world.members.discarded == ["c2="]
