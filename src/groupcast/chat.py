@@ -72,7 +72,7 @@ class Chat:
         self._groups = groups
         self._users = users
         self._express = express
-        self._signs_in = auth_required
+        self._auth_required = auth_required
         self._verify = verify
         self._retention_s = retention_days * DAY_S
         self._now_ms = now_ms
@@ -225,7 +225,7 @@ class Chat:
     def _signed_in(self, member: Member | None) -> Member:
         member = _present(member)
         until_s = member.authorized_until_s
-        if until_s is None and not self._signs_in:
+        if until_s is None and not self._auth_required:
             return member
         if until_s is None or self._now_ms() >= until_s * 1000:
             raise ChatError(

@@ -6,14 +6,13 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Err
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from groupcast.aws.backoff import back_off
 from groupcast.aws.errors import HttpError, ServiceError
 from groupcast.aws.origin import Origin
 from groupcast.aws.pool import Pool, Timeouts
@@ -116,8 +115,7 @@ class AwsJsonClient:
             except ServiceError as error:
                 if not error.passing:
                     raise
-            delay_s = min(RETRY_BASE_S * 2**attempt, RETRY_CAP_S)
-            await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
+            await back_off(attempt, RETRY_BASE_S, RETRY_CAP_S)
         return await self._once(operation, body)
 
     async def _once(self, operation: str, body: bytes) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from groupcast.aws.backoff import back_off
 from groupcast.errors import GroupcastError
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ class Queue:
 
     async def _send_batch(self, messages: Sequence[Outgoing], batch: list[int], taken: list[bool]) -> None:
         for attempt in range(SEND_ATTEMPTS_MAX):
-            if attempt:
-                delay_s = SEND_RETRY_BASE_S * 2**attempt
-                await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
+            await back_off(attempt, SEND_RETRY_BASE_S)
             entries = [_entry(index, messages[index]) for index in batch]
             answer = await self._sqs.call("SendMessageBatch", {"QueueUrl": self._url, "Entries": entries})
             for success in answer.get("Successful", ()):

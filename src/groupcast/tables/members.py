@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from groupcast.aws.backoff import back_off
 from groupcast.errors import GroupcastError
 from groupcast.tables.items import encode
 
@@ -51,7 +51,7 @@ class UnreadError(GroupcastError):
 class MembersTable:
     """`GroupIdIndex` of the Connections table, and the removal of connections that are gone.
 
-    Connections that could not be removed stay; the next fan-out or TTL finds them: `unremoved` counts them.
+    Connections that could not be removed stay; the next fan-out or TTL finds them.
     `auth_required` says that who has no token's end is to go as well; `now_s` gives seconds since 1970.
     """
 
@@ -67,12 +67,11 @@ class MembersTable:
         self._dynamodb = dynamodb
         self._table = table
         self._page_size = page_size
-        self._signs_in = auth_required
+        self._auth_required = auth_required
         self._now_s = now_s
         self._discarded: list[str] = []
         self._removals: set[asyncio.Task[None]] = set()
         self._at_once = asyncio.Semaphore(DELETES_AT_ONCE)
-        self.unremoved = 0
 
     async def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
         """The members of a group in these slots; the next page is read while one is worked on.
@@ -136,7 +135,7 @@ class MembersTable:
         return asyncio.get_running_loop().create_task(self._dynamodb.call("Query", query))
 
     def _page(self, items: list[dict[str, Any]], following: int, *, is_last: bool) -> Page:
-        now_s, guests_stay = self._now_s(), not self._signs_in
+        now_s, guests_stay = self._now_s(), not self._auth_required
         page = Page([], [], following, is_last)
         for item in items:
             until = item.get("authorizedUntil")
@@ -148,9 +147,7 @@ class MembersTable:
         keys: list[Any] = [encode({"connectionId": one}) for one in connection_ids]
         found: list[dict[str, Any]] = []
         for attempt in range(GET_ATTEMPTS_MAX):
-            if attempt:
-                delay_s = GET_RETRY_BASE_S * 2**attempt
-                await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
+            await back_off(attempt, GET_RETRY_BASE_S)
             request = {
                 "Keys": keys,
                 "ConsistentRead": True,
@@ -178,15 +175,13 @@ class MembersTable:
         ]
         async with self._at_once:
             for attempt in range(DELETE_ATTEMPTS_MAX):
+                await back_off(attempt, DELETE_RETRY_BASE_S)
                 try:
                     answer = await self._dynamodb.call(
                         "BatchWriteItem", {"RequestItems": {self._table: left}}
                     )
                 except GroupcastError:
-                    break
+                    return
                 left = answer.get("UnprocessedItems", {}).get(self._table, [])
                 if not left:
                     return
-                delay_s = DELETE_RETRY_BASE_S * 2**attempt
-                await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
-        self.unremoved += len(left)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from groupcast.aws.backoff import back_off
 from groupcast.errors import GroupcastError
 from groupcast.protocol import message_value
 from groupcast.tables.items import encode, message_of, stored_message_of
@@ -199,9 +199,7 @@ class StoredMessages:
     async def _load_batch(self, ids: Sequence[str], loaded: Loaded) -> None:
         keys: list[Any] = [encode({"messageId": one}) for one in ids]
         for attempt in range(GET_ATTEMPTS_MAX):
-            if attempt:
-                delay_s = GET_RETRY_BASE_S * 2**attempt
-                await asyncio.sleep(random.uniform(0, delay_s))  # noqa: S311 - jitter, no secret
+            await back_off(attempt, GET_RETRY_BASE_S)
             request = {"RequestItems": {self._table: {"Keys": keys, "ConsistentRead": True}}}
             try:
                 answer = await self._dynamodb.call("BatchGetItem", request)

@@ -311,6 +311,7 @@ async def test_a_leftover_that_is_first_called_gone_here_gets_its_second_try() -
     ((url, body, delay_s),) = world.sqs.sent
     assert (url, delay_s) == (LEFTOVERS, GONE_DELAY_S)
     assert from_body(body) == Leftover("a", ("a-1",), ("c1=",), TRIES_MAX - 1, told_gone=True)
+    assert world.members.discarded == ["c2="]
 
 
 async def test_a_refused_post_makes_no_gone_false() -> None:
@@ -328,4 +329,3 @@ async def test_members_left_unread_were_told_gone_all_the_same() -> None:
     await world.deliver(event(replace(one(1), told_gone=True)))
     (body,) = world.sqs.bodies(LEFTOVERS)
     assert from_body(body).told_gone
-    assert world.members.discarded == ["c2="]
