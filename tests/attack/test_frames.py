@@ -29,8 +29,9 @@ T = TypeVar("T")
 Connect = Callable[..., Any]
 
 # Together 10,000.
-FRAMES, FRAMES_AT_ONCE = 9_000, 30
-REQUESTS, REQUESTS_AT_ONCE = 1_000, 20
+# Other ones in each run.
+FRAMES, FRAMES_AT_ONCE = 3_000, 30
+REQUESTS, REQUESTS_AT_ONCE = 500, 20
 BATCHES_BETWEEN_SECRETS = 25
 PRIVATE = "private-team"
 # What API Gateway takes in one message, and how to stay below what it takes in a frame of it.
