@@ -76,7 +76,7 @@ class Alarms:
         self._cloudwatch.put_metric_data(Namespace=metric.namespace, MetricData=[datum])
 
     def seen(self) -> dict[str, float]:
-        """Of each alarm what it has looked at so far, summed up; SignInsFail subtracts refused sign-ins."""
+        """Of each alarm what it has looked at so far, summed up; SignInsFail subtracts answers of 401."""
         written = self._written()
 
         def value(metric: Metric) -> float:

@@ -119,10 +119,37 @@ def test_alarms_over_several_metrics_are_taken_by_cloudwatch(template: Template)
         assert (result["Expression"] == "SUM(FILL(METRICS(), 0))") == (name in sums)
         stats = [query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query]
         assert len(stats) == len(alarm["Metrics"]) - 1 <= METRICS_MAX, name
-        assert {(stat["Period"], stat["Stat"]) for stat in stats} == {(60, "Sum")}
+        assert {(stat["Period"], stat["Stat"]) for stat in stats} == {(60 if name in sums else 300, "Sum")}
         ids = [query["Id"] for query in alarm["Metrics"]]
         assert len(set(ids)) == len(ids)
         assert all(re.fullmatch(r"[a-z][A-Za-z0-9_]*", one) for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("errors", "unauthorized", "per_minute"),
+    [
+        (0, None, 0),
+        (10, None, 2),
+        (10, 10, 0),
+        (15, 10, 1),
+        # Of a flood, some refusals were counted in the period before or after.
+        (1000, 960, 0),
+        (1000, 1040, 0),
+        (1, 2, 0),
+    ],
+)
+def test_refusals_are_no_failed_sign_ins(
+    template: Template, errors: int, unauthorized: int | None, per_minute: float
+) -> None:
+    """The expression of SignInsFail, computed as CloudWatch documents its functions ("Using metric math")."""
+    metrics = template.of_type("AWS::CloudWatch::Alarm")["SignInsFail"]["Metrics"]
+    text = next(query["Expression"] for query in metrics if query["ReturnData"])
+    functions = {
+        "FILL": lambda value, filler: filler if value is None else value,
+        "IF": lambda condition, yes, no: yes if condition else no,
+    }
+    values = {"m1": errors, "m2": unauthorized}
+    assert eval(text, {**functions, **values}) == per_minute  # noqa: S307 - ours
 
 
 def test_alarms_are_described(template: Template) -> None:
