@@ -34,6 +34,7 @@ from groupcast_cli.doctor.contents import (
     judge_subscribers,
     judge_tables,
 )
+from groupcast_cli.doctor.expected import Expected
 from groupcast_cli.doctor.finding import CannotCheckError, Finding, to_do
 from groupcast_cli.doctor.stack import TEMPLATE_PATH, judge_drift, judge_stack, judge_template
 from groupcast_cli.stage import deploy_hint, outputs
@@ -53,19 +54,20 @@ ALARMS_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A line of the report. `actions` are the IAM actions that `examine` needs."""
+    """A line of the report. `actions` are the IAM actions that `examine` needs.
+
+    `is_required`: the other checks make no sense unless this one can be made.
+    """
 
     name: str
     examine: Callable[[Subject], Awaitable[Finding]]
     actions: tuple[str, ...]
     timeout_s: float = CALL_TIMEOUT_S
+    is_required: bool = False
 
 
 async def credentials(subject: Subject) -> Finding:
-    try:
-        return judge_identity(await subject.call("sts", "get_caller_identity"), subject.place.region)
-    except CannotCheckError as error:
-        return to_do(str(error), blocks=True)
+    return judge_identity(await subject.call("sts", "get_caller_identity"), subject.place.region)
 
 
 async def clock(subject: Subject) -> Finding:
@@ -96,6 +98,11 @@ async def stack(subject: Subject) -> Finding:
 
 async def template(subject: Subject) -> Finding:
     deployed = await subject.template()
+    try:
+        Expected.of(deployed)
+    except CannotCheckError as error:
+        # Most checks need these settings: a report without them must not look healthy.
+        return to_do(str(error))
     try:
         local = json.loads(await asyncio.to_thread(Path(TEMPLATE_PATH).read_text))
     except FileNotFoundError:
@@ -216,9 +223,9 @@ async def drift(subject: Subject) -> Finding:
 TEMPLATE_ACTION = "cloudformation:GetTemplate"
 # GetCallerIdentity needs no permission. A wrong clock spoils credentials, so both are judged in any case.
 FIRST = (
-    Check("credentials", credentials, ()),
+    Check("credentials", credentials, (), is_required=True),
     Check("clock", clock, ()),
-    Check("stack", stack, ("cloudformation:DescribeStacks",)),
+    Check("stack", stack, ("cloudformation:DescribeStacks",), is_required=True),
 )
 CHECKS = (
     Check("template", template, (TEMPLATE_ACTION,)),

@@ -36,6 +36,7 @@ from groupcast_cli.stage import Place, Stage
 from groupcast_client import ConnectionLost, GroupcastError, Refused, ServerError
 from groupcast_client.frames import Push
 from groupcast_client.model import Message
+from localcloud.errors import SignInError
 from tests.conftest import ROOT
 from tests.unit.groupcast_cli.support import Account, refusing_aws
 
@@ -349,8 +350,8 @@ async def test_a_guest_needs_no_token_and_a_token_needs_no_user() -> None:
     assert (endpoint.name, endpoint.token, who) == (None, "t", "the token's user")
 
 
-async def test_without_user_and_token_the_chat_is_skipped() -> None:
-    with pytest.raises(CannotCheckError, match="give --user NAME, or --token JWT"):
+async def test_without_user_and_token_nobody_can_chat() -> None:
+    with pytest.raises(SignInError, match=r"give --user NAME, or --token JWT .*; or say --no-chat"):
         await _endpoint(STAGE, Login(), EXPECTED)
 
 
@@ -405,11 +406,35 @@ def test_without_credentials_nothing_else_is_asked(
         said = groupcast("doctor", "--stage", "dev", "--json")
     report = json.loads(said.out)
     lines = {check["name"]: (check["status"], check["text"]) for check in report["checks"]}
-    assert [lines.pop(name)[0] for name in ("credentials", "clock", "stack")] == ["to do", "ok", "skipped"]
+    assert [lines.pop(name)[0] for name in ("credentials", "clock")] == ["to do", "ok"]
     assert set(lines.values()) == {("skipped", "needs the credentials first")}
     assert report["counts"] == {"ok": 1, "to do": 1, "skipped": 14}
     assert "AWS_ACCESS_KEY_ID" in said.out
     assert "session-token" not in said.out
+    assert said.code == 1
+
+
+def test_a_stage_that_may_not_be_seen_is_no_healthy_one(
+    groupcast: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was checked then."""
+    with refusing_aws("AccessDenied", "not authorized") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", url)
+        said = groupcast("doctor", "--stage", "dev", "--no-chat")
+    lines = said.out.splitlines()
+    assert (
+        lines[2] == "to do   stack       these credentials lack the permission cloudformation:DescribeStacks"
+    )
+    assert all(line.endswith("needs the stack first") for line in lines[3:-2])
+    assert (said.code, said.err) == (1, "")
+
+
+def test_a_stack_of_another_version_is_no_healthy_one(groupcast: Any, account: Account) -> None:
+    """Its settings are unknown, and nobody signs in to chat."""
+    account.deploy("odd", {})
+    said = groupcast("doctor", "--stage", "odd", "--no-chat")
+    (line,) = [one for one in said.out.splitlines() if one[8:20].strip() == "template"]
+    assert line.startswith("to do   template    the stack has the template of another version (KeyError: ")
     assert said.code == 1
 
 
