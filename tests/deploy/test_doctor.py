@@ -178,7 +178,7 @@ def test_a_permission_less_skips_one_check(restricted: Report) -> None:
             ("1,000 requests a second", "--param postsPerSecond=700 ", "L-8A5B8E43"),
         ),
         ("connects", ("1,000 new connections",)),
-        ("log role", ("no role for logs", "update-account")),
+        ("log role", ("role for logs, arn:aws:iam::000000000000:role/gone, is gone", "update-account")),
         (
             "subscribers",
             ("reach nobody", "aws sns subscribe --topic-arn arn:aws:sns:us-east-1:"),
@@ -231,7 +231,8 @@ def break_all(patient: Patient) -> None:
         sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
     functions.update_function_configuration(FunctionName=name("fanoutMessage"), Timeout=3)
     functions.put_function_concurrency(FunctionName=name("history"), ReservedConcurrentExecutions=900)
-    client("apigateway").update_account(patchOperations=[{"op": "remove", "path": "/cloudwatchRoleArn"}])
+    gone = {"op": "replace", "path": "/cloudwatchRoleArn", "value": "arn:aws:iam::000000000000:role/gone"}
+    client("apigateway").update_account(patchOperations=[gone])
     resources = client("cloudformation").describe_stack_resource(
         StackName=name("")[:-1], LogicalResourceId="FailuresWait"
     )

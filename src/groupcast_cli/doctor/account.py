@@ -21,6 +21,11 @@ POSTS_SHARE = 0.7
 REQUESTS_SHARE = 0.2
 # "New connections per second per account": the default, and what docs/operations.md counts on.
 CONNECTS_PER_SECOND = 500
+NO_LOG_ROLE = "API Gateway has no role for logs in this account and region"
+GIVE_LOG_ROLE = (
+    "give it one with `aws apigateway update-account --patch-operations "
+    "op=replace,path=/cloudwatchRoleArn,value=arn:aws:iam::ACCOUNT:role/{}`"
+)
 QUOTA = "ask for a higher quota (Service Quotas, {service}, {code})"
 
 
@@ -110,20 +115,32 @@ def judge_connects(rate: float) -> Finding:
     return ok(f"API Gateway takes {rate:,.0f} new connections a second")
 
 
-def judge_log_role(role_arn: str | None, *, is_own: bool) -> Finding:
-    """Judge `cloudwatchRoleArn` of API Gateway GetAccount; `is_own`: the stage set it (logRole=own)."""
-    if role_arn:
-        return ok(role_arn)
-    cause = (
-        "another stack may have taken it along when it was removed"
-        if is_own
-        else "with logRole=shared the stage sets none"
-    )
-    return to_do(
-        f"API Gateway has no role for logs in this account and region, so access logs stop ({cause}): "
-        "give it one with `aws apigateway update-account --patch-operations "
-        "op=replace,path=/cloudwatchRoleArn,value=ROLE_ARN`"
-    )
+def judge_log_role(role_arn: str | None, own_role: str | None, *, exists: bool) -> Finding:
+    """Judge `cloudwatchRoleArn` of API Gateway GetAccount, and whether that role exists.
+
+    `own_role` is the name of the role that the stage set (logRole=own), None where it sets none. The ARN of
+    a role that was removed stays: CloudFormation does not reset it.
+    """
+    if not role_arn or not exists:
+        fault = f"API Gateway's role for logs, {role_arn}, is gone" if role_arn else NO_LOG_ROLE
+        cause = (
+            "with logRole=shared the stage sets none"
+            if own_role is None
+            else "another stack may have taken it along when it was removed"
+        )
+        return to_do(f"{fault}, so access logs stop ({cause}): {GIVE_LOG_ROLE.format(own_role or 'ROLE')}")
+    if own_role is not None and role_name(role_arn) != own_role:
+        return to_do(
+            f"API Gateway writes logs with {role_arn} instead of the stage's own role {own_role}, and access "
+            f"logs stop when its stack is removed: {GIVE_LOG_ROLE.format(own_role)}, or deploy with --param "
+            "logRole=shared"
+        )
+    return ok(role_arn)
+
+
+def role_name(role_arn: str) -> str:
+    """The name at the end of a role's ARN, after its path."""
+    return role_arn.rpartition("/")[2]
 
 
 def _more(service: str, code: str) -> str:

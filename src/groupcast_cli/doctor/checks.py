@@ -18,12 +18,14 @@ from groupcast_cli.doctor.account import (
     judge_identity,
     judge_log_role,
     judge_requests,
+    role_name,
 )
 from groupcast_cli.doctor.answers import (
     gateway_quota,
     message_counts,
     oldest_s,
     resource_names,
+    role_exists,
     table_statuses,
 )
 from groupcast_cli.doctor.contents import (
@@ -133,7 +135,13 @@ async def connects(subject: Subject) -> Finding:
 
 async def log_role(subject: Subject) -> Finding:
     account, expected = await asyncio.gather(subject.account(), subject.expected())
-    return judge_log_role(account.get("cloudwatchRoleArn"), is_own=expected.sets_log_role)
+    own_role = None
+    if expected.sets_log_role:
+        roles = await resource_names(subject, "AWS::IAM::Role")
+        own_role = next(name for name, logical in roles.items() if logical == "ApiGatewayLogRole")
+    role_arn = account.get("cloudwatchRoleArn")
+    exists = bool(role_arn) and await role_exists(subject, role_name(role_arn))
+    return judge_log_role(role_arn, own_role, exists=exists)
 
 
 async def subscribers(subject: Subject) -> Finding:
@@ -232,7 +240,11 @@ CHECKS = (
     Check("concurrency", concurrency, ("lambda:GetAccountSettings", TEMPLATE_ACTION)),
     Check("requests", requests, ("servicequotas:GetServiceQuota", "apigateway:GET", TEMPLATE_ACTION)),
     Check("connects", connects, ("servicequotas:GetServiceQuota",)),
-    Check("log role", log_role, ("apigateway:GET", TEMPLATE_ACTION)),
+    Check(
+        "log role",
+        log_role,
+        ("apigateway:GET", TEMPLATE_ACTION, "cloudformation:ListStackResources", "iam:GetRole"),
+    ),
     Check("subscribers", subscribers, ("cloudformation:DescribeStacks", "sns:ListSubscriptionsByTopic")),
     Check("alarms", alarms, ("cloudformation:ListStackResources", "cloudwatch:DescribeAlarms")),
     Check("failures", failures, (TEMPLATE_ACTION, "sqs:GetQueueUrl", "sqs:GetQueueAttributes")),

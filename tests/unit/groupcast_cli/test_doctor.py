@@ -141,9 +141,20 @@ def test_few_new_connections_a_second_are_named() -> None:
 
 
 def test_a_missing_log_role_has_a_cause_and_a_remedy() -> None:
-    assert_ok(judge_log_role("arn:aws:iam::1:role/logs", is_own=True), "role/logs")
-    assert_to_do(judge_log_role(None, is_own=True), "another stack", "update-account")
-    assert_to_do(judge_log_role("", is_own=False), "logRole=shared", "update-account")
+    assert_to_do(judge_log_role(None, "logs", exists=False), "no role", "another stack", "role/logs`")
+    assert_to_do(judge_log_role("", None, exists=False), "no role", "logRole=shared", "update-account")
+
+
+def test_a_log_role_must_exist_and_be_the_stages_own() -> None:
+    """Where the stage sets one; the ARN of a role that is gone stays in the account."""
+    arn = "arn:aws:iam::1:role/path/logs"
+    assert_ok(judge_log_role(arn, "logs", exists=True), arn)
+    assert_ok(judge_log_role(arn, None, exists=True), arn)
+    assert_to_do(judge_log_role(arn, "logs", exists=False), f"{arn}, is gone", "another stack")
+    assert_to_do(judge_log_role(arn, None, exists=False), f"{arn}, is gone", "logRole=shared")
+    assert_to_do(
+        judge_log_role(arn, "mine", exists=True), "instead of the stage's own role mine", "role/mine`"
+    )
 
 
 @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"])
