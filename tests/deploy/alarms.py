@@ -84,7 +84,12 @@ class Alarms:
 
         values = {name: [value(metric) for metric in self.metrics(name)] for name in self}
         errors, refused = values.pop("SignInsFail")
-        return {name: sum(several) for name, several in values.items()} | {"SignInsFail": errors - refused}
+        seen = {"SignInsFail": errors - refused}
+        for name, several in values.items():
+            # NAME2 is a part of NAME, for metrics beyond the tenth.
+            whole = name.rstrip("0123456789")
+            seen[whole] = seen.get(whole, 0) + sum(several)
+        return seen
 
     def _counted(self, metric: Metric) -> float:
         """By CloudWatch."""

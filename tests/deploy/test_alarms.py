@@ -160,6 +160,8 @@ def test_no_metric_of_ours_is_left_out(alarms: Alarms) -> None:
 
 def test_alarms_ring_over_their_thresholds(alarms: Alarms) -> None:
     """Those over one metric: not at the threshold, which is fine, but above it."""
-    for name in set(alarms) - SEVERAL:
+    for name in alarms:
+        if name.rstrip("0123456789") in SEVERAL:
+            continue
         alarms.put(name, alarms.threshold(name) + 1)
         assert alarms.state(name) == "ALARM", name
