@@ -81,7 +81,10 @@ def judge_concurrency(limit: Mapping[str, Any], expected: Expected) -> Finding:
 
 
 def judge_requests(rate: float, burst: float, expected: Expected) -> Finding:
-    """Compare API Gateway's requests a second, and at once, with posts and frames that the stage admits."""
+    """Compare API Gateway's requests a second, and at once, with posts and frames that the stage admits.
+
+    The stage's limits of frames are each route's own: several busy routes together can exceed the rate.
+    """
     posts, frames = expected.posts_per_second, expected.requests_per_second
     fitting = {
         "postsPerSecond": rate * POSTS_SHARE,
@@ -91,18 +94,26 @@ def judge_requests(rate: float, burst: float, expected: Expected) -> Finding:
     }
     mended = f"deploy with {' '.join(f'--param {name}={value:.0f}' for name, value in fitting.items())}"
     faults = []
-    if posts + frames > rate:
+    if not posts:
+        faults.append(
+            f"postsPerSecond is 0, so a large fan-out may take all {rate:,.0f} requests a second and have "
+            f"frames turned away: {mended}"
+        )
+    elif posts + frames > rate:
         faults.append(
             f"API Gateway takes {rate:,.0f} requests a second, less than postsPerSecond + requestsPerSecond "
-            f"({posts:,.0f} + {frames:,.0f}): {mended}, or {_more('Amazon API Gateway', 'L-8A5B8E43')}"
+            f"of one route ({posts:,.0f} + {frames:,.0f}): {mended}, or {_more('Amazon API Gateway', 'L-8A5B8E43')}"
         )
     elif expected.post_burst + expected.request_burst > burst:
         faults.append(
             f"API Gateway takes {burst:,.0f} requests at once, less than postBurst + requestBurst "
             f"({expected.post_burst:,.0f} + {expected.request_burst:,.0f}): {mended}"
         )
-    budget = f"postsPerSecond is {posts:,.0f}" if posts else "there is no budget of posts"
-    return judged(f"API Gateway takes {rate:,.0f} requests a second, {burst:,.0f} at once; {budget}", faults)
+    return judged(
+        f"API Gateway takes {rate:,.0f} requests a second, {burst:,.0f} at once; postsPerSecond is "
+        f"{posts:,.0f}, requestsPerSecond {frames:,.0f} for each route",
+        faults,
+    )
 
 
 def judge_connects(rate: float) -> Finding:

@@ -56,10 +56,15 @@ def error_code(error: CannotCheckError) -> str:
 
 
 async def gateway_quota(subject: Subject, code: str) -> float:
-    """A quota of API Gateway, as Service Quotas has it for this account and region."""
-    answer = await subject.call(
-        "service-quotas", "get_service_quota", ServiceCode="apigateway", QuotaCode=code
-    )
+    """A quota of API Gateway, as Service Quotas has it for this account and region; else AWS's default."""
+    quota = {"ServiceCode": "apigateway", "QuotaCode": code}
+    try:
+        answer = await subject.call("service-quotas", "get_service_quota", **quota)
+    except CannotCheckError as error:
+        # Of a quota that nobody changed here (Service Quotas API reference, GetServiceQuota).
+        if error_code(error) != "NoSuchResourceException":
+            raise
+        answer = await subject.call("service-quotas", "get_aws_default_service_quota", **quota)
     return float(answer["Quota"]["Value"])
 
 

@@ -173,7 +173,7 @@ async def queues(subject: Subject) -> Finding:
     return judge_backlogs(
         [
             Backlog(
-                name, count[0], age_s, limit_s, f"look at errors and throttles of {function}, and the budget"
+                name, *count, age_s, limit_s, f"look at errors and throttles of {function}, and the budget"
             )
             for name, count, age_s, limit_s, function in zip(
                 queue_names, counts, ages_s, limits_s, ("fanoutMessage", "fanoutRetry"), strict=True
@@ -229,6 +229,7 @@ async def drift(subject: Subject) -> Finding:
 
 
 TEMPLATE_ACTION = "cloudformation:GetTemplate"
+QUOTA_ACTIONS = ("servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota")
 # GetCallerIdentity needs no permission. A wrong clock spoils credentials, so both are judged in any case.
 FIRST = (
     Check("credentials", credentials, (), is_required=True),
@@ -238,8 +239,8 @@ FIRST = (
 CHECKS = (
     Check("template", template, (TEMPLATE_ACTION,)),
     Check("concurrency", concurrency, ("lambda:GetAccountSettings", TEMPLATE_ACTION)),
-    Check("requests", requests, ("servicequotas:GetServiceQuota", "apigateway:GET", TEMPLATE_ACTION)),
-    Check("connects", connects, ("servicequotas:GetServiceQuota",)),
+    Check("requests", requests, (*QUOTA_ACTIONS, "apigateway:GET", TEMPLATE_ACTION)),
+    Check("connects", connects, QUOTA_ACTIONS),
     Check(
         "log role",
         log_role,

@@ -118,11 +118,15 @@ def test_a_reservation_must_hold_all_lanes_and_the_stream() -> None:
 
 
 def test_the_account_must_admit_posts_and_frames() -> None:
-    assert_ok(judge_requests(10_000, 5_000, EXPECTED), "postsPerSecond is 7,000")
+    assert_ok(judge_requests(10_000, 5_000, EXPECTED), "postsPerSecond is 7,000", "2,000 for each route")
     assert_ok(judge_requests(9_000, 4_500, EXPECTED))
     assert_to_do(judge_requests(8_999, 5_000, EXPECTED), "8,999 requests a second", "7,000 + 2,000")
     assert_to_do(judge_requests(10_000, 4_499, EXPECTED), "4,499 requests at once", "3,500 + 1,000")
-    assert_ok(judge_requests(10_000, 5_000, replace(EXPECTED, posts_per_second=0)), "no budget")
+
+
+def test_posts_without_a_budget_are_named() -> None:
+    finding = judge_requests(10_000, 5_000, replace(EXPECTED, posts_per_second=0))
+    assert_to_do(finding, "postsPerSecond is 0", "--param postsPerSecond=7000 ")
 
 
 def test_the_parameters_it_proposes_fit() -> None:
@@ -265,17 +269,23 @@ def test_failures_that_wait_name_the_command() -> None:
     assert_to_do(judge_failures(2, "--stage dev"), "holds 2", "groupcast failures --stage dev")
 
 
-@pytest.mark.parametrize(("visible", "oldest_s"), [(0, None), (0, 0.0), (5, 15.0)])
-def test_a_queue_that_is_worked_off_is_fine(visible: int, oldest_s: float | None) -> None:
-    assert_ok(judge_backlogs([Backlog("delivery", visible, oldest_s, 15, "look")]), f"{visible} in delivery")
+@pytest.mark.parametrize(
+    ("visible", "hidden", "oldest_s"),
+    # The last is empty by now.
+    [(0, 0, None), (0, 0, 0.0), (5, 0, 15.0), (0, 3, None), (0, 0, 15.1)],
+)
+def test_a_queue_that_is_worked_off_is_fine(visible: int, hidden: int, oldest_s: float | None) -> None:
+    backlog = Backlog("delivery", visible, hidden, oldest_s, 15, "look")
+    assert_ok(judge_backlogs([backlog]), f"{visible} in delivery")
 
 
 def test_a_queue_that_waits_is_named() -> None:
-    fine = Backlog("delivery", 0, None, 15, "look there")
-    assert_to_do(
-        judge_backlogs([fine, Backlog("retry", 3, 15.1, 15, "look here")]), "3 wait in retry", "look here"
-    )
-    assert_to_do(judge_backlogs([fine, Backlog("retry", 3, None, 15, "look")]), "unknown", "run this again")
+    fine = Backlog("delivery", 0, 0, None, 15, "look there")
+    late, stuck = (Backlog("retry", *counts, 15.1, 15, "look here") for counts in ((3, 0), (0, 2)))
+    assert_to_do(judge_backlogs([fine, late]), "3 wait in retry", "look here")
+    assert_to_do(judge_backlogs([fine, stuck]), "2 are being read", "look here")
+    unknown = Backlog("retry", 3, 0, None, 15, "look")
+    assert_to_do(judge_backlogs([fine, unknown]), "unknown", "run this again")
 
 
 def test_settings_of_tables() -> None:
