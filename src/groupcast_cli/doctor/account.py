@@ -102,7 +102,8 @@ def judge_requests(rate: float, burst: float, expected: Expected) -> Finding:
     elif posts + frames > rate:
         faults.append(
             f"API Gateway takes {rate:,.0f} requests a second, less than postsPerSecond + requestsPerSecond "
-            f"of one route ({posts:,.0f} + {frames:,.0f}): {mended}, or {_more('Amazon API Gateway', 'L-8A5B8E43')}"
+            f"of one route ({posts:,.0f} + {frames:,.0f}): {mended}, or "
+            f"{_more('Amazon API Gateway', 'L-8A5B8E43')}"
         )
     elif expected.post_burst + expected.request_burst > burst:
         faults.append(
