@@ -169,6 +169,14 @@ def test_alarms_are_described(template: Template) -> None:
     assert all(0 < len(alarm["AlarmDescription"]) <= 1024 for alarm in alarms.values())
 
 
+def test_the_example_of_the_doctor_is_of_this_template(template: Template) -> None:
+    """docs/operations.md shows how many resources and alarms a stage has."""
+    text = (ROOT / "docs/operations.md").read_text()
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    assert f"template-update-stack.json: {len(template.resources)} resources\n" in text
+    assert f"ok      alarms      {len(alarms)} alarms, none in ALARM\n" in text
+
+
 def test_alarms_are_in_the_bill(template: Template) -> None:
     """CloudWatch bills each metric of each alarm."""
     assert len(metrics_of(template)) == ALARM_METRICS
