@@ -1,7 +1,7 @@
 "use strict";
 
 // What follows from the functions of serverless.yml, so that a new route is written down once: roles, who may call
-// a function, limits of routes, and the actions that a frame may name. Pure.
+// a function, limits of routes, alarms over all of them, and the actions that a frame may name. Pure.
 
 // Statements of a function's role beside its log and its traces, in IAM's words; Effect is Allow.
 const ALLOW_SCHEMA = {
@@ -23,6 +23,8 @@ const TRACES = {
   Resource: "*",
 };
 const VERSION = "2012-10-17";
+// CloudWatch's "Limits that apply to alarms based on metric math expressions".
+const ALARM_METRICS_MAX = 10;
 // Nobody can turn a $disconnect away.
 const UNLIMITED = "$disconnect";
 
@@ -106,4 +108,22 @@ function routeSettingsOf(functions, { EachRoute, ...others }) {
   return { ...Object.fromEntries(limited.map(({ key }) => [key, EachRoute])), ...others };
 }
 
-module.exports = { ALLOW_SCHEMA, actionsOf, roleOf, routeSettingsOf, sourcesOf };
+// The alarms in place of one that sums up more metrics than CloudWatch takes: NAME, NAME2, NAME3 by name, each over some
+// of the metrics, with the same threshold.
+function alarmsOf(name, alarm) {
+  const { Metrics = [] } = alarm.Properties;
+  const metrics = Metrics.filter((query) => query.MetricStat);
+  const results = Metrics.filter((query) => !query.MetricStat);
+  const parts = {};
+  for (let first = 0; first < metrics.length; first += ALARM_METRICS_MAX) {
+    const part = [...results, ...metrics.slice(first, first + ALARM_METRICS_MAX)];
+    const place = first / ALARM_METRICS_MAX + 1;
+    parts[place === 1 ? name : `${name}${place}`] = {
+      ...alarm,
+      Properties: { ...alarm.Properties, Metrics: part },
+    };
+  }
+  return parts;
+}
+
+module.exports = { ALLOW_SCHEMA, actionsOf, alarmsOf, roleOf, routeSettingsOf, sourcesOf };

@@ -5,7 +5,7 @@
 
 const logicalId = (name) => `${name[0].toUpperCase()}${name.slice(1)}LambdaFunction`;
 
-// An alarm takes 10 metrics at most.
+// An alarm takes 10 metrics at most: where there are more, the plugin makes several alarms (derived.js).
 function alarmed(routes, metricName) {
   const metrics = routes.map((name, index) => {
     const dimensions = [{ Name: "FunctionName", Value: { Ref: logicalId(name) } }];

@@ -4,6 +4,7 @@
 
 const NONE = {};
 const KEY_ARN = /^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/[^*]+$/;
+const CERTIFICATE_ARN = /^arn:[^:]+:acm:[^:]+:[0-9]{12}:certificate\/[^*]+$/;
 // API Gateway developer guide, "Map API stages to a custom domain name for WebSocket APIs".
 const BASE_PATH = /^[A-Za-z0-9$_.+!*'()-]{1,300}$/;
 
@@ -16,16 +17,25 @@ async function read(resolveVariable, ...names) {
   return Promise.all(names.map((name) => resolveVariable(`param:${name}`)));
 }
 
-async function customerKey({ resolveVariable }) {
+// CloudFormation would say so only in the middle of a deployment, and in other words.
+async function checkRegion(name, arn, resolveConfigurationProperty) {
+  const region = await resolveConfigurationProperty(["provider", "region"]);
+  const given = arn.split(":")[3];
+  if (given !== region)
+    throw refusal(`${name} is in ${given}, but the stage is in ${region}: both must agree`);
+}
+
+async function customerKey({ resolveVariable, resolveConfigurationProperty }) {
   const [arn] = await read(resolveVariable, "kmsKeyArn");
   if (!arn) return NONE;
   if (!KEY_ARN.test(arn)) {
     throw refusal(`kmsKeyArn must be a key's ARN, not '${arn}': IAM grants nothing on an alias`);
   }
+  await checkRegion("kmsKeyArn", arn, resolveConfigurationProperty);
   return part("customer_key.yml");
 }
 
-async function ownDomain({ resolveVariable }) {
+async function ownDomain({ resolveVariable, resolveConfigurationProperty }) {
   const [domain, ...others] = await read(
     resolveVariable,
     "domainName",
@@ -39,6 +49,9 @@ async function ownDomain({ resolveVariable }) {
   if (!domain) return NONE;
   if (!certificate)
     throw refusal("domainName needs a certificateArn, of a certificate in the stage's region");
+  if (!CERTIFICATE_ARN.test(certificate))
+    throw refusal(`certificateArn must be the ARN of a certificate in ACM, not '${certificate}'`);
+  await checkRegion("certificateArn", certificate, resolveConfigurationProperty);
   if (basePath && !BASE_PATH.test(basePath)) {
     throw refusal(`basePath is one path segment of letters, digits and $-_.+!*'(), not '${basePath}'`);
   }

@@ -9,7 +9,7 @@ const { execFile } = require("node:child_process");
 const { existsSync } = require("node:fs");
 const path = require("node:path");
 const { promisify } = require("node:util");
-const { ALLOW_SCHEMA, actionsOf, roleOf, routeSettingsOf, sourcesOf } = require("./derived.js");
+const { ALLOW_SCHEMA, actionsOf, alarmsOf, roleOf, routeSettingsOf, sourcesOf } = require("./derived.js");
 const { readParameters } = require("./parameters.js");
 
 const BUILD_TIMEOUT_MS = 10 * 60 * 1000;
@@ -100,6 +100,9 @@ class GroupcastPlugin {
     }
     for (const [name, source] of Object.entries(sourcesOf(functions))) {
       Resources[this.naming.getLambdaWebsocketsPermissionLogicalId(name)].Properties.SourceArn = source;
+    }
+    for (const [name, resource] of Object.entries(Resources)) {
+      if (resource.Type === "AWS::CloudWatch::Alarm") Object.assign(Resources, alarmsOf(name, resource));
     }
     const stage = Resources[this.naming.getWebsocketsStageLogicalId()]?.Properties;
     if (stage?.RouteSettings) stage.RouteSettings = routeSettingsOf(functions, stage.RouteSettings);

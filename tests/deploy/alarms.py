@@ -76,7 +76,7 @@ class Alarms:
         self._cloudwatch.put_metric_data(Namespace=metric.namespace, MetricData=[datum])
 
     def seen(self) -> dict[str, float]:
-        """Of each alarm what it has looked at so far, summed up; SignInsFail subtracts refused sign-ins."""
+        """Of each alarm what it has looked at so far, summed up; SignInsFail subtracts answers of 401."""
         written = self._written()
 
         def value(metric: Metric) -> float:
@@ -84,7 +84,12 @@ class Alarms:
 
         values = {name: [value(metric) for metric in self.metrics(name)] for name in self}
         errors, refused = values.pop("SignInsFail")
-        return {name: sum(several) for name, several in values.items()} | {"SignInsFail": errors - refused}
+        seen = {"SignInsFail": errors - refused}
+        for name, several in values.items():
+            # NAME2 is a part of NAME, for metrics beyond the tenth.
+            whole = name.rstrip("0123456789")
+            seen[whole] = seen.get(whole, 0) + sum(several)
+        return seen
 
     def _counted(self, metric: Metric) -> float:
         """By CloudWatch."""

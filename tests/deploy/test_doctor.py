@@ -28,6 +28,8 @@ TIMEOUT_S = 60
 NAMES = [*(check.name for check in (*FIRST, *CHECKS)), "chat", "drift"]
 WITHHELD = "dynamodb:DescribeTimeToLive"
 TOKEN = "wrong-token-of-a-test"
+# New connections a second: nobody changed it in that account.
+UNCHANGED_QUOTA = b"L-9ED1E49A"
 LONG_AGO = "Mon, 01 Jan 2024 00:00:00 GMT"
 IDENTITY = (
     '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
@@ -178,7 +180,7 @@ def test_a_permission_less_skips_one_check(restricted: Report) -> None:
             ("1,000 requests a second", "--param postsPerSecond=700 ", "L-8A5B8E43"),
         ),
         ("connects", ("1,000 new connections",)),
-        ("log role", ("no role for logs", "update-account")),
+        ("log role", ("role for logs, arn:aws:iam::000000000000:role/gone, is gone", "update-account")),
         (
             "subscribers",
             ("reach nobody", "aws sns subscribe --topic-arn arn:aws:sns:us-east-1:"),
@@ -231,7 +233,8 @@ def break_all(patient: Patient) -> None:
         sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
     functions.update_function_configuration(FunctionName=name("fanoutMessage"), Timeout=3)
     functions.put_function_concurrency(FunctionName=name("history"), ReservedConcurrentExecutions=900)
-    client("apigateway").update_account(patchOperations=[{"op": "remove", "path": "/cloudwatchRoleArn"}])
+    gone = {"op": "replace", "path": "/cloudwatchRoleArn", "value": "arn:aws:iam::000000000000:role/gone"}
+    client("apigateway").update_account(patchOperations=[gone])
     resources = client("cloudformation").describe_stack_resource(
         StackName=name("")[:-1], LogicalResourceId="FailuresWait"
     )
@@ -260,13 +263,17 @@ def recover(dynamodb: Any, table: str, *, enabled: bool) -> None:
 
 
 class FakeAws(BaseHTTPRequestHandler):
-    """Service Quotas, each of them 1,000; and STS with a clock of its own."""
+    """Service Quotas, each of them 1,000, one by default; and STS with a clock of its own."""
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        is_quota = "X-Amz-Target" in self.headers
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        is_quota = bool(operation)
+        is_unchanged = operation == "GetServiceQuota" and UNCHANGED_QUOTA in asked
         body = json.dumps({"Quota": {"Value": 1000.0}}) if is_quota else IDENTITY
-        self.send_response_only(200)
+        if is_unchanged:
+            body = json.dumps({"__type": "NoSuchResourceException", "message": "no applied quota"})
+        self.send_response_only(400 if is_unchanged else 200)
         self.send_header("Date", LONG_AGO)
         self.send_header("Content-Type", "application/x-amz-json-1.1" if is_quota else "text/xml")
         self.send_header("Content-Length", str(len(body)))

@@ -51,6 +51,11 @@ def service() -> dict[str, Any]:
     return parse_yaml((ROOT / "serverless.yml").read_text())
 
 
+def whole(name: str) -> str:
+    """The alarm as operations.yml has it: NAME2 is a part of it, for metrics beyond the tenth."""
+    return name.rstrip("0123456789")
+
+
 def watched(template: Template, namespace: str, name: str) -> set[frozenset[tuple[str, str]]]:
     return {one.dimensions for one in metrics_of(template) if one[1:3] == (namespace, name)}
 
@@ -112,17 +117,46 @@ def test_alarms_over_several_metrics_are_taken_by_cloudwatch(template: Template)
         if "Metrics" in alarm
     }
     sums = {"RoutesFail", "RoutesAreThrottled", "ReadsAreThrottled", "WritesAreThrottled"}
-    assert set(several) == sums | {"SignInsFail"}
+    assert {whole(name) for name in several} == sums | {"SignInsFail"}
     for name, alarm in several.items():
         assert not {"Period", "Namespace", "MetricName", "Dimensions", "Statistic"} & set(alarm)
         (result,) = [query for query in alarm["Metrics"] if query["ReturnData"]]
-        assert (result["Expression"] == "SUM(FILL(METRICS(), 0))") == (name in sums)
+        assert (result["Expression"] == "SUM(FILL(METRICS(), 0))") == (whole(name) in sums)
         stats = [query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query]
         assert len(stats) == len(alarm["Metrics"]) - 1 <= METRICS_MAX, name
-        assert {(stat["Period"], stat["Stat"]) for stat in stats} == {(60, "Sum")}
+        assert {(stat["Period"], stat["Stat"]) for stat in stats} == {
+            (60 if whole(name) in sums else 300, "Sum")
+        }
         ids = [query["Id"] for query in alarm["Metrics"]]
         assert len(set(ids)) == len(ids)
         assert all(re.fullmatch(r"[a-z][A-Za-z0-9_]*", one) for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("errors", "unauthorized", "per_minute"),
+    [
+        (0, None, 0),
+        (10, None, 2),
+        (10, 10, 0),
+        (15, 10, 1),
+        # Of a flood, some refusals were counted in the period before or after.
+        (1000, 960, 0),
+        (1000, 1040, 0),
+        (1, 2, 0),
+    ],
+)
+def test_refusals_are_no_failed_sign_ins(
+    template: Template, errors: int, unauthorized: int | None, per_minute: float
+) -> None:
+    """The expression of SignInsFail, computed as CloudWatch documents its functions ("Using metric math")."""
+    metrics = template.of_type("AWS::CloudWatch::Alarm")["SignInsFail"]["Metrics"]
+    text = next(query["Expression"] for query in metrics if query["ReturnData"])
+    functions = {
+        "FILL": lambda value, filler: filler if value is None else value,
+        "IF": lambda condition, yes, no: yes if condition else no,
+    }
+    values = {"m1": errors, "m2": unauthorized}
+    assert eval(text, {**functions, **values}) == per_minute  # noqa: S307 - ours
 
 
 def test_alarms_are_described(template: Template) -> None:
@@ -131,8 +165,16 @@ def test_alarms_are_described(template: Template) -> None:
     rows = re.findall(r"^\| (`.*?) \| (.+) \| (.+) \|$", rest.partition("\n## ")[0], re.MULTILINE)
     described = [name for names, _, _ in rows for name in re.findall(r"`(\w+)`", names)]
     alarms = template.of_type("AWS::CloudWatch::Alarm")
-    assert sorted(described) == sorted(alarms)
+    assert sorted(described) == sorted({whole(name) for name in alarms})
     assert all(0 < len(alarm["AlarmDescription"]) <= 1024 for alarm in alarms.values())
+
+
+def test_the_example_of_the_doctor_is_of_this_template(template: Template) -> None:
+    """docs/operations.md shows how many resources and alarms a stage has."""
+    text = (ROOT / "docs/operations.md").read_text()
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    assert f"template-update-stack.json: {len(template.resources)} resources\n" in text
+    assert f"ok      alarms      {len(alarms)} alarms, none in ALARM\n" in text
 
 
 def test_alarms_are_in_the_bill(template: Template) -> None:

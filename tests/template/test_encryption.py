@@ -70,11 +70,17 @@ def test_a_function_uses_the_key_for_its_own_calls(encrypted: Template, function
     assert uses_of_the_key(encrypted).get(role, set()) == expected
 
 
-def test_an_alias_is_refused() -> None:
-    """Before anything is deployed: as a resource of IAM's it grants nothing."""
-    alias = "kmsKeyArn=arn:aws:kms:us-east-1:123456789012:alias/chat"
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("arn:aws:kms:us-east-1:123456789012:alias/chat", "kmsKeyArn must be a key's ARN"),
+        (KEY.replace("us-east-1", "eu-west-1"), "kmsKeyArn is in eu-west-1, but the stage is in us-east-1"),
+    ],
+)
+def test_a_key_that_cannot_serve_is_refused(key: str, problem: str) -> None:
+    """Before anything is deployed: IAM grants nothing on an alias, and a key serves one region."""
     done = subprocess.run(
-        [*OSLS, "print", "--param", alias],
+        [*OSLS, "print", "--param", f"kmsKeyArn={key}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -82,7 +88,7 @@ def test_an_alias_is_refused() -> None:
         check=False,
     )
     assert done.returncode != 0
-    assert "kmsKeyArn must be a key's ARN" in done.stdout + done.stderr
+    assert problem in done.stdout + done.stderr
 
 
 def test_the_bill_counts_who_uses_the_key() -> None:

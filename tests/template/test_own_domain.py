@@ -73,6 +73,14 @@ def test_a_hosted_zone_gets_the_record(package: Package) -> None:
         ((f"certificateArn={CERTIFICATE}",), "need a domainName"),
         (("hostedZoneId=Z0123456789",), "need a domainName"),
         ((DOMAIN, f"certificateArn={CERTIFICATE}", "basePath=a/b"), "basePath is one path segment"),
+        (
+            (DOMAIN, "certificateArn=chat"),
+            "certificateArn must be the ARN of a certificate in ACM, not 'chat'",
+        ),
+        (
+            (DOMAIN, f"certificateArn={CERTIFICATE.replace('us-east-1', 'eu-west-1')}"),
+            "certificateArn is in eu-west-1, but the stage is in us-east-1",
+        ),
     ],
 )
 def test_half_a_domain_is_refused(parameters: tuple[str, ...], problem: str) -> None:

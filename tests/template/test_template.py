@@ -20,7 +20,8 @@ from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, 
 # Resources that may be `*`, and why.
 STARS = {("xray:PutTraceSegments", "xray:PutTelemetryRecords"): "X-Ray has no resources to name"}
 OTHER_METRICS = {
-    *("delivery_ms", "rejected", "expired", "sign_ins_refused", "frames_refused"),
+    *("delivery_ms", "rejected", "expired", "sign_ins_refused"),
+    *("sign_ins_unauthorized", "frames_refused"),
     *("offer_age_ms", "budget_wait_ms"),
     *("offered", "offers_failed", "express", "express_failed", "connects_refused"),
 }

@@ -46,6 +46,8 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         return _policy("Deny", "unknown", event, {})
     except TokenError as refusal:
         _note(refusal)
+        # Lambda counts the exception among Errors; the alarm SignInsFail takes these off.
+        _count("sign_ins_unauthorized")
         raise Exception("Unauthorized") from None  # noqa: TRY002 - API Gateway knows it by this text
     context = {
         "sender": principal.name,
@@ -72,7 +74,11 @@ def _prepare() -> None:
 
 def _note(refusal: TokenError) -> None:
     Logger().info("sign-in refused", extra={"reason": str(refusal)})
-    with single_metric(name="sign_ins_refused", unit=MetricUnit.Count, value=1):
+    _count("sign_ins_refused")
+
+
+def _count(metric: str) -> None:
+    with single_metric(name=metric, unit=MetricUnit.Count, value=1):
         pass
 
 

@@ -22,7 +22,7 @@ READ_UNIT_BYTES = 4096
 MESSAGE_MB, PING_MB, FANOUT_MB = 1024, 512, 1769
 # Of authorize, connect, joinGroup, disconnect.
 CONNECTION_MB = (256, 512, 1024, 256)
-METRICS, ALARM_METRICS, DASHBOARDS = 33, 50, 1
+METRICS, ALARM_METRICS, DASHBOARDS = 34, 50, 1
 
 CONNECTION_INVOCATIONS = len(CONNECTION_MB)
 # Item in and out, and twice its entry in GroupIdIndex; its user's item at connect, join and disconnect.

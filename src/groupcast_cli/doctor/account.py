@@ -21,6 +21,11 @@ POSTS_SHARE = 0.7
 REQUESTS_SHARE = 0.2
 # "New connections per second per account": the default, and what docs/operations.md counts on.
 CONNECTS_PER_SECOND = 500
+NO_LOG_ROLE = "API Gateway has no role for logs in this account and region"
+GIVE_LOG_ROLE = (
+    "give it one with `aws apigateway update-account --patch-operations "
+    "op=replace,path=/cloudwatchRoleArn,value=arn:aws:iam::ACCOUNT:role/{}`"
+)
 QUOTA = "ask for a higher quota (Service Quotas, {service}, {code})"
 
 
@@ -76,7 +81,10 @@ def judge_concurrency(limit: Mapping[str, Any], expected: Expected) -> Finding:
 
 
 def judge_requests(rate: float, burst: float, expected: Expected) -> Finding:
-    """Compare API Gateway's requests a second, and at once, with posts and frames that the stage admits."""
+    """Compare API Gateway's requests a second, and at once, with posts and frames that the stage admits.
+
+    The stage's limits of frames are each route's own: several busy routes together can exceed the rate.
+    """
     posts, frames = expected.posts_per_second, expected.requests_per_second
     fitting = {
         "postsPerSecond": rate * POSTS_SHARE,
@@ -86,18 +94,27 @@ def judge_requests(rate: float, burst: float, expected: Expected) -> Finding:
     }
     mended = f"deploy with {' '.join(f'--param {name}={value:.0f}' for name, value in fitting.items())}"
     faults = []
-    if posts + frames > rate:
+    if not posts:
+        faults.append(
+            f"postsPerSecond is 0, so a large fan-out may take all {rate:,.0f} requests a second and have "
+            f"frames turned away: {mended}"
+        )
+    elif posts + frames > rate:
         faults.append(
             f"API Gateway takes {rate:,.0f} requests a second, less than postsPerSecond + requestsPerSecond "
-            f"({posts:,.0f} + {frames:,.0f}): {mended}, or {_more('Amazon API Gateway', 'L-8A5B8E43')}"
+            f"of one route ({posts:,.0f} + {frames:,.0f}): {mended}, or "
+            f"{_more('Amazon API Gateway', 'L-8A5B8E43')}"
         )
     elif expected.post_burst + expected.request_burst > burst:
         faults.append(
             f"API Gateway takes {burst:,.0f} requests at once, less than postBurst + requestBurst "
             f"({expected.post_burst:,.0f} + {expected.request_burst:,.0f}): {mended}"
         )
-    budget = f"postsPerSecond is {posts:,.0f}" if posts else "there is no budget of posts"
-    return judged(f"API Gateway takes {rate:,.0f} requests a second, {burst:,.0f} at once; {budget}", faults)
+    return judged(
+        f"API Gateway takes {rate:,.0f} requests a second, {burst:,.0f} at once; postsPerSecond is "
+        f"{posts:,.0f}, requestsPerSecond {frames:,.0f} for each route",
+        faults,
+    )
 
 
 def judge_connects(rate: float) -> Finding:
@@ -110,20 +127,32 @@ def judge_connects(rate: float) -> Finding:
     return ok(f"API Gateway takes {rate:,.0f} new connections a second")
 
 
-def judge_log_role(role_arn: str | None, *, is_own: bool) -> Finding:
-    """Judge `cloudwatchRoleArn` of API Gateway GetAccount; `is_own`: the stage set it (logRole=own)."""
-    if role_arn:
-        return ok(role_arn)
-    cause = (
-        "another stack may have taken it along when it was removed"
-        if is_own
-        else "with logRole=shared the stage sets none"
-    )
-    return to_do(
-        f"API Gateway has no role for logs in this account and region, so access logs stop ({cause}): "
-        "give it one with `aws apigateway update-account --patch-operations "
-        "op=replace,path=/cloudwatchRoleArn,value=ROLE_ARN`"
-    )
+def judge_log_role(role_arn: str | None, own_role: str | None, *, exists: bool) -> Finding:
+    """Judge `cloudwatchRoleArn` of API Gateway GetAccount, and whether that role exists.
+
+    `own_role` is the name of the role that the stage set (logRole=own), None where it sets none. The ARN of
+    a role that was removed stays: CloudFormation does not reset it.
+    """
+    if not role_arn or not exists:
+        fault = f"API Gateway's role for logs, {role_arn}, is gone" if role_arn else NO_LOG_ROLE
+        cause = (
+            "with logRole=shared the stage sets none"
+            if own_role is None
+            else "another stack may have taken it along when it was removed"
+        )
+        return to_do(f"{fault}, so access logs stop ({cause}): {GIVE_LOG_ROLE.format(own_role or 'ROLE')}")
+    if own_role is not None and role_name(role_arn) != own_role:
+        return to_do(
+            f"API Gateway writes logs with {role_arn} instead of the stage's own role {own_role}, and access "
+            f"logs stop when its stack is removed: {GIVE_LOG_ROLE.format(own_role)}, or deploy with --param "
+            "logRole=shared"
+        )
+    return ok(role_arn)
+
+
+def role_name(role_arn: str) -> str:
+    """The name at the end of a role's ARN, after its path."""
+    return role_arn.rpartition("/")[2]
 
 
 def _more(service: str, code: str) -> str:

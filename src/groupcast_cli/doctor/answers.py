@@ -38,11 +38,33 @@ async def resource_names(subject: Subject, kind: str) -> dict[str, str]:
     return names
 
 
+async def role_exists(subject: Subject, name: str) -> bool:
+    """Whether IAM has a role of this name."""
+    try:
+        await subject.call("iam", "get_role", RoleName=name)
+    except CannotCheckError as error:
+        if error_code(error) == "NoSuchEntity":
+            return False
+        raise
+    return True
+
+
+def error_code(error: CannotCheckError) -> str:
+    """AWS's code of the error behind it; empty where AWS did not answer."""
+    cause = error.__cause__
+    return str(cause.response["Error"]["Code"]) if isinstance(cause, ClientError) else ""
+
+
 async def gateway_quota(subject: Subject, code: str) -> float:
-    """A quota of API Gateway, as Service Quotas has it for this account and region."""
-    answer = await subject.call(
-        "service-quotas", "get_service_quota", ServiceCode="apigateway", QuotaCode=code
-    )
+    """A quota of API Gateway, as Service Quotas has it for this account and region; else AWS's default."""
+    quota = {"ServiceCode": "apigateway", "QuotaCode": code}
+    try:
+        answer = await subject.call("service-quotas", "get_service_quota", **quota)
+    except CannotCheckError as error:
+        # Of a quota that nobody changed here (Service Quotas API reference, GetServiceQuota).
+        if error_code(error) != "NoSuchResourceException":
+            raise
+        answer = await subject.call("service-quotas", "get_aws_default_service_quota", **quota)
     return float(answer["Quota"]["Value"])
 
 
@@ -93,9 +115,7 @@ async def table_statuses(
         try:
             return await status(table)
         except CannotCheckError as error:
-            cause = error.__cause__
-            codes = ("ResourceNotFoundException", "TableNotFoundException")
-            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in codes:
+            if error_code(error) in ("ResourceNotFoundException", "TableNotFoundException"):
                 return None
             raise
 

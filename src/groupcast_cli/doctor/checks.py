@@ -18,12 +18,14 @@ from groupcast_cli.doctor.account import (
     judge_identity,
     judge_log_role,
     judge_requests,
+    role_name,
 )
 from groupcast_cli.doctor.answers import (
     gateway_quota,
     message_counts,
     oldest_s,
     resource_names,
+    role_exists,
     table_statuses,
 )
 from groupcast_cli.doctor.contents import (
@@ -34,6 +36,7 @@ from groupcast_cli.doctor.contents import (
     judge_subscribers,
     judge_tables,
 )
+from groupcast_cli.doctor.expected import Expected
 from groupcast_cli.doctor.finding import CannotCheckError, Finding, to_do
 from groupcast_cli.doctor.stack import TEMPLATE_PATH, judge_drift, judge_stack, judge_template
 from groupcast_cli.stage import deploy_hint, outputs
@@ -53,19 +56,20 @@ ALARMS_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A line of the report. `actions` are the IAM actions that `examine` needs."""
+    """A line of the report. `actions` are the IAM actions that `examine` needs.
+
+    `is_required`: the other checks make no sense unless this one can be made.
+    """
 
     name: str
     examine: Callable[[Subject], Awaitable[Finding]]
     actions: tuple[str, ...]
     timeout_s: float = CALL_TIMEOUT_S
+    is_required: bool = False
 
 
 async def credentials(subject: Subject) -> Finding:
-    try:
-        return judge_identity(await subject.call("sts", "get_caller_identity"), subject.place.region)
-    except CannotCheckError as error:
-        return to_do(str(error), blocks=True)
+    return judge_identity(await subject.call("sts", "get_caller_identity"), subject.place.region)
 
 
 async def clock(subject: Subject) -> Finding:
@@ -97,6 +101,11 @@ async def stack(subject: Subject) -> Finding:
 async def template(subject: Subject) -> Finding:
     deployed = await subject.template()
     try:
+        Expected.of(deployed)
+    except CannotCheckError as error:
+        # Most checks need these settings: a report without them must not look healthy.
+        return to_do(str(error))
+    try:
         local = json.loads(await asyncio.to_thread(Path(TEMPLATE_PATH).read_text))
     except FileNotFoundError:
         local = None
@@ -126,7 +135,13 @@ async def connects(subject: Subject) -> Finding:
 
 async def log_role(subject: Subject) -> Finding:
     account, expected = await asyncio.gather(subject.account(), subject.expected())
-    return judge_log_role(account.get("cloudwatchRoleArn"), is_own=expected.sets_log_role)
+    own_role = None
+    if expected.sets_log_role:
+        roles = await resource_names(subject, "AWS::IAM::Role")
+        own_role = next(name for name, logical in roles.items() if logical == "ApiGatewayLogRole")
+    role_arn = account.get("cloudwatchRoleArn")
+    exists = bool(role_arn) and await role_exists(subject, role_name(role_arn))
+    return judge_log_role(role_arn, own_role, exists=exists)
 
 
 async def subscribers(subject: Subject) -> Finding:
@@ -158,7 +173,7 @@ async def queues(subject: Subject) -> Finding:
     return judge_backlogs(
         [
             Backlog(
-                name, count[0], age_s, limit_s, f"look at errors and throttles of {function}, and the budget"
+                name, *count, age_s, limit_s, f"look at errors and throttles of {function}, and the budget"
             )
             for name, count, age_s, limit_s, function in zip(
                 queue_names, counts, ages_s, limits_s, ("fanoutMessage", "fanoutRetry"), strict=True
@@ -214,18 +229,23 @@ async def drift(subject: Subject) -> Finding:
 
 
 TEMPLATE_ACTION = "cloudformation:GetTemplate"
+QUOTA_ACTIONS = ("servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota")
 # GetCallerIdentity needs no permission. A wrong clock spoils credentials, so both are judged in any case.
 FIRST = (
-    Check("credentials", credentials, ()),
+    Check("credentials", credentials, (), is_required=True),
     Check("clock", clock, ()),
-    Check("stack", stack, ("cloudformation:DescribeStacks",)),
+    Check("stack", stack, ("cloudformation:DescribeStacks",), is_required=True),
 )
 CHECKS = (
     Check("template", template, (TEMPLATE_ACTION,)),
     Check("concurrency", concurrency, ("lambda:GetAccountSettings", TEMPLATE_ACTION)),
-    Check("requests", requests, ("servicequotas:GetServiceQuota", "apigateway:GET", TEMPLATE_ACTION)),
-    Check("connects", connects, ("servicequotas:GetServiceQuota",)),
-    Check("log role", log_role, ("apigateway:GET", TEMPLATE_ACTION)),
+    Check("requests", requests, (*QUOTA_ACTIONS, "apigateway:GET", TEMPLATE_ACTION)),
+    Check("connects", connects, QUOTA_ACTIONS),
+    Check(
+        "log role",
+        log_role,
+        ("apigateway:GET", TEMPLATE_ACTION, "cloudformation:ListStackResources", "iam:GetRole"),
+    ),
     Check("subscribers", subscribers, ("cloudformation:DescribeStacks", "sns:ListSubscriptionsByTopic")),
     Check("alarms", alarms, ("cloudformation:ListStackResources", "cloudwatch:DescribeAlarms")),
     Check("failures", failures, (TEMPLATE_ACTION, "sqs:GetQueueUrl", "sqs:GetQueueAttributes")),

@@ -15,10 +15,14 @@ OPERATIONS = "docs/operations.md"
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """A queue's visible messages, the age of the oldest (None: CloudWatch does not know), and its limit."""
+    """A queue's messages, the age of the oldest (None: CloudWatch does not know), and its limit.
+
+    `hidden` are those that a reader or a delay hides.
+    """
 
     queue: str
     visible: int
+    hidden: int
     oldest_s: float | None
     limit_s: float
     look_at: str
@@ -71,8 +75,10 @@ def judge_backlogs(backlogs: Sequence[Backlog]) -> Finding:
     """Judge how long messages wait in queues that should be worked off at once."""
     faults = []
     for one in backlogs:
-        waits = f"{one.visible:,} wait in {one.queue}"
-        if one.oldest_s is not None and one.oldest_s > one.limit_s:
+        waits = f"{one.visible:,} wait in {one.queue}, {one.hidden:,} are being read"
+        # The age is of some minutes ago: that of an empty queue is history.
+        is_filled = one.visible + one.hidden > 0
+        if is_filled and one.oldest_s is not None and one.oldest_s > one.limit_s:
             faults.append(
                 f"{waits}, the oldest for {one.oldest_s:,.0f} s, over {one.limit_s:g}: {one.look_at}"
             )

@@ -6,11 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from botocore.parsers import ResponseParserError
+
 from groupcast_cli.doctor.chat import hold_chat, judge_chat, judge_failed_chat
 from groupcast_cli.doctor.checks import CHECKS, DRIFT, FIRST
-from groupcast_cli.doctor.finding import CannotCheckError, skipped, to_do
+from groupcast_cli.doctor.finding import CannotCheckError, Status, skipped, to_do
 from groupcast_cli.signin import sign_in_to_stage
-from groupcast_cli.stage import StageError, stage_of
+from groupcast_cli.stage import StageError, one_line, stage_of
 from groupcast_client import GroupcastError
 from groupcast_client.model import Endpoint
 from localcloud.errors import SignInError
@@ -42,12 +44,17 @@ class Login:
 async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[str, Finding]]:
     """Give each check's name and finding, in the order of the report; without a login nobody chats."""
     first = await asyncio.gather(*(_made(check, subject) for check in FIRST))
+    missing: str | None = None
     for check, finding in zip(FIRST, first, strict=True):
+        if missing and finding.blocks:
+            # For the same reason.
+            yield check.name, skipped(f"needs the {missing} first")
+            continue
         yield check.name, finding
-    blocks = [check.name for check, finding in zip(FIRST, first, strict=True) if finding.blocks]
-    if blocks:
+        missing = check.name if finding.blocks else missing
+    if missing:
         for name in (*(check.name for check in CHECKS), *([CHAT] if login else []), DRIFT.name):
-            yield name, skipped(f"needs the {blocks[0]} first")
+            yield name, skipped(f"needs the {missing} first")
         return
     drift = asyncio.create_task(_made(DRIFT, subject))
     checks = [asyncio.create_task(_made(check, subject)) for check in CHECKS]
@@ -66,7 +73,10 @@ async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[
 
 
 async def _made(check: Check, subject: Subject) -> Finding:
-    return await _within(check.timeout_s, check.examine(subject))
+    finding = await _within(check.timeout_s, check.examine(subject))
+    if check.is_required and finding.status is Status.SKIPPED:
+        return to_do(finding.text, blocks=True)
+    return finding
 
 
 async def _within(timeout_s: float, finding: Awaitable[Finding]) -> Finding:
@@ -77,9 +87,9 @@ async def _within(timeout_s: float, finding: Awaitable[Finding]) -> Finding:
         return skipped(f"not done within {timeout_s:g} s")
     except CannotCheckError as error:
         return skipped(str(error))
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ResponseParserError) as error:
         # An emulator, or a later AWS, answers in another shape: the other checks still count.
-        return skipped(f"the answer cannot be read: {type(error).__name__}: {error}")
+        return skipped(one_line(f"the answer cannot be read: {type(error).__name__}: {error}"))
 
 
 async def _chat(subject: Subject, login: Login) -> Finding:
@@ -105,9 +115,10 @@ async def _endpoint(stage: Stage, login: Login, expected: Expected) -> tuple[End
     if login.token is not None:
         return Endpoint(stage.gateway_url, token=login.token), "the token's user"
     if login.user is None or login.password is None:
-        raise CannotCheckError(
-            "who chats here signs in: give --user NAME, or --token JWT (or GROUPCAST_TOKEN); "
-            f"`.venv/bin/groupcast user NAME {stage.options}` makes a user"
+        raise SignInError(
+            "users sign in here: give --user NAME, or --token JWT (or GROUPCAST_TOKEN); "
+            f"`.venv/bin/groupcast user NAME {stage.options}` makes a user; or "
+            "say --no-chat"
         )
     takes_ids = expected.token_use == "id"  # noqa: S105 - a kind of token
     tokens = await asyncio.to_thread(sign_in_to_stage, stage, login.user, login.password)

@@ -36,6 +36,7 @@ from groupcast_cli.stage import Place, Stage
 from groupcast_client import ConnectionLost, GroupcastError, Refused, ServerError
 from groupcast_client.frames import Push
 from groupcast_client.model import Message
+from localcloud.errors import SignInError
 from tests.conftest import ROOT
 from tests.unit.groupcast_cli.support import Account, refusing_aws
 
@@ -117,11 +118,15 @@ def test_a_reservation_must_hold_all_lanes_and_the_stream() -> None:
 
 
 def test_the_account_must_admit_posts_and_frames() -> None:
-    assert_ok(judge_requests(10_000, 5_000, EXPECTED), "postsPerSecond is 7,000")
+    assert_ok(judge_requests(10_000, 5_000, EXPECTED), "postsPerSecond is 7,000", "2,000 for each route")
     assert_ok(judge_requests(9_000, 4_500, EXPECTED))
     assert_to_do(judge_requests(8_999, 5_000, EXPECTED), "8,999 requests a second", "7,000 + 2,000")
     assert_to_do(judge_requests(10_000, 4_499, EXPECTED), "4,499 requests at once", "3,500 + 1,000")
-    assert_ok(judge_requests(10_000, 5_000, replace(EXPECTED, posts_per_second=0)), "no budget")
+
+
+def test_posts_without_a_budget_are_named() -> None:
+    finding = judge_requests(10_000, 5_000, replace(EXPECTED, posts_per_second=0))
+    assert_to_do(finding, "postsPerSecond is 0", "--param postsPerSecond=7000 ")
 
 
 def test_the_parameters_it_proposes_fit() -> None:
@@ -140,9 +145,20 @@ def test_few_new_connections_a_second_are_named() -> None:
 
 
 def test_a_missing_log_role_has_a_cause_and_a_remedy() -> None:
-    assert_ok(judge_log_role("arn:aws:iam::1:role/logs", is_own=True), "role/logs")
-    assert_to_do(judge_log_role(None, is_own=True), "another stack", "update-account")
-    assert_to_do(judge_log_role("", is_own=False), "logRole=shared", "update-account")
+    assert_to_do(judge_log_role(None, "logs", exists=False), "no role", "another stack", "role/logs`")
+    assert_to_do(judge_log_role("", None, exists=False), "no role", "logRole=shared", "update-account")
+
+
+def test_a_log_role_must_exist_and_be_the_stages_own() -> None:
+    """Where the stage sets one; the ARN of a role that is gone stays in the account."""
+    arn = "arn:aws:iam::1:role/path/logs"
+    assert_ok(judge_log_role(arn, "logs", exists=True), arn)
+    assert_ok(judge_log_role(arn, None, exists=True), arn)
+    assert_to_do(judge_log_role(arn, "logs", exists=False), f"{arn}, is gone", "another stack")
+    assert_to_do(judge_log_role(arn, None, exists=False), f"{arn}, is gone", "logRole=shared")
+    assert_to_do(
+        judge_log_role(arn, "mine", exists=True), "instead of the stage's own role mine", "role/mine`"
+    )
 
 
 @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"])
@@ -253,17 +269,23 @@ def test_failures_that_wait_name_the_command() -> None:
     assert_to_do(judge_failures(2, "--stage dev"), "holds 2", "groupcast failures --stage dev")
 
 
-@pytest.mark.parametrize(("visible", "oldest_s"), [(0, None), (0, 0.0), (5, 15.0)])
-def test_a_queue_that_is_worked_off_is_fine(visible: int, oldest_s: float | None) -> None:
-    assert_ok(judge_backlogs([Backlog("delivery", visible, oldest_s, 15, "look")]), f"{visible} in delivery")
+@pytest.mark.parametrize(
+    ("visible", "hidden", "oldest_s"),
+    # The last is empty by now.
+    [(0, 0, None), (0, 0, 0.0), (5, 0, 15.0), (0, 3, None), (0, 0, 15.1)],
+)
+def test_a_queue_that_is_worked_off_is_fine(visible: int, hidden: int, oldest_s: float | None) -> None:
+    backlog = Backlog("delivery", visible, hidden, oldest_s, 15, "look")
+    assert_ok(judge_backlogs([backlog]), f"{visible} in delivery")
 
 
 def test_a_queue_that_waits_is_named() -> None:
-    fine = Backlog("delivery", 0, None, 15, "look there")
-    assert_to_do(
-        judge_backlogs([fine, Backlog("retry", 3, 15.1, 15, "look here")]), "3 wait in retry", "look here"
-    )
-    assert_to_do(judge_backlogs([fine, Backlog("retry", 3, None, 15, "look")]), "unknown", "run this again")
+    fine = Backlog("delivery", 0, 0, None, 15, "look there")
+    late, stuck = (Backlog("retry", *counts, 15.1, 15, "look here") for counts in ((3, 0), (0, 2)))
+    assert_to_do(judge_backlogs([fine, late]), "3 wait in retry", "look here")
+    assert_to_do(judge_backlogs([fine, stuck]), "2 are being read", "look here")
+    unknown = Backlog("retry", 3, 0, None, 15, "look")
+    assert_to_do(judge_backlogs([fine, unknown]), "unknown", "run this again")
 
 
 def test_settings_of_tables() -> None:
@@ -349,8 +371,8 @@ async def test_a_guest_needs_no_token_and_a_token_needs_no_user() -> None:
     assert (endpoint.name, endpoint.token, who) == (None, "t", "the token's user")
 
 
-async def test_without_user_and_token_the_chat_is_skipped() -> None:
-    with pytest.raises(CannotCheckError, match="give --user NAME, or --token JWT"):
+async def test_without_user_and_token_nobody_can_chat() -> None:
+    with pytest.raises(SignInError, match=r"give --user NAME, or --token JWT .*; or say --no-chat"):
         await _endpoint(STAGE, Login(), EXPECTED)
 
 
@@ -405,11 +427,35 @@ def test_without_credentials_nothing_else_is_asked(
         said = groupcast("doctor", "--stage", "dev", "--json")
     report = json.loads(said.out)
     lines = {check["name"]: (check["status"], check["text"]) for check in report["checks"]}
-    assert [lines.pop(name)[0] for name in ("credentials", "clock", "stack")] == ["to do", "ok", "skipped"]
+    assert [lines.pop(name)[0] for name in ("credentials", "clock")] == ["to do", "ok"]
     assert set(lines.values()) == {("skipped", "needs the credentials first")}
     assert report["counts"] == {"ok": 1, "to do": 1, "skipped": 14}
     assert "AWS_ACCESS_KEY_ID" in said.out
     assert "session-token" not in said.out
+    assert said.code == 1
+
+
+def test_a_stage_that_may_not_be_seen_is_no_healthy_one(
+    groupcast: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was checked then."""
+    with refusing_aws("AccessDenied", "not authorized") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", url)
+        said = groupcast("doctor", "--stage", "dev", "--no-chat")
+    lines = said.out.splitlines()
+    assert (
+        lines[2] == "to do   stack       these credentials lack the permission cloudformation:DescribeStacks"
+    )
+    assert all(line.endswith("needs the stack first") for line in lines[3:-2])
+    assert (said.code, said.err) == (1, "")
+
+
+def test_a_stack_of_another_version_is_no_healthy_one(groupcast: Any, account: Account) -> None:
+    """Its settings are unknown, and nobody signs in to chat."""
+    account.deploy("odd", {})
+    said = groupcast("doctor", "--stage", "odd", "--no-chat")
+    (line,) = [one for one in said.out.splitlines() if one[8:20].strip() == "template"]
+    assert line.startswith("to do   template    the stack has the template of another version (KeyError: ")
     assert said.code == 1
 
 

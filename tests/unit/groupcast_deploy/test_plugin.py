@@ -191,3 +191,22 @@ def test_a_role_that_does_not_exist_stops_the_packaging(service: Service) -> Non
     code, said = service.package()
     assert code == 1
     assert "functions.one: there is no resource FooRole, which is to be its role" in said
+
+
+def test_an_alarm_takes_ten_metrics(service: Service) -> None:
+    """Those beyond the tenth have another alarm, alike otherwise: CloudFormation takes no more."""
+    service.has_python(BUILDS)
+    metrics = [{"Id": f"m{place}", "MetricStat": {}} for place in range(1, 13)]
+    total = {"Id": "total", "Expression": "SUM(METRICS())"}
+    properties = {"Threshold": 1, "Metrics": [total, *metrics]}
+    alarms = {"RoutesFail": {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}}
+    text = f"{SERVICE}resources: {json.dumps({'Resources': alarms})}\n"
+    (service.folder / "serverless.yml").write_text(text)
+    code, said = service.package()
+    assert code == 0, said
+    packaged = service.folder / ".serverless" / "cloudformation-template-update-stack.json"
+    resources = json.loads(packaged.read_text())["Resources"]
+    first, second = resources["RoutesFail"], resources["RoutesFail2"]
+    assert first["Properties"] == {"Threshold": 1, "Metrics": [total, *metrics[:10]]}
+    assert second["Properties"] == {"Threshold": 1, "Metrics": [total, *metrics[10:]]}
+    assert "RoutesFail3" not in resources
