@@ -339,6 +339,13 @@ def test_a_chat_is_summed_up() -> None:
     assert (finding.figures["lost"], finding.figures["duplicates"]) == (0, 1)
 
 
+def test_a_chat_through_a_domain_of_ones_own_says_so() -> None:
+    trial = Trial(connect_ms=[900, 30], ack_ms=[10], delivery_ms=[1], expected=1)
+    assert_ok(
+        judge_chat(trial, "ann", "wss://c.example/x"), "900 and 30 ms, the last through wss://c.example/x;"
+    )
+
+
 def test_a_chat_with_losses_is_a_fault() -> None:
     silent = Trial(connect_ms=[30, 900], ack_ms=[10], expected=2)
     finding = judge_chat(silent, "ann")
