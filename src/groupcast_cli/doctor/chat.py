@@ -86,27 +86,34 @@ class Listener:
                 self._trial.delivered((now - self._sent_at[entry.message_id]) * 1000)
 
 
-async def hold_chat(endpoint: Endpoint) -> Trial:
-    """Chat in a new group, whose messages stay in the Messages table. Raises GroupcastError."""
-    trial, sent_at = Trial(), dict[str, float]()
+async def hold_chat(endpoints: Sequence[Endpoint], trial: Trial) -> None:
+    """Chat in a new group, whose messages stay in the Messages table. Raises GroupcastError.
+
+    A connection for each endpoint is opened in turn, and all is noted in `trial`: so many `connect_ms`, so
+    many were open when an error came.
+    """
+    sent_at: dict[str, float] = {}
     group_id = f"doctor-{uuid.uuid4()}"
     async with contextlib.AsyncExitStack() as closing:
         connections = [
-            await _connected(endpoint, Listener(sent_at, trial), trial, closing) for _ in range(CONNECTIONS)
+            await _connected(endpoint, Listener(sent_at, trial), trial, closing) for endpoint in endpoints
         ]
         for connection in connections:
             await connection.request(Joined, "joinGroup", groupId=group_id)
         await _send_all(connections[0], sent_at, trial)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(trial.complete.wait(), DELIVERY_WAIT_S)
-    return trial
 
 
-def judge_chat(trial: Trial, signs_in_as: str) -> Finding:
-    """Judge the measurements: lost deliveries are a fault, duplicates and slowness are only shown."""
-    connects = " and ".join(f"{ms:,.0f}" for ms in sorted(trial.connect_ms))
+def judge_chat(trial: Trial, signs_in_as: str, own_url: str | None = None) -> Finding:
+    """Judge the measurements: lost deliveries are a fault, duplicates and slowness are only shown.
+
+    `own_url` is the address under a domain of the stage's own, where the last connection went through it.
+    """
+    connects = " and ".join(f"{ms:,.0f}" for ms in trial.connect_ms)
+    through = f", the last through {own_url}" if own_url else ""
     text = (
-        f"{signs_in_as}: connects {connects} ms; ack {_spread(trial.ack_ms)}; delivery "
+        f"{signs_in_as}: connects {connects} ms{through}; ack {_spread(trial.ack_ms)}; delivery "
         f"{_spread(trial.delivery_ms)}; {trial.lost} lost, {trial.duplicates} duplicate of {trial.expected}"
     )
     faults = []

@@ -38,7 +38,13 @@ from groupcast_cli.doctor.contents import (
 )
 from groupcast_cli.doctor.expected import Expected
 from groupcast_cli.doctor.finding import CannotCheckError, Finding, to_do
-from groupcast_cli.doctor.stack import TEMPLATE_PATH, judge_drift, judge_stack, judge_template
+from groupcast_cli.doctor.stack import (
+    TEMPLATE_PATH,
+    judge_drift,
+    judge_slow_drift,
+    judge_stack,
+    judge_template,
+)
 from groupcast_cli.stage import deploy_hint, outputs
 
 if TYPE_CHECKING:
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
 CALL_TIMEOUT_S = 10.0
 # CloudFormation asks for each resource, and takes its time.
 DRIFT_TIMEOUT_S = 45.0
+DRIFT_WAIT_S = 35.0
 DRIFT_POLL_S = 2.0
 ALARMS_MAX = 100
 
@@ -209,15 +216,19 @@ async def recovery(subject: Subject) -> Finding:
     return judge_tables(await table_statuses(tables, status), "point-in-time recovery", remedy)
 
 
-async def drift(subject: Subject) -> Finding:
+async def drift(subject: Subject, wait_s: float = DRIFT_WAIT_S) -> Finding:
+    before = await subject.stack()
     started = await subject.call("cloudformation", "detect_stack_drift", StackName=subject.stack_name)
     identified = {"StackDriftDetectionId": started["StackDriftDetectionId"]}
+    give_up_at = time.monotonic() + wait_s
     while True:
         detection = await subject.call(
             "cloudformation", "describe_stack_drift_detection_status", **identified
         )
         if detection["DetectionStatus"] != "DETECTION_IN_PROGRESS":
             break
+        if time.monotonic() >= give_up_at:
+            return judge_slow_drift(before.get("DriftInformation", {}))
         await asyncio.sleep(DRIFT_POLL_S)
     answer = await subject.call(
         "cloudformation",
@@ -262,6 +273,7 @@ DRIFT = Check(
     "drift",
     drift,
     (
+        "cloudformation:DescribeStacks",
         "cloudformation:DetectStackDrift",
         "cloudformation:DetectStackResourceDrift",
         "cloudformation:DescribeStackDriftDetectionStatus",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from botocore.parsers import ResponseParserError
 
-from groupcast_cli.doctor.chat import hold_chat, judge_chat, judge_failed_chat
+from groupcast_cli.doctor.chat import CONNECTIONS, Trial, hold_chat, judge_chat, judge_failed_chat
 from groupcast_cli.doctor.checks import CHECKS, DRIFT, FIRST
 from groupcast_cli.doctor.finding import CannotCheckError, Status, skipped, to_do
 from groupcast_cli.signin import sign_in_to_stage
-from groupcast_cli.stage import StageError, one_line, stage_of
+from groupcast_cli.stage import StageError, one_line, outputs, stage_of
 from groupcast_client import GroupcastError
 from groupcast_client.model import Endpoint
 from localcloud.errors import SignInError
@@ -95,17 +95,23 @@ async def _within(timeout_s: float, finding: Awaitable[Finding]) -> Finding:
 async def _chat(subject: Subject, login: Login) -> Finding:
     expected = await subject.expected()
     try:
-        stage = stage_of(subject.stage, subject.place, await subject.stack())
+        stack = await subject.stack()
+        stage = stage_of(subject.stage, subject.place, stack)
         endpoint, who = await _endpoint(stage, login, expected)
     except (StageError, SignInError) as error:
         return to_do(str(error))
+    own_url = outputs(stack).get("OwnDomainUrl")
+    endpoints = [endpoint] * (CONNECTIONS - 1) + [replace(endpoint, url=own_url or endpoint.url)]
+    trial = Trial()
     try:
         async with asyncio.timeout(CHAT_TIMEOUT_S):
-            return judge_chat(await hold_chat(endpoint), who)
+            await hold_chat(endpoints, trial)
+            return judge_chat(trial, who, own_url)
     except TimeoutError:
         return to_do(f"chatting took over {CHAT_TIMEOUT_S:g} s: look at the dashboard and the logs")
     except GroupcastError as error:
-        return judge_failed_chat(error, endpoint.shown_url, who)
+        failed = endpoints[min(len(trial.connect_ms), CONNECTIONS - 1)]
+        return judge_failed_chat(error, failed.shown_url, who)
 
 
 async def _endpoint(stage: Stage, login: Login, expected: Expected) -> tuple[Endpoint, str]:

@@ -87,6 +87,17 @@ def judge_drift(detection: Mapping[str, Any], drifts: Sequence[Mapping[str, Any]
     return judged("resources are as they were deployed, as far as CloudFormation compares them", ())
 
 
+def judge_slow_drift(last: Mapping[str, Any]) -> Finding:
+    """Judge the `DriftInformation` of DescribeStacks, of the detection before one that takes too long."""
+    still = "CloudFormation still compares resources: run this again in some minutes"
+    status, checked_at = last.get("StackDriftStatus"), last.get("LastCheckTimestamp")
+    if status == "DRIFTED":
+        return to_do(f"the detection of {checked_at:%Y-%m-%d %H:%M} UTC found changes by hand; {still}")
+    if status == "IN_SYNC":
+        raise CannotCheckError(f"{still}; the detection of {checked_at:%Y-%m-%d %H:%M} UTC found no changes")
+    raise CannotCheckError(still)
+
+
 def _change(difference: Mapping[str, Any]) -> str:
     actual, expected = (str(difference.get(key, "")) for key in ("ActualValue", "ExpectedValue"))
     path = str(difference["PropertyPath"]).strip("/")

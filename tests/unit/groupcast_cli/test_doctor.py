@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -17,7 +18,7 @@ from groupcast_cli.doctor.account import (
     judge_requests,
 )
 from groupcast_cli.doctor.chat import Listener, Trial, judge_chat, judge_failed_chat
-from groupcast_cli.doctor.checks import CHECKS, DRIFT, FIRST
+from groupcast_cli.doctor.checks import CHECKS, DRIFT, FIRST, drift
 from groupcast_cli.doctor.contents import (
     Backlog,
     judge_alarms,
@@ -29,7 +30,7 @@ from groupcast_cli.doctor.contents import (
 from groupcast_cli.doctor.examination import Login, _endpoint
 from groupcast_cli.doctor.expected import Expected, Table
 from groupcast_cli.doctor.finding import CannotCheckError, Finding, Status
-from groupcast_cli.doctor.stack import judge_drift, judge_stack, judge_template
+from groupcast_cli.doctor.stack import judge_drift, judge_slow_drift, judge_stack, judge_template
 from groupcast_cli.doctor.subject import _reason, iam_action
 from groupcast_cli.main import main
 from groupcast_cli.stage import Place, Stage
@@ -39,6 +40,9 @@ from groupcast_client.model import Message
 from localcloud.errors import SignInError
 from tests.conftest import ROOT
 from tests.unit.groupcast_cli.support import Account, refusing_aws
+
+if TYPE_CHECKING:
+    from groupcast_cli.doctor.subject import Subject
 
 EXPECTED = Expected(
     auth_required=True,
@@ -238,6 +242,40 @@ def test_drift_that_was_not_detected_is_no_health() -> None:
     assert_to_do(judge_drift(failed, drifts), "Table")
 
 
+def test_a_slow_detection_tells_the_result_of_the_one_before() -> None:
+    """Which may be the one that the last run started."""
+    last = {"LastCheckTimestamp": datetime(2026, 11, 24, 16, 5, tzinfo=UTC)}
+    assert_to_do(
+        judge_slow_drift({**last, "StackDriftStatus": "DRIFTED"}), "2026-11-24 16:05 UTC", "run this again"
+    )
+    with pytest.raises(CannotCheckError, match=r"in some minutes; .* 16:05 UTC found no changes"):
+        judge_slow_drift({**last, "StackDriftStatus": "IN_SYNC"})
+    for never in ({"StackDriftStatus": "NOT_CHECKED"}, {}):
+        with pytest.raises(CannotCheckError, match=r"in some minutes$"):
+            judge_slow_drift(never)
+
+
+class SlowDetection:
+    """A stack whose drift AWS goes on comparing for minutes."""
+
+    stack_name = "groupcast-dev"
+
+    async def stack(self) -> dict[str, Any]:
+        checked_at = datetime(2026, 11, 24, 16, 5, tzinfo=UTC)
+        return {"DriftInformation": {"StackDriftStatus": "DRIFTED", "LastCheckTimestamp": checked_at}}
+
+    async def call(self, _service: str, operation: str, **_: Any) -> dict[str, str]:
+        if operation == "detect_stack_drift":
+            return {"StackDriftDetectionId": "1"}
+        assert operation == "describe_stack_drift_detection_status"
+        return {"DetectionStatus": "DETECTION_IN_PROGRESS"}
+
+
+async def test_a_detection_that_goes_on_is_not_waited_for() -> None:
+    finding = await drift(cast("Subject", SlowDetection()), wait_s=0)
+    assert_to_do(finding, "the detection of 2026-11-24 16:05 UTC found changes")
+
+
 def test_alarms_need_a_confirmed_subscriber() -> None:
     confirmed = {"SubscriptionArn": "arn:aws:sns:x:1:topic:2", "Endpoint": "a@example.com"}
     pending = {"SubscriptionArn": "PendingConfirmation", "Endpoint": "b@example.com"}
@@ -337,6 +375,13 @@ def test_a_chat_is_summed_up() -> None:
     )
     assert finding.figures["ack_ms"] == {"p50": 20, "max": 70, "samples": 3}
     assert (finding.figures["lost"], finding.figures["duplicates"]) == (0, 1)
+
+
+def test_a_chat_through_a_domain_of_ones_own_says_so() -> None:
+    trial = Trial(connect_ms=[900, 30], ack_ms=[10], delivery_ms=[1], expected=1)
+    assert_ok(
+        judge_chat(trial, "ann", "wss://c.example/x"), "900 and 30 ms, the last through wss://c.example/x;"
+    )
 
 
 def test_a_chat_with_losses_is_a_fault() -> None:
