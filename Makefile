@@ -48,7 +48,7 @@ check: package ## lint, types, packaged template, freshness of the lock files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	biome ci --error-on-warnings
+	biome ci --error-on-warnings src loadtest tests
 	tsc -p src/groupcast_web/client
 	tsc -p src/groupcast_web/page
 	$(BIN)/cfn-lint -i W3005 -x E3012:strict=true -t .serverless/cloudformation-template-update-stack.json
@@ -84,7 +84,7 @@ arm64: build/arm64/usr/bin/qemu-aarch64 setup ## import the artifact with an emu
 format: setup ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	biome check --write
+	biome check --write src loadtest tests
 
 lock: setup ## resolve the dependencies anew
 	$(LOCK) --upgrade -o requirements.lock
