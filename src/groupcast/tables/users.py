@@ -140,7 +140,7 @@ class Users:
 
 
 def quota_name(caller: Caller) -> str:
-    """The key in Quotas of whoever pays for a caller's frames: the user, or a guest's connection."""
+    """The key in Quotas of the account that frames are charged to: the user, or a guest's connection."""
     return f"connection:{caller.connection_id}" if caller.user_id is None else f"user:{caller.user_id}"
 
 

@@ -3,7 +3,7 @@
 import { asError } from "../client/outstanding.js";
 import { $, $as, all } from "./elements.js";
 
-const JOIN_LEAD = "Pick a group. Whoever joins the same group is in the chat.";
+const JOIN_LEAD = "Pick a group. Everyone who joins the same group is in the chat.";
 
 /** Asks for a user name and a password. */
 export class SignInForm {
