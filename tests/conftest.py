@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from localcloud.service.model import Service
 
 ROOT = Path(__file__).parent.parent
-UNIT = ROOT / "tests" / "unit"
 GROUPCAST = str(Path(sys.executable).parent / "groupcast")
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
@@ -114,12 +113,6 @@ def amended_root(directory: Path, *changes: tuple[str, str]) -> Path:
     (directory / "serverless.yml").write_text(text)
     (directory / "node_modules").symlink_to(ROOT / "node_modules")
     return directory
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the files that take long, or the last one would run alone beside an idle worker."""
-    items.sort(key=lambda item: item.path.is_relative_to(UNIT))
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,9 @@ def surplus(members: Iterable[Person]) -> int:
 def logged(stack: Stack, message: str) -> list[dict[str, Any]]:
     """The functions' log lines with this message: "fan-out" of passes, "offers" of the stream."""
     start = f'"message":"{message}"'
-    return [json.loads(line) for line in stack.log.read_text().splitlines() if start in line]
+    # The last line may be half-written.
+    whole, _, _ = stack.log.read_text().rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines() if start in line]
 
 
 def logged_since(stack: Stack, message: str, before: int) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -57,6 +58,8 @@ def hurried_root(directory: Path) -> Path:
 
 # Several times what a sender waits for its offer, and more than a call waits for SQS's answer.
 OUTAGE_S = 8.0
+BURSTS_MAX = 5
+BUSY_WITHIN_S = 5.0
 LEFT_TO_THE_STREAM = "offer left to the stream"
 
 
@@ -230,11 +233,18 @@ async def test_a_burst_makes_a_group_busy_and_a_pause_makes_it_quiet(hurried: St
         before = len(logged(hurried, "offers"))
         await members[0].say("in the quiet")
         assert expresses(dynamodb, group) == {1: True}
-        # Faster than passes end: each takes an eighth of a second for a message.
-        await asyncio.gather(*(person.say("burst") for person in members * 4))
-        await eventually(lambda: busy_until_ms(dynamodb, group) > 0)
+        # Faster than passes end: each takes an eighth of a second for a message. Not always at the first
+        # attempt where the machine is slow.
+        bursts = 0
+        while busy_until_ms(dynamodb, group) == 0 and bursts < BURSTS_MAX:
+            await asyncio.gather(*(person.say("burst") for person in members * 4))
+            bursts += 1
+            with contextlib.suppress(AssertionError):
+                await eventually(lambda: busy_until_ms(dynamodb, group) > 0, BUSY_WITHIN_S)
+        assert busy_until_ms(dynamodb, group) > 0
         await asyncio.gather(*(person.say("busy") for person in members))
-        busy_from, said = 1 + 40 + 1, 1 + 40 + 10
+        busy_from = 1 + 40 * bursts + 1
+        said = busy_from - 1 + 10
         await all_have(members, range(1, said + 1))
         sent = expresses(dynamodb, group)
         assert not any(sent[seq] for seq in range(busy_from, said + 1))
