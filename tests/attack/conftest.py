@@ -43,7 +43,9 @@ class Besieged:
         log = self.stack.log.read_text()
         assert log.count("Traceback") == log.count(UNAUTHORIZED)
         assert '"level":"ERROR"' not in log
-        assert self.stderr.read_text() == ""
+        # An odd request may have an Origin that browsers send, which a developer is told of.
+        said = self.stderr.read_text().splitlines()
+        assert [line for line in said if not line.startswith("gateway: refused a request.")] == []
 
 
 @pytest.fixture(scope="session")
