@@ -21,8 +21,8 @@ _COLUMNS = ("time", "users", "sent", "delivered", "p50 ms", "p99 ms", "max ms", 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A run so far. `at_s` counts from the start of the warm-up and is None while users connect. Latencies
-    are of all deliveries; `lost` are those missing for a drain; `lag_ms` is the largest since the last one.
+    """A run so far. `at_s` counts from the start of the warm-up, None until all users are connected.
+    Latencies are of all deliveries; `lost` are those missing for a drain; `lag_ms` is the largest since the last one.
     """
 
     at_s: float | None

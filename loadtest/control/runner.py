@@ -91,7 +91,7 @@ def without_query(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _FinishedRun:
-    """`elapsed_s` counts from `start_ns`, which is None if the run was stopped while users connected."""
+    """`elapsed_s` counts from `start_ns`: None if the run stopped before all users were connected."""
 
     start_ns: int | None
     elapsed_s: float

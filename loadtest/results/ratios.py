@@ -59,7 +59,7 @@ class SelfTest:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The JSON of `compare`. `median`, `low` and `high` are None if A/A was unstable."""
+    """The JSON of `compare`, without a `median`, `low` and `high` (None) if A/A was unstable."""
 
     a: str
     b: str

@@ -58,7 +58,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdOutcome:
-    """`value` is None with too few samples; the threshold did not hold then."""
+    """With too few samples, `value` is None and the threshold does not hold."""
 
     expression: str
     value: float | None

@@ -77,7 +77,7 @@ class Frame:
 
 
 def encode(action: str, request_id: str, **fields: Any) -> bytes:
-    """Encode a request for `action` as UTF-8 JSON, without the fields that are None.
+    """Encode a request for `action` as UTF-8 JSON, leaving out fields of the value None.
 
     Raises TooLarge where the gateway would not take it.
     """

@@ -211,7 +211,7 @@ def test_what_is_broken_is_named(broken: Report, name: str, phrases: tuple[str, 
 
 
 def test_what_is_broken_is_counted(broken: Report) -> None:
-    """Exit code 1; what was left alone is still ok; the token stays unsaid."""
+    """The exit code is 1, untouched parts are still ok, and no token is printed."""
     assert broken.code == 1
     fine = ["credentials", "stack", "connects", "queues"]
     assert [name for name in NAMES if broken.line(name)[0] == "ok"] == fine

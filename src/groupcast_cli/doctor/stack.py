@@ -39,7 +39,7 @@ def judge_stack(name: str, status: str, reason: str = "") -> Finding:
 
 
 def judge_template(deployed: Mapping[str, Any], local: Mapping[str, Any] | None, stage: str) -> Finding:
-    """Compare the deployed template with the packaged one; `local` is None where nothing is packaged.
+    """Compare the deployed template with the packaged one, `local` (None: nothing is packaged).
 
     Where a packaging puts the artifact, and the random name of the API's deployment, differ each time.
     """
