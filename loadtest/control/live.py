@@ -22,7 +22,8 @@ _COLUMNS = ("time", "users", "sent", "delivered", "p50 ms", "p99 ms", "max ms", 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A run so far. `at_s` counts from the start of the warm-up, None until all users are connected.
-    Latencies are of all deliveries; `lost` are those missing for a drain; `lag_ms` is the largest since the last one.
+    Latencies are of all deliveries; `lost` are those missing for a drain; `lag_ms` is the
+    largest since the last one.
     """
 
     at_s: float | None
