@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
 from groupcast_cli.signin import sign_in
 from localcloud.backends.dynamodb import create_tables
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from localcloud.service.model import Service
+
+# An example takes as long as the machine is busy: no test judges by time.
+settings.register_profile("groupcast", deadline=None)
+settings.load_profile("groupcast")
 
 ROOT = Path(__file__).parent.parent
 GROUPCAST = str(Path(sys.executable).parent / "groupcast")
