@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from groupcast import protocol
+from groupcast.access import Access, present, require_membership
 from groupcast.auth import may_enter
+from groupcast.aws.backoff import back_off
 from groupcast.errors import ChatError, Code, TokenError
 from groupcast.holes import replay
+from groupcast.joining import Plan, plan
 from groupcast.model import Caller, Message, iso_ms, message_key, uuid7, void_message
 from groupcast.ratelimit import (
-    JOIN_TOKENS,
     LEAVE_TOKENS,
     PING_TOKENS,
     READ_TOKENS,
     RENEW_TOKENS,
-    US_PER_MS,
+    join_tokens,
     message_tokens,
-    read_tokens,
     text_bytes,
 )
-from groupcast.tables.connections import GONE
+from groupcast.replays import Replays
+from groupcast.tables.connections import ChangedError
 from groupcast.tables.groups import BUSY_MS, QUIET_MS
 from groupcast.tables.items import StoredMessage
 from groupcast.tables.messages import AlreadyStoredError, NotStoredError
@@ -33,23 +35,26 @@ if TYPE_CHECKING:
 
     from groupcast.auth import Principal
     from groupcast.fanout.express import Express
-    from groupcast.model import Head, Member
+    from groupcast.model import Member
     from groupcast.tables.connections import Connections
     from groupcast.tables.groups import Groups, Numbered
-    from groupcast.tables.messages import Messages, Page
+    from groupcast.tables.messages import Messages
     from groupcast.tables.users import Users
 
 DAY_S = 24 * 60 * 60
+# Frames of one connection that change its groups or rights at the same time take turns.
+CHANGES_MAX = 5
+CHANGE_RETRY_BASE_S = 0.02
 
 Frame = dict[str, Any]
+T = TypeVar("T")
 
 
 class Chat:
     """What a frame does, and the frame it is answered with.
 
-    `express` offers messages to the fan-out (None: all go through the stream). `auth_required` says that a
-    connection without a token's end is one from before that was asked for; `verify` tells whose a token is
-    (TokenError: nobody's), `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every
+    `express` offers messages to the fan-out (None: all go through the stream). `verify` tells whose a token
+    is (TokenError: nobody's), `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every
     method raises ChatError for what the client may not do, RateLimited for what they may not do yet.
     """
 
@@ -67,12 +72,13 @@ class Chat:
         now_ms: Callable[[], int],
         random: Callable[[int], bytes],
     ) -> None:
+        self._access = Access(connections, users, auth_required=auth_required, now_ms=now_ms)
         self._connections = connections
         self._messages = messages
+        self._replays = Replays(messages, self._access)
         self._groups = groups
         self._users = users
         self._express = express
-        self._auth_required = auth_required
         self._verify = verify
         self._retention_s = retention_days * DAY_S
         self._now_ms = now_ms
@@ -81,13 +87,13 @@ class Chat:
     async def connect(self, member: Member, connected_at_ms: int) -> None:
         """Remember a new connection; RateLimited where its user has as many as they may."""
         caller = Caller(member.connection_id, member.user_id)
-        self._users.require_connect(caller, self._now_ms() * US_PER_MS)
+        self._access.require_connect(caller)
         # In this order: one that is counted is there for others to see.
         await self._connections.add(member, connected_at_ms)
         if caller.user_id is None:
             return
         try:
-            await self._enter(caller)
+            await self._access.count(caller)
         except Exception:
             # An item that stays is swept by TTL; the client must learn why it was refused.
             with contextlib.suppress(Exception):
@@ -96,38 +102,53 @@ class Chat:
 
     async def disconnect(self, caller: Caller) -> None:
         """Forget a connection; whose it is need not be known, unless the fan-out has removed it before."""
-        user_id = await self._connections.remove(caller.connection_id) or caller.user_id
+        member = await self._connections.remove(caller.connection_id)
+        user_id = caller.user_id if member is None else member.user_id or caller.user_id
         await self._users.leave(replace(caller, user_id=user_id), [caller.connection_id])
 
     async def join(self, caller: Caller, frame: Frame) -> Frame:
-        """Put the connection into a group; with `since`, replay what it missed."""
+        """Move the connection into a group, or add groups to it; with `since`, replay what it missed."""
         wanted = protocol.parse_join(frame)
-        member = self._signed_in(await self._charged(caller, JOIN_TOKENS))
-        _require_entry(member, wanted.group_id)
-        # In this order: a message numbered after `lastSeq` was read finds the member already there.
-        await self._connections.join(member, wanted.group_id)
-        now_ms = self._now_ms()
-        head = await self._groups.head(wanted.group_id)
-        if wanted.since is None:
-            return protocol.joined(wanted.group_id, head.last_seq, (), complete=True)
-        page = await self._read_after(caller, wanted.group_id, wanted.since, protocol.MAX_HISTORY, head)
-        messages, complete = replay(page, wanted.since, head, now_ms)
-        return protocol.joined(wanted.group_id, head.last_seq, messages, complete=complete)
 
-    async def leave(self, caller: Caller, _frame: Frame) -> Frame:
-        """Take the connection out of its group; one in no group is answered with `groupId` null."""
-        await self._take(caller, LEAVE_TOKENS)
-        return protocol.left(await self._connections.leave(caller.connection_id))
+        async def change(current: Member | None) -> Plan:
+            member = self._access.signed_in(current)
+            planned = plan(member, wanted)
+            if planned.joined:
+                # Before heads are read: a message numbered after that finds the member already there.
+                joined = [entry.group_id for entry in planned.joined]
+                await self._connections.change_groups(member, planned.group_ids, joined)
+            return planned
+
+        planned = await self._change(caller, join_tokens(len(wanted.entries)), change)
+        now_ms = self._now_ms()
+        heads = await self._groups.heads([entry.group_id for entry in planned.joined])
+        results = await self._replays.results(caller, planned.entries, heads, now_ms)
+        return protocol.joined_many(results) if wanted.many else {"type": "joined", **results[0]}
+
+    async def leave(self, caller: Caller, frame: Frame) -> Frame:
+        """Take the connection out of a group; one in no group is answered with `groupId` null."""
+        wanted = protocol.parse_leave(frame)
+
+        async def change(current: Member | None) -> str | None:
+            member = present(current)
+            group_id = wanted or member.last_joined
+            if group_id is not None:
+                require_membership(member, group_id)
+                left = [one for one in member.group_ids if one != group_id]
+                await self._connections.change_groups(member, left, ())
+            return group_id
+
+        return protocol.left(await self._change(caller, LEAVE_TOKENS, change))
 
     async def send(self, caller: Caller, frame: Frame) -> Frame:
-        """Number and store a message in the sender's group; the stream brings it to the members."""
+        """Number and store a message in one of the sender's groups; the stream brings it to the members."""
         wanted = protocol.parse_send(frame)
         _, member, stored = await asyncio.gather(
-            self._take(caller, message_tokens(text_bytes(wanted.text))),
+            self._access.take(caller, message_tokens(text_bytes(wanted.text))),
             self._connections.get(caller.connection_id),
             self._stored(caller.user_id, wanted.message_id),
         )
-        member, group_id = self._in_group(member)
+        member, group_id = self._access.in_group(member, wanted.group_id)
         if stored is None:
             stored = await self._store(caller, wanted, group_id, member)
         if (stored.group_id, stored.text) != (group_id, wanted.text):
@@ -137,107 +158,70 @@ class Chat:
         return protocol.ack(stored)
 
     async def history(self, caller: Caller, frame: Frame) -> Frame:
-        """Messages of the connection's group, oldest first."""
+        """Messages of one of the connection's groups, oldest first."""
         wanted = protocol.parse_history(frame)
-        _, group_id = self._in_group(await self._charged(caller, READ_TOKENS))
+        member = await self._access.charged(caller, READ_TOKENS)
+        _, group_id = self._access.in_group(member, wanted.group_id)
         now_ms = self._now_ms()
         head = await self._groups.head(group_id)
         if wanted.since is None:
             before = head.last_seq + 1 if wanted.before is None else wanted.before
             all_small = head.large_seq < min(before, head.last_seq + 1) - wanted.limit - 1
             page = await self._messages.before(group_id, before, wanted.limit, all_small=all_small)
-            await self._owe(caller, page)
+            await self._access.owe_read(caller, page.size_bytes)
             return protocol.history(group_id, page.messages, complete=not page.more)
-        page = await self._read_after(caller, group_id, wanted.since, wanted.limit, head)
+        page = await self._replays.page(group_id, wanted.since, head, wanted.limit)
+        await self._access.owe_read(caller, page.size_bytes)
         messages, complete = replay(page, wanted.since, head, now_ms)
         return protocol.history(group_id, messages, complete=complete)
 
     async def ping(self, caller: Caller, _frame: Frame) -> Frame:
-        """Which group the connection is in and how far that has come: a quiet client sees what it missed.
+        """The connection's groups and how far each has come: a quiet client sees what it missed.
 
-        Reads are eventually consistent: `lastSeq` may lie behind the client's, and `groupId` before its join.
-        A connection that is no longer registered is in no group (null): the client joins, learns that it must
+        Reads are eventually consistent: `lastSeq` may lie behind the client's, and the groups before its
+        join. A connection that is no longer registered is in no group: the client joins, learns that it must
         connect again, and resumes with `since`.
         """
-        connection_id = caller.connection_id
-        member = await self._charged(caller, PING_TOKENS, consistent=False)
-        if member is None or self._signed_in(member).group_id is None:
-            return protocol.pong(connection_id, None, None)
-        _, group_id = self._in_group(member)
-        head = await self._groups.head(group_id, consistent=False)
-        return protocol.pong(connection_id, group_id, head.last_seq)
+        member = await self._access.charged(caller, PING_TOKENS, consistent=False)
+        if member is None or not self._access.signed_in(member).group_ids:
+            return protocol.pong(caller.connection_id, {})
+        open_groups = [one for one in member.group_ids if may_enter(one, member.groups)]
+        heads = await self._groups.heads(open_groups, consistent=False)
+        last_seqs = {group_id: head.last_seq for group_id, head in heads.items()}
+        return protocol.pong(caller.connection_id, last_seqs)
 
     async def renew(self, caller: Caller, frame: Frame) -> Frame:
-        """Go on with a new token of the same user; out of the group where that is now closed to them."""
+        """Go on with a new token of the same user; out of the groups that are now closed to them."""
         token = protocol.parse_renew(frame)
-        member = await self._charged(caller, RENEW_TOKENS)
-        try:
-            principal = await self._verify(token)
-        except TokenError:
-            raise ChatError(
-                Code.FORBIDDEN, "This token does not count here; sign in again and send the new one."
-            ) from None
-        member = _present(member)
-        if principal.user_id != member.user_id:
-            raise ChatError(Code.FORBIDDEN, "The token is somebody else's; connect anew with it.")
-        stays = member.group_id is not None and may_enter(member.group_id, principal.groups)
-        await self._connections.renew(member, principal, stays=stays)
-        return protocol.renewed(member.group_id if stays else None, principal.authorized_until_s)
 
-    async def _enter(self, caller: Caller) -> None:
-        """Count the connection of a user; where there is no room, make some by forgetting gone ones."""
-        full = await self._users.enter(caller, self._now_ms() * US_PER_MS)
-        if full is None:
-            return
-        connected = full.connection_ids
-        await self._users.charge_refused(caller, self._now_ms() * US_PER_MS, looks=full.may_look)
-        if full.may_look:
-            present = await self._connections.present(connected, self._now_ms() // 1000)
-            await self._users.leave(caller, connected - present)
-            if connected - present and await self._users.enter(caller, self._now_ms() * US_PER_MS) is None:
-                return
-        raise ChatError(
-            Code.RATE_LIMITED, f"You have {len(connected)} connections; close one and connect again."
-        )
+        async def change(current: Member | None) -> Frame:
+            try:
+                principal = await self._verify(token)
+            except TokenError:
+                raise ChatError(
+                    Code.FORBIDDEN, "This token does not count here; sign in again and send the new one."
+                ) from None
+            member = present(current)
+            if principal.user_id != member.user_id:
+                raise ChatError(Code.FORBIDDEN, "The token is somebody else's; connect anew with it.")
+            kept = [one for one in member.group_ids if may_enter(one, principal.groups)]
+            await self._connections.renew(member, principal, kept)
+            return protocol.renewed(kept, principal.authorized_until_s)
 
-    def _take(self, caller: Caller, tokens: float) -> Awaitable[object]:
-        """Take a user's tokens. Raises at once if the bucket is known to be too empty."""
-        return self._users.take(caller, tokens, self._now_ms() * US_PER_MS)
+        return await self._change(caller, RENEW_TOKENS, change)
 
-    async def _charged(self, caller: Caller, tokens: float, *, consistent: bool = True) -> Member | None:
-        """The connection, read while tokens are taken."""
-        taking = self._take(caller, tokens)
-        reading = self._connections.get(caller.connection_id, consistent=consistent)
-        _, member = await asyncio.gather(taking, reading)
-        return member
-
-    async def _read_after(self, caller: Caller, group_id: str, since: int, limit: int, head: Head) -> Page:
-        page = await self._messages.after(group_id, since, limit, all_small=head.large_seq <= since)
-        await self._owe(caller, page)
-        return page
-
-    async def _owe(self, caller: Caller, page: Page) -> None:
-        """Charge what a page costs beyond READ_TOKENS, which JOIN_TOKENS include."""
-        tokens = read_tokens(page.size_bytes) - READ_TOKENS
-        if tokens > 0:
-            await self._users.owe(caller, tokens, self._now_ms() * US_PER_MS)
-
-    def _signed_in(self, member: Member | None) -> Member:
-        member = _present(member)
-        until_s = member.authorized_until_s
-        if until_s is None and not self._auth_required:
-            return member
-        if until_s is None or self._now_ms() >= until_s * 1000:
-            raise ChatError(
-                Code.FORBIDDEN, "Your sign-in has expired; send renew with a new token, or connect again."
-            )
-        return member
-
-    def _in_group(self, member: Member | None) -> tuple[Member, str]:
-        if member is None or member.group_id is None:
-            raise ChatError(Code.NOT_IN_GROUP, "Join a group first.")
-        _require_entry(self._signed_in(member), member.group_id)
-        return member, member.group_id
+    async def _change(
+        self, caller: Caller, tokens: float, change: Callable[[Member | None], Awaitable[T]]
+    ) -> T:
+        """Change a connection as it stands; again if another of its frames changed it meanwhile."""
+        member = await self._access.charged(caller, tokens)
+        for attempt in range(1, CHANGES_MAX):
+            try:
+                return await change(member)
+            except ChangedError:
+                await back_off(attempt, CHANGE_RETRY_BASE_S)
+                member = await self._connections.get(caller.connection_id)
+        return await change(member)
 
     async def _stored(self, user_id: str | None, message_id: str | None) -> Message | None:
         # An id that we are about to make up can't be taken.
@@ -249,7 +233,7 @@ class Chat:
             return await self._groups.next_seq(group_id, now_ms, size_bytes)
         except ChatError:
             # All but what a ping costs: one user's flood at a full group must end, too.
-            await self._users.owe(caller, PING_TOKENS - message_tokens(size_bytes), now_ms * US_PER_MS)
+            await self._access.owe(caller, PING_TOKENS - message_tokens(size_bytes))
             raise
 
     async def _store(self, caller: Caller, wanted: protocol.Send, group_id: str, member: Member) -> Message:
@@ -313,16 +297,3 @@ class Chat:
         """Keep a busy group's next messages behind this one, which goes through the stream."""
         if now_ms < numbered.busy_until_ms < now_ms + QUIET_MS:
             await self._groups.keep_busy(group_id, now_ms + BUSY_MS)
-
-
-def _present(member: Member | None) -> Member:
-    if member is None:
-        raise ChatError(Code.CONFLICT, GONE)
-    return member
-
-
-def _require_entry(member: Member, group_id: str) -> None:
-    if not may_enter(group_id, member.groups):
-        raise ChatError(
-            Code.FORBIDDEN, f"{group_id} is private: your user must be in the user pool's group of this name."
-        )

@@ -31,18 +31,24 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What is known of a connection; `group_id` is None before its first join.
+    """A connection as its item has it. `group_ids` are in the order in which it joined them.
 
-    `user_id`, `groups` (of the user pool) and `authorized_until_s` (seconds since 1970) come from its token;
-    where nobody signs in, they are None and empty.
+    `user_id`, `groups` (of the user pool) and `authorized_until_s` come from its token; guests have none.
+    `expires_at_s` is when TTL may sweep its items. Both times are seconds since 1970.
     """
 
     connection_id: str
     sender: str
-    group_id: str | None
+    group_ids: tuple[str, ...] = ()
     user_id: str | None = None
     groups: tuple[str, ...] = ()
     authorized_until_s: int | None = None
+    expires_at_s: int = 0
+
+    @property
+    def last_joined(self) -> str | None:
+        """The group that a frame without `groupId` means; None for a connection in no group."""
+        return self.group_ids[-1] if self.group_ids else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Frames and values: what clients may send, and every frame they get (DESIGN, wire contract)."""
+"""Frames and values: what clients may send, and every frame they get."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from groupcast.errors import ChatError, Code
 from groupcast.model import iso_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from groupcast.model import Message
 
 MAX_GROUP_ID_CHARS = 128
+# Of one connection.
+MAX_GROUPS = 50
 MAX_FRAME_ID_CHARS = 64
 # A longer one is none of ours, and the answer that repeats it might not fit a frame.
 MAX_ACTION_CHARS = 64
@@ -30,25 +32,50 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
-    """joinGroup; `since` None asks for no messages."""
+class JoinEntry:
+    """One group of a joinGroup frame; `since` None asks for no messages."""
 
     group_id: str
     since: int | None
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedEntry:
+    """A group of a joinGroup frame that the connection may not join; None for one without a usable name."""
+
+    group_id: str | None
+    error: ChatError
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """joinGroup. Without `add` the connection leaves its other groups.
+
+    A frame with `groups` (`many`) always adds; a malformed one among them does not spoil the others.
+    """
+
+    entries: tuple[JoinEntry | RefusedEntry, ...]
+    add: bool = False
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
-    """sendMessage; `message_id` is a UUID in canonical form, or None where the client leaves it to us."""
+    """sendMessage; `message_id` is a UUID in canonical form, or None where the client leaves it to us.
+
+    `group_id` None means the group joined last, here and in other frames.
+    """
 
     text: str
     message_id: str | None
+    group_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """history: what came after `since`, or the last before `before`; neither: the latest."""
 
+    group_id: str | None
     since: int | None
     before: int | None
     limit: int
@@ -75,15 +102,23 @@ def frame_id(frame: dict[str, Any]) -> str | None:
 
 
 def parse_join(frame: dict[str, Any]) -> Join:
-    """Join from a frame. ChatError (BadRequest) where a field is missing or wrong."""
-    group_id = frame.get("groupId")
-    if not isinstance(group_id, str) or not 1 <= len(group_id) <= MAX_GROUP_ID_CHARS:
-        raise ChatError(
-            Code.BAD_REQUEST, f"joinGroup needs groupId, a string of 1 to {MAX_GROUP_ID_CHARS} characters."
-        )
-    if _has_control_characters(group_id):
-        raise ChatError(Code.BAD_REQUEST, "groupId must not contain control characters.")
-    return Join(group_id, _seq(frame, "since"))
+    """Join from a frame. ChatError (BadRequest) for a malformed one."""
+    if "groups" not in frame:
+        add = frame.get("add", False)
+        if not isinstance(add, bool):
+            raise ChatError(Code.BAD_REQUEST, "add must be true or false.")
+        return Join((_join_entry(frame),), add)
+    groups = frame["groups"]
+    if "groupId" in frame:
+        raise ChatError(Code.BAD_REQUEST, "joinGroup takes groupId or groups, not both.")
+    if not isinstance(groups, list) or not 1 <= len(groups) <= MAX_GROUPS:
+        raise ChatError(Code.BAD_REQUEST, f"groups must be a list of 1 to {MAX_GROUPS} objects.")
+    return Join(tuple(map(_entry_of_many, groups)), add=True, many=True)
+
+
+def parse_leave(frame: dict[str, Any]) -> str | None:
+    """The group that a leaveGroup frame names. ChatError (BadRequest) for a malformed one."""
+    return _named_group(frame)
 
 
 def parse_send(frame: dict[str, Any]) -> Send:
@@ -93,16 +128,17 @@ def parse_send(frame: dict[str, Any]) -> Send:
         raise ChatError(Code.BAD_REQUEST, "sendMessage needs message, a string that is not blank.")
     if len(text.encode()) > MAX_MESSAGE_BYTES:
         raise ChatError(Code.TOO_LARGE, f"message must be at most {MAX_MESSAGE_BYTES} bytes of UTF-8.")
+    group_id = _named_group(frame)
     message_id = frame.get("messageId")
     if message_id is None:
-        return Send(text, None)
+        return Send(text, None, group_id)
     # One form alone: clients compare ids as texts.
     if not isinstance(message_id, str) or not _UUID.fullmatch(message_id):
         raise ChatError(
             Code.BAD_REQUEST,
             "messageId must be a UUID in lower case, like 0192f0c1-2345-7abc-8def-0123456789ab.",
         )
-    return Send(text, message_id)
+    return Send(text, message_id, group_id)
 
 
 def parse_history(frame: dict[str, Any]) -> History:
@@ -113,7 +149,7 @@ def parse_history(frame: dict[str, Any]) -> History:
     limit = frame.get("limit", MAX_HISTORY)
     if not _is_int(limit) or not 1 <= limit <= MAX_HISTORY:
         raise ChatError(Code.BAD_REQUEST, f"limit must be a whole number from 1 to {MAX_HISTORY}.")
-    return History(since, before, limit)
+    return History(_named_group(frame), since, before, limit)
 
 
 def parse_renew(frame: dict[str, Any]) -> str:
@@ -139,13 +175,30 @@ def message_value(message: Message) -> dict[str, Any]:
 
 
 def joined(group_id: str, last_seq: int, messages: Iterable[Message], *, complete: bool) -> dict[str, Any]:
+    return {"type": "joined"} | group_joined(group_id, last_seq, messages, complete=complete)
+
+
+def group_joined(
+    group_id: str, last_seq: int, messages: Iterable[Message], *, complete: bool
+) -> dict[str, Any]:
+    """The result of one group."""
     return {
-        "type": "joined",
         "groupId": group_id,
         "lastSeq": last_seq,
         "messages": [message_value(message) for message in messages],
         "complete": complete,
     }
+
+
+def joined_many(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """`joined` for a frame with `groups`: a result for each, from `group_joined` or `group_refused`."""
+    return {"type": "joined", "groups": list(results)}
+
+
+def group_refused(entry: RefusedEntry) -> dict[str, Any]:
+    """The result of a group that the connection may not join."""
+    error = entry.error
+    return {"groupId": entry.group_id, "error": {"code": error.code.value, "message": error.message}}
 
 
 def left(group_id: str | None) -> dict[str, Any]:
@@ -171,12 +224,26 @@ def history(group_id: str, messages: Iterable[Message], *, complete: bool) -> di
     }
 
 
-def pong(connection_id: str, group_id: str | None, last_seq: int | None) -> dict[str, Any]:
-    return {"type": "pong", "groupId": group_id, "lastSeq": last_seq, "connectionId": connection_id}
+def pong(connection_id: str, last_seqs: dict[str, int]) -> dict[str, Any]:
+    """`last_seqs` are those of the connection's groups, the last joined last."""
+    group_id, last_seq = next(reversed(last_seqs.items()), (None, None))
+    return {
+        "type": "pong",
+        "groupId": group_id,
+        "lastSeq": last_seq,
+        "groups": last_seqs,
+        "connectionId": connection_id,
+    }
 
 
-def renewed(group_id: str | None, authorized_until_s: int) -> dict[str, Any]:
-    return {"type": "renewed", "groupId": group_id, "expiresAt": iso_ms(authorized_until_s * 1000)}
+def renewed(group_ids: Sequence[str], authorized_until_s: int) -> dict[str, Any]:
+    """`group_ids` are the groups that the connection is still in, the last joined last."""
+    return {
+        "type": "renewed",
+        "groupId": group_ids[-1] if group_ids else None,
+        "groups": list(group_ids),
+        "expiresAt": iso_ms(authorized_until_s * 1000),
+    }
 
 
 def error(problem: ChatError, action: object, request_id: str) -> dict[str, Any]:
@@ -198,6 +265,37 @@ def with_id(reply: dict[str, Any], reply_id: str | None) -> dict[str, Any]:
 def encode(frame: dict[str, Any]) -> str:
     """The text of a frame."""
     return orjson.dumps(frame).decode()
+
+
+def _entry_of_many(value: object) -> JoinEntry | RefusedEntry:
+    if not isinstance(value, dict):
+        error = ChatError(Code.BAD_REQUEST, "Each of groups must be an object with groupId.")
+        return RefusedEntry(None, error)
+    try:
+        return _join_entry(value)
+    except ChatError as error:
+        name = value.get("groupId")
+        usable = isinstance(name, str) and len(name) <= MAX_GROUP_ID_CHARS
+        return RefusedEntry(name if usable else None, error)
+
+
+def _join_entry(fields: dict[str, Any]) -> JoinEntry:
+    group_id = fields.get("groupId")
+    if not isinstance(group_id, str) or not 1 <= len(group_id) <= MAX_GROUP_ID_CHARS:
+        raise ChatError(
+            Code.BAD_REQUEST, f"joinGroup needs groupId, a string of 1 to {MAX_GROUP_ID_CHARS} characters."
+        )
+    if _has_control_characters(group_id):
+        raise ChatError(Code.BAD_REQUEST, "groupId must not contain control characters.")
+    return JoinEntry(group_id, _seq(fields, "since"))
+
+
+def _named_group(frame: dict[str, Any]) -> str | None:
+    """A group that the frame may name. One that nobody can be in is not looked for."""
+    group_id = frame.get("groupId")
+    if group_id is None or (isinstance(group_id, str) and 1 <= len(group_id) <= MAX_GROUP_ID_CHARS):
+        return group_id
+    raise ChatError(Code.BAD_REQUEST, f"groupId must be a string of 1 to {MAX_GROUP_ID_CHARS} characters.")
 
 
 def _seq(frame: dict[str, Any], name: str) -> int | None:

@@ -22,6 +22,8 @@ TOKEN_BYTES = 1024
 CONNECT_TOKENS = 0.25
 PING_TOKENS = 0.25
 JOIN_TOKENS = 0.5
+# Each group that a frame names beside its first: a write less, and no invocation.
+FURTHER_JOIN_TOKENS = 0.25
 LEAVE_TOKENS = 0.5
 RENEW_TOKENS = 0.5
 # The largest message's text in a frame: of control characters alone.
@@ -102,6 +104,11 @@ def text_bytes(text: str) -> int:
 def message_tokens(size_bytes: int) -> float:
     """The tokens for a message whose text takes so many bytes in a frame."""
     return max(1.0, size_bytes / TOKEN_BYTES)
+
+
+def join_tokens(groups: int) -> float:
+    """The tokens for a frame that joins so many groups."""
+    return JOIN_TOKENS + (groups - 1) * FURTHER_JOIN_TOKENS
 
 
 def read_tokens(size_bytes: int) -> float:

@@ -48,11 +48,10 @@ def handler(event: Event, _context: Any) -> dict[str, Any]:
 def _member(connection_id: str, authorizer: Mapping[str, str]) -> Member:
     """Who the authorizer says it is; API Gateway hands on its context's values as strings."""
     if "authorizedUntil" not in authorizer:
-        return Member(connection_id, authorizer["sender"], None)
+        return Member(connection_id, authorizer["sender"])
     return Member(
         connection_id,
         authorizer["sender"],
-        None,
         user_id=authorizer["principalId"],
         groups=tuple(orjson.loads(authorizer["groups"])),
         authorized_until_s=int(authorizer["authorizedUntil"]),

@@ -1,4 +1,8 @@
-"""Connections: who is connected, as whom, and who is in which group."""
+"""Connections: who is connected, as whom, and in which groups.
+
+A connection has one item of its own (`entry` is `connection`), which lists its groups, and one for each of
+those (`entry` is `group:` and the group), which alone are in GroupIdIndex. Both change in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,46 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from groupcast.aws.backoff import back_off
 from groupcast.errors import ChatError, Code
 from groupcast.model import Member
 from groupcast.slots import slot_of
-from groupcast.tables.buckets import update_if
 from groupcast.tables.items import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from groupcast.auth import Principal
+    from groupcast.tables.items import Item
 
 # API Gateway ends a connection after 2 hours; TTL sweeps what a lost $disconnect left.
 LIFETIME_S = 2 * 60 * 60 + 10 * 60
 PRESENT = "attribute_exists(connectionId)"
 GONE = "This connection is no longer registered; connect again."
+CHANGED = "The connection changed meanwhile; try again."
+# The entry of a connection's own item.
+CONNECTION = "connection"
+MEMBERSHIP = "group:"
+# BatchWriteItem takes no more at a time.
+DELETE_BATCH = 25
+# Groups left over by a remove that failed are found gone by their next message, or swept by TTL.
+DELETE_ATTEMPTS_MAX = 5
+DELETE_RETRY_BASE_S = 0.05
+
+
+class ChangedError(ChatError):
+    """The connection changed since it was read: read it again and decide anew."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.CONFLICT, CHANGED)
 
 
 class Connections:
-    """The Connections table through an aioboto3 DynamoDB client."""
+    """The Connections table through an aioboto3 DynamoDB client.
+
+    Changes raise ChatError (Conflict) where the connection is gone, for a disconnect that raced them wins,
+    and ChangedError where it has other groups or rights than `member` by now.
+    """
 
     def __init__(self, dynamodb: Any, table: str) -> None:
         self._dynamodb = dynamodb
@@ -34,33 +59,43 @@ class Connections:
         """Store a new connection, in no group yet."""
         values: dict[str, str | int | None] = {
             "connectionId": member.connection_id,
+            "entry": CONNECTION,
             "sender": member.sender,
             "userId": member.user_id,
-            "userGroups": _groups(member.groups),
+            "userGroups": _text(member.groups),
+            "groupIds": _text(()),
             "authorizedUntil": member.authorized_until_s,
             "connectedAt": connected_at_ms,
             "expiresAt": connected_at_ms // 1000 + LIFETIME_S,
         }
         await self._dynamodb.put_item(TableName=self._table, Item=encode(values))
 
-    async def remove(self, connection_id: str) -> str | None:
-        """Remove a connection and return its user's id, None for a guest's and for one that is not there."""
+    async def remove(self, connection_id: str) -> Member | None:
+        """Remove a connection with its memberships and return it, or None where nothing was left of it.
+
+        In this order: once its own item is gone, no join can add a membership.
+        """
         answer = await self._dynamodb.delete_item(
-            TableName=self._table, Key=encode({"connectionId": connection_id}), ReturnValues="ALL_OLD"
+            TableName=self._table, Key=connection_key(connection_id), ReturnValues="ALL_OLD"
         )
-        user_id = decode(answer.get("Attributes", {})).get("userId")
-        return None if user_id is None else str(user_id)
+        member = _member(answer["Attributes"]) if "Attributes" in answer else None
+        if member is None:
+            # The fan-out met it gone in one of its groups, and removed it from that one alone.
+            member = await self._left_over(connection_id)
+        if member is not None:
+            await self._delete(membership_key(connection_id, group_id) for group_id in member.group_ids)
+        return member
 
     async def get(self, connection_id: str, *, consistent: bool = True) -> Member | None:
         """The connection as it stands, or None; without `consistent` as it stood a moment ago, for half."""
         answer = await self._dynamodb.get_item(
-            TableName=self._table, Key=encode({"connectionId": connection_id}), ConsistentRead=consistent
+            TableName=self._table, Key=connection_key(connection_id), ConsistentRead=consistent
         )
         return _member(answer["Item"]) if "Item" in answer else None
 
     async def present(self, connection_ids: Collection[str], now_s: int) -> set[str]:
         """Those of at most 100 connections that are registered (consistent reads) and can still be open."""
-        keys = [encode({"connectionId": one}) for one in sorted(connection_ids)]
+        keys = [connection_key(one) for one in sorted(connection_ids)]
         request = {self._table: {"Keys": keys, "ConsistentRead": True}}
         answer = await self._dynamodb.batch_get_item(RequestItems=request)
         left = answer["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
@@ -73,71 +108,143 @@ class Connections:
         # One that was not read counts as open.
         return found | {key["connectionId"]["S"] for key in left}
 
-    async def join(self, member: Member, group_id: str) -> None:
-        """Put a connection into a group, out of its last one.
+    async def change_groups(self, member: Member, group_ids: Sequence[str], joined: Collection[str]) -> None:
+        """Have a connection in `group_ids` alone, the last joined last; `joined` are among them.
 
-        ChatError (Conflict) where the connection is gone, for a disconnect that raced this call wins, or has
-        other rights by now.
+        Those are written even if the connection was in them: the fan-out may have removed a membership that
+        it was told gone.
         """
-        values: dict[str, str | int] = {":group": group_id, ":slot": slot_of(member.connection_id)}
-        rights = (
-            _unchanged("authorizedUntil", member.authorized_until_s, values),
-            _unchanged("userGroups", _groups(member.groups), values),
+        await self._write(
+            member,
+            "SET groupIds = :groupIds",
+            {":groupIds": _text(group_ids)},
+            put=[_membership(member, group_id, member.authorized_until_s) for group_id in joined],
+            dropped=[one for one in member.group_ids if one not in group_ids],
         )
-        await self._change(member.connection_id, "SET groupId = :group, slot = :slot", values, *rights)
 
-    async def leave(self, connection_id: str) -> str | None:
-        """Take a connection out of its group and return that group, None where it was in none.
+    async def renew(self, member: Member, principal: Principal, group_ids: Sequence[str]) -> None:
+        """Give a connection the rights of a new token, and have it in `group_ids`, some of its groups."""
+        until_s = principal.authorized_until_s
+        await self._write(
+            member,
+            "SET authorizedUntil = :until, userGroups = :groups, groupIds = :groupIds",
+            {":until": until_s, ":groups": _text(principal.groups), ":groupIds": _text(group_ids)},
+            put=[_membership(member, group_id, until_s) for group_id in group_ids],
+            dropped=[one for one in member.group_ids if one not in group_ids],
+        )
 
-        ChatError (Conflict) where the connection is gone.
-        """
-        old = await self._change(connection_id, "REMOVE groupId, slot", {})
-        group_id = decode(old).get("groupId")
-        return None if group_id is None else str(group_id)
-
-    async def renew(self, member: Member, principal: Principal, *, stays: bool) -> None:
-        """Give a connection the rights of a new token, and take it out of its group unless it `stays`.
-
-        ChatError (Conflict) where the connection is gone, or has joined another group meanwhile.
-        """
-        values: dict[str, str | int] = {
-            ":until": principal.authorized_until_s,
-            ":groups": _groups(principal.groups),
+    async def _write(
+        self,
+        member: Member,
+        expression: str,
+        values: Mapping[str, str | int],
+        *,
+        put: Sequence[Item],
+        dropped: Sequence[str],
+    ) -> None:
+        """Change a connection's item, if it is as `member` was read, and memberships with it."""
+        as_read: dict[str, str | int] = {}
+        conditions = (
+            PRESENT,
+            _unchanged("authorizedUntil", member.authorized_until_s, as_read),
+            _unchanged("userGroups", _text(member.groups), as_read),
+            _unchanged("groupIds", _text(member.group_ids), as_read),
+        )
+        update = {
+            "TableName": self._table,
+            "Key": connection_key(member.connection_id),
+            "UpdateExpression": expression,
+            "ConditionExpression": " AND ".join(conditions),
+            "ExpressionAttributeValues": encode({**values, **as_read}),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        group = _unchanged("groupId", member.group_id, values)
-        expression = "SET authorizedUntil = :until, userGroups = :groups"
-        if not stays:
-            expression += " REMOVE groupId, slot"
-        await self._change(member.connection_id, expression, values, group)
+        keys = [membership_key(member.connection_id, group_id) for group_id in dropped]
+        try:
+            await self._dynamodb.transact_write_items(
+                TransactItems=[
+                    {"Update": update},
+                    *({"Put": {"TableName": self._table, "Item": item}} for item in put),
+                    *({"Delete": {"TableName": self._table, "Key": key}} for key in keys),
+                ]
+            )
+        except self._dynamodb.exceptions.TransactionCanceledException as cancelled:
+            raise _refusal(cancelled, cancelled.response["CancellationReasons"]) from cancelled
 
-    async def _change(
-        self, connection_id: str, expression: str, values: Mapping[str, str | int], *conditions: str
-    ) -> Mapping[str, Any]:
-        changed, old = await update_if(
-            self._dynamodb,
+    async def _left_over(self, connection_id: str) -> Member | None:
+        """A connection without an item of its own, by the memberships that are left of it."""
+        answer = await self._dynamodb.query(
             TableName=self._table,
-            Key=encode({"connectionId": connection_id}),
-            UpdateExpression=expression,
-            ConditionExpression=" AND ".join((PRESENT, *conditions)),
-            **({"ExpressionAttributeValues": encode(values)} if values else {}),
+            KeyConditionExpression="connectionId = :id",
+            ExpressionAttributeValues=encode({":id": connection_id}),
+            ConsistentRead=True,
         )
-        if not changed:
-            text = "The connection changed meanwhile; try again." if old else GONE
-            raise ChatError(Code.CONFLICT, text)
-        return old
+        items = answer["Items"]
+        if not items:
+            return None
+        first = decode(items[0])
+        return Member(
+            connection_id,
+            str(first["sender"]),
+            tuple(item["groupId"]["S"] for item in items),
+            user_id=None if "userId" not in first else str(first["userId"]),
+        )
+
+    async def _delete(self, keys: Iterable[Item]) -> None:
+        requests = [{"DeleteRequest": {"Key": key}} for key in keys]
+        for start in range(0, len(requests), DELETE_BATCH):
+            left = requests[start : start + DELETE_BATCH]
+            for attempt in range(DELETE_ATTEMPTS_MAX):
+                await back_off(attempt, DELETE_RETRY_BASE_S)
+                answer = await self._dynamodb.batch_write_item(RequestItems={self._table: left})
+                left = answer["UnprocessedItems"].get(self._table, [])
+                if not left:
+                    break
 
 
-def _groups(groups: Sequence[str]) -> str:
-    """Groups of the user pool as an attribute; the same groups make the same text."""
-    return orjson.dumps(groups).decode()
+def connection_key(connection_id: str) -> Item:
+    """The key of a connection's own item."""
+    return encode({"connectionId": connection_id, "entry": CONNECTION})
+
+
+def membership_key(connection_id: str, group_id: str) -> Item:
+    """The key of a connection's membership in a group."""
+    return encode({"connectionId": connection_id, "entry": f"{MEMBERSHIP}{group_id}"})
+
+
+def _membership(member: Member, group_id: str, authorized_until_s: int | None) -> Item:
+    return membership_key(member.connection_id, group_id) | encode(
+        {
+            "groupId": group_id,
+            "slot": slot_of(member.connection_id),
+            "sender": member.sender,
+            "userId": member.user_id,
+            "authorizedUntil": authorized_until_s,
+            "expiresAt": member.expires_at_s,
+        }
+    )
+
+
+def _text(values: Sequence[str]) -> str:
+    """Several strings as one attribute; the same strings make the same text."""
+    return orjson.dumps(values).decode()
 
 
 def _unchanged(name: str, value: str | int | None, values: dict[str, str | int]) -> str:
     """The condition that an attribute is as it was read; its value joins `values`."""
     if value is None:
         return f"attribute_not_exists({name})"
-    values[f":{name}"] = value
-    return f"{name} = :{name}"
+    values[f":was_{name}"] = value
+    return f"{name} = :was_{name}"
+
+
+def _refusal(cancelled: Exception, reasons: Sequence[Mapping[str, Any]]) -> Exception:
+    """The error that a cancelled transaction stands for."""
+    codes = {reason["Code"] for reason in reasons} - {"None"}
+    if not codes <= {"ConditionalCheckFailed", "TransactionConflict"}:
+        return cancelled
+    if codes == {"ConditionalCheckFailed"} and not reasons[0].get("Item"):
+        return ChatError(Code.CONFLICT, GONE)
+    return ChangedError()
 
 
 def _member(item: Mapping[str, Any]) -> Member:
@@ -145,8 +252,9 @@ def _member(item: Mapping[str, Any]) -> Member:
     return Member(
         connection_id=values["connectionId"],
         sender=values["sender"],
-        group_id=values.get("groupId"),
+        group_ids=tuple(orjson.loads(values["groupIds"])),
         user_id=values.get("userId"),
         groups=tuple(orjson.loads(values["userGroups"])),
         authorized_until_s=values.get("authorizedUntil"),
+        expires_at_s=values["expiresAt"],
     )

@@ -107,17 +107,30 @@ class Messages:
                 raise
             raise NotStoredError(str(refused)) from refused
 
-    async def after(self, group_id: str, seq: int, limit: int, *, all_small: bool) -> Page:
+    async def after(
+        self, group_id: str, seq: int, limit: int, *, all_small: bool, max_bytes: int = MAX_PAGE_BYTES
+    ) -> Page:
         """Up to `limit` messages above `seq`; `all_small` says that no large ones are among them."""
-        return await self._read(group_id, "seq > :seq", seq, limit, forward=True, all_small=all_small)
+        condition = "seq > :seq"
+        return await self._read(group_id, condition, seq, limit, max_bytes, forward=True, all_small=all_small)
 
     async def before(self, group_id: str, seq: int, limit: int, *, all_small: bool) -> Page:
         """The last `limit` messages below `seq`; `all_small` says that no large ones are among them."""
-        page = await self._read(group_id, "seq < :seq", seq, limit, forward=False, all_small=all_small)
+        page = await self._read(
+            group_id, "seq < :seq", seq, limit, MAX_PAGE_BYTES, forward=False, all_small=all_small
+        )
         return replace(page, messages=page.messages[::-1])
 
     async def _read(
-        self, group_id: str, condition: str, seq: int, limit: int, *, forward: bool, all_small: bool
+        self,
+        group_id: str,
+        condition: str,
+        seq: int,
+        limit: int,
+        max_bytes: int,
+        *,
+        forward: bool,
+        all_small: bool,
     ) -> Page:
         """Messages in the order of reading, until a reply is full: little more is read than is returned."""
         kept: list[Message] = []
@@ -137,14 +150,14 @@ class Messages:
             for item in answer["Items"]:
                 message = message_of(item)
                 size_bytes = len(orjson.dumps(message_value(message))) + 1
-                if len(kept) == limit or used_bytes + size_bytes > MAX_PAGE_BYTES:
+                if len(kept) == limit or used_bytes + size_bytes > max_bytes:
                     return Page(tuple(kept), more=True, size_bytes=used_bytes)
                 kept.append(message)
                 used_bytes += size_bytes
             if "LastEvaluatedKey" not in answer:
                 return Page(tuple(kept), more=False, size_bytes=used_bytes)
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-            fitting = (MAX_PAGE_BYTES - used_bytes) * len(kept) // max(used_bytes, 1)
+            fitting = (max_bytes - used_bytes) * len(kept) // max(used_bytes, 1)
             read = min(read * READ_GROWTH, fitting + 1)
 
 

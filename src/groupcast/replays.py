@@ -1,0 +1,87 @@
+"""The messages that members missed, as joinGroup and history return them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from groupcast.holes import replay
+from groupcast.protocol import MAX_HISTORY, JoinEntry, RefusedEntry, group_joined, group_refused
+from groupcast.tables.messages import MAX_PAGE_BYTES, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from groupcast.access import Access
+    from groupcast.model import Caller, Head
+    from groupcast.tables.messages import Messages
+
+# Logs that are read side by side for one frame.
+READS_AT_ONCE = 8
+# What a void number takes in a frame, at most.
+VOID_BYTES = 40
+
+
+class Replays:
+    """Reads logs from a `seq` on, within the room of a frame."""
+
+    def __init__(self, messages: Messages, access: Access) -> None:
+        self._messages = messages
+        self._access = access
+
+    async def page(
+        self, group_id: str, since: int, head: Head, limit: int, max_bytes: int = MAX_PAGE_BYTES
+    ) -> Page:
+        """Up to `limit` messages above `since`; a log that ends there is not read."""
+        if since >= head.last_seq:
+            return Page((), more=False, size_bytes=0)
+        all_small = head.large_seq <= since
+        return await self._messages.after(group_id, since, limit, all_small=all_small, max_bytes=max_bytes)
+
+    async def results(
+        self,
+        caller: Caller,
+        entries: Sequence[JoinEntry | RefusedEntry],
+        heads: Mapping[str, Head],
+        now_ms: int,
+    ) -> list[dict[str, Any]]:
+        """The result of each entry of a joinGroup frame; `now_ms` is from before `heads` were read.
+
+        The logs share the room of the reply in the order of the frame: one that finds too little is not
+        `complete`. What they cost is charged to the caller.
+        """
+        results = [_result(entry, heads) for entry in entries]
+        missed = [
+            (place, entry.group_id, entry.since)
+            for place, entry in enumerate(entries)
+            if isinstance(entry, JoinEntry) and entry.since is not None
+        ]
+        # A single group's reply has its fixed fields accounted for in MAX_PAGE_BYTES.
+        room_bytes = MAX_PAGE_BYTES - (len(orjson.dumps(results)) if len(results) > 1 else 0)
+        read_bytes = 0
+        for start in range(0, len(missed), READS_AT_ONCE):
+            some = missed[start : start + READS_AT_ONCE]
+            share_bytes = (room_bytes - read_bytes) // len(some)
+            pages = await asyncio.gather(
+                *(
+                    self.page(group_id, since, heads[group_id], MAX_HISTORY, share_bytes)
+                    for _, group_id, since in some
+                )
+            )
+            for (place, group_id, since), page in zip(some, pages, strict=True):
+                head = heads[group_id]
+                messages, complete = replay(page, since, head, now_ms)
+                size_bytes = page.size_bytes + VOID_BYTES * (len(messages) - len(page.messages))
+                if read_bytes + size_bytes <= room_bytes:
+                    results[place] = group_joined(group_id, head.last_seq, messages, complete=complete)
+                    read_bytes += size_bytes
+        await self._access.owe_read(caller, read_bytes)
+        return results
+
+
+def _result(entry: JoinEntry | RefusedEntry, heads: Mapping[str, Head]) -> dict[str, Any]:
+    if isinstance(entry, RefusedEntry):
+        return group_refused(entry)
+    return group_joined(entry.group_id, heads[entry.group_id].last_seq, (), complete=entry.since is None)
