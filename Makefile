@@ -79,7 +79,7 @@ emulator: setup build/ministack/.ready ## an AWS on this machine, to deploy to w
 	@exec $(BIN)/python -m tests.deploy emulator $(ARGS)
 
 arm64: build/arm64/usr/bin/qemu-aarch64 setup ## import the artifact with an emulated arm64 Python (on Debian; 85 MB once)
-	$(BIN)/python -m pytest tests/unit/groupcast_deploy/test_artifact.py -k arm64
+	$(BIN)/python -m pytest tests/template/artifact -k arm64
 
 format: setup ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,26 +18,6 @@ def test_a_folder_is_made_and_claimed_once(tmp_path: Path) -> None:
             assert folder.is_dir()
             with pytest.raises(StartError, match=f"{folder} is in use"), claimed(folder):
                 pass
-
-
-def test_a_process_that_dies_lets_go(tmp_path: Path) -> None:
-    """However the owner died."""
-    code = (
-        "import os, pathlib, sys\n"
-        "from localcloud.backends.datafolder import claimed\n"
-        "with claimed(pathlib.Path(sys.argv[1])):\n"
-        "    print('claimed', flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"claimed\n"
-        with pytest.raises(StartError, match="is in use"), claimed(tmp_path):
-            pass
-        process.kill()
-    with claimed(tmp_path):
-        pass
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

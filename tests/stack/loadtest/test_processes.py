@@ -21,7 +21,7 @@ from loadtest.generate.protocol import MessageType, Order
 from loadtest.plan.scenario import Scenario
 from loadtest.results.result import Result
 from tests.contract.peer import Peer
-from tests.unit.loadtest.known import Known, serving
+from tests.stack.loadtest.known import Known, serving
 
 PATIENCE_S = 20
 

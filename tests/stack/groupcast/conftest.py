@@ -9,7 +9,7 @@ import aioboto3
 import pytest
 
 from tests.conftest import Stack
-from tests.unit.groupcast.world import MakeWorld, Metered, World
+from tests.stack.groupcast.world import MakeWorld, Metered, World
 
 
 @pytest.fixture

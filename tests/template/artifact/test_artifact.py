@@ -23,7 +23,7 @@ from groupcast_deploy.artifact import Target, build
 from groupcast_deploy.artifact.build import LABEL
 from groupcast_deploy.artifact.bytecode import find_interpreter
 from tests.conftest import ROOT
-from tests.unit.groupcast_deploy.support import HOST_ARCHITECTURE, BuildFor, Built, Sources
+from tests.template.artifact.support import HOST_ARCHITECTURE, BuildFor, Built, Sources
 
 # A first build downloads the wheels of each architecture.
 pytestmark = pytest.mark.timeout(300)
