@@ -45,12 +45,13 @@ Frame = dict[str, Any]
 
 
 class Chat:
-    """What a frame does, and the frame it is answered with.
+    """Carries out each frame's action and returns the reply.
 
-    `express` offers messages to the fan-out (None: all go through the stream). `auth_required` says that a
-    connection without a token's end is one from before that was asked for; `verify` tells whose a token is
-    (TokenError: nobody's), `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every
-    method raises ChatError for what the client may not do, RateLimited for what they may not do yet.
+    `express` offers messages to the fan-out; with None, every message goes through the stream. With
+    `auth_required`, a connection without a token expiry counts as expired: it predates sign-in. `verify`
+    returns the token's user or raises TokenError. `now_ms` returns milliseconds since 1970, `random(n)` n
+    random bytes. Every method raises ChatError if the client may not do this, with the code RateLimited if
+    it may do so later.
     """
 
     def __init__(
@@ -79,32 +80,32 @@ class Chat:
         self._random = random
 
     async def connect(self, member: Member, connected_at_ms: int) -> None:
-        """Remember a new connection; RateLimited where its user has as many as they may."""
+        """Register a new connection; RateLimited if its user is at the connection limit or out of tokens."""
         caller = Caller(member.connection_id, member.user_id)
         self._users.require_connect(caller, self._now_ms() * US_PER_MS)
-        # In this order: one that is counted is there for others to see.
+        # Add before counting: every counted connection must be visible to `present`.
         await self._connections.add(member, connected_at_ms)
         if caller.user_id is None:
             return
         try:
             await self._enter(caller)
         except Exception:
-            # An item that stays is swept by TTL; the client must learn why it was refused.
+            # TTL deletes an item that stays behind; the client must get the first error.
             with contextlib.suppress(Exception):
                 await self._connections.remove(caller.connection_id)
             raise
 
     async def disconnect(self, caller: Caller) -> None:
-        """Forget a connection; whose it is need not be known, unless the fan-out has removed it before."""
+        """Remove a connection. It needs `caller.user_id` only if the fan-out has already removed the item."""
         user_id = await self._connections.remove(caller.connection_id) or caller.user_id
-        await self._users.leave(replace(caller, user_id=user_id), [caller.connection_id])
+        await self._users.remove_connections(replace(caller, user_id=user_id), [caller.connection_id])
 
     async def join(self, caller: Caller, frame: Frame) -> Frame:
-        """Put the connection into a group; with `since`, replay what it missed."""
+        """Move the connection to a group; with `since`, replay the messages it missed."""
         wanted = protocol.parse_join(frame)
         member = self._signed_in(await self._charged(caller, JOIN_TOKENS))
         _require_entry(member, wanted.group_id)
-        # In this order: a message numbered after `lastSeq` was read finds the member already there.
+        # Join before reading `lastSeq`: any message numbered later then reaches this member.
         await self._connections.join(member, wanted.group_id)
         now_ms = self._now_ms()
         head = await self._groups.head(wanted.group_id)
@@ -115,12 +116,12 @@ class Chat:
         return protocol.joined(wanted.group_id, head.last_seq, messages, complete=complete)
 
     async def leave(self, caller: Caller, _frame: Frame) -> Frame:
-        """Take the connection out of its group; one in no group is answered with `groupId` null."""
+        """Remove the connection from its group; `groupId` in the reply is null if it was in none."""
         await self._take(caller, LEAVE_TOKENS)
         return protocol.left(await self._connections.leave(caller.connection_id))
 
     async def send(self, caller: Caller, frame: Frame) -> Frame:
-        """Number and store a message in the sender's group; the stream brings it to the members."""
+        """Number a message and store it in the sender's group; the stream guarantees its delivery."""
         wanted = protocol.parse_send(frame)
         _, member, stored = await asyncio.gather(
             self._take(caller, message_tokens(text_bytes(wanted.text))),
@@ -137,7 +138,7 @@ class Chat:
         return protocol.ack(stored)
 
     async def history(self, caller: Caller, frame: Frame) -> Frame:
-        """Messages of the connection's group, oldest first."""
+        """Return messages of the connection's group, oldest first."""
         wanted = protocol.parse_history(frame)
         _, group_id = self._in_group(await self._charged(caller, READ_TOKENS))
         now_ms = self._now_ms()
@@ -146,18 +147,18 @@ class Chat:
             before = head.last_seq + 1 if wanted.before is None else wanted.before
             all_small = head.large_seq < min(before, head.last_seq + 1) - wanted.limit - 1
             page = await self._messages.before(group_id, before, wanted.limit, all_small=all_small)
-            await self._owe(caller, page)
+            await self._charge_page(caller, page)
             return protocol.history(group_id, page.messages, complete=not page.more)
         page = await self._read_after(caller, group_id, wanted.since, wanted.limit, head)
         messages, complete = replay(page, wanted.since, head, now_ms)
         return protocol.history(group_id, messages, complete=complete)
 
     async def ping(self, caller: Caller, _frame: Frame) -> Frame:
-        """Which group the connection is in and how far that has come: a quiet client sees what it missed.
+        """Return the connection's group and its last seq, so that a quiet client notices missed messages.
 
-        Reads are eventually consistent: `lastSeq` may lie behind the client's, and `groupId` before its join.
-        A connection that is no longer registered is in no group (null): the client joins, learns that it must
-        connect again, and resumes with `since`.
+        Reads are eventually consistent: `lastSeq` may be behind the client's, and `groupId` may predate its
+        join. For a connection that is no longer registered `groupId` is null: the client then joins, is told
+        to connect again, and resumes with `since`.
         """
         connection_id = caller.connection_id
         member = await self._charged(caller, PING_TOKENS, consistent=False)
@@ -168,33 +169,34 @@ class Chat:
         return protocol.pong(connection_id, group_id, head.last_seq)
 
     async def renew(self, caller: Caller, frame: Frame) -> Frame:
-        """Go on with a new token of the same user; out of the group where that is now closed to them."""
+        """Extend the sign-in with a new token of the same user; leave a group that it no longer permits."""
         token = protocol.parse_renew(frame)
         member = await self._charged(caller, RENEW_TOKENS)
         try:
             principal = await self._verify(token)
         except TokenError:
             raise ChatError(
-                Code.FORBIDDEN, "This token does not count here; sign in again and send the new one."
+                Code.FORBIDDEN, "This token is not valid here; sign in again and send the new one."
             ) from None
         member = _present(member)
         if principal.user_id != member.user_id:
-            raise ChatError(Code.FORBIDDEN, "The token is somebody else's; connect anew with it.")
+            raise ChatError(Code.FORBIDDEN, "This token belongs to another user; connect again to use it.")
         stays = member.group_id is not None and may_enter(member.group_id, principal.groups)
         await self._connections.renew(member, principal, stays=stays)
         return protocol.renewed(member.group_id if stays else None, principal.authorized_until_s)
 
     async def _enter(self, caller: Caller) -> None:
-        """Count the connection of a user; where there is no room, make some by forgetting gone ones."""
-        full = await self._users.enter(caller, self._now_ms() * US_PER_MS)
-        if full is None:
+        """Count a user's connection; at the limit, first stop counting those that are gone."""
+        at_limit = await self._users.add_connection(caller, self._now_ms() * US_PER_MS)
+        if at_limit is None:
             return
-        connected = full.connection_ids
-        await self._users.charge_refused(caller, self._now_ms() * US_PER_MS, looks=full.may_look)
-        if full.may_look:
+        connected = at_limit.connection_ids
+        await self._users.charge_refused(caller, self._now_ms() * US_PER_MS, looks=at_limit.may_look)
+        if at_limit.may_look:
             present = await self._connections.present(connected, self._now_ms() // 1000)
-            await self._users.leave(caller, connected - present)
-            if connected - present and await self._users.enter(caller, self._now_ms() * US_PER_MS) is None:
+            gone = connected - present
+            await self._users.remove_connections(caller, gone)
+            if gone and await self._users.add_connection(caller, self._now_ms() * US_PER_MS) is None:
                 return
         raise ChatError(
             Code.RATE_LIMITED, f"You have {len(connected)} connections; close one and connect again."
@@ -205,7 +207,7 @@ class Chat:
         return self._users.take(caller, tokens, self._now_ms() * US_PER_MS)
 
     async def _charged(self, caller: Caller, tokens: float, *, consistent: bool = True) -> Member | None:
-        """The connection, read while tokens are taken."""
+        """Take tokens and read the connection at the same time."""
         taking = self._take(caller, tokens)
         reading = self._connections.get(caller.connection_id, consistent=consistent)
         _, member = await asyncio.gather(taking, reading)
@@ -213,14 +215,14 @@ class Chat:
 
     async def _read_after(self, caller: Caller, group_id: str, since: int, limit: int, head: Head) -> Page:
         page = await self._messages.after(group_id, since, limit, all_small=head.large_seq <= since)
-        await self._owe(caller, page)
+        await self._charge_page(caller, page)
         return page
 
-    async def _owe(self, caller: Caller, page: Page) -> None:
-        """Charge what a page costs beyond READ_TOKENS, which JOIN_TOKENS include."""
+    async def _charge_page(self, caller: Caller, page: Page) -> None:
+        """Charge the cost of a page above READ_TOKENS, which are already paid (JOIN_TOKENS include them)."""
         tokens = read_tokens(page.size_bytes) - READ_TOKENS
         if tokens > 0:
-            await self._users.owe(caller, tokens, self._now_ms() * US_PER_MS)
+            await self._users.debit(caller, tokens, self._now_ms() * US_PER_MS)
 
     def _signed_in(self, member: Member | None) -> Member:
         member = _present(member)
@@ -240,16 +242,16 @@ class Chat:
         return member, member.group_id
 
     async def _stored(self, user_id: str | None, message_id: str | None) -> Message | None:
-        # An id that we are about to make up can't be taken.
+        # Without an id from the client there is nothing to look up.
         return None if message_id is None else await self._messages.get(message_key(user_id, message_id))
 
     async def _number(self, caller: Caller, group_id: str, now_ms: int, size_bytes: int) -> Numbered:
-        """Take the group's next number; the user has their tokens back if the group takes no more."""
+        """Take the group's next number; refund the user's tokens if the group is over its limit."""
         try:
             return await self._groups.next_seq(group_id, now_ms, size_bytes)
         except ChatError:
-            # All but what a ping costs: one user's flood at a full group must end, too.
-            await self._users.owe(caller, PING_TOKENS - message_tokens(size_bytes), now_ms * US_PER_MS)
+            # Keep a ping's cost, so that flooding a full group still empties the user's bucket.
+            await self._users.debit(caller, PING_TOKENS - message_tokens(size_bytes), now_ms * US_PER_MS)
             raise
 
     async def _store(self, caller: Caller, wanted: protocol.Send, group_id: str, member: Member) -> Message:
@@ -261,7 +263,7 @@ class Chat:
             seq=numbered.seq,
             sender=member.sender,
             text=wanted.text,
-            # After the number: `replay` knows by it when all lower numbers had been taken.
+            # Read after taking the number: `replay` relies on all lower numbers being older.
             created_at=iso_ms(self._now_ms()),
             user_id=member.user_id,
         )
@@ -272,7 +274,7 @@ class Chat:
         expires_at_s = now_ms // 1000 + self._retention_s if self._retention_s else None
         turn_s = 0.0 if express is None else express.turn_s(numbered.moved_at_ms, self._now_ms())
         beside = asyncio.gather(self._stay_busy(group_id, numbered, now_ms), asyncio.sleep(turn_s))
-        # To its end, whatever fails beside it: a put that is given up half-way leaves a hole.
+        # Await the put first, whatever happens to `beside`: cancelling a put would leave a hole.
         stored, outcome = await self._put(stored, expires_at_s)
         await beside
         if express is not None:
@@ -284,20 +286,20 @@ class Chat:
     async def _put(
         self, stored: StoredMessage, expires_at_s: int | None
     ) -> tuple[StoredMessage, Message | NotStoredError]:
-        """Store a message, or that its number is void; return which, and what became of the message.
+        """Store a message or, if that fails, a void message under its number; return it and the outcome.
 
-        Without either its number would be a hole, which holds up all later messages in every client.
+        A number without either would be a hole, which delays all later messages in every client.
         """
         try:
             await self._messages.put(stored, expires_at_s)
         except AlreadyStoredError as taken:
             if taken.stored == stored.message:
-                # By this very call: its first attempt was answered too late.
+                # This call stored it: the SDK repeated a request whose answer was lost.
                 return stored, stored.message
-            # Two tries of one send ran side by side.
+            # The client sent the same message twice at the same time.
             outcome: Message | NotStoredError = taken.stored
         except NotStoredError as refused:
-            # An earlier attempt of this call may have been taken.
+            # An earlier attempt of this call may have succeeded.
             if await self._messages.get(stored.message.key) == stored.message:
                 return stored, stored.message
             outcome = refused
@@ -310,7 +312,7 @@ class Chat:
         return stored, outcome
 
     async def _stay_busy(self, group_id: str, numbered: Numbered, now_ms: int) -> None:
-        """Keep a busy group's next messages behind this one, which goes through the stream."""
+        """Mark the group as busy, so that its next messages follow this one through the stream."""
         if now_ms < numbered.busy_until_ms < now_ms + QUIET_MS:
             await self._groups.keep_busy(group_id, now_ms + BUSY_MS)
 

@@ -1,4 +1,4 @@
-"""Frames and values: what clients may send, and every frame they get (DESIGN, wire contract)."""
+"""Parses clients' frames and builds the replies. README.md ("The wire") describes them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 MAX_GROUP_ID_CHARS = 128
 MAX_FRAME_ID_CHARS = 64
-# A longer one is none of ours, and the answer that repeats it might not fit a frame.
+# No action of ours is longer, and repeating a longer one might not fit a reply.
 MAX_ACTION_CHARS = 64
-# In JSON a control character takes six bytes: even the worst message fits a frame of 128 KB.
+# JSON escapes a control character as six bytes: even a message of these alone fits a 128 KB frame.
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_HISTORY = 200
 MAX_SEQ = 2**53 - 1
@@ -31,7 +31,7 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """joinGroup; `since` None asks for no messages."""
+    """joinGroup; without `since` (None) nothing is replayed."""
 
     group_id: str
     since: int | None
@@ -39,7 +39,7 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """sendMessage; `message_id` is a UUID in canonical form, or None where the client leaves it to us."""
+    """sendMessage; `message_id` is a UUID in canonical form, or None if the client sent no id."""
 
     text: str
     message_id: str | None
@@ -47,7 +47,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """history: what came after `since`, or the last before `before`; neither: the latest."""
+    """history: the first messages after `since`, the last before `before`, or the latest if both are None."""
 
     since: int | None
     before: int | None
@@ -58,7 +58,7 @@ def parse_frame(body: str) -> dict[str, Any]:
     """A frame's JSON object. ChatError (BadRequest) for anything else."""
     try:
         frame = orjson.loads(body)
-    # A lone surrogate can't be encoded, which orjson reports as a UnicodeError's relative.
+    # orjson raises another error for a lone surrogate, which cannot be encoded.
     except (ValueError, TypeError):
         raise ChatError(Code.BAD_REQUEST, "The frame is not valid JSON.") from None
     if not isinstance(frame, dict):
@@ -67,7 +67,7 @@ def parse_frame(body: str) -> dict[str, Any]:
 
 
 def frame_id(frame: dict[str, Any]) -> str | None:
-    """The `id` that the reply repeats. ChatError (BadRequest) where it is no short string."""
+    """The `id` that the reply repeats. ChatError (BadRequest) if it is not a short string."""
     value = frame.get("id")
     if value is not None and (not isinstance(value, str) or len(value) > MAX_FRAME_ID_CHARS):
         raise ChatError(Code.BAD_REQUEST, f"id must be a string of at most {MAX_FRAME_ID_CHARS} characters.")
@@ -75,7 +75,7 @@ def frame_id(frame: dict[str, Any]) -> str | None:
 
 
 def parse_join(frame: dict[str, Any]) -> Join:
-    """Join from a frame. ChatError (BadRequest) where a field is missing or wrong."""
+    """Parse a joinGroup frame. ChatError (BadRequest) if a field is missing or invalid."""
     group_id = frame.get("groupId")
     if not isinstance(group_id, str) or not 1 <= len(group_id) <= MAX_GROUP_ID_CHARS:
         raise ChatError(
@@ -87,7 +87,7 @@ def parse_join(frame: dict[str, Any]) -> Join:
 
 
 def parse_send(frame: dict[str, Any]) -> Send:
-    """Send from a frame. ChatError: BadRequest, or TooLarge for a message over MAX_MESSAGE_BYTES."""
+    """Parse a sendMessage frame. ChatError: BadRequest, or TooLarge above MAX_MESSAGE_BYTES."""
     text = frame.get("message")
     if not isinstance(text, str) or not text.strip():
         raise ChatError(Code.BAD_REQUEST, "sendMessage needs message, a string that is not blank.")
@@ -96,7 +96,7 @@ def parse_send(frame: dict[str, Any]) -> Send:
     message_id = frame.get("messageId")
     if message_id is None:
         return Send(text, None)
-    # One form alone: clients compare ids as texts.
+    # Only the canonical form: clients compare ids as strings.
     if not isinstance(message_id, str) or not _UUID.fullmatch(message_id):
         raise ChatError(
             Code.BAD_REQUEST,
@@ -106,7 +106,7 @@ def parse_send(frame: dict[str, Any]) -> Send:
 
 
 def parse_history(frame: dict[str, Any]) -> History:
-    """History from a frame. ChatError (BadRequest) where a field is wrong."""
+    """Parse a history frame. ChatError (BadRequest) if a field is invalid."""
     since, before = _seq(frame, "since"), _seq(frame, "before")
     if since is not None and before is not None:
         raise ChatError(Code.BAD_REQUEST, "history takes since or before, not both.")
@@ -117,7 +117,7 @@ def parse_history(frame: dict[str, Any]) -> History:
 
 
 def parse_renew(frame: dict[str, Any]) -> str:
-    """The token of a renew frame. ChatError (BadRequest) where there is none."""
+    """The token of a renew frame. ChatError (BadRequest) if it is missing."""
     token = frame.get("token")
     if not isinstance(token, str) or not token:
         raise ChatError(Code.BAD_REQUEST, "renew needs token, the new JWT.")
@@ -125,7 +125,7 @@ def parse_renew(frame: dict[str, Any]) -> str:
 
 
 def message_value(message: Message) -> dict[str, Any]:
-    """One message as it stands in `messages` of a frame; a void number stands there without one."""
+    """A message as an entry of a frame's `messages`; a void one has only its number."""
     if message.void:
         return {"seq": message.seq, "void": True}
     value = {
@@ -191,12 +191,12 @@ def error(problem: ChatError, action: object, request_id: str) -> dict[str, Any]
 
 
 def with_id(reply: dict[str, Any], reply_id: str | None) -> dict[str, Any]:
-    """The reply to a frame that carried an `id`, or none."""
+    """The reply with the request's `id`, if it had one."""
     return reply if reply_id is None else {**reply, "id": reply_id}
 
 
 def encode(frame: dict[str, Any]) -> str:
-    """The text of a frame."""
+    """A frame as JSON text."""
     return orjson.dumps(frame).decode()
 
 
@@ -208,7 +208,7 @@ def _seq(frame: dict[str, Any], name: str) -> int | None:
 
 
 def _is_int(value: object) -> bool:
-    # In Python True is an int; in JSON it is not a number.
+    # True is an int in Python but not a number in JSON.
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""Connections: who is connected, as whom, and who is in which group."""
+"""Connections: each connection with its user and group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from groupcast.auth import Principal
 
-# API Gateway ends a connection after 2 hours; TTL sweeps what a lost $disconnect left.
+# API Gateway ends a connection after 2 hours. If its $disconnect is lost, TTL deletes the item.
 LIFETIME_S = 2 * 60 * 60 + 10 * 60
 PRESENT = "attribute_exists(connectionId)"
 GONE = "This connection is no longer registered; connect again."
@@ -31,7 +31,7 @@ class Connections:
         self._table = table
 
     async def add(self, member: Member, connected_at_ms: int) -> None:
-        """Store a new connection, in no group yet."""
+        """Store a new connection that is not in a group yet."""
         values: dict[str, str | int | None] = {
             "connectionId": member.connection_id,
             "sender": member.sender,
@@ -44,7 +44,7 @@ class Connections:
         await self._dynamodb.put_item(TableName=self._table, Item=encode(values))
 
     async def remove(self, connection_id: str) -> str | None:
-        """Remove a connection and return its user's id, None for a guest's and for one that is not there."""
+        """Remove a connection and return its user's id; None for a guest or an unknown connection."""
         answer = await self._dynamodb.delete_item(
             TableName=self._table, Key=encode({"connectionId": connection_id}), ReturnValues="ALL_OLD"
         )
@@ -52,14 +52,14 @@ class Connections:
         return None if user_id is None else str(user_id)
 
     async def get(self, connection_id: str, *, consistent: bool = True) -> Member | None:
-        """The connection as it stands, or None; without `consistent` as it stood a moment ago, for half."""
+        """The connection, or None; reads that are not `consistent` may be slightly stale and cost half."""
         answer = await self._dynamodb.get_item(
             TableName=self._table, Key=encode({"connectionId": connection_id}), ConsistentRead=consistent
         )
         return _member(answer["Item"]) if "Item" in answer else None
 
     async def present(self, connection_ids: Collection[str], now_s: int) -> set[str]:
-        """Those of at most 100 connections that are registered (consistent reads) and can still be open."""
+        """Those of at most 100 connections that are registered (consistent reads) and may still be open."""
         keys = [encode({"connectionId": one}) for one in sorted(connection_ids)]
         request = {self._table: {"Keys": keys, "ConsistentRead": True}}
         answer = await self._dynamodb.batch_get_item(RequestItems=request)
@@ -67,17 +67,16 @@ class Connections:
         found = {
             item["connectionId"]["S"]
             for item in answer["Responses"].get(self._table, ())
-            # TTL is late by hours.
+            # TTL deletes items hours late.
             if int(item["expiresAt"]["N"]) > now_s
         }
-        # One that was not read counts as open.
+        # Unread connections count as open.
         return found | {key["connectionId"]["S"] for key in left}
 
     async def join(self, member: Member, group_id: str) -> None:
-        """Put a connection into a group, out of its last one.
+        """Move a connection to a group.
 
-        ChatError (Conflict) where the connection is gone, for a disconnect that raced this call wins, or has
-        other rights by now.
+        ChatError (Conflict) if its rights have changed, or if it is gone: a concurrent disconnect wins.
         """
         values: dict[str, str | int] = {":group": group_id, ":slot": slot_of(member.connection_id)}
         rights = (
@@ -87,18 +86,18 @@ class Connections:
         await self._change(member.connection_id, "SET groupId = :group, slot = :slot", values, *rights)
 
     async def leave(self, connection_id: str) -> str | None:
-        """Take a connection out of its group and return that group, None where it was in none.
+        """Remove a connection from its group and return the group, or None if it was in none.
 
-        ChatError (Conflict) where the connection is gone.
+        ChatError (Conflict) if the connection is gone.
         """
         old = await self._change(connection_id, "REMOVE groupId, slot", {})
         group_id = decode(old).get("groupId")
         return None if group_id is None else str(group_id)
 
     async def renew(self, member: Member, principal: Principal, *, stays: bool) -> None:
-        """Give a connection the rights of a new token, and take it out of its group unless it `stays`.
+        """Give a connection the rights of a new token, and remove it from its group unless it `stays`.
 
-        ChatError (Conflict) where the connection is gone, or has joined another group meanwhile.
+        ChatError (Conflict) if the connection is gone or has joined another group in the meantime.
         """
         values: dict[str, str | int] = {
             ":until": principal.authorized_until_s,
@@ -122,18 +121,18 @@ class Connections:
             **({"ExpressionAttributeValues": encode(values)} if values else {}),
         )
         if not changed:
-            text = "The connection changed meanwhile; try again." if old else GONE
+            text = "The connection has just changed; try again." if old else GONE
             raise ChatError(Code.CONFLICT, text)
         return old
 
 
 def _groups(groups: Sequence[str]) -> str:
-    """Groups of the user pool as an attribute; the same groups make the same text."""
+    """User pool groups as one attribute; equal groups give equal text, so conditions can compare it."""
     return orjson.dumps(groups).decode()
 
 
 def _unchanged(name: str, value: str | int | None, values: dict[str, str | int]) -> str:
-    """The condition that an attribute is as it was read; its value joins `values`."""
+    """The condition that an attribute still has the value read; adds that value to `values`."""
     if value is None:
         return f"attribute_not_exists({name})"
     values[f":{name}"] = value

@@ -1,4 +1,4 @@
-"""Who is in a group, read and tidied at the fan-out's speed: the signed client instead of an SDK."""
+"""Reads a group's members and removes gone ones, through the signed client, for its speed."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from groupcast.aws.calls import Calls
     from groupcast.slots import SlotRange
 
-# BatchWriteItem takes no more at a time.
+# The limit of BatchWriteItem.
 DELETE_BATCH = 25
 DELETES_AT_ONCE = 4
-# What BatchGetItem takes at a time.
+# The limit of BatchGetItem.
 GET_BATCH = 100
 GET_ATTEMPTS_MAX = 5
 GET_RETRY_BASE_S = 0.05
-# The dead can wait: up to so many are removed only when all the living have their messages.
-HELD_MAX = 1_000
+# Up to this many gone connections are removed only after the live ones are served.
+DISCARDED_MAX = 1_000
 DELETE_ATTEMPTS_MAX = 5
 DELETE_RETRY_BASE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some members of a group: those to post to, and those whose sign-in has expired.
+    """Some members of a group: `connection_ids` to post to, and `expired` ones, whose sign-in has ended.
 
-    `next` is where the next page begins: a slot, or an index where the members were listed. All connections
-    of a slot are in one page, so that a pass can end after any page and go on from `next` elsewhere.
+    `next` is the start of the next page: a slot, or an index into the listed connections. A page never splits
+    a slot, so a pass can stop after any page and be resumed at `next`.
     """
 
     connection_ids: list[str]
@@ -45,14 +45,14 @@ class Page:
 
 
 class UnreadError(GroupcastError):
-    """DynamoDB has left items unread, however often it was asked."""
+    """DynamoDB left items unread in every attempt."""
 
 
 class MembersTable:
-    """`GroupIdIndex` of the Connections table, and the removal of connections that are gone.
+    """Reads members from `GroupIdIndex` and removes gone connections from the Connections table.
 
-    Connections that could not be removed stay; the next fan-out or TTL finds them.
-    `auth_required` says that who has no token's end is to go as well; `now_s` gives seconds since 1970.
+    A removal that fails is left to the next fan-out or to TTL. With `auth_required`, members without a token
+    expiry count as expired. `now_s` returns seconds since 1970.
     """
 
     def __init__(
@@ -74,10 +74,7 @@ class MembersTable:
         self._at_once = asyncio.Semaphore(DELETES_AT_ONCE)
 
     async def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
-        """The members of a group in these slots; the next page is read while one is worked on.
-
-        Raises GroupcastError.
-        """
+        """The members of a group in these slots; reads one page ahead. Raises GroupcastError."""
         reading: asyncio.Task[dict[str, Any]] | None = self._read(group_id, slots, None)
         held: list[dict[str, Any]] = []
         try:
@@ -88,7 +85,7 @@ class MembersTable:
                 items, held = held + answer["Items"], []
                 next_slot = slots.last + 1
                 if last is not None:
-                    # More connections of the last slot may follow: they wait for the next page.
+                    # The next page may hold more connections of the last slot: keep them together.
                     next_slot = int(last["slot"]["N"])
                     while items and int(items[-1]["slot"]["N"]) == next_slot:
                         held.insert(0, items.pop())
@@ -98,7 +95,7 @@ class MembersTable:
                 reading.cancel()
 
     async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Those of some connections that are in the group still, by consistent reads; else as `pages`."""
+        """Like `pages`, for those of the given connections that are still in the group (consistent reads)."""
         for start in range(0, len(connection_ids), GET_BATCH):
             end = min(start + GET_BATCH, len(connection_ids))
             items = await self._get(connection_ids[start:end])
@@ -106,13 +103,13 @@ class MembersTable:
             yield self._page(here, end, is_last=end == len(connection_ids))
 
     def discard(self, connection_id: str) -> None:
-        """Remove a connection some time before `flush` returns."""
+        """Remove a connection at the latest by the end of `flush`."""
         self._discarded.append(connection_id)
-        if len(self._discarded) == HELD_MAX:
+        if len(self._discarded) == DISCARDED_MAX:
             self._remove_discarded()
 
     async def flush(self) -> None:
-        """Return when all that was discarded is removed, or given up."""
+        """Wait until every discarded connection is removed or its removal has failed."""
         self._remove_discarded()
         if self._removals:
             await asyncio.wait(self._removals)
@@ -158,7 +155,7 @@ class MembersTable:
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not keys:
                 return found
-        raise UnreadError(f"{len(keys)} connections could not be read")
+        raise UnreadError(f"DynamoDB left {len(keys)} connections unread")
 
     def _remove_discarded(self) -> None:
         discarded, self._discarded = list(dict.fromkeys(self._discarded)), []
