@@ -115,7 +115,7 @@ class NumberedMembers:
         """See Members."""
         yield Page(list(connection_ids), [], len(connection_ids), is_last=True)
 
-    def discard(self, _connection_id: str) -> None:
+    def discard(self, _connection_id: str, _group_id: str) -> None:
         """See Members."""
 
     async def flush(self) -> None:

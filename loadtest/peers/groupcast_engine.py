@@ -38,7 +38,7 @@ class ListedMembers:
     async def listed(self, _group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         yield Page(list(connection_ids), [], len(connection_ids), is_last=True)
 
-    def discard(self, connection_id: str) -> None:
+    def discard(self, connection_id: str, group_id: str) -> None:
         pass
 
     async def flush(self) -> None:

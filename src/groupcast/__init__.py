@@ -1,1 +1,1 @@
-"""groupcast: serverless group chat whose fan-out reaches very large groups fast and loses nothing."""
+"""groupcast: serverless group chat with a fast fan-out to very large groups that loses no message."""

@@ -1,4 +1,4 @@
-"""What a connection may do: whose it is, whether its sign-in holds, and what its user has left to spend."""
+"""Checks a connection's sign-in, membership and tokens."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class Access:
-    """Judges callers. `auth_required` refuses connections that nobody signed in for.
+    """Admits callers. With `auth_required`, a connection without a token expiry counts as expired.
 
-    Every method raises ChatError for an action that the caller may not do, RateLimited for one too soon.
+    Such a connection predates sign-in.
+    Every method raises ChatError if the caller may not do this, with the code RateLimited if it may later.
     """
 
     def __init__(
@@ -33,16 +34,16 @@ class Access:
         self._now_ms = now_ms
 
     async def count(self, caller: Caller) -> None:
-        """Count a new connection of a user; a user who has too many loses those that are gone first."""
-        full = await self._users.enter(caller, self._now_us())
-        if full is None:
+        """Count a user's new connection; at the limit, first stop counting those that are gone."""
+        at_limit = await self._users.add_connection(caller, self._now_us())
+        if at_limit is None:
             return
-        connected = full.connection_ids
-        await self._users.charge_refused(caller, self._now_us(), looks=full.may_look)
-        if full.may_look:
-            present = await self._connections.present(connected, self._now_ms() // 1000)
-            await self._users.leave(caller, connected - present)
-            if connected - present and await self._users.enter(caller, self._now_us()) is None:
+        connected = at_limit.connection_ids
+        await self._users.charge_refused(caller, self._now_us(), looks=at_limit.may_look)
+        if at_limit.may_look:
+            gone = connected - await self._connections.present(connected, self._now_ms() // 1000)
+            await self._users.remove_connections(caller, gone)
+            if gone and await self._users.add_connection(caller, self._now_us()) is None:
                 return
         raise ChatError(
             Code.RATE_LIMITED, f"You have {len(connected)} connections; close one and connect again."
@@ -56,25 +57,25 @@ class Access:
         """Take a user's tokens. Raises at once if the bucket is known to be too empty."""
         return self._users.take(caller, tokens, self._now_us())
 
-    async def owe(self, caller: Caller, tokens: float) -> None:
-        """Take tokens for work that is done; negative ones are given back."""
-        await self._users.owe(caller, tokens, self._now_us())
+    async def debit(self, caller: Caller, tokens: float) -> None:
+        """Take tokens for work already done; a negative number returns tokens."""
+        await self._users.debit(caller, tokens, self._now_us())
 
-    async def owe_read(self, caller: Caller, size_bytes: int) -> None:
-        """Charge what a page of so many bytes costs beyond READ_TOKENS, which JOIN_TOKENS include."""
+    async def debit_page(self, caller: Caller, size_bytes: int) -> None:
+        """Charge the cost of a page above READ_TOKENS, which are already paid (JOIN_TOKENS include them)."""
         tokens = read_tokens(size_bytes) - READ_TOKENS
         if tokens > 0:
-            await self.owe(caller, tokens)
+            await self.debit(caller, tokens)
 
     async def charged(self, caller: Caller, tokens: float, *, consistent: bool = True) -> Member | None:
-        """The connection, read while tokens are taken."""
+        """Take tokens and read the connection at the same time."""
         taking = self.take(caller, tokens)
         reading = self._connections.get(caller.connection_id, consistent=consistent)
         _, member = await asyncio.gather(taking, reading)
         return member
 
     def signed_in(self, member: Member | None) -> Member:
-        """The connection, whose sign-in holds."""
+        """The connection, if its sign-in is still valid."""
         member = present(member)
         until_s = member.authorized_until_s
         if until_s is None and not self._auth_required:
@@ -86,7 +87,7 @@ class Access:
         return member
 
     def in_group(self, member: Member | None, wanted: str | None) -> tuple[Member, str]:
-        """The connection, and the group that it means: `wanted`, or the one joined last."""
+        """The connection and its group `wanted`, by default the one joined last."""
         group_id = None if member is None else wanted or member.last_joined
         if member is None or group_id is None:
             raise ChatError(Code.NOT_IN_GROUP, "Join a group first.")

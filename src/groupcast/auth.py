@@ -1,4 +1,4 @@
-"""Who is behind a connection, and where that lets them in. Pure."""
+"""A connection's user, and the groups they may enter. Pure."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groupcast.errors import TokenError
-from groupcast.names import looks_private, tidied
+from groupcast.names import cleaned, looks_private
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 MAX_NAME_CHARS = 64
 GUEST_ID_CHARS = 6
-# The authorizer's principal where nobody signs in.
+# The authorizer's principal in stages without sign-in.
 GUEST = "guest"
 SUBPROTOCOL = "groupcast.v1"
 BEARER = "bearer."
-# Cognito's own tokens have one to two thousand; more than this is not parsed at all.
+# Cognito's tokens have 1,000 to 2,000 characters; anything longer than this is not parsed.
 MAX_TOKEN_CHARS = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a token says its bearer is.
+    """The user a token identifies.
 
     `user_id` is the token's `sub`, `groups` its `cognito:groups`; `authorized_until_s` (seconds since 1970)
-    is when it stops saying so.
+    is when it expires.
     """
 
     user_id: str
@@ -36,19 +36,19 @@ class Principal:
 
 
 def may_enter(group_id: str, groups: Collection[str]) -> bool:
-    """Whether someone in these groups of the user pool may read and write a chat group.
+    """Whether a user in these user pool groups may read and write a chat group.
 
-    The one place that decides it: a group called `private…`, or what a reader may take for that, needs the
-    same name among them, character by character. All others are open.
+    All access is decided here: for a group called `private…`, or a name that looks like it, the user must be
+    in the user pool group of exactly the same name. All other groups are open.
     """
     return group_id in groups or not looks_private(group_id)
 
 
 def offered_token(headers: Mapping[str, Sequence[str]], query: Mapping[str, Sequence[str]]) -> str:
-    """The one token of a $connect request, by every header's and parameter's values.
+    """The token of a $connect request, given all values of each header and query parameter.
 
-    It stands in Sec-WebSocket-Protocol behind `bearer.`, since a browser can set no other header, or is
-    `?token=`. TokenError for none or several.
+    It follows `bearer.` in Sec-WebSocket-Protocol, the only header that a browser lets a page set, or is the
+    parameter `token`. TokenError if there is none or more than one.
     """
     offered = [name[len(BEARER) :] for name in _subprotocols(headers) if name.startswith(BEARER)]
     offered += query.get("token", ())
@@ -60,21 +60,21 @@ def offered_token(headers: Mapping[str, Sequence[str]], query: Mapping[str, Sequ
 
 
 def chosen_subprotocol(headers: Mapping[str, Sequence[str]]) -> str | None:
-    """What the handshake's answer names of the subprotocols asked for: ours, or nothing."""
+    """The subprotocol to accept in the handshake: ours if the client offered it, or None."""
     return SUBPROTOCOL if SUBPROTOCOL in _subprotocols(headers) else None
 
 
-def guest_name(asked_for: str | None, connection_id: str) -> str:
-    """The sender where nobody signs in: the name asked for, tidied, or `guest-` and a bit of the id.
+def guest_name(requested: str | None, connection_id: str) -> str:
+    """The sender in stages without sign-in: the requested name, cleaned, or `guest-` and part of the id.
 
-    Look-alikes are not refused: where anybody may be called `ann`, that would protect nobody.
+    Look-alike names are allowed: as anybody may call themselves `ann`, refusing them would protect nobody.
     """
-    name = tidied(asked_for or "")[:MAX_NAME_CHARS].rstrip()
+    name = cleaned(requested or "")[:MAX_NAME_CHARS].rstrip()
     return name or f"guest-{connection_id[:GUEST_ID_CHARS]}"
 
 
 def _subprotocols(headers: Mapping[str, Sequence[str]]) -> list[str]:
-    # A header's name has any case, and several of one name are one list (RFC 9110, 5.3).
+    # Header names ignore case, and headers of the same name form one list (RFC 9110, 5.3).
     values: Iterable[str] = (
         value for name, each in headers.items() if name.lower() == "sec-websocket-protocol" for value in each
     )

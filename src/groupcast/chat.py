@@ -51,11 +51,12 @@ T = TypeVar("T")
 
 
 class Chat:
-    """What a frame does, and the frame it is answered with.
+    """Carries out each frame's action and returns the reply.
 
-    `express` offers messages to the fan-out (None: all go through the stream). `verify` tells whose a token
-    is (TokenError: nobody's), `now_ms` gives milliseconds since 1970, `random` that many random bytes. Every
-    method raises ChatError for what the client may not do, RateLimited for what they may not do yet.
+    `express` offers messages to the fan-out; with None, every message goes through the stream. `verify`
+    returns the token's user or raises TokenError. `now_ms` returns milliseconds since 1970, `random(n)` n
+    random bytes. Every method raises ChatError if the client may not do this, with the code RateLimited if
+    it may do so later.
     """
 
     def __init__(
@@ -85,36 +86,36 @@ class Chat:
         self._random = random
 
     async def connect(self, member: Member, connected_at_ms: int) -> None:
-        """Remember a new connection; RateLimited where its user has as many as they may."""
+        """Register a new connection; RateLimited if its user is at the connection limit or out of tokens."""
         caller = Caller(member.connection_id, member.user_id)
         self._access.require_connect(caller)
-        # In this order: one that is counted is there for others to see.
+        # Add before counting: every counted connection must be visible to `present`.
         await self._connections.add(member, connected_at_ms)
         if caller.user_id is None:
             return
         try:
             await self._access.count(caller)
         except Exception:
-            # An item that stays is swept by TTL; the client must learn why it was refused.
+            # TTL deletes an item that stays behind; the client must get the first error.
             with contextlib.suppress(Exception):
                 await self._connections.remove(caller.connection_id)
             raise
 
     async def disconnect(self, caller: Caller) -> None:
-        """Forget a connection; whose it is need not be known, unless the fan-out has removed it before."""
+        """Remove a connection. It needs `caller.user_id` only if nothing is left of the connection."""
         member = await self._connections.remove(caller.connection_id)
         user_id = caller.user_id if member is None else member.user_id or caller.user_id
-        await self._users.leave(replace(caller, user_id=user_id), [caller.connection_id])
+        await self._users.remove_connections(replace(caller, user_id=user_id), [caller.connection_id])
 
     async def join(self, caller: Caller, frame: Frame) -> Frame:
-        """Move the connection into a group, or add groups to it; with `since`, replay what it missed."""
+        """Move the connection to a group, or add groups; with `since`, replay the messages it missed."""
         wanted = protocol.parse_join(frame)
 
         async def change(current: Member | None) -> Plan:
             member = self._access.signed_in(current)
             planned = plan(member, wanted)
             if planned.joined:
-                # Before heads are read: a message numbered after that finds the member already there.
+                # Join before reading heads: any message numbered later then reaches this member.
                 joined = [entry.group_id for entry in planned.joined]
                 await self._connections.change_groups(member, planned.group_ids, joined)
             return planned
@@ -126,7 +127,7 @@ class Chat:
         return protocol.joined_many(results) if wanted.many else {"type": "joined", **results[0]}
 
     async def leave(self, caller: Caller, frame: Frame) -> Frame:
-        """Take the connection out of a group; one in no group is answered with `groupId` null."""
+        """Remove the connection from a group; `groupId` in the reply is null if it was in none."""
         wanted = protocol.parse_leave(frame)
 
         async def change(current: Member | None) -> str | None:
@@ -141,7 +142,7 @@ class Chat:
         return protocol.left(await self._change(caller, LEAVE_TOKENS, change))
 
     async def send(self, caller: Caller, frame: Frame) -> Frame:
-        """Number and store a message in one of the sender's groups; the stream brings it to the members."""
+        """Number a message and store it in a group of the sender; the stream guarantees its delivery."""
         wanted = protocol.parse_send(frame)
         _, member, stored = await asyncio.gather(
             self._access.take(caller, message_tokens(text_bytes(wanted.text))),
@@ -158,7 +159,7 @@ class Chat:
         return protocol.ack(stored)
 
     async def history(self, caller: Caller, frame: Frame) -> Frame:
-        """Messages of one of the connection's groups, oldest first."""
+        """Return messages of a group of the connection, oldest first."""
         wanted = protocol.parse_history(frame)
         member = await self._access.charged(caller, READ_TOKENS)
         _, group_id = self._access.in_group(member, wanted.group_id)
@@ -168,19 +169,19 @@ class Chat:
             before = head.last_seq + 1 if wanted.before is None else wanted.before
             all_small = head.large_seq < min(before, head.last_seq + 1) - wanted.limit - 1
             page = await self._messages.before(group_id, before, wanted.limit, all_small=all_small)
-            await self._access.owe_read(caller, page.size_bytes)
+            await self._access.debit_page(caller, page.size_bytes)
             return protocol.history(group_id, page.messages, complete=not page.more)
         page = await self._replays.page(group_id, wanted.since, head, wanted.limit)
-        await self._access.owe_read(caller, page.size_bytes)
+        await self._access.debit_page(caller, page.size_bytes)
         messages, complete = replay(page, wanted.since, head, now_ms)
         return protocol.history(group_id, messages, complete=complete)
 
     async def ping(self, caller: Caller, _frame: Frame) -> Frame:
-        """The connection's groups and how far each has come: a quiet client sees what it missed.
+        """Return the connection's groups and their last seqs, so that a quiet client notices missed messages.
 
-        Reads are eventually consistent: `lastSeq` may lie behind the client's, and the groups before its
-        join. A connection that is no longer registered is in no group: the client joins, learns that it must
-        connect again, and resumes with `since`.
+        Reads are eventually consistent: `lastSeq` may be behind the client's, and `groups` may predate its
+        join. For a connection that is no longer registered they are empty: the client then joins, is told
+        to connect again, and resumes with `since`.
         """
         member = await self._access.charged(caller, PING_TOKENS, consistent=False)
         if member is None or not self._access.signed_in(member).group_ids:
@@ -191,7 +192,7 @@ class Chat:
         return protocol.pong(caller.connection_id, last_seqs)
 
     async def renew(self, caller: Caller, frame: Frame) -> Frame:
-        """Go on with a new token of the same user; out of the groups that are now closed to them."""
+        """Extend the sign-in with a new token of the same user; leave groups that it no longer permits."""
         token = protocol.parse_renew(frame)
 
         async def change(current: Member | None) -> Frame:
@@ -199,11 +200,13 @@ class Chat:
                 principal = await self._verify(token)
             except TokenError:
                 raise ChatError(
-                    Code.FORBIDDEN, "This token does not count here; sign in again and send the new one."
+                    Code.FORBIDDEN, "This token is not valid here; sign in again and send the new one."
                 ) from None
             member = present(current)
             if principal.user_id != member.user_id:
-                raise ChatError(Code.FORBIDDEN, "The token is somebody else's; connect anew with it.")
+                raise ChatError(
+                    Code.FORBIDDEN, "This token belongs to another user; connect again to use it."
+                )
             kept = [one for one in member.group_ids if may_enter(one, principal.groups)]
             await self._connections.renew(member, principal, kept)
             return protocol.renewed(kept, principal.authorized_until_s)
@@ -213,7 +216,7 @@ class Chat:
     async def _change(
         self, caller: Caller, tokens: float, change: Callable[[Member | None], Awaitable[T]]
     ) -> T:
-        """Change a connection as it stands; again if another of its frames changed it meanwhile."""
+        """Apply `change` to the connection; again if another frame of the connection changed it meanwhile."""
         member = await self._access.charged(caller, tokens)
         for attempt in range(1, CHANGES_MAX):
             try:
@@ -224,16 +227,16 @@ class Chat:
         return await change(member)
 
     async def _stored(self, user_id: str | None, message_id: str | None) -> Message | None:
-        # An id that we are about to make up can't be taken.
+        # Without an id from the client there is nothing to look up.
         return None if message_id is None else await self._messages.get(message_key(user_id, message_id))
 
     async def _number(self, caller: Caller, group_id: str, now_ms: int, size_bytes: int) -> Numbered:
-        """Take the group's next number; the user has their tokens back if the group takes no more."""
+        """Take the group's next number; refund the user's tokens if the group is over its limit."""
         try:
             return await self._groups.next_seq(group_id, now_ms, size_bytes)
         except ChatError:
-            # All but what a ping costs: one user's flood at a full group must end, too.
-            await self._access.owe(caller, PING_TOKENS - message_tokens(size_bytes))
+            # Keep a ping's cost, so that flooding a full group still empties the user's bucket.
+            await self._access.debit(caller, PING_TOKENS - message_tokens(size_bytes))
             raise
 
     async def _store(self, caller: Caller, wanted: protocol.Send, group_id: str, member: Member) -> Message:
@@ -245,7 +248,7 @@ class Chat:
             seq=numbered.seq,
             sender=member.sender,
             text=wanted.text,
-            # After the number: `replay` knows by it when all lower numbers had been taken.
+            # Read after taking the number: `replay` relies on all lower numbers being older.
             created_at=iso_ms(self._now_ms()),
             user_id=member.user_id,
         )
@@ -256,7 +259,7 @@ class Chat:
         expires_at_s = now_ms // 1000 + self._retention_s if self._retention_s else None
         turn_s = 0.0 if express is None else express.turn_s(numbered.moved_at_ms, self._now_ms())
         beside = asyncio.gather(self._stay_busy(group_id, numbered, now_ms), asyncio.sleep(turn_s))
-        # To its end, whatever fails beside it: a put that is given up half-way leaves a hole.
+        # Await the put first, whatever happens to `beside`: cancelling a put would leave a hole.
         stored, outcome = await self._put(stored, expires_at_s)
         await beside
         if express is not None:
@@ -268,20 +271,20 @@ class Chat:
     async def _put(
         self, stored: StoredMessage, expires_at_s: int | None
     ) -> tuple[StoredMessage, Message | NotStoredError]:
-        """Store a message, or that its number is void; return which, and what became of the message.
+        """Store a message or, if that fails, a void message under its number; return it and the outcome.
 
-        Without either its number would be a hole, which holds up all later messages in every client.
+        A number without either would be a hole, which delays all later messages in every client.
         """
         try:
             await self._messages.put(stored, expires_at_s)
         except AlreadyStoredError as taken:
             if taken.stored == stored.message:
-                # By this very call: its first attempt was answered too late.
+                # This call stored it: the SDK repeated a request whose answer was lost.
                 return stored, stored.message
-            # Two tries of one send ran side by side.
+            # The client sent the same message twice at the same time.
             outcome: Message | NotStoredError = taken.stored
         except NotStoredError as refused:
-            # An earlier attempt of this call may have been taken.
+            # An earlier attempt of this call may have succeeded.
             if await self._messages.get(stored.message.key) == stored.message:
                 return stored, stored.message
             outcome = refused
@@ -294,6 +297,6 @@ class Chat:
         return stored, outcome
 
     async def _stay_busy(self, group_id: str, numbered: Numbered, now_ms: int) -> None:
-        """Keep a busy group's next messages behind this one, which goes through the stream."""
+        """Mark the group as busy, so that its next messages follow this one through the stream."""
         if now_ms < numbered.busy_until_ms < now_ms + QUIET_MS:
             await self._groups.keep_busy(group_id, now_ms + BUSY_MS)

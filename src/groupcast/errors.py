@@ -1,12 +1,12 @@
-"""What groupcast's own code raises.
+"""The exceptions of groupcast's own code.
 
 GroupcastError
-├── SettingsError            an environment variable is missing or wrong; nothing can run
-├── TokenError               nobody is known by this token
-│   ├── MisplacedTokenError  a token of the pool, but for another client or use
-│   └── RefusedNameError     a token of the pool, but of a user whose name may look like another's
-├── KeysUnavailableError     the user pool's keys cannot be had: no token can be verified
-└── ChatError                a client asked for what can't be done; becomes its error frame
+├── SettingsError            an environment variable is missing or invalid; nothing can run
+├── TokenError               a token is not valid
+│   ├── MisplacedTokenError  a token of our user pool, but for another client or use
+│   └── RefusedNameError     a valid token, but the user's name may look like another user's
+├── KeysUnavailableError     the user pool's keys are unavailable, so no token can be verified
+└── ChatError                a client's request is refused; becomes an error frame
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ class GroupcastError(Exception):
 
 
 class SettingsError(GroupcastError):
-    """An environment variable is missing or wrong."""
+    """An environment variable is missing or invalid."""
 
 
 class TokenError(GroupcastError):
-    """Nobody is known by this token. The text is a reason for the log and holds nothing of the token."""
+    """A token is not valid. The text is a reason for the log and contains no part of the token."""
 
 
 class MisplacedTokenError(TokenError):
-    """The user pool made this token, but for another client or another use."""
+    """Our user pool issued this token, but for another client or another use."""
 
 
 class RefusedNameError(TokenError):
-    """The user pool knows this user, whose name may look like another's."""
+    """The token is valid, but its user's name may look like another user's."""
 
 
 class KeysUnavailableError(GroupcastError):
-    """The user pool's keys cannot be had, so that no token can be verified."""
+    """The user pool's keys are unavailable, so no token can be verified."""
 
 
 class ChatError(GroupcastError):
-    """A client asked for what can't be done; `message` tells it what to do instead.
+    """A client's request is refused; `message` tells the client how to correct it.
 
-    `retry_after_ms` is when the same may be done, where that is known.
+    `retry_after_ms` is the time until the same request can succeed, if that is known.
     """
 
     def __init__(self, code: Code, message: str, *, retry_after_ms: int | None = None) -> None:

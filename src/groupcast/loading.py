@@ -1,4 +1,4 @@
-"""Cheaper loading of modules."""
+"""Faster module loading."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Load modules without garbage collections, which find nothing then and take a tenth of the time."""
+    """Pause the garbage collector while modules load: it takes a tenth of that time and finds nothing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The values that the parts of groupcast hand to each other."""
+"""Values shared by all parts of groupcast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 class Message:
     """A stored message. `created_at` is ISO 8601 in UTC with milliseconds; guests have no `user_id`.
 
-    A `void` message has no sender and no text: its number will never have a message.
+    A `void` message has no sender or text: it marks a number that will never have a message.
     """
 
     message_id: str
@@ -31,10 +31,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A connection as its item has it. `group_ids` are in the order in which it joined them.
+    """A connection and its user; `group_ids` are in the order of joining.
 
     `user_id`, `groups` (of the user pool) and `authorized_until_s` come from its token; guests have none.
-    `expires_at_s` is when TTL may sweep its items. Both times are seconds since 1970.
+    `expires_at_s` is when TTL deletes its items. Both times are seconds since 1970.
     """
 
     connection_id: str
@@ -61,7 +61,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """How many members a group had when it was last served (0: not known), and how many lanes serve it."""
+    """A group's members, counted at its last delivery (0 if unknown), and the number of its lanes."""
 
     members: int = 0
     lanes: int = 1
@@ -69,9 +69,9 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far a group's numbering has come, and when it last moved (milliseconds since 1970).
+    """The last number a group has given out, and when (milliseconds since 1970).
 
-    `large_seq` is the last message that is larger than most (`ratelimit.is_large`), 0 for none.
+    `large_seq` is the seq of its last large message (`ratelimit.is_large`), 0 if there is none.
     """
 
     last_seq: int
@@ -83,12 +83,12 @@ EMPTY_HEAD = Head(0, 0)
 
 
 def void_message(message_id: str, group_id: str, seq: int, created_at: str) -> Message:
-    """What a number stands for that will never have a message."""
+    """The placeholder for a number that will never have a message."""
     return Message(message_id, group_id, seq, "", "", created_at, void=True)
 
 
 def message_key(user_id: str | None, message_id: str) -> str:
-    """A message's key in its table: an id is its user's own, so that nobody takes another's."""
+    """A message's key in its table. It includes the user, so that users cannot take each other's ids."""
     return message_id if user_id is None else f"{user_id}:{message_id}"
 
 
@@ -99,7 +99,7 @@ def iso_ms(epoch_ms: int) -> str:
 
 
 def epoch_ms_of(iso: str) -> int:
-    """Milliseconds since 1970 from `iso_ms`'s form. ValueError for any other."""
+    """Milliseconds since 1970 from `iso_ms`'s format. ValueError for any other format."""
     return round(datetime.fromisoformat(iso).timestamp() * 1000)
 
 

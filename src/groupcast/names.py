@@ -1,4 +1,4 @@
-"""Which names look like others, by Unicode's own data (UTS 39). Pure."""
+"""Finds look-alike names with Unicode's own data (UTS 39). Pure."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import NamedTuple
 from groupcast.unicode_tables import IGNORABLE, LETTERS, SCRIPTS
 
 PRIVATE = "private"
-# More marks on one letter cover the lines above and below; no language's names need them (UTS 39, 5.4).
+# More marks on one letter would cover the lines above and below; no language needs them (UTS 39, 5.4).
 MAX_MARKS = 4
-# Reorder what is displayed: marks of a direction, embeddings, overrides and isolates (Bidi_Control).
+# Characters that reorder text on display: direction marks, embeddings, overrides, isolates (Bidi_Control).
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _LATIN, _JOINT, _ANY = "Latn", frozenset(("Hanb", "Jpan", "Kore")), "*"
 
 
-# No dataclass: making that class takes longer than all the rest of the module.
+# Not a dataclass: creating one takes longer than loading the rest of the module.
 class NameFault(NamedTuple):
-    """Why a user name is refused: a code for logs, a sentence for people."""
+    """The reason for refusing a user name: a code for logs and a text for people."""
 
     code: str
     text: str
 
 
 def looks_private(group_id: str) -> bool:
-    """Whether a reader may take the beginning of a group's name for `private`.
+    """Whether a group's name seems to begin with `private`.
 
-    Compares letters and digits alone, by what they look like: blanks, marks, punctuation and symbols between
-    them do not count. Text that is displayed in another order than it is stored counts as private, too.
+    Compares only the shapes of letters and digits, and ignores blanks, marks, punctuation and symbols between
+    them. Text that is displayed in a different order than it is stored also counts as private.
     """
     if not _BIDI_CONTROLS.isdisjoint(group_id):
         return True
     passes_for, ignorable = _letters(), _ignorable()
-    # Bit i: the first i letters of `private` can be read so far.
+    # Bit i is set if the name so far can be read as the first i letters of `private`.
     read = 1
     for c in group_id:
         as_whole = (read & passes_for.get(c, 0)) << 1
@@ -51,26 +51,26 @@ def looks_private(group_id: str) -> bool:
     return False
 
 
-def tidied(name: str) -> str:
-    """The name without invisible characters; one space for each run of blanks, none at the ends."""
+def cleaned(name: str) -> str:
+    """The name without invisible characters, with runs of blanks collapsed and trimmed."""
     seen = (c for c in name if unicodedata.category(c)[0] != "C" and _ignorable().of(c) is None)
     return " ".join("".join(seen).split())
 
 
 def name_fault(name: str) -> NameFault | None:
-    """Why nobody may have this user name, or None.
+    """The reason why a user name is not allowed, or None.
 
-    A name is in NFC and of characters that Unicode allows in identifiers (and ASCII, as in e-mail addresses),
-    of one script, or of Latin beside Chinese, Japanese or Korean ("highly restrictive"), with digits of one
-    kind and few marks on a letter.
+    A name must be in NFC and consist of characters that Unicode allows in identifiers (and ASCII, as in
+    e-mail addresses). They must belong to one script, or to Latin with Chinese, Japanese or Korean ("highly
+    restrictive"), with one set of digits and few marks per letter.
     """
     if not unicodedata.is_normalized("NFC", name):
         composed = unicodedata.normalize("NFC", name)
-        return NameFault("not-nfc", f"its letters are in pieces (in Unicode's form NFC it is {composed})")
+        return NameFault("not-nfc", f"it is not in Unicode's normal form NFC (which is {composed})")
     for c in name:
         if _scripts().of(c) is None:
             called = unicodedata.name(c, "(no name)")
-            return NameFault("character", f"it may not hold U+{ord(c):04X} {called}")
+            return NameFault("character", f"it must not contain U+{ord(c):04X} {called}")
     if not _is_highly_restrictive(name):
         return NameFault("mixed-scripts", f"it mixes letters of {_alphabets(name)}, some of which look alike")
     if len({ord(c) - unicodedata.decimal(c) for c in name if c.isdecimal()}) > 1:
@@ -82,7 +82,7 @@ def name_fault(name: str) -> NameFault | None:
 
 
 class _Ranges:
-    """A table of code points; a character's value is the set of words that its line begins with."""
+    """A table of code points: a character's value is the set of words before `=` on its line."""
 
     def __init__(self, table: str) -> None:
         self.rows = sorted(
@@ -93,7 +93,7 @@ class _Ranges:
         self._starts = [first for first, _, _ in self.rows]
 
     def of(self, c: str) -> frozenset[str] | None:
-        """The character's value, or None where the table does not have it."""
+        """The character's value, or None if the table does not list it."""
         _, last, value = self.rows[bisect_right(self._starts, ord(c)) - 1]
         return value if self._starts[0] <= ord(c) <= last else None
 
@@ -103,10 +103,10 @@ def _bounds(span: str) -> tuple[int, int]:
     return int(first, 16), int(last or first, 16)
 
 
-# Each made at first use: no function needs all three.
+# Each is built on first use: no function needs all three.
 @functools.cache
 def _letters() -> dict[str, int]:
-    """By character: bit i is set where it passes for letter i of `private`."""
+    """For each character a bit set: bit i means that it looks like letter i of `private`."""
     bits: dict[str, int] = defaultdict(int)
     for first, last, letters in _Ranges(LETTERS).rows:
         for point in range(first, last + 1):
@@ -136,6 +136,6 @@ def _is_mark(c: str) -> bool:
 
 
 def _alphabets(name: str) -> str:
-    """The alphabets of its letters, and of digits unlike 0 to 9, as Unicode's names of those begin."""
+    """The alphabets of the name's letters and non-ASCII digits: the first words of their Unicode names."""
     telling = {c for c in name if c.isalpha() or (c.isdecimal() and not c.isascii())}
     return ", ".join(sorted({unicodedata.name(c, "?").split()[0].title() for c in telling}))

@@ -1,4 +1,4 @@
-"""Frames and values: what clients may send, and every frame they get."""
+"""Parses clients' frames and builds the replies. README.md ("The wire") describes them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from groupcast.model import Message
 
 MAX_GROUP_ID_CHARS = 128
-# Of one connection.
+# A connection's groups at a time.
 MAX_GROUPS = 50
 MAX_FRAME_ID_CHARS = 64
-# A longer one is none of ours, and the answer that repeats it might not fit a frame.
+# No action of ours is longer, and repeating a longer one might not fit a reply.
 MAX_ACTION_CHARS = 64
-# In JSON a control character takes six bytes: even the worst message fits a frame of 128 KB.
+# JSON escapes a control character as six bytes: even a message of these alone fits a 128 KB frame.
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_HISTORY = 200
 MAX_SEQ = 2**53 - 1
@@ -33,7 +33,7 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class JoinEntry:
-    """One group of a joinGroup frame; `since` None asks for no messages."""
+    """One group of a joinGroup frame; without `since` (None) nothing is replayed."""
 
     group_id: str
     since: int | None
@@ -61,7 +61,7 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """sendMessage; `message_id` is a UUID in canonical form, or None where the client leaves it to us.
+    """sendMessage; `message_id` is a UUID in canonical form, or None if the client sent no id.
 
     `group_id` None means the group joined last, here and in other frames.
     """
@@ -73,7 +73,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """history: what came after `since`, or the last before `before`; neither: the latest."""
+    """history: the first messages after `since`, the last before `before`, or the latest if both are None."""
 
     group_id: str | None
     since: int | None
@@ -85,7 +85,7 @@ def parse_frame(body: str) -> dict[str, Any]:
     """A frame's JSON object. ChatError (BadRequest) for anything else."""
     try:
         frame = orjson.loads(body)
-    # A lone surrogate can't be encoded, which orjson reports as a UnicodeError's relative.
+    # orjson raises another error for a lone surrogate, which cannot be encoded.
     except (ValueError, TypeError):
         raise ChatError(Code.BAD_REQUEST, "The frame is not valid JSON.") from None
     if not isinstance(frame, dict):
@@ -94,7 +94,7 @@ def parse_frame(body: str) -> dict[str, Any]:
 
 
 def frame_id(frame: dict[str, Any]) -> str | None:
-    """The `id` that the reply repeats. ChatError (BadRequest) where it is no short string."""
+    """The `id` that the reply repeats. ChatError (BadRequest) if it is not a short string."""
     value = frame.get("id")
     if value is not None and (not isinstance(value, str) or len(value) > MAX_FRAME_ID_CHARS):
         raise ChatError(Code.BAD_REQUEST, f"id must be a string of at most {MAX_FRAME_ID_CHARS} characters.")
@@ -102,7 +102,7 @@ def frame_id(frame: dict[str, Any]) -> str | None:
 
 
 def parse_join(frame: dict[str, Any]) -> Join:
-    """Join from a frame. ChatError (BadRequest) for a malformed one."""
+    """Parse a joinGroup frame. ChatError (BadRequest) if a field is missing or invalid."""
     if "groups" not in frame:
         add = frame.get("add", False)
         if not isinstance(add, bool):
@@ -117,12 +117,12 @@ def parse_join(frame: dict[str, Any]) -> Join:
 
 
 def parse_leave(frame: dict[str, Any]) -> str | None:
-    """The group that a leaveGroup frame names. ChatError (BadRequest) for a malformed one."""
+    """Parse a leaveGroup frame: the group it names, if any. ChatError (BadRequest) if that is invalid."""
     return _named_group(frame)
 
 
 def parse_send(frame: dict[str, Any]) -> Send:
-    """Send from a frame. ChatError: BadRequest, or TooLarge for a message over MAX_MESSAGE_BYTES."""
+    """Parse a sendMessage frame. ChatError: BadRequest, or TooLarge above MAX_MESSAGE_BYTES."""
     text = frame.get("message")
     if not isinstance(text, str) or not text.strip():
         raise ChatError(Code.BAD_REQUEST, "sendMessage needs message, a string that is not blank.")
@@ -132,7 +132,7 @@ def parse_send(frame: dict[str, Any]) -> Send:
     message_id = frame.get("messageId")
     if message_id is None:
         return Send(text, None, group_id)
-    # One form alone: clients compare ids as texts.
+    # Only the canonical form: clients compare ids as strings.
     if not isinstance(message_id, str) or not _UUID.fullmatch(message_id):
         raise ChatError(
             Code.BAD_REQUEST,
@@ -142,7 +142,7 @@ def parse_send(frame: dict[str, Any]) -> Send:
 
 
 def parse_history(frame: dict[str, Any]) -> History:
-    """History from a frame. ChatError (BadRequest) where a field is wrong."""
+    """Parse a history frame. ChatError (BadRequest) if a field is invalid."""
     since, before = _seq(frame, "since"), _seq(frame, "before")
     if since is not None and before is not None:
         raise ChatError(Code.BAD_REQUEST, "history takes since or before, not both.")
@@ -153,7 +153,7 @@ def parse_history(frame: dict[str, Any]) -> History:
 
 
 def parse_renew(frame: dict[str, Any]) -> str:
-    """The token of a renew frame. ChatError (BadRequest) where there is none."""
+    """The token of a renew frame. ChatError (BadRequest) if it is missing."""
     token = frame.get("token")
     if not isinstance(token, str) or not token:
         raise ChatError(Code.BAD_REQUEST, "renew needs token, the new JWT.")
@@ -161,7 +161,7 @@ def parse_renew(frame: dict[str, Any]) -> str:
 
 
 def message_value(message: Message) -> dict[str, Any]:
-    """One message as it stands in `messages` of a frame; a void number stands there without one."""
+    """A message as an entry of a frame's `messages`; a void one has only its number."""
     if message.void:
         return {"seq": message.seq, "void": True}
     value = {
@@ -258,12 +258,12 @@ def error(problem: ChatError, action: object, request_id: str) -> dict[str, Any]
 
 
 def with_id(reply: dict[str, Any], reply_id: str | None) -> dict[str, Any]:
-    """The reply to a frame that carried an `id`, or none."""
+    """The reply with the request's `id`, if it had one."""
     return reply if reply_id is None else {**reply, "id": reply_id}
 
 
 def encode(frame: dict[str, Any]) -> str:
-    """The text of a frame."""
+    """A frame as JSON text."""
     return orjson.dumps(frame).decode()
 
 
@@ -291,7 +291,7 @@ def _join_entry(fields: dict[str, Any]) -> JoinEntry:
 
 
 def _named_group(frame: dict[str, Any]) -> str | None:
-    """A group that the frame may name. One that nobody can be in is not looked for."""
+    """The group that the frame names, if any."""
     group_id = frame.get("groupId")
     if group_id is None or (isinstance(group_id, str) and 1 <= len(group_id) <= MAX_GROUP_ID_CHARS):
         return group_id
@@ -306,7 +306,7 @@ def _seq(frame: dict[str, Any], name: str) -> int | None:
 
 
 def _is_int(value: object) -> bool:
-    # In Python True is an int; in JSON it is not a number.
+    # True is an int in Python but not a number in JSON.
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -1,6 +1,6 @@
-"""What actions cost, and the buckets they are taken from. Pure.
+"""The costs of actions, and the token buckets that pay for them. Pure.
 
-One number holds a bucket: when it is full again, as in the generic cell rate algorithm (ITU-T I.371,
+A bucket is one number, the time when it is full again, as in the generic cell rate algorithm (ITU-T I.371,
 annex A). Times are microseconds since 1970.
 """
 
@@ -16,8 +16,8 @@ from groupcast.protocol import MAX_MESSAGE_BYTES
 US_PER_S = 1_000_000
 US_PER_MS = 1_000
 
-# Tokens. A message up to 1 KB takes one; what else is asked for is weighed against the requests, reads and
-# writes of such a message. Ten tabs that open at once, replay and ping stay within the default burst of 20.
+# Tokens. A message up to 1 KB costs one; other actions cost in proportion to its requests, reads and writes.
+# Ten tabs that open, replay and ping at once stay within the default burst of 20.
 TOKEN_BYTES = 1024
 CONNECT_TOKENS = 0.25
 PING_TOKENS = 0.25
@@ -26,52 +26,52 @@ JOIN_TOKENS = 0.5
 FURTHER_JOIN_TOKENS = 0.25
 LEAVE_TOKENS = 0.5
 RENEW_TOKENS = 0.5
-# The largest message's text in a frame: of control characters alone.
+# The largest text of a message in a frame: one that consists of control characters.
 MAX_TEXT_BYTES = 6 * MAX_MESSAGE_BYTES
-# Reading the log takes this for the first 16 KB of a reply, and as much for each 16 KB that follow.
+# Reading the log costs READ_TOKENS for a reply of up to 16 KB, and in proportion above that.
 READ_TOKENS = 0.25
 READ_BYTES = 16 * 1024
-# After a pause a group takes at once what it takes in so many seconds, or the largest message if that is
-# more: one member's message must not leave a debt to the others.
+# After a pause a group accepts this many seconds' worth at once, or the largest message if that is more: one
+# member's message must not leave the others a debt.
 GROUP_BURST_S = 5
-# So many members who send all that one user may fit a group's limits: none of them fills it alone.
+# A group's limits have room for at least this many members at their own limits: none can fill it alone.
 GROUP_USERS_MIN = 3
-# A bucket that is full later than so many bursts and an hour ahead was written by a wrong clock: replies that
-# are charged after they were read make a debt of less than eight bursts.
+# A bucket that is full more than this many bursts and an hour ahead was written by a wrong clock: charging
+# replies after reading them leaves a debt of less than eight bursts.
 DEBT_BURSTS_MAX, CLOCK_US_MAX = 10, 3600 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The cost of an action, in us of refill; `burst_us` is the capacity.
+    """The cost of an action and the bucket's capacity (`burst_us`), in microseconds of refill.
 
-    An action that costs more than the bucket holds passes when the bucket is full, and is charged whole, so
-    that the rate holds over time.
+    An action that costs more than the capacity is allowed when the bucket is full. It is charged in full, so
+    that the rate is kept over time.
     """
 
     cost_us: int
     burst_us: int
 
     def latest_full_us(self, now_us: int) -> int:
-        """A bucket that is full later than this has too little now."""
+        """A bucket can pay now if it is full again by this time."""
         return now_us + self.burst_us - min(self.cost_us, self.burst_us)
 
     def last_credible_us(self, now_us: int) -> int:
-        """A bucket that is full later than this counts as full: a wrong clock wrote it."""
+        """A bucket that is full later than this counts as full: a wrong clock must have written it."""
         return now_us + DEBT_BURSTS_MAX * self.burst_us + CLOCK_US_MAX
 
     def next_full_us(self, full_at_us: int, now_us: int) -> int:
-        """When the bucket is full again if this is taken now."""
+        """The time when the bucket is full again after paying now."""
         return max(full_at_us, now_us) + self.cost_us
 
     def retry_after_ms(self, full_at_us: int, now_us: int) -> int:
-        """After so many milliseconds there is enough again; at least one."""
+        """Milliseconds until the bucket can pay, at least 1."""
         return max(1, -(-(full_at_us - self.latest_full_us(now_us)) // US_PER_MS))
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A user's bucket: gains `per_second` tokens, holds `burst`."""
+    """A user's bucket: refills with `per_second` tokens a second up to `burst`."""
 
     per_second: int
     burst: int
@@ -84,25 +84,25 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class GroupLimit:
-    """A group's bucket: so many messages and bytes a second, all members' together."""
+    """A group's bucket: the messages and bytes a second that all its members may send together."""
 
     messages_per_second: int
     bytes_per_second: int
 
     def charge(self, text_bytes: int) -> Charge:
-        """The charge for a message whose text takes so many bytes in a frame."""
+        """The charge for a message whose text takes `text_bytes` in a frame."""
         seconds = max(1 / self.messages_per_second, text_bytes / self.bytes_per_second)
         burst_s = max(GROUP_BURST_S, MAX_TEXT_BYTES / self.bytes_per_second)
         return Charge(math.ceil(seconds * US_PER_S), math.ceil(burst_s * US_PER_S))
 
 
 def text_bytes(text: str) -> int:
-    """What a message's text takes in a frame: JSON makes six bytes of a control character."""
+    """The size of a message's text in a frame: JSON escapes a control character as six bytes."""
     return len(orjson.dumps(text)) - 2
 
 
 def message_tokens(size_bytes: int) -> float:
-    """The tokens for a message whose text takes so many bytes in a frame."""
+    """The cost of a message whose text takes `size_bytes` in a frame."""
     return max(1.0, size_bytes / TOKEN_BYTES)
 
 
@@ -112,10 +112,10 @@ def join_tokens(groups: int) -> float:
 
 
 def read_tokens(size_bytes: int) -> float:
-    """The tokens for a reply with so many bytes of messages."""
+    """The cost of a reply with `size_bytes` of messages."""
     return max(1.0, size_bytes / READ_BYTES) * READ_TOKENS
 
 
 def is_large(size_bytes: int) -> bool:
-    """Whether a message is larger than most: it costs more than one token."""
+    """Whether a message costs more than one token."""
     return size_bytes > TOKEN_BYTES

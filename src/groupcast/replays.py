@@ -1,4 +1,4 @@
-"""The messages that members missed, as joinGroup and history return them."""
+"""Replays missed messages for joinGroup and history."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Replays:
     ) -> list[dict[str, Any]]:
         """The result of each entry of a joinGroup frame; `now_ms` is from before `heads` were read.
 
-        The logs share the room of the reply in the order of the frame: one that finds too little is not
-        `complete`. What they cost is charged to the caller.
+        The logs share the reply's room in the order of the frame; one that does not fit is not `complete`.
+        The caller pays for the messages returned.
         """
         results = [_result(entry, heads) for entry in entries]
         missed = [
@@ -77,7 +77,7 @@ class Replays:
                 if read_bytes + size_bytes <= room_bytes:
                     results[place] = group_joined(group_id, head.last_seq, messages, complete=complete)
                     read_bytes += size_bytes
-        await self._access.owe_read(caller, read_bytes)
+        await self._access.debit_page(caller, read_bytes)
         return results
 
 

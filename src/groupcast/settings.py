@@ -1,4 +1,4 @@
-"""The settings of a deployed function: read once, from the environment, at the composition root."""
+"""The settings of a deployed function, read once from its environment variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AUTH_MODES = ("none", "cognito")
 TOKEN_USES = ("any", "access", "id")
 DELIVERIES = ("lanes", "stream")
-# Where localcloud or an emulator serves them: the variables that AWS's own SDKs read.
+# The variables with which AWS's SDKs override endpoints; localcloud and the emulators set them.
 MANAGEMENT_OVERRIDE = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
 DYNAMODB_OVERRIDE = "AWS_ENDPOINT_URL_DYNAMODB"
 SQS_OVERRIDE = "AWS_ENDPOINT_URL_SQS"
@@ -28,7 +28,7 @@ MAX_MESSAGES_PER_SECOND = 1_000
 MAX_MESSAGE_BURST = 10_000
 MAX_GROUP_MESSAGES_PER_SECOND = 10_000
 MAX_GROUP_BYTES_PER_SECOND = 1024**3
-# BatchGetItem looks for so many at a time.
+# The most items that one BatchGetItem reads.
 MAX_CONNECTIONS_PER_USER = 100
 MAX_POSTS_PER_SECOND = 10_000_000
 MAX_MEMBERS_PER_LANE = 10_000_000
@@ -38,10 +38,10 @@ MAX_MEMBERS_PER_LANE = 10_000_000
 class Settings:
     """`retention_days` 0 keeps messages for ever; endpoints are URLs without a trailing slash.
 
-    `messages_per_second` and `message_burst` are tokens of one user (ratelimit.py); what one group takes from
-    all its members are `group_messages_per_second` and `group_bytes_per_second`.
-    `frame_bytes` is what messages that travel together stay within; 0 sends each by itself.
-    `posts_per_second` 0 is no budget, and `post_burst` is what it allows at once after a pause.
+    `messages_per_second` and `message_burst` limit each user, in tokens (ratelimit.py);
+    `group_messages_per_second` and `group_bytes_per_second` limit all members of a group together.
+    `frame_bytes` is the largest frame that several messages may share; with 0 each gets its own.
+    `posts_per_second` 0 turns the budget off; `post_burst` is the number of posts it allows after a pause.
     """
 
     region: str
@@ -76,7 +76,7 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Settings from environment variables; SettingsError names the first that is missing or wrong."""
+    """Settings from environment variables; SettingsError names the first that is missing or invalid."""
     region = _text(environ, "AWS_REGION")
     messages_per_second = _whole(environ, "MESSAGES_PER_SECOND", 1, MAX_MESSAGES_PER_SECOND)
     return Settings(
@@ -156,7 +156,7 @@ def _whole(environ: Mapping[str, str], name: str, low: int, high: int) -> int:
 
 
 def _of_group(environ: Mapping[str, str], name: str, of_one_user: int, high: int) -> int:
-    """What a group takes of all its members; no member may fill it alone."""
+    """A limit on a group: high enough that no member can use it up alone."""
     value = _whole(environ, name, 1, high)
     if value < GROUP_USERS_MIN * of_one_user:
         raise SettingsError(

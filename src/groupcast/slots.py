@@ -1,4 +1,4 @@
-"""Where a connection stands inside its group: a uniform number that makes a group divisible into lanes."""
+"""A connection's slot: a uniform hash, by which a large group is divided into lanes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 SLOTS = 65_536
-# So many lanes serve 1.3 million members at 20,000 a lane; the account's quota binds long before.
+# 64 lanes of 20,000 serve 1.3 million members; the account's quota is the limit long before that.
 LANES_MAX = 64
-# A group loses a lane only when it has clearly shrunk, or it would change with each pass.
+# Remove a lane only after a group has clearly shrunk; otherwise lanes would change with each pass.
 SHRINK_RATIO = 0.8
 
 
@@ -33,7 +33,7 @@ def slot_of(connection_id: str) -> int:
 
 
 def lane_ranges(lanes: int) -> tuple[SlotRange, ...]:
-    """The slots of each lane: every slot in exactly one of them. ValueError for less than 1 or too many."""
+    """The slot range of each lane; together they cover all slots. ValueError unless 1 to LANES_MAX lanes."""
     if not 1 <= lanes <= LANES_MAX:
         raise ValueError(f"{lanes} lanes; a group can have 1 to {LANES_MAX}")
     bounds = [SLOTS * lane // lanes for lane in range(lanes + 1)]
@@ -41,7 +41,7 @@ def lane_ranges(lanes: int) -> tuple[SlotRange, ...]:
 
 
 def lanes_for(members: int, lanes: int, members_per_lane: int) -> int:
-    """How many lanes a group of `members` should have that has `lanes` now."""
+    """The number of lanes for a group of `members` that has `lanes` now."""
     wanted = min(max(1, -(-members // members_per_lane)), LANES_MAX)
     if wanted < lanes and members > (lanes - 1) * members_per_lane * SHRINK_RATIO:
         return lanes
@@ -49,5 +49,5 @@ def lanes_for(members: int, lanes: int, members_per_lane: int) -> int:
 
 
 def lane_id(group_id: str, lane: int) -> str:
-    """The MessageGroupId of a lane: at most 128 ASCII characters, whatever the group is called."""
+    """The MessageGroupId of a lane: a hash, because that allows only 128 ASCII characters."""
     return f"{blake2b(group_id.encode(), digest_size=16).hexdigest()}-{lane}"

@@ -1,4 +1,4 @@
-"""The user pool's tokens: is this one, is it for us, and whose is it?
+"""Verifies the user pool's tokens.
 
 Source: https://docs.aws.amazon.com/cognito/latest/developerguide/
 amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from groupcast.settings import Settings
 
-# So far the clocks of the pool and of a function may disagree.
+# Tolerated difference between the clocks of the pool and of a function.
 CLOCK_SKEW_S = 5
-# However many unknown keys are named, the pool is asked for its keys no more often.
+# Tokens with unknown keys make us fetch the pool's keys, but not more often than this.
 REFRESH_EVERY_S = 60.0
-# Without any key nobody gets in: a pool that could not be reached is asked again sooner.
+# Without any key nobody can sign in, so retry the first fetch sooner.
 FIRST_FETCH_EVERY_S = 5.0
-# Keys this old are fetched again, since one may have been withdrawn; kept where that fails.
+# Refresh keys of this age, since one may have been revoked; keep them if that fails.
 KEYS_RENEWED_AFTER_S = 60 * 60.0
 FETCH_TIMEOUT_S = 2.0
 PREFETCH_S = 2.0
@@ -42,7 +42,7 @@ _USES = {"any": ("access", "id"), "access": ("access",), "id": ("id",)}
 
 
 class Verifier:
-    """Verifies tokens of one user pool for one client of it."""
+    """Verifies tokens that one user pool issued for one of its clients."""
 
     def __init__(self, keys: KeySet, *, issuer: str, client_id: str, token_use: str) -> None:
         self._keys = keys
@@ -62,15 +62,15 @@ class Verifier:
         )
 
     def prefetch(self) -> None:
-        """Fetch the pool's keys ahead of the first token. What fails is tried again with that token."""
+        """Fetch the pool's keys before the first token needs them. `verify` retries a failed fetch."""
         self._keys.prefetch()
 
     def verify(self, token: str) -> Principal:
-        """Whose token this is.
+        """The user of a token.
 
-        TokenError where it does not say so, MisplacedTokenError where it was made for something else,
-        RefusedNameError for a name that may look like another's, KeysUnavailableError where the pool's keys
-        cannot be had.
+        Raises TokenError for an invalid token, MisplacedTokenError for one that was issued for another client
+        or use, RefusedNameError for a name that may look like another user's, and KeysUnavailableError if the
+        pool's keys cannot be fetched.
         """
         if len(token) > MAX_TOKEN_CHARS:
             raise TokenError("too long")
@@ -83,25 +83,25 @@ class Verifier:
                 algorithms=["RS256"],
                 issuer=self._issuer,
                 leeway=CLOCK_SKEW_S,
-                # An access token has no audience but a client id: `_place` looks at either.
+                # An access token has a client id instead of an audience: `_require_ours` checks either.
                 options={"require": ["exp", "iat", "sub", "token_use"], "verify_aud": False},
             )
         except jwt.InvalidTokenError as error:
-            # The name of the class says what is wrong; texts may quote what the token holds.
+            # Log the class name only: the text may quote the token's content.
             raise TokenError(type(error).__name__) from None
-        self._place(claims)
+        self._require_ours(claims)
         return _principal(claims)
 
-    def _place(self, claims: Mapping[str, Any]) -> None:
+    def _require_ours(self, claims: Mapping[str, Any]) -> None:
         use = claims["token_use"]
         if use not in self._uses:
             raise MisplacedTokenError(f"token_use is not {' or '.join(self._uses)}")
         if claims.get("client_id" if use == "access" else "aud") != self._client_id:
-            raise MisplacedTokenError("another client's")
+            raise MisplacedTokenError("issued for another client")
 
 
 class KeySet:
-    """The pool's public keys by id, as `fetch` gets them (a JWKS, RFC 7517): kept, and renewed when due."""
+    """Caches the pool's public keys by id; `fetch` returns them as a JWKS (RFC 7517)."""
 
     def __init__(self, fetch: Callable[[], bytes], monotonic: Callable[[], float]) -> None:
         self._fetch = fetch
@@ -111,7 +111,7 @@ class KeySet:
         self._fresh_at = 0.0
 
     def key(self, key_id: str) -> jwt.PyJWK:
-        """The key of this id. TokenError where the pool has none, KeysUnavailableError where it won't say."""
+        """The key with this id. TokenError if it is unknown, KeysUnavailableError without any keys."""
         if key_id not in self._keys or self._monotonic() - self._fresh_at > KEYS_RENEWED_AFTER_S:
             self._refresh()
         if not self._keys:
@@ -121,8 +121,8 @@ class KeySet:
         return self._keys[key_id]
 
     def prefetch(self, timeout_s: float = PREFETCH_S) -> None:
-        """Fetch the keys before any is asked for; where `timeout_s` is too short, the next `key` fetches."""
-        # In a thread: a fetch has its timeout for each address and each read, and none for looking up names.
+        """Fetch the keys in advance, for at most `timeout_s`; if that fails, the next `key` tries again."""
+        # In a thread, because urllib's timeout applies to each address and read, and not to DNS lookups.
         fetching = threading.Thread(target=self._refresh, daemon=True)
         fetching.start()
         fetching.join(timeout_s)
@@ -135,14 +135,14 @@ class KeySet:
         if self._asked_at is not None and now - self._asked_at < every_s:
             return
         self._asked_at = now
-        # What could not be fetched leaves the keys as they are.
+        # After a failed fetch the old keys stay in use.
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
             self._keys = _read_keys(self._fetch())
             self._fresh_at = now
 
 
 def fetch(url: str) -> bytes:
-    """The document at an http(s) URL, up to MAX_JWKS_BYTES of it. OSError where there is none."""
+    """The first MAX_JWKS_BYTES of the document at an http(s) URL. OSError if it cannot be fetched."""
     tls = tls_context() if url.startswith("https://") else None
     with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S, context=tls) as answer:  # noqa: S310 - settings allow http(s) only
         document: bytes = answer.read(MAX_JWKS_BYTES)
@@ -176,5 +176,5 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
     if fault := name_fault(name):
         raise RefusedNameError(f"user name: {fault.code}")
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
-        raise TokenError("cognito:groups is no list of names")
+        raise TokenError("cognito:groups is not a list of names")
     return Principal(claims["sub"], name, tuple(groups), int(claims["exp"]) + CLOCK_SKEW_S)

@@ -11,7 +11,7 @@ from groupcast.aws.management import Outcome
 from groupcast.errors import GroupcastError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from groupcast.fanout.ports import Members, Poster
 
@@ -31,25 +31,27 @@ class Closed:
         return len(self.connection_ids)
 
 
-async def close_all(connection_ids: Sequence[str], poster: Poster, members: Members, until: float) -> Closed:
-    """Disconnect these clients and forget them.
+async def close_all(
+    connections: Mapping[str, str], poster: Poster, members: Members, until: float
+) -> Closed:
+    """Disconnect these clients and remove them; `connections` have the group that each was met in.
 
     `until` is a loop time in seconds. Connections not reached by then stay open, and are found again with
     the group's next message.
     """
-    waiting = deque(connection_ids)
+    waiting = deque(connections.items())
     closed = Closed()
 
     async def work() -> None:
         while waiting:
-            connection_id = waiting.popleft()
+            connection_id, group_id = waiting.popleft()
             try:
                 result = await poster.delete(connection_id)
             except GroupcastError as error:
                 closed.refusals[type(error).__name__] += 1
                 continue
             if result.outcome in (Outcome.ACCEPTED, Outcome.GONE):
-                members.discard(connection_id)
+                members.discard(connection_id, group_id)
                 closed.connection_ids.append(connection_id)
             else:
                 closed.refusals[result.reason] += 1

@@ -63,7 +63,7 @@ class Engine:
         world.window.suspects.expire(asyncio.get_running_loop().time())
         report = await Run(world, stop_at, on_done or _ignore).all_groups(groups)
         until = min(stop_at, asyncio.get_running_loop().time() + CLOSING_S)
-        closing = [*report.slow, *report.expired]
+        closing = {one: group.group_id for one, group in report.slow.items()} | report.expired
         # A close takes a request of the account's quota as a post does.
         world.budget.owe(len(closing))
         report.closed, _ = await asyncio.gather(

@@ -31,7 +31,7 @@ async def judge_gone(group: GroupFanout, members: Members, activity: Activity | 
             group.hand_off(index, [connection_id], GONE_DELAY_S, told_gone=True)
         else:
             group.report.gone += group.left(index)
-            members.discard(connection_id)
+            members.discard(connection_id, group.batch.group_id)
 
 
 async def _recent(connection_ids: Sequence[str], activity: Activity) -> set[str]:

@@ -45,7 +45,7 @@ class Members(Protocol):
     def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Those of some connections that are in the group still."""
 
-    def discard(self, connection_id: str) -> None:
+    def discard(self, connection_id: str, group_id: str) -> None:
         """Remove a connection some time before `flush` returns."""
 
     async def flush(self) -> None:

@@ -83,7 +83,7 @@ class Report:
     delivery_ms_max: float = 0.0
     window: int = 0
     slow: dict[str, GroupReport] = field(default_factory=dict)
-    expired: list[str] = field(default_factory=list)
+    expired: dict[str, str] = field(default_factory=dict)
     closed: Closed = field(default_factory=Closed)
     _deliveries: int = 0
     _stride: int = 1

@@ -151,7 +151,7 @@ class Run:
         report.budget_wait_ms = meter.waited_s * 1000
 
     async def _feed_page(self, group: GroupFanout, page: Page, meter: Meter) -> None:
-        self._report.expired.extend(page.expired)
+        self._report.expired.update(dict.fromkeys(page.expired, group.batch.group_id))
         ids: Sequence[str] = page.connection_ids
         frames = len(group.frames)
         if self._suspects.by_id:

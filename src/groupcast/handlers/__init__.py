@@ -1,1 +1,1 @@
-"""One thin module per function: event in, call, reply out."""
+"""One thin module per function: reads the event, calls the rules, returns the reply."""

@@ -1,4 +1,4 @@
-"""The authorizer of $connect: decides who a connection is, before there is one."""
+"""The authorizer of $connect: identifies the user before the connection exists."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Allow the connection and say whose it is (AWS: output of a Lambda authorizer).
+    """Allow the connection and return its user (AWS: output of a Lambda authorizer).
 
-    Who is not known gets 401, by the one exception that API Gateway takes for it; who is known, but with a
-    token for something else or a name that may look like another's, 403 by a policy. Where nobody signs in,
-    the sender is what `?name=` asks for.
-    SettingsError where a setting is wrong: a stage that is misconfigured lets nobody in.
+    An invalid token gets 401, through the one exception that API Gateway turns into it. A valid token for
+    another client or use, or with a name that may look like another's, gets 403 through a policy. In stages
+    without sign-in `?name=` sets the sender.
+    SettingsError if a setting is invalid: a misconfigured stage lets nobody in.
     """
     settings = read_settings(os.environ)
     if settings.auth == "none":
         query = event.get("queryStringParameters") or {}
         name = guest_name(query.get("name"), event["requestContext"]["connectionId"])
-        # Not by the name asked for: this one stands in access logs, where nothing escapes a quote.
+        # The principal is not the requested name: it goes into access logs, which do not escape quotes.
         return _policy("Allow", GUEST, event, {"sender": name})
     try:
         token = offered_token(
@@ -46,9 +46,9 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         return _policy("Deny", "unknown", event, {})
     except TokenError as refusal:
         _note(refusal)
-        # Lambda counts the exception among Errors; the alarm SignInsFail takes these off.
+        # Lambda counts the exception as an Error; the alarm SignInsFail subtracts this metric.
         _count("sign_ins_unauthorized")
-        raise Exception("Unauthorized") from None  # noqa: TRY002 - API Gateway knows it by this text
+        raise Exception("Unauthorized") from None  # noqa: TRY002 - API Gateway recognizes this text
     context = {
         "sender": principal.name,
         "groups": orjson.dumps(principal.groups).decode(),
@@ -59,14 +59,14 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def _verifier(settings: Settings) -> Verifier:
-    # Kept with its keys for the life of the environment. Where nobody signs in, nobody loads PyJWT.
+    # Cached with its keys for the life of the environment. Stages without sign-in never load PyJWT.
     from groupcast.tokens import Verifier  # noqa: PLC0415
 
     return Verifier.of(settings, time.monotonic)
 
 
 def _prepare() -> None:
-    """Make the verifier while the module loads, with a whole vCPU, and ask the pool for its keys."""
+    """Create the verifier and fetch the pool's keys while the module loads, with a full vCPU."""
     settings = read_settings(os.environ)
     if settings.auth != "none":
         _verifier(settings).prefetch()
@@ -91,6 +91,6 @@ def _policy(effect: str, user_id: str, event: dict[str, Any], context: dict[str,
     }
 
 
-# A wrong setting is raised by each invocation, which says it with its request id.
+# Each invocation raises SettingsError itself, so that the log has its request id.
 with contextlib.suppress(SettingsError), collector_paused():
     _prepare()

@@ -1,4 +1,4 @@
-"""$connect: remember the connection, and whose it is."""
+"""$connect: registers the connection and its user."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _run = lifecycle(_connect)
 
 
 def handler(event: Event, _context: Any) -> dict[str, Any]:
-    """Accept the connection; the authorizer has already decided who it is.
+    """Accept the connection; the authorizer has already identified its user.
 
-    429 where its user has as many connections as they may, or connects too often.
+    429 if the user is at the connection limit or connects too often.
     """
     try:
         _run(event)
@@ -46,7 +46,7 @@ def handler(event: Event, _context: Any) -> dict[str, Any]:
 
 
 def _member(connection_id: str, authorizer: Mapping[str, str]) -> Member:
-    """Who the authorizer says it is; API Gateway hands on its context's values as strings."""
+    """The member described by the authorizer's context, whose values API Gateway passes as strings."""
     if "authorizedUntil" not in authorizer:
         return Member(connection_id, authorizer["sender"])
     return Member(

@@ -1,4 +1,4 @@
-"""$default: whatever no other route takes gets a frame that says what would be taken."""
+"""$default: answers frames without a known action with the list of actions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from groupcast.errors import ChatError, Code
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """The error frame for a frame without a known action; ACTIONS are the routes of serverless.yml."""
+    """Return an UnknownAction error; the variable ACTIONS lists the routes of serverless.yml."""
     actions = os.environ["ACTIONS"]
     frame: dict[str, Any] = {}
     reply_id = None

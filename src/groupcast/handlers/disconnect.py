@@ -1,4 +1,4 @@
-"""$disconnect: forget the connection. AWS calls it as best it can; fan-out and TTL find the rest."""
+"""$disconnect: removes the connection. AWS does not guarantee the call; fan-out and TTL do the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 async def _disconnect(chat: Chat, event: Event) -> None:
     context = event["requestContext"]
-    # AWS does not promise what the authorizer said for this event.
+    # AWS does not guarantee the authorizer's context in this event.
     known = "authorizer" in context
     await chat.disconnect(caller_of(event) if known else Caller(context["connectionId"], None))
 

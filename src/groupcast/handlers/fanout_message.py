@@ -1,4 +1,4 @@
-"""fanoutMessage: from the Messages table's stream to lanes, and from lanes to every member of a group."""
+"""fanoutMessage: offers the stream's messages to lanes, and delivers lanes' messages to all members."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ _environment = Environment(open_fanout)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Deliver a batch of either source; `batchItemFailures` names what has to come again."""
+    """Process a batch of either source; `batchItemFailures` lists the items to deliver again."""
     remaining_s = context.get_remaining_time_in_millis() / 1000
     return conclude(lambda: _environment.run(lambda fanout: fanout.deliver(event["Records"], remaining_s)))

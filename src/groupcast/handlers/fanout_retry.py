@@ -1,4 +1,4 @@
-"""fanoutRetry: from the queue of what fanoutMessage left over to the connections that still wait for it."""
+"""fanoutRetry: delivers fanoutMessage's leftovers from RetryQueue."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ _environment = Environment(open_retries)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Deliver a batch; `batchItemFailures` names the messages that the queue has to deliver again."""
+    """Process a batch; `batchItemFailures` lists the queue messages to deliver again."""
     remaining_s = context.get_remaining_time_in_millis() / 1000
     return conclude(lambda: _environment.run(lambda retries: retries.deliver(event["Records"], remaining_s)))

@@ -1,4 +1,4 @@
-"""history: read the log of the group."""
+"""history: returns messages from the group's log."""
 
 from __future__ import annotations
 

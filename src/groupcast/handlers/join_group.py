@@ -1,4 +1,4 @@
-"""joinGroup: into a group, with what was missed."""
+"""joinGroup: joins a group and replays missed messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""leaveGroup: out of the group."""
+"""leaveGroup: leaves the group."""
 
 from __future__ import annotations
 

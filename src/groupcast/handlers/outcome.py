@@ -1,4 +1,4 @@
-"""What both functions of the fan-out do with their result: answer Lambda, log, count, trace."""
+"""Reports a fan-out result for both functions: log, metrics, trace, and the answer to Lambda."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from groupcast.fanout.result import Result
 
-# Of each group, and summed.
+# Counts of each group, reported as sums.
 COUNTS = (
     "lanes",
     "members",
@@ -38,7 +38,7 @@ COUNTS = (
 
 
 def conclude(deliver: Callable[[], Result | Offered]) -> dict[str, Any]:
-    """Deliver, log, count and trace; the answer that names what Lambda is to deliver again."""
+    """Deliver and report; return the items that Lambda has to deliver again."""
     started_s = time.time()
     result = deliver()
     if isinstance(result, Offered):

@@ -1,4 +1,4 @@
-"""ping: still there, and where."""
+"""ping: returns the connection's group and its last seq."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""renew: stay, with a new token."""
+"""renew: extends the sign-in with a new token."""
 
 from __future__ import annotations
 

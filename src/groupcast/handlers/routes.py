@@ -1,4 +1,4 @@
-"""What the handlers of all routes share: reading the event, answering, logging, counting."""
+"""Shared by the handlers of all routes: reads the event, replies, logs and counts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INTERNAL_ERROR = ChatError(Code.INTERNAL_ERROR, "Something went wrong on our sid
 
 
 def route(action: Action, opener: Opener = open_chat) -> Handler:
-    """A handler that answers one frame with what `action(chat, caller, frame)` returns."""
+    """A handler that replies to a frame with the result of `action(chat, caller, frame)`."""
     environment = Environment(opener)
 
     def handler(event: Event, _context: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def route(action: Action, opener: Opener = open_chat) -> Handler:
 
 
 def lifecycle(act: Lifecycle) -> Callable[[Event], None]:
-    """A function that runs `act` on $connect's and $disconnect's events, which carry no frame."""
+    """A function that runs `act` on events of $connect or $disconnect, which carry no frame."""
     environment = Environment(open_chat)
 
     def run(event: Event) -> None:
@@ -50,7 +50,7 @@ def lifecycle(act: Lifecycle) -> Callable[[Event], None]:
 
 
 def caller_of(event: Event) -> Caller:
-    """Whose event it is: API Gateway hands on what the authorizer said when the connection was made."""
+    """The event's caller: API Gateway repeats the authorizer's context in every event of a connection."""
     context = event["requestContext"]
     user_id = context["authorizer"]["principalId"]
     return Caller(context["connectionId"], None if user_id == GUEST else user_id)
@@ -66,7 +66,7 @@ async def _answer(action: Action, chat: Chat, event: Event) -> Frame:
         return protocol.with_id(await action(chat, caller_of(event), frame), reply_id)
     except ChatError as problem:
         refusal = problem
-    except Exception:  # noqa: BLE001 - the client must learn that its frame was not taken; the log learns why
+    except Exception:  # noqa: BLE001 - the client gets an error frame, and the log the reason
         Logger().exception(
             "frame failed", extra={"request_id": context["requestId"], "route": context["routeKey"]}
         )

@@ -1,4 +1,4 @@
-"""sendMessage: number it, store it, acknowledge it."""
+"""sendMessage: numbers, stores and acknowledges a message."""
 
 from __future__ import annotations
 

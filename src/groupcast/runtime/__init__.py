@@ -1,1 +1,1 @@
-"""Composition: each function's clients and rules, opened from its settings while its module loads."""
+"""Composition: opens each function's clients and rules from its settings while its module loads."""

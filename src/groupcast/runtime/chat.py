@@ -1,4 +1,4 @@
-"""The chat's rules over the real tables, for the functions of the routes."""
+"""Connects the chat's rules to the real tables, for the functions of the routes."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from groupcast.auth import Principal
     from groupcast.settings import Settings
 
-# A function that serves a frame at a time.
+# A function serves one frame at a time.
 OFFER_CONNECTIONS = 1
 
 
 async def no_tokens(_token: str) -> Principal:
-    """For functions that are given none, and stages where nobody signs in."""
-    raise TokenError("nobody signs in")
+    """Refuse every token, in functions that never get one and in stages without sign-in."""
+    raise TokenError("this stage has no sign-in")
 
 
 @asynccontextmanager
 async def open_chat(
     settings: Settings, verify: Callable[[str], Awaitable[Principal]] = no_tokens
 ) -> AsyncIterator[Chat]:
-    """The chat's rules; `verify` tells whose a token is, where the function renews."""
+    """The chat's rules; `verify` returns a token's user, which only `renew` needs."""
     bucket = Bucket(settings.messages_per_second, settings.message_burst)
     limit = GroupLimit(settings.group_messages_per_second, settings.group_bytes_per_second)
     async with AsyncExitStack() as stack, dynamodb_client(settings.dynamodb_endpoint) as dynamodb:

@@ -1,4 +1,4 @@
-"""The clients of AWS's JSON services, which log the calls that fail."""
+"""Clients of AWS's JSON services that log failed calls."""
 
 from __future__ import annotations
 

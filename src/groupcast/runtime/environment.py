@@ -1,7 +1,7 @@
-"""One event loop and one set of clients per Lambda environment, made while the function's module loads.
+"""One event loop and one set of clients per Lambda environment, created while the function's module loads.
 
-Lambda gives a loading module a whole vCPU, and an invocation the function's share of one. An environment is
-frozen between invocations: what `asyncio.run` made would be closed when it thaws, so loop and clients stay.
+Loading modules get a full vCPU, invocations only the function's share of one. `asyncio.run` would close the
+loop at the end of each invocation, and with it every connection; so the loop and the clients are kept.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ R = TypeVar("R")
 
 
 class Environment(Generic[T]):
-    """What a function keeps from one invocation to the next: a loop, and what `opener` opens on it.
+    """A function's state between invocations: an event loop, and the value that `opener` opens on it.
 
-    Where `opener` uses the network, it must go on without an answer: a service that is down would hold up
-    the start.
+    `opener` must not depend on answers from the network: a service that is down would block the start.
     """
 
     def __init__(self, opener: Callable[[Settings], AbstractAsyncContextManager[T]]) -> None:
@@ -36,18 +35,18 @@ class Environment(Generic[T]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stack = AsyncExitStack()
         self._opened: T | None = None
-        # Where that fails, each invocation tries again and raises the reason, with its request id in the log.
-        # Raised here, it would have Lambda load the module anew for each of them, and say it without one.
+        # If this fails, each invocation tries again and raises the error, with its request id in the log. An
+        # error here would make Lambda reload the module for each invocation, and log no request id.
         with suppress(Exception), collector_paused():
             self._open()
 
     def run(self, use: Callable[[T], Awaitable[R]]) -> R:
-        """Run `use` to its end on the loop. SettingsError where a setting is missing or wrong."""
+        """Run `use` on the loop. SettingsError if a setting is missing or invalid."""
         loop, opened = self._open()
         return loop.run_until_complete(use(opened))
 
     def close(self) -> None:
-        """Close the clients and the loop; Lambda never does, tests do."""
+        """Close the clients and the loop. Only tests call this."""
         if self._loop is not None:
             self._loop.run_until_complete(self._stack.aclose())
             self._loop.close()
@@ -64,7 +63,7 @@ class Environment(Generic[T]):
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        import uvloop  # noqa: PLC0415 - not there on every platform
+        import uvloop  # noqa: PLC0415 - not available on every platform
     except ImportError:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()

@@ -1,4 +1,4 @@
-"""The fan-out and its leftovers over the real tables, connections and queues."""
+"""Connects the fan-out and its retries to the real tables, connections and queues."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from groupcast.fanout.budget import Budget
     from groupcast.settings import Settings
 
-# Pages of several groups, and removals beside them.
+# Several groups' pages and removals at the same time.
 FANOUT_TABLE_CONNECTIONS = 16
-# Offers, leftovers of several groups, failures.
+# Offers, several groups' leftovers, and failures.
 QUEUE_CONNECTIONS = 4
-# A post without an answer by then is repeated or handed on; the function's time leaves room for one.
+# A post that times out is retried or handed over; the function's own timeout leaves room for one.
 POST_CONNECT_S = 2.0
 POST_RESPONSE_S = 4.0
 POST_TOTAL_S = 5.0
@@ -46,7 +46,7 @@ POST_TOTAL_S = 5.0
 
 @asynccontextmanager
 async def open_fanout(settings: Settings) -> AsyncIterator[Fanout]:
-    """The fan-out over the real tables, connections and queues."""
+    """The service behind fanoutMessage."""
     async with _open_posting(settings, Limits(window_max=settings.post_window)) as parts:
         lanes = LaneDelivery(
             parts.engine,
@@ -69,7 +69,7 @@ async def open_fanout(settings: Settings) -> AsyncIterator[Fanout]:
 
 @asynccontextmanager
 async def open_retries(settings: Settings) -> AsyncIterator[Retries]:
-    """What finishes the fan-out's leftovers, over the same."""
+    """The service behind fanoutRetry."""
     async with _open_posting(settings, replace(PATIENT, window_max=settings.post_window)) as parts:
         messages = StoredMessages(parts.dynamodb, settings.messages_table)
         yield Retries(parts.engine, messages, parts.retries, parts.failures, frame_bytes=settings.frame_bytes)

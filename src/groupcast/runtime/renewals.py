@@ -1,4 +1,4 @@
-"""The chat's rules with what verifies tokens, for `renew` alone: no other route loads PyJWT."""
+"""The chat's rules with a token verifier, for `renew` only: no other route loads PyJWT."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def open_renewals(settings: Settings) -> AbstractAsyncContextManager[Chat]:
-    """`open_chat`, able to renew; asks the pool for its keys."""
+    """`open_chat` with a verifier; fetches the pool's keys in advance."""
     return open_chat(settings, no_tokens if settings.auth == "none" else _verifying(settings))
 
 
@@ -28,7 +28,7 @@ def _verifying(settings: Settings) -> Callable[[str], Awaitable[Principal]]:
     verifier.prefetch()
 
     async def verify(token: str) -> Principal:
-        # Fetching the keys anew blocks.
+        # Fetching new keys would block the loop.
         return await asyncio.to_thread(verifier.verify, token)
 
     return verify

@@ -1,1 +1,1 @@
-"""The three tables: DynamoDB inside, plain values outside."""
+"""Data access: DynamoDB inside, plain values outside."""

@@ -1,6 +1,6 @@
-"""Which connections were active of late: their own items say when they connected, Quotas the rest.
+"""Finds recently active connections: their items hold when they connected, Quotas the users' last frames.
 
-GroupIdIndex has neither, since every message reads it. A look costs half a read unit for each of the two.
+GroupIdIndex holds neither, to keep reads per message small. Each of the two reads costs half a read unit.
 """
 
 from __future__ import annotations
@@ -10,23 +10,25 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from groupcast.model import Caller
+from groupcast.tables.connections import connection_key
 from groupcast.tables.items import encode
 from groupcast.tables.users import IDLE_S, quota_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from groupcast.aws.calls import Calls
+    from groupcast.tables.items import Item
 
-# Longer than API Gateway takes to know a new connection, and than $disconnect takes to remove an old one.
+# Longer than API Gateway needs to register a connection, and than $disconnect needs to remove one.
 RECENT_S = 30.0
-# What BatchGetItem takes at a time.
+# The limit of BatchGetItem.
 GET_BATCH = 100
 GETS_AT_ONCE = 4
 
 
 class Activity:
-    """The tables Connections and Quotas, read eventually consistently; `now_s` is seconds since 1970."""
+    """Reads the tables Connections and Quotas eventually consistently; `now_s` is seconds since 1970."""
 
     def __init__(
         self,
@@ -42,10 +44,10 @@ class Activity:
         self._now_s = now_s
 
     async def recent(self, connection_ids: Sequence[str]) -> set[str]:
-        """Those that connected, or whose user sent a frame, within RECENT_S.
+        """The connections that connected, or whose user sent a frame, within RECENT_S.
 
-        A connection without an item was not: $disconnect has removed it. One whose items were left unread
-        was. Raises GroupcastError.
+        A connection without an item is not recent: $disconnect has removed it. One whose item DynamoDB left
+        unread counts as recent. Raises GroupcastError.
         """
         at_once = asyncio.Semaphore(GETS_AT_ONCE)
         starts = range(0, len(connection_ids), GET_BATCH)
@@ -59,8 +61,9 @@ class Activity:
             return await self._recent_of(connection_ids)
 
     async def _recent_of(self, connection_ids: Sequence[str]) -> set[str]:
+        keys = [connection_key(one) for one in connection_ids]
         items, recent = await self._get(
-            self._connections_table, "connectionId", connection_ids, "connectedAt", "userId"
+            self._connections_table, "connectionId", keys, "connectedAt", "userId"
         )
         since_s = self._now_s() - RECENT_S
         users: dict[str, list[str]] = {}
@@ -70,16 +73,16 @@ class Activity:
             else:
                 caller = Caller(connection_id, item.get("userId", {}).get("S"))
                 users.setdefault(quota_name(caller), []).append(connection_id)
-        # A user's item expires so long after their last frame.
-        quotas, active = await self._get(self._quotas_table, "name", users, "expiresAt")
+        # A user's item expires IDLE_S after their last frame.
+        keys = [encode({"name": name}) for name in users]
+        quotas, active = await self._get(self._quotas_table, "name", keys, "expiresAt")
         active |= {name for name, item in quotas.items() if _number(item, "expiresAt") - IDLE_S > since_s}
         return recent.union(*(users[name] for name in active))
 
     async def _get(
-        self, table: str, key: str, values: Iterable[str], *attributes: str
+        self, table: str, key: str, keys: Sequence[Item], *attributes: str
     ) -> tuple[dict[str, dict[str, Any]], set[str]]:
-        """The items that there are, by their key, and the keys that were left unread."""
-        keys = [encode({key: value}) for value in values]
+        """The items found, by their attribute `key`, and those of the keys that DynamoDB left unread."""
         if not keys:
             return {}, set()
         # `name` is a reserved word.

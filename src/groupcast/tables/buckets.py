@@ -1,4 +1,4 @@
-"""Buckets in a table: each is one number, `fullAtUs` of an item, and an action takes from it in one write."""
+"""Token buckets in a table: each is an item's number `fullAtUs`, and one write takes tokens from it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from groupcast.errors import ChatError, Code
 if TYPE_CHECKING:
     from groupcast.ratelimit import Charge
 
-# Buckets that an environment remembers; those that it forgets cost a write more where they are not full.
+# Buckets that an environment remembers; a forgotten one costs an extra write unless it is full.
 KNOWN_MAX = 1_000
-# Others can change the number between two tries, but not again and again.
+# Others may change the number between two tries, but hardly this often.
 TRIES_MAX = 4
 
 Values: TypeAlias = dict[str, str | int]
-# Given what to assign to `fullAtUs`, the condition, and the values of both: whether the item was updated, and
-# the item as it was before.
+# Takes the expression for `fullAtUs`, the condition, and the values of both. Returns whether the item was
+# updated, and the item before that.
 Update: TypeAlias = Callable[[str, str, Values], Awaitable[tuple[bool, Mapping[str, Any]]]]
 
 
 async def update_if(dynamodb: Any, **request: Any) -> tuple[bool, Mapping[str, Any]]:
-    """UpdateItem by an aioboto3 client: whether the condition held, and the item before (empty: none)."""
+    """UpdateItem: returns whether the condition held, and the item before (empty if there was none)."""
     try:
         answer = await dynamodb.update_item(
             ReturnValues="ALL_OLD", ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
@@ -33,11 +33,11 @@ async def update_if(dynamodb: Any, **request: Any) -> tuple[bool, Mapping[str, A
 
 
 class Buckets:
-    """Takes from buckets, and remembers what it has seen of them.
+    """Takes tokens from buckets, and remembers the last known state of each.
 
-    A bucket's number grows, unless tokens are given back. One that was too empty for an action still is
-    until the time says otherwise, so that most refusals of a flood cost no request; and the number tells
-    which write will pass.
+    A bucket's number only grows, unless tokens are refunded. A bucket known to be too empty therefore stays
+    so until its time comes, and most refusals during a flood need no request. The number also tells which
+    of the two writes will succeed.
     """
 
     def __init__(self) -> None:
@@ -46,16 +46,16 @@ class Buckets:
     def take(
         self, name: str, charge: Charge, now_us: int, refusal: str, update: Update
     ) -> Awaitable[tuple[bool, Mapping[str, Any]]]:
-        """Take from a bucket: whether `update` was made, and the item before it.
+        """Take tokens with `update`; return whether it was made, and the item before it.
 
-        Returns False if `update`'s own condition failed. ChatError (RateLimited, with the text
-        `refusal`) where the bucket has too little: at once where that is known, or from the awaitable.
+        It was not made if `update`'s own condition failed. Raises ChatError (RateLimited, with the text
+        `refusal`) if the bucket has too few tokens: at once if that is known, otherwise from the awaitable.
         """
         self.require(name, charge, now_us, refusal)
         return self._take(name, charge, now_us, refusal, update)
 
     def require(self, name: str, charge: Charge, now_us: int, refusal: str) -> None:
-        """Raise what `take` raises at once, and take nothing."""
+        """Raise ChatError (RateLimited) if the bucket is known to be too empty; take nothing."""
         full_at_us = self._full_at_us.get(name, 0)
         if full_at_us > charge.latest_full_us(now_us):
             raise ChatError(
@@ -63,13 +63,13 @@ class Buckets:
             )
 
     def remember(self, name: str, full_at_us: int) -> None:
-        """Note when a bucket is full again."""
+        """Remember the time when a bucket is full again."""
         self._full_at_us[name] = max(full_at_us, self._full_at_us.pop(name, 0))
         if len(self._full_at_us) > KNOWN_MAX:
             del self._full_at_us[next(iter(self._full_at_us))]
 
     def forget(self, name: str) -> None:
-        """Know nothing of a bucket any more."""
+        """Forget a bucket's state."""
         self._full_at_us.pop(name, None)
 
     async def _take(
@@ -96,7 +96,7 @@ class Buckets:
                 self.remember(name, charge.next_full_us(full_at_us, now_us))
                 return True, old
             if full_at_us <= now_us:
-                # Swept by TTL meanwhile, or tokens were given back elsewhere.
+                # TTL has deleted the item, or somebody has refunded tokens.
                 self.forget(name)
             self.remember(name, full_at_us)
             self.require(name, charge, now_us, refusal)

@@ -1,7 +1,8 @@
-"""Connections: who is connected, as whom, and in which groups.
+"""Connections: each connection with its user and groups.
 
-A connection has one item of its own (`entry` is `connection`), which lists its groups, and one for each of
-those (`entry` is `group:` and the group), which alone are in GroupIdIndex. Both change in one transaction.
+A connection has one item of its own (`entry` is `connection`), which lists its groups, and one membership for
+each of them (`entry` is `group:` plus the group). Only memberships are in GroupIdIndex. Both change in one
+transaction.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from groupcast.auth import Principal
     from groupcast.tables.items import Item
 
-# API Gateway ends a connection after 2 hours; TTL sweeps what a lost $disconnect left.
+# API Gateway ends a connection after 2 hours. If its $disconnect is lost, TTL deletes the item.
 LIFETIME_S = 2 * 60 * 60 + 10 * 60
 PRESENT = "attribute_exists(connectionId)"
 GONE = "This connection is no longer registered; connect again."
@@ -32,7 +33,7 @@ CONNECTION = "connection"
 MEMBERSHIP = "group:"
 # BatchWriteItem takes no more at a time.
 DELETE_BATCH = 25
-# Groups left over by a remove that failed are found gone by their next message, or swept by TTL.
+# Memberships that stay behind are found gone by their group's next message, or TTL deletes them.
 DELETE_ATTEMPTS_MAX = 5
 DELETE_RETRY_BASE_S = 0.05
 
@@ -47,8 +48,8 @@ class ChangedError(ChatError):
 class Connections:
     """The Connections table through an aioboto3 DynamoDB client.
 
-    Changes raise ChatError (Conflict) where the connection is gone, for a disconnect that raced them wins,
-    and ChangedError where it has other groups or rights than `member` by now.
+    Changes raise ChatError (Conflict) if the connection is gone, so that a concurrent disconnect wins, and
+    ChangedError if its groups or rights are no longer those of `member`.
     """
 
     def __init__(self, dynamodb: Any, table: str) -> None:
@@ -56,7 +57,7 @@ class Connections:
         self._table = table
 
     async def add(self, member: Member, connected_at_ms: int) -> None:
-        """Store a new connection, in no group yet."""
+        """Store a new connection that is not in a group yet."""
         values: dict[str, str | int | None] = {
             "connectionId": member.connection_id,
             "entry": CONNECTION,
@@ -71,7 +72,7 @@ class Connections:
         await self._dynamodb.put_item(TableName=self._table, Item=encode(values))
 
     async def remove(self, connection_id: str) -> Member | None:
-        """Remove a connection with its memberships and return it, or None where nothing was left of it.
+        """Remove a connection with its memberships and return it; None if nothing was left of it.
 
         In this order: once its own item is gone, no join can add a membership.
         """
@@ -80,21 +81,21 @@ class Connections:
         )
         member = _member(answer["Attributes"]) if "Attributes" in answer else None
         if member is None:
-            # The fan-out met it gone in one of its groups, and removed it from that one alone.
+            # The fan-out has removed it, with its membership in the group that it served.
             member = await self._left_over(connection_id)
         if member is not None:
             await self._delete(membership_key(connection_id, group_id) for group_id in member.group_ids)
         return member
 
     async def get(self, connection_id: str, *, consistent: bool = True) -> Member | None:
-        """The connection as it stands, or None; without `consistent` as it stood a moment ago, for half."""
+        """The connection, or None; reads that are not `consistent` may be slightly stale and cost half."""
         answer = await self._dynamodb.get_item(
             TableName=self._table, Key=connection_key(connection_id), ConsistentRead=consistent
         )
         return _member(answer["Item"]) if "Item" in answer else None
 
     async def present(self, connection_ids: Collection[str], now_s: int) -> set[str]:
-        """Those of at most 100 connections that are registered (consistent reads) and can still be open."""
+        """Those of at most 100 connections that are registered (consistent reads) and may still be open."""
         keys = [connection_key(one) for one in sorted(connection_ids)]
         request = {self._table: {"Keys": keys, "ConsistentRead": True}}
         answer = await self._dynamodb.batch_get_item(RequestItems=request)
@@ -102,17 +103,17 @@ class Connections:
         found = {
             item["connectionId"]["S"]
             for item in answer["Responses"].get(self._table, ())
-            # TTL is late by hours.
+            # TTL deletes items hours late.
             if int(item["expiresAt"]["N"]) > now_s
         }
-        # One that was not read counts as open.
+        # Unread connections count as open.
         return found | {key["connectionId"]["S"] for key in left}
 
     async def change_groups(self, member: Member, group_ids: Sequence[str], joined: Collection[str]) -> None:
-        """Have a connection in `group_ids` alone, the last joined last; `joined` are among them.
+        """Make `group_ids` the groups of a connection, in order of joining; `joined` are among them.
 
-        Those are written even if the connection was in them: the fan-out may have removed a membership that
-        it was told gone.
+        Memberships of `joined` are written even if the connection was in them already: the fan-out may have
+        removed one.
         """
         await self._write(
             member,
@@ -123,7 +124,7 @@ class Connections:
         )
 
     async def renew(self, member: Member, principal: Principal, group_ids: Sequence[str]) -> None:
-        """Give a connection the rights of a new token, and have it in `group_ids`, some of its groups."""
+        """Give a connection the rights of a new token, and keep it in `group_ids`, some of its groups."""
         until_s = principal.authorized_until_s
         await self._write(
             member,
@@ -142,7 +143,7 @@ class Connections:
         put: Sequence[Item],
         dropped: Sequence[str],
     ) -> None:
-        """Change a connection's item, if it is as `member` was read, and memberships with it."""
+        """Change a connection's item and memberships, if it has not changed since `member` was read."""
         as_read: dict[str, str | int] = {}
         conditions = (
             PRESENT,
@@ -171,7 +172,7 @@ class Connections:
             raise _refusal(cancelled, cancelled.response["CancellationReasons"]) from cancelled
 
     async def _left_over(self, connection_id: str) -> Member | None:
-        """A connection without an item of its own, by the memberships that are left of it."""
+        """The connection, by the memberships that are left of it."""
         answer = await self._dynamodb.query(
             TableName=self._table,
             KeyConditionExpression="connectionId = :id",
@@ -230,7 +231,7 @@ def _text(values: Sequence[str]) -> str:
 
 
 def _unchanged(name: str, value: str | int | None, values: dict[str, str | int]) -> str:
-    """The condition that an attribute is as it was read; its value joins `values`."""
+    """The condition that an attribute still has the value read; adds that value to `values`."""
     if value is None:
         return f"attribute_not_exists({name})"
     values[f":was_{name}"] = value

@@ -1,4 +1,4 @@
-"""Groups: the counter that numbers each group's messages, and what the fan-out has learnt of a group."""
+"""Groups: the counter that numbers each group's messages, and the fan-out's notes on the group."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from groupcast.tables.buckets import Values
     from groupcast.tables.items import Item
 
-# The messages of a busy group go through the stream until it has paused for so long. A message in the stream
-# is rarely later than that (p99 0.55 s, DESIGN section 7), so that none sent after it overtakes it.
+# A busy group's messages go through the stream until it has paused for this long. A message rarely spends
+# longer in the stream (docs/architecture.md, "Why lanes"), so later ones do not overtake it.
 QUIET_MS = 1_000
-# Busy is set further ahead, so that a group is written at most once in QUIET_MS.
+# Mark a group busy for longer than that, so that this is written at most once in QUIET_MS.
 BUSY_MS = 2 * QUIET_MS
 READ_ATTEMPTS_MAX = 5
 READ_RETRY_BASE_S = 0.05
@@ -38,9 +38,10 @@ NOTE_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A number that was taken, and the group as it was then: `busy_until_ms` is 0 where it never was busy.
+    """A newly taken number, and the state of the group at that time.
 
-    `moved_at_ms` is when the number before was taken, 0 for none.
+    `busy_until_ms` is 0 if the group has never been busy. `moved_at_ms` is the time when the number before
+    this one was taken, 0 if this is the first.
     """
 
     seq: int
@@ -50,7 +51,7 @@ class Numbered:
 
 
 class Groups:
-    """The Groups table through an aioboto3 DynamoDB client; `limit` is what each group takes."""
+    """The Groups table through an aioboto3 DynamoDB client; `limit` applies to each group."""
 
     def __init__(self, dynamodb: Any, table: str, limit: GroupLimit) -> None:
         self._dynamodb = dynamodb
@@ -63,10 +64,10 @@ class Groups:
         )
 
     async def next_seq(self, group_id: str, now_ms: int, size_bytes: int) -> Numbered:
-        """Take the group's next number: 1, 2, 3 …; each is given out once.
+        """Take the group's next number: 1, 2, 3 …, each given out once.
 
-        `size_bytes` is what the message's text takes in a frame. ChatError (RateLimited), with no number
-        taken, where the group has had as much as it takes.
+        `size_bytes` is the size of the message's text in a frame. ChatError (RateLimited) if the group has
+        reached its limit; then no number is taken.
         """
         charge = self._limit.charge(size_bytes)
         taker = uuid4().hex
@@ -85,7 +86,7 @@ class Groups:
                 ExpressionAttributeValues=encode(values),
             )
             if not taken and item.get("takenBy") == {"S": taker}:
-                # By this very call: its first attempt's answer was lost. The item as it was before, nearly.
+                # This call took it, but the answer was lost. Restore roughly the item as it was before.
                 before = {"lastSeq": -1, "fullAtUs": -charge.cost_us}
                 numbers = {name: int(item[name]["N"]) + change for name, change in before.items()}
                 return True, {**item, **encode(numbers)}
@@ -103,7 +104,7 @@ class Groups:
         )
 
     async def keep_busy(self, group_id: str, until_ms: int) -> None:
-        """Say until when the group's messages go through the stream, whatever its pauses."""
+        """Send the group's messages through the stream until this time, even after a pause."""
         await self._dynamodb.update_item(
             TableName=self._table,
             Key=encode({"groupId": group_id}),
@@ -144,9 +145,9 @@ def _head(item: Item) -> Head:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a pass has learnt of a group; None leaves an attribute as it was.
+    """A fan-out pass's update of a group; None leaves an attribute unchanged.
 
-    `served` are the first and last seq that its lane, which `lane` names, took from the log.
+    `served` is the first and last seq that the lane named `lane` took from the log.
     """
 
     audience: Audience | None = None
@@ -156,9 +157,9 @@ class Note:
 
 
 class ServedGroups:
-    """The Groups table, as the fan-out uses it: through the signed client. Never raises.
+    """The Groups table for the fan-out, through the signed client. Never raises.
 
-    What cannot be read counts as unknown, and what cannot be written is noted by the next pass.
+    A failed read counts as unknown; after a failed write the next pass writes its own note.
     """
 
     def __init__(self, dynamodb: Calls, table: str) -> None:
@@ -166,7 +167,7 @@ class ServedGroups:
         self._table = table
 
     async def served(self, group_id: str, lane: str) -> tuple[int, int] | None:
-        """The first and last seq that a lane took from the log when it last did (a consistent read)."""
+        """The first and last seq of a lane's last read of the log (a consistent read), or None."""
         get = {"TableName": self._table, "Key": encode({"groupId": group_id}), "ConsistentRead": True}
         with contextlib.suppress(GroupcastError, TimeoutError):
             async with asyncio.timeout(NOTE_TIMEOUT_S):
@@ -176,7 +177,7 @@ class ServedGroups:
         return None
 
     async def note(self, group_id: str, note: Note) -> None:
-        """Note what is not None."""
+        """Write the values that are not None, unless the group has no item."""
         values: dict[str, str | int] = {}
         if note.audience is not None:
             values |= {"members": note.audience.members, "lanes": note.audience.lanes}

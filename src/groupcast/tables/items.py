@@ -1,4 +1,4 @@
-"""DynamoDB's attribute values and plain ones. groupcast stores strings and whole numbers only."""
+"""Converts between DynamoDB's attribute values and plain ones: strings and integers only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StoredMessage:
 
 
 def encode(values: Mapping[str, str | int] | Mapping[str, str | int | None]) -> Item:
-    """An item from plain values; None leaves the attribute out."""
+    """An item from plain values; attributes that are None are left out."""
     return {
         name: {"S": value} if isinstance(value, str) else {"N": str(value)}
         for name, value in values.items()
@@ -38,7 +38,7 @@ def decode(item: Mapping[str, Mapping[str, Any]]) -> dict[str, str | int]:
 
 
 def message_of(item: Mapping[str, Mapping[str, Any]]) -> Message:
-    """The message in an item or a stream record's image. ValueError where it is malformed."""
+    """The message in an item or a stream record's image. ValueError if it is malformed."""
     names: tuple[str, ...] = ("messageId", "groupId", "createdAt")
     try:
         seq = int(item["seq"]["N"])
@@ -60,7 +60,7 @@ def message_of(item: Mapping[str, Mapping[str, Any]]) -> Message:
 
 
 def stored_message_of(item: Mapping[str, Mapping[str, Any]]) -> StoredMessage:
-    """The same with what the fan-out is told beside it. ValueError where it is malformed."""
+    """The message with its fan-out attributes. ValueError if it is malformed."""
     audience = Audience(_number(item, "members", 0), _number(item, "lanes", 1))
     if audience.members < 0 or not 1 <= audience.lanes <= LANES_MAX:
         raise ValueError("not a message: members or lanes is out of bounds")

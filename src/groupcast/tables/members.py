@@ -1,4 +1,4 @@
-"""Who is in a group, read and tidied at the fan-out's speed: the signed client instead of an SDK."""
+"""Reads a group's members and removes gone ones, through the signed client, for its speed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from groupcast.aws.backoff import back_off
 from groupcast.errors import GroupcastError
+from groupcast.tables.connections import connection_key, membership_key
 from groupcast.tables.items import encode
 
 if TYPE_CHECKING:
@@ -17,25 +18,25 @@ if TYPE_CHECKING:
     from groupcast.aws.calls import Calls
     from groupcast.slots import SlotRange
 
-# BatchWriteItem takes no more at a time.
-DELETE_BATCH = 25
+# BatchWriteItem takes 25 keys; each connection has two of them.
+DISCARD_BATCH = 12
 DELETES_AT_ONCE = 4
-# What BatchGetItem takes at a time.
+# The limit of BatchGetItem.
 GET_BATCH = 100
 GET_ATTEMPTS_MAX = 5
 GET_RETRY_BASE_S = 0.05
-# The dead can wait: up to so many are removed only when all the living have their messages.
-HELD_MAX = 1_000
+# Up to this many gone connections are removed only after the live ones are served.
+DISCARDED_MAX = 1_000
 DELETE_ATTEMPTS_MAX = 5
 DELETE_RETRY_BASE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some members of a group: those to post to, and those whose sign-in has expired.
+    """Some members of a group: `connection_ids` to post to, and `expired` ones, whose sign-in has ended.
 
-    `next` is where the next page begins: a slot, or an index where the members were listed. All connections
-    of a slot are in one page, so that a pass can end after any page and go on from `next` elsewhere.
+    `next` is the start of the next page: a slot, or an index into the listed connections. A page never splits
+    a slot, so a pass can stop after any page and be resumed at `next`.
     """
 
     connection_ids: list[str]
@@ -45,14 +46,14 @@ class Page:
 
 
 class UnreadError(GroupcastError):
-    """DynamoDB has left items unread, however often it was asked."""
+    """DynamoDB left items unread in every attempt."""
 
 
 class MembersTable:
-    """`GroupIdIndex` of the Connections table, and the removal of connections that are gone.
+    """Reads members from `GroupIdIndex` and removes gone connections from the Connections table.
 
-    Connections that could not be removed stay; the next fan-out or TTL finds them.
-    `auth_required` says that who has no token's end is to go as well; `now_s` gives seconds since 1970.
+    A removal that fails is left to the next fan-out or to TTL. With `auth_required`, members without a token
+    expiry count as expired. `now_s` returns seconds since 1970.
     """
 
     def __init__(
@@ -69,15 +70,12 @@ class MembersTable:
         self._page_size = page_size
         self._auth_required = auth_required
         self._now_s = now_s
-        self._discarded: list[str] = []
+        self._discarded: list[tuple[str, str]] = []
         self._removals: set[asyncio.Task[None]] = set()
         self._at_once = asyncio.Semaphore(DELETES_AT_ONCE)
 
     async def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
-        """The members of a group in these slots; the next page is read while one is worked on.
-
-        Raises GroupcastError.
-        """
+        """The members of a group in these slots; reads one page ahead. Raises GroupcastError."""
         reading: asyncio.Task[dict[str, Any]] | None = self._read(group_id, slots, None)
         held: list[dict[str, Any]] = []
         try:
@@ -88,7 +86,7 @@ class MembersTable:
                 items, held = held + answer["Items"], []
                 next_slot = slots.last + 1
                 if last is not None:
-                    # More connections of the last slot may follow: they wait for the next page.
+                    # The next page may hold more connections of the last slot: keep them together.
                     next_slot = int(last["slot"]["N"])
                     while items and int(items[-1]["slot"]["N"]) == next_slot:
                         held.insert(0, items.pop())
@@ -98,21 +96,23 @@ class MembersTable:
                 reading.cancel()
 
     async def listed(self, group_id: str, connection_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Those of some connections that are in the group still, by consistent reads; else as `pages`."""
+        """Like `pages`, for those of the given connections that are still in the group (consistent reads)."""
         for start in range(0, len(connection_ids), GET_BATCH):
             end = min(start + GET_BATCH, len(connection_ids))
-            items = await self._get(connection_ids[start:end])
-            here = [item for item in items if item.get("groupId", {}).get("S") == group_id]
-            yield self._page(here, end, is_last=end == len(connection_ids))
+            items = await self._get(group_id, connection_ids[start:end])
+            yield self._page(items, end, is_last=end == len(connection_ids))
 
-    def discard(self, connection_id: str) -> None:
-        """Remove a connection some time before `flush` returns."""
-        self._discarded.append(connection_id)
-        if len(self._discarded) == HELD_MAX:
+    def discard(self, connection_id: str, group_id: str) -> None:
+        """Remove a connection and its membership in a group at the latest by the end of `flush`.
+
+        Its other memberships are found gone by their own groups, or removed by $disconnect.
+        """
+        self._discarded.append((connection_id, group_id))
+        if len(self._discarded) == DISCARDED_MAX:
             self._remove_discarded()
 
     async def flush(self) -> None:
-        """Return when all that was discarded is removed, or given up."""
+        """Wait until every discarded connection is removed or its removal has failed."""
         self._remove_discarded()
         if self._removals:
             await asyncio.wait(self._removals)
@@ -143,36 +143,38 @@ class MembersTable:
             (page.connection_ids if stays else page.expired).append(item["connectionId"]["S"])
         return page
 
-    async def _get(self, connection_ids: Sequence[str]) -> list[dict[str, Any]]:
-        keys: list[Any] = [encode({"connectionId": one}) for one in connection_ids]
+    async def _get(self, group_id: str, connection_ids: Sequence[str]) -> list[dict[str, Any]]:
+        keys: list[Any] = [membership_key(one, group_id) for one in connection_ids]
         found: list[dict[str, Any]] = []
         for attempt in range(GET_ATTEMPTS_MAX):
             await back_off(attempt, GET_RETRY_BASE_S)
             request = {
                 "Keys": keys,
                 "ConsistentRead": True,
-                "ProjectionExpression": "connectionId, groupId, authorizedUntil",
+                "ProjectionExpression": "connectionId, authorizedUntil",
             }
             answer = await self._dynamodb.call("BatchGetItem", {"RequestItems": {self._table: request}})
             found += answer["Responses"].get(self._table, ())
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not keys:
                 return found
-        raise UnreadError(f"{len(keys)} connections could not be read")
+        raise UnreadError(f"DynamoDB left {len(keys)} connections unread")
 
     def _remove_discarded(self) -> None:
         discarded, self._discarded = list(dict.fromkeys(self._discarded)), []
-        for start in range(0, len(discarded), DELETE_BATCH):
-            batch = discarded[start : start + DELETE_BATCH]
+        for start in range(0, len(discarded), DISCARD_BATCH):
+            batch = discarded[start : start + DISCARD_BATCH]
             task = asyncio.get_running_loop().create_task(self._remove(batch))
             self._removals.add(task)
             task.add_done_callback(self._removals.discard)
 
-    async def _remove(self, connection_ids: list[str]) -> None:
-        left: list[Any] = [
-            {"DeleteRequest": {"Key": encode({"connectionId": connection_id})}}
-            for connection_id in connection_ids
-        ]
+    async def _remove(self, discarded: list[tuple[str, str]]) -> None:
+        keys = {
+            key["entry"]["S"] + key["connectionId"]["S"]: key
+            for one, group_id in discarded
+            for key in (connection_key(one), membership_key(one, group_id))
+        }
+        left: list[Any] = [{"DeleteRequest": {"Key": key}} for key in keys.values()]
         async with self._at_once:
             for attempt in range(DELETE_ATTEMPTS_MAX):
                 await back_off(attempt, DELETE_RETRY_BASE_S)

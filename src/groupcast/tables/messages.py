@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from groupcast.model import Message
     from groupcast.tables.items import StoredMessage
 
-# What fits a reply beside its other fields: API Gateway sends at most 128 KB in one message.
+# The room for messages in a reply: API Gateway sends at most 128 KB in one message.
 MAX_PAGE_BYTES = 120 * 1024
-# BatchGetItem takes 100 keys; so many of the longest messages still fit an answer of AwsJsonClient.
+# BatchGetItem takes 100 keys, but AwsJsonClient limits its answer to about this many of the longest messages.
 GET_BATCH = 50
 GET_ATTEMPTS_MAX = 5
 GET_RETRY_BASE_S = 0.05
-# A pass that cannot read on in the log delivers what it was offered.
+# If reading the log takes longer, a pass delivers only the messages it was offered.
 LOG_TIMEOUT_S = 1.0
-# From this HTTP status on, DynamoDB may have done what it answers with an error.
+# With this HTTP status or a higher one, DynamoDB may have carried out a request that it reports as failed.
 SERVER_FAULT = 500
-# So many messages are read first where large ones may be among them: as many as the largest that fill a
-# reply. Then up to so many times as many, while they turn out to be small.
+# If large messages may be among them, the first read takes as many as fill a reply at the largest size. Each
+# further read takes up to READ_GROWTH times as many, as long as they turn out to be small.
 FIRST_READ = 8
 READ_GROWTH = 4
 
 
 class AlreadyStoredError(GroupcastError):
-    """The key is taken; `stored` is the message that has it."""
+    """The key is taken by the message `stored`."""
 
     def __init__(self, stored: Message) -> None:
         super().__init__(stored.key)
@@ -46,14 +46,14 @@ class AlreadyStoredError(GroupcastError):
 
 
 class NotStoredError(GroupcastError):
-    """DynamoDB refused to store a message (it throttled, say). After any other error it may be stored."""
+    """DynamoDB refused a message, by throttling for example. After any other error it may be stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Messages, oldest first; `more` says that the log goes on in the direction that was read.
+    """Messages, oldest first; `more` if the log goes on in the direction of the read.
 
-    `size_bytes` is what the messages take in a frame.
+    `size_bytes` is the size of the messages in a frame.
     """
 
     messages: tuple[Message, ...]
@@ -76,7 +76,7 @@ class Messages:
         return message_of(answer["Item"]) if "Item" in answer else None
 
     async def put(self, stored: StoredMessage, expires_at_s: int | None) -> None:
-        """Store a message once. AlreadyStoredError where its key is taken, NotStoredError if refused."""
+        """Store a message once. AlreadyStoredError if its key is taken, NotStoredError if refused."""
         message, audience = stored.message, stored.audience
         values: dict[str, str | int | None] = {
             "messageId": message.key,
@@ -88,7 +88,7 @@ class Messages:
             "void": 1 if message.void else None,
             "createdAt": message.created_at,
             "expiresAt": expires_at_s,
-            # What the fan-out is told, left out where it goes without saying.
+            # For the fan-out; defaults are left out.
             "members": audience.members or None,
             "lanes": audience.lanes if audience.lanes > 1 else None,
             "express": 1 if stored.express else None,
@@ -132,10 +132,10 @@ class Messages:
         forward: bool,
         all_small: bool,
     ) -> Page:
-        """Messages in the order of reading, until a reply is full: little more is read than is returned."""
+        """Read messages until a reply is full, in growing steps: little more is read than is returned."""
         kept: list[Message] = []
         used_bytes, start = 0, dict[str, Any]()
-        # One more than asked for, since LastEvaluatedKey is also set where the log ends just there.
+        # Read one extra message, since LastEvaluatedKey is set even if the log ends exactly there.
         read = limit + 1 if all_small else FIRST_READ
         while True:
             answer = await self._dynamodb.query(
@@ -163,21 +163,21 @@ class Messages:
 
 @dataclass(slots=True)
 class Loaded:
-    """Messages by key. `unread` are the keys of which it is not known whether there is a message."""
+    """Messages by key; the keys in `unread` could not be read, so their messages may exist."""
 
     messages: dict[str, Message] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
 
 
 class StoredMessages:
-    """The Messages table, as the fan-out reads it: many at a time, through the signed client."""
+    """The Messages table for the fan-out: reads many messages at once, through the signed client."""
 
     def __init__(self, dynamodb: Calls, table: str) -> None:
         self._dynamodb = dynamodb
         self._table = table
 
     async def after(self, group_id: str, seq: int, limit: int) -> list[StoredMessage]:
-        """Up to `limit` messages of a group above `seq`, at most 1 MB; none where they cannot be read."""
+        """Up to `limit` messages of a group above `seq`, at most 1 MB; none if the read fails."""
         query: dict[str, Any] = {
             "TableName": self._table,
             "IndexName": "GroupSeqIndex",

@@ -1,4 +1,4 @@
-"""Quotas: the budget of posts that all workers share, as one number."""
+"""Quotas: the budget of posts that all workers share, kept as one number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from groupcast.aws.calls import Calls
 
 NAME = "posts"
-# The number can cross the floor between two tries, but not again and again.
+# The number may cross the floor between two tries, but hardly this often.
 TRIES_MAX = 4
 
 
@@ -22,40 +22,40 @@ class ContendedError(GroupcastError):
 
 
 class QuotasTable:
-    """The Quotas table through the signed client. A call that is repeated books twice, which harms nobody."""
+    """The Quotas table through the signed client. A retried call may book twice, which does no harm."""
 
     def __init__(self, dynamodb: Calls, table: str) -> None:
         self._dynamodb = dynamodb
         self._table = table
-        # What held last time is tried first, so that a booking is mostly one write.
-        self._running = False
+        # Try the case of the last booking first: then most bookings take one write.
+        self._is_ahead = False
 
     async def book(self, take_us: int, floor_us: int) -> int:
-        """Move `freeAtUs` on by `take_us`, up to `floor_us` first where it lies before; return where it was.
+        """Add `take_us` to `freeAtUs`, or to `floor_us` if that is later; return the value added to.
 
         Times are microseconds since 1970. Raises GroupcastError.
         """
-        running = self._running
+        is_ahead = self._is_ahead
         for _ in range(TRIES_MAX):
             try:
-                book = self._go_on if running else self._begin
+                book = self._extend if is_ahead else self._restart
                 free_at_us = await book(take_us, floor_us)
             except ServiceError as error:
                 if error.code != CONDITION_FAILED:
                     raise
-                running = not running
+                is_ahead = not is_ahead
             else:
-                self._running = running
+                self._is_ahead = is_ahead
                 return free_at_us
         raise ContendedError(f"no booking in {TRIES_MAX} tries")
 
-    async def _go_on(self, take_us: int, floor_us: int) -> int:
+    async def _extend(self, take_us: int, floor_us: int) -> int:
         free_at_us = await self._update(
             "SET freeAtUs = freeAtUs + :take", "freeAtUs >= :floor", {":take": take_us, ":floor": floor_us}
         )
         return free_at_us - take_us
 
-    async def _begin(self, take_us: int, floor_us: int) -> int:
+    async def _restart(self, take_us: int, floor_us: int) -> int:
         await self._update(
             "SET freeAtUs = :next",
             "attribute_not_exists(freeAtUs) OR freeAtUs < :floor",

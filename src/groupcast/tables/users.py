@@ -1,4 +1,4 @@
-"""Quotas, as the routes use it: what each user may still do, and which connections they have."""
+"""Quotas, for the routes: each user's token bucket and open connections."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from groupcast.ratelimit import Bucket
     from groupcast.tables.buckets import Values
 
-# TTL sweeps an item that nobody has used for so long: longer than any debt, and than a connection lives.
+# TTL deletes an item that is unused for this long: longer than any debt, and than a connection's lifetime.
 IDLE_S = 24 * 60 * 60
-# A user at their limit has their connections looked up at most once in so long: a read for each.
+# At most one lookup per user in this time, since it reads each of their connections.
 LOOK_PAUSE_US = 10 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
-    """A user has all the connections that they may; `may_look`: look now which of them are gone."""
+class AtLimit:
+    """A user is at the connection limit; `may_look` if it is time to look for gone connections."""
 
     connection_ids: frozenset[str]
     may_look: bool
@@ -49,13 +49,13 @@ class Users:
         )
 
     def take(self, caller: Caller, tokens: float, now_us: int) -> Awaitable[object]:
-        """Take a user's tokens. ChatError (RateLimited) where there are too few, also from the awaitable."""
+        """Take a user's tokens. ChatError (RateLimited) if there are too few, at once or when awaited."""
         name = quota_name(caller)
         update = partial(self._update, name, now_us, "", "")
         return self._buckets.take(name, self._bucket.charge(tokens), now_us, self._refusal, update)
 
-    async def owe(self, caller: Caller, tokens: float, now_us: int) -> None:
-        """Take tokens for what was done already, however few there are; negative ones are given back."""
+    async def debit(self, caller: Caller, tokens: float, now_us: int) -> None:
+        """Charge for completed work, even into debt; negative `tokens` are a refund."""
         name, cost_us = quota_name(caller), self._bucket.charge(tokens).cost_us
         answer = await self._dynamodb.update_item(
             TableName=self._table,
@@ -68,14 +68,11 @@ class Users:
         self._buckets.remember(name, int(answer["Attributes"]["fullAtUs"]["N"]))
 
     def require_connect(self, caller: Caller, now_us: int) -> None:
-        """ChatError (RateLimited) if a user is known to have too few tokens to connect. Asks nobody."""
+        """ChatError (RateLimited) if a user is known to have too few tokens to connect. Sends no request."""
         self._buckets.require(quota_name(caller), self._bucket.charge(CONNECT_TOKENS), now_us, self._refusal)
 
-    async def enter(self, caller: Caller, now_us: int) -> Full | None:
-        """Count a new connection; Full if there is no room.
-
-        ChatError (RateLimited) where the user has too few tokens.
-        """
+    async def add_connection(self, caller: Caller, now_us: int) -> AtLimit | None:
+        """Count a new connection or return AtLimit. ChatError (RateLimited) if there are too few tokens."""
         name = quota_name(caller)
         update = partial(
             self._update,
@@ -87,25 +84,25 @@ class Users:
         )
         charge = self._bucket.charge(CONNECT_TOKENS)
         entered, old = await self._buckets.take(name, charge, now_us, self._refusal, update)
-        # By this very call, maybe: its first attempt's answer was lost.
+        # An attempt of this call whose answer was lost may have added it.
         if entered or caller.connection_id in old["connectionIds"]["SS"]:
             return None
         looked_at_us = int(old["lookedAt"]["N"]) if "lookedAt" in old else 0
         may_look = not 0 <= now_us - looked_at_us < LOOK_PAUSE_US
-        return Full(frozenset(old["connectionIds"]["SS"]), may_look)
+        return AtLimit(frozenset(old["connectionIds"]["SS"]), may_look)
 
     async def charge_refused(self, caller: Caller, now_us: int, *, looks: bool) -> None:
-        """Take what a connect costs that found no room, and note if it `looks` which connections are gone.
+        """Charge for a refused connect, and record the time if it `looks` for gone connections.
 
-        ChatError (RateLimited) where the user has too few tokens.
+        ChatError (RateLimited) if the user has too few tokens.
         """
         name, charge = quota_name(caller), self._bucket.charge(CONNECT_TOKENS)
         also, more = (", lookedAt = :looked", encode({":looked": now_us})) if looks else ("", {})
         update = partial(self._update, name, now_us, also, "", more=more)
         await self._buckets.take(name, charge, now_us, self._refusal, update)
 
-    async def leave(self, caller: Caller, connection_ids: Collection[str]) -> None:
-        """Forget connections of a user; a guest's are not counted, and those not counted are no error."""
+    async def remove_connections(self, caller: Caller, connection_ids: Collection[str]) -> None:
+        """Stop counting connections of a user. Ignores guests, and connections that are not counted."""
         if caller.user_id is None or not connection_ids:
             return
         await update_if(
@@ -140,7 +137,7 @@ class Users:
 
 
 def quota_name(caller: Caller) -> str:
-    """The key in Quotas of the account that frames are charged to: the user, or a guest's connection."""
+    """The key in Quotas under which frames are charged: the user, or a guest's connection."""
     return f"connection:{caller.connection_id}" if caller.user_id is None else f"user:{caller.user_id}"
 
 

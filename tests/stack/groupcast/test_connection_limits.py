@@ -124,8 +124,8 @@ async def test_a_connect_whose_answer_was_lost_gets_in(
     """AWS's SDK repeats the request; the last place is then taken by this very connection."""
     client, caller = Repeating(make_world().dynamodb), Caller("one=", str(uuid.uuid4()))
     users = Users(client, unit_tables["QuotasTable"], Bucket(10, 20), 1)
-    assert await users.enter(caller, NOW_MS * 1000) is None
-    assert await users.enter(replace(caller, connection_id="two="), NOW_MS * 1000) is not None
+    assert await users.add_connection(caller, NOW_MS * 1000) is None
+    assert await users.add_connection(replace(caller, connection_id="two="), NOW_MS * 1000) is not None
 
 
 def test_a_refused_connect_is_logged_by_its_reason(

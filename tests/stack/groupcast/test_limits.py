@@ -170,7 +170,7 @@ async def test_tokens_that_were_given_back_elsewhere_are_no_more_than_a_full_buc
     first, second = (Users(world.dynamodb, unit_tables["QuotasTable"], Bucket(10, 20), 1) for _ in range(2))
     now_us = NOW_MS * 1000
     await second.take(caller, 20, now_us)
-    await first.owe(caller, -20, now_us)
+    await first.debit(caller, -20, now_us)
     now_us += US_PER_S
     await second.take(caller, 2, now_us)
     item = await world.item("QuotasTable", name=f"user:{caller.user_id}")

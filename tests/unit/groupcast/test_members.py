@@ -10,7 +10,7 @@ import pytest
 
 from groupcast.aws.errors import ServiceError
 from groupcast.slots import ALL_SLOTS, SlotRange
-from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, HELD_MAX, MembersTable
+from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, DISCARDED_MAX, MembersTable
 
 
 class FakeTable:
@@ -134,9 +134,9 @@ async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
 
 async def test_very_many_gone_are_removed_meanwhile() -> None:
     """What is held has a bound."""
-    table = FakeTable(ids(HELD_MAX))
+    table = FakeTable(ids(DISCARDED_MAX))
     members = MembersTable(table, "t", 10, auth_required=False)
-    for one in ids(HELD_MAX):
+    for one in ids(DISCARDED_MAX):
         members.discard(one)
     await asyncio.sleep(0.05)
     assert table.batches
