@@ -101,6 +101,7 @@ async def tables() -> AsyncIterator[tuple[Service, str]]:
 async def fill(service: Service, endpoint: str, group_id: str, ids: list[str]) -> None:
     """Put connections into a group, with concurrent requests."""
     from groupcast.slots import slot_of  # noqa: PLC0415 - joinGroup writes it
+    from groupcast.tables.connections import membership_key  # noqa: PLC0415 - the same
 
     table = service.tables["ConnectionsTable"].name
     at_once = asyncio.Semaphore(WRITES_AT_ONCE)
@@ -112,7 +113,7 @@ async def fill(service: Service, endpoint: str, group_id: str, ids: list[str]) -
             {
                 "PutRequest": {
                     "Item": {
-                        "connectionId": {"S": connection_id},
+                        **membership_key(connection_id, group_id),
                         "groupId": {"S": group_id},
                         "slot": {"N": str(slot_of(connection_id))},
                         "sender": {"S": "ann"},

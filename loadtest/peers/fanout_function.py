@@ -55,7 +55,7 @@ class _Peer:
 
     async def _deliver(self, records: list[dict[str, Any]]) -> None:
         at_once = asyncio.Semaphore(WINDOW)
-        gone: list[str] = []
+        gone: list[dict[str, Any]] = []
 
         async def post(connection_id: str, data: bytes) -> None:
             async with at_once:
@@ -63,7 +63,7 @@ class _Peer:
                     await self._management.post_to_connection(ConnectionId=connection_id, Data=data)
                     self.last_accepted_s = time.time()
                 except self._management.exceptions.GoneException:
-                    gone.append(connection_id)
+                    gone.append({"connectionId": {"S": connection_id}, "entry": {"S": f"group:{group_id}"}})
 
         for record in records:
             group_id, data = _frame(record["dynamodb"]["NewImage"])
@@ -79,7 +79,7 @@ class _Peer:
                 await asyncio.gather(*(post(connection_id, data) for connection_id in ids))
         for start in range(0, len(gone), DELETE_BATCH):
             part = gone[start : start + DELETE_BATCH]
-            deletes = [{"DeleteRequest": {"Key": {"connectionId": {"S": one}}}} for one in part]
+            deletes = [{"DeleteRequest": {"Key": key}} for key in part]
             await self._dynamodb.batch_write_item(RequestItems={self._table: deletes})
 
 

@@ -22,6 +22,7 @@ from groupcast.fanout.catchup import BACKLOG_OFFERS
 from groupcast.fanout.lanes import RELEASE_S
 from groupcast.model import Audience, Message, message_key
 from groupcast.slots import slot_of
+from groupcast.tables.connections import membership_key
 from groupcast.tables.items import encode
 from tests.deploy.emulator import ROOT
 from tests.deploy.project import Stage
@@ -133,7 +134,8 @@ class Bench:
         assert self.connect(connection_id) == HTTPStatus.OK
         if group_id is not None:
             assert self.frame(connection_id, "joinGroup", groupId=group_id)
-        self._update(connection_id, "SET connectedAt = :value", {"N": str(LONG_AGO_S * 1000)})
+        key = {"connectionId": {"S": connection_id}, "entry": {"S": "connection"}}
+        self._update(key, "SET connectedAt = :value", {"N": str(LONG_AGO_S * 1000)})
         self._dynamodb.delete_item(
             TableName=self.stage.resource("quotas"),
             Key={"name": {"S": f"user:{self._user_ids[connection_id]}"}},
@@ -143,12 +145,19 @@ class Bench:
     def is_known(self, connection_id: str) -> bool:
         """Whether the connection stands in the table."""
         table = self.stage.resource("connections")
-        key = {"connectionId": {"S": connection_id}}
+        key = {"connectionId": {"S": connection_id}, "entry": {"S": "connection"}}
         return "Item" in self._dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
 
     def expire(self, connection_id: str) -> None:
         """Have the connection's sign-in ended."""
-        self._update(connection_id, "SET authorizedUntil = :value", {"N": str(LONG_AGO_S)})
+        answer = self._dynamodb.query(
+            TableName=self.stage.resource("connections"),
+            KeyConditionExpression="connectionId = :id",
+            ExpressionAttributeValues={":id": {"S": connection_id}},
+        )
+        for item in answer["Items"]:
+            key = {name: item[name] for name in ("connectionId", "entry")}
+            self._update(key, "SET authorizedUntil = :value", {"N": str(LONG_AGO_S)})
 
     def offer(self, group_id: str, *, readable: bool = True) -> bool:
         """fanoutMessage on a new message in the stream; whether it is done with it."""
@@ -265,16 +274,15 @@ class Bench:
         group_id, key = self._sent()
         for connection_id in connection_ids:
             # Without a slot it is in no index: the message's own fan-out must not find it gone.
-            self._update(connection_id, "SET groupId = :value", {"S": group_id})
+            self._put_membership(connection_id, group_id)
         counts = [refusals] * len(connection_ids)
         return _leftover(group_id, key, {"connectionIds": connection_ids, "refusals": counts})
 
     def range_leftover(self, connection_id: str) -> str:
         """A stored message that a slot range is still to get, with the connection in it."""
         group_id, key = self._sent()
-        self._update(connection_id, "SET groupId = :value", {"S": group_id})
         slot = slot_of(connection_id)
-        self._update(connection_id, "SET slot = :value", {"N": str(slot)})
+        self._put_membership(connection_id, group_id, slot=slot)
         return _leftover(group_id, key, {"slots": [slot, slot]})
 
     def _sent(self) -> tuple[str, str]:
@@ -325,10 +333,17 @@ class Bench:
         item: dict[str, Any] = found.get("Item", {})
         return item
 
-    def _update(self, connection_id: str, expression: str, value: dict[str, str]) -> None:
+    def _put_membership(self, connection_id: str, group_id: str, **numbers: int) -> None:
+        item = {
+            **membership_key(connection_id, group_id),
+            **encode({"groupId": group_id, "authorizedUntil": int(time.time()) + 3600, **numbers}),
+        }
+        self._dynamodb.put_item(TableName=self.stage.resource("connections"), Item=item)
+
+    def _update(self, key: dict[str, Any], expression: str, value: dict[str, str]) -> None:
         self._dynamodb.update_item(
             TableName=self.stage.resource("connections"),
-            Key={"connectionId": {"S": connection_id}},
+            Key=key,
             UpdateExpression=expression,
             ExpressionAttributeValues={":value": value},
         )

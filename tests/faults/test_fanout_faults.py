@@ -101,17 +101,17 @@ def add_stale(stack: Stack, group_id: str) -> list[str]:
     dynamodb = boto(stack, "dynamodb", stack.dynamodb_url)
     ids = [f"{uuid.uuid4().hex[:15]}=" for _ in range(STALE)]
     for number, connection_id in enumerate(ids):
-        item = {"connectionId": connection_id, "groupId": group_id, "sender": "stale"}
-        values = {name: {"S": value} for name, value in item.items()}
-        dynamodb.put_item(TableName=CONNECTIONS, Item={**values, "slot": {"N": str(number * 9000)}})
+        values = {"groupId": group_id, "sender": "stale", "slot": number * 9000}
+        item = membership_key(connection_id, group_id) | encode(values)
+        dynamodb.put_item(TableName=CONNECTIONS, Item=item)
     return ids
 
 
 def still_there(stack: Stack, ids: list[str]) -> list[str]:
     dynamodb = boto(stack, "dynamodb", stack.dynamodb_url)
-    keys = [{"connectionId": {"S": one}} for one in ids]
-    answer = dynamodb.batch_get_item(RequestItems={CONNECTIONS: {"Keys": keys, "ConsistentRead": True}})
-    return [item["connectionId"]["S"] for item in answer["Responses"][CONNECTIONS]]
+    pages = dynamodb.get_paginator("scan").paginate(TableName=CONNECTIONS, ConsistentRead=True)
+    found = {item["connectionId"]["S"] for page in pages for item in page["Items"]}
+    return [one for one in ids if one in found]
 
 
 async def eventually(is_true: Callable[[], bool]) -> None:

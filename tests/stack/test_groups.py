@@ -84,6 +84,7 @@ async def test_members_over_several_pages_and_the_stale_among_them(paged: Stack)
         for number, connection_id in enumerate(stale):
             item = {
                 "connectionId": {"S": connection_id},
+                "entry": {"S": f"group:{group}"},
                 "groupId": {"S": group},
                 "slot": {"N": str(number * 2000)},
                 "sender": {"S": "stale"},

@@ -31,9 +31,7 @@ class Closed:
         return len(self.connection_ids)
 
 
-async def close_all(
-    connections: Mapping[str, str], poster: Poster, members: Members, until: float
-) -> Closed:
+async def close_all(connections: Mapping[str, str], poster: Poster, members: Members, until: float) -> Closed:
     """Disconnect these clients and remove them; `connections` have the group that each was met in.
 
     `until` is a loop time in seconds. Connections not reached by then stay open, and are found again with

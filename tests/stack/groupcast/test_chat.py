@@ -172,7 +172,7 @@ async def test_a_join_that_races_a_disconnect_leaves_no_item(world: World, group
     await world.chat.disconnect(connection_id)
     assert await code_of(world.chat.join(connection_id, {"groupId": group})) is Code.CONFLICT
     assert await code_of(world.chat.leave(connection_id, {})) is Code.CONFLICT
-    assert await world.item("ConnectionsTable", connectionId=connection_id) is None
+    assert await world.entries(connection_id) == set()
 
 
 async def test_joining_moves_and_leaving_leaves(world: World, group: str) -> None:
@@ -184,15 +184,13 @@ async def test_joining_moves_and_leaving_leaves(world: World, group: str) -> Non
     assert await world.chat.leave(connection_id, {}) == {"type": "left", "groupId": None}
     pong = await world.chat.ping(connection_id, {})
     assert (pong["groupId"], pong["lastSeq"], pong["connectionId"]) == (None, None, connection_id)
-    item = await world.item("ConnectionsTable", connectionId=connection_id)
-    assert item is not None
-    assert "slot" not in item
+    assert await world.entries(connection_id) == {"connection"}
 
 
 async def test_a_ping_of_a_connection_that_is_not_registered_says_so(world: World, group: str) -> None:
     """Its item was removed while its socket lives: no group, and joining tells it to connect again."""
     connection_id = await world.member(group)
-    await world.remove("ConnectionsTable", connectionId=connection_id)
+    await world.remove_connection(connection_id)
     pong = await world.chat.ping(connection_id, {})
     assert (pong["groupId"], pong["lastSeq"]) == (None, None)
     assert await code_of(world.chat.join(connection_id, {"groupId": group, "since": 0})) is Code.CONFLICT

@@ -29,7 +29,7 @@ async def test_a_user_has_so_many_connections(make_world: MakeWorld) -> None:
     connections = [await world.connection(principal=ann) for _ in range(3)]
     assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
     assert world.last_connection not in connections
-    assert await world.item("ConnectionsTable", connectionId=world.last_connection) is None
+    assert await world.connection_item(world.last_connection) is None
     await world.chat.disconnect(connections[0])
     await world.connection(principal=ann)
     await world.connection(principal=someone())
@@ -44,12 +44,12 @@ async def test_a_disconnect_makes_room(make_world: MakeWorld, authorizer: bool, 
     world, ann = make_world(connections_max=1), someone()
     connection_id = await world.connection(principal=ann)
     if removed:
-        await world.remove("ConnectionsTable", connectionId=connection_id)
+        await world.remove_connection(connection_id)
     context: dict[str, Any] = {"connectionId": connection_id}
     if authorizer:
         context["authorizer"] = {"principalId": ann.user_id}
     await disconnect._disconnect(world.chat._chat, {"requestContext": context})
-    assert await world.item("ConnectionsTable", connectionId=connection_id) is None
+    assert await world.connection_item(connection_id) is None
     item = await world.item("QuotasTable", name=f"user:{ann.user_id}")
     assert item is not None
     assert ("connectionIds" in item) is (removed and not authorizer)
@@ -68,7 +68,7 @@ async def test_connections_whose_end_was_lost_make_room(make_world: MakeWorld, s
     connections = [await world.connection(principal=ann) for _ in range(3)]
     if swept:
         for connection_id in connections[:2]:
-            await world.remove("ConnectionsTable", connectionId=connection_id)
+            await world.remove_connection(connection_id)
     else:
         world.now_ms += LIFETIME_S * 1000
     await world.connection(principal=ann)
@@ -114,7 +114,7 @@ async def test_a_connect_that_fails_leaves_nothing_and_says_why(
     with pytest.raises((ChatError, ConnectionError)) as caught:
         await world.connection(principal=ann)
     assert getattr(caught.value, "code", None) is code
-    left = await world.item("ConnectionsTable", connectionId=world.last_connection)
+    left = await world.connection_item(world.last_connection)
     assert (left is None) is (broken != "delete_item")
 
 

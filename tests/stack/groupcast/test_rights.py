@@ -75,7 +75,12 @@ async def test_rights_end_with_the_token(world: World, group: str) -> None:
     assert await code_of(world.chat.ping(member, {})) is Code.FORBIDDEN
     world.tokens["new"] = replace(ann(), authorized_until_s=UNTIL_S + 3600)
     renewed = await world.chat.renew(member, {"token": "new"})
-    assert renewed == {"type": "renewed", "groupId": group, "expiresAt": "2033-05-18T05:33:20.000Z"}
+    assert renewed == {
+        "type": "renewed",
+        "groupId": group,
+        "groups": [group],
+        "expiresAt": "2033-05-18T05:33:20.000Z",
+    }
     assert (await world.chat.send(member, {"message": "again"}))["seq"] == 2
 
 
@@ -110,9 +115,9 @@ async def test_joining_and_losing_the_right_at_once(world: World, private: str) 
             world.chat.renew(member, {"token": "less"}),
             return_exceptions=True,
         )
-        item = await world.item("ConnectionsTable", connectionId=member)
+        item = await world.connection_item(member)
         assert item is not None
-        assert "groupId" not in item or private in item["userGroups"]["S"]
+        assert await world.entries(member) == {"connection"} or private in item["userGroups"]["S"]
 
 
 async def test_a_join_counts_only_with_the_rights_that_it_was_allowed_by(world: World, private: str) -> None:
@@ -124,8 +129,8 @@ async def test_a_join_counts_only_with_the_rights_that_it_was_allowed_by(world: 
         assert decided_on is not None
         world.tokens["new"] = replace(left, authorized_until_s=until_s)
         await world.chat.renew(connection_id, {"token": "new"})
-        assert await code_of(connections.join(decided_on, private)) is Code.CONFLICT
+        assert await code_of(connections.change_groups(decided_on, [private], [private])) is Code.CONFLICT
         assert (await world.chat.ping(connection_id, {}))["groupId"] is None
         unchanged = await connections.get(connection_id)
         assert unchanged is not None
-        await connections.join(unchanged, private)
+        await connections.change_groups(unchanged, [private], [private])

@@ -96,7 +96,7 @@ class World:
     async def connection(self, sender: str = "ann", principal: Principal | None = None) -> str:
         """A new connection in no group: a guest's, or of whoever signed in."""
         connection_id = self.last_connection = f"connection-{next(_numbers)}="
-        guest = Member(connection_id, sender, None)
+        guest = Member(connection_id, sender)
         await self.chat.connect(_member(guest, principal) if principal else guest, self.now_ms)
         return connection_id
 
@@ -105,6 +105,23 @@ class World:
         connection_id = await self.connection(sender, principal)
         await self.chat.join(connection_id, {"groupId": group_id})
         return connection_id
+
+    async def connection_item(self, connection_id: str) -> dict[str, Any] | None:
+        """The connection's own item."""
+        return await self.item("ConnectionsTable", connectionId=connection_id, entry="connection")
+
+    async def entries(self, connection_id: str) -> set[str]:
+        """The entries of all items of a connection."""
+        answer = await self.dynamodb.query(
+            TableName=self.tables["ConnectionsTable"],
+            KeyConditionExpression="connectionId = :id",
+            ExpressionAttributeValues={":id": {"S": connection_id}},
+        )
+        return {item["entry"]["S"] for item in answer["Items"]}
+
+    async def remove_connection(self, connection_id: str) -> None:
+        """Remove the connection's own item, as the fan-out does when it finds it gone."""
+        await self.remove("ConnectionsTable", connectionId=connection_id, entry="connection")
 
     async def item(self, table: str, **key: str) -> dict[str, Any] | None:
         answer = await self.dynamodb.get_item(
@@ -127,7 +144,7 @@ class World:
 class Metered:
     """A DynamoDB client that counts requests by their names, and the read units of queries.
 
-    `consistent_gets` says of each get_item whether it was consistent.
+    `consistent_gets` says of each get_item and each table of a batch_get_item whether it was consistent.
     """
 
     def __init__(self, client: Any) -> None:
@@ -145,6 +162,12 @@ class Metered:
         self.calls["get_item"] += 1
         self.consistent_gets.append(request.get("ConsistentRead", False))
         return await self._client.get_item(**request)
+
+    async def batch_get_item(self, **request: Any) -> Any:
+        self.calls["batch_get_item"] += 1
+        for table in request["RequestItems"].values():
+            self.consistent_gets.append(table.get("ConsistentRead", False))
+        return await self._client.batch_get_item(**request)
 
     async def query(self, **request: Any) -> Any:
         self.calls["query"] += 1

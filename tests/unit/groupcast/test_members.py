@@ -10,7 +10,7 @@ import pytest
 
 from groupcast.aws.errors import ServiceError
 from groupcast.slots import ALL_SLOTS, SlotRange
-from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, DISCARDED_MAX, MembersTable
+from groupcast.tables.members import DELETES_AT_ONCE, DISCARD_BATCH, DISCARDED_MAX, MembersTable
 
 
 class FakeTable:
@@ -31,6 +31,7 @@ class FakeTable:
         self.until = until or {}
         self.elsewhere: set[str] = set()
         self.ids = ids
+        self.connections = list(ids)
         self.refuse = refuse
         self.broken = broken
         self.batches: list[int] = []
@@ -65,7 +66,7 @@ class FakeTable:
     def get(self, keys: list[Any]) -> dict[str, Any]:
         left, self.refuse = keys[: self.refuse], 0
         asked_for = [key["connectionId"]["S"] for key in keys[len(left) :]]
-        items = [self.item(one) for one in asked_for if one in self.ids]
+        items = [self.item(one) for one in asked_for if one in self.ids and one not in self.elsewhere]
         return {"Responses": {"t": items}, "UnprocessedKeys": {"t": {"Keys": left}} if left else {}}
 
     def item(self, connection_id: str) -> dict[str, Any]:
@@ -73,7 +74,6 @@ class FakeTable:
         return {
             "connectionId": {"S": connection_id},
             "slot": {"N": str(self.ids.index(connection_id) // self.same_slot)},
-            "groupId": {"S": "elsewhere" if connection_id in self.elsewhere else "g"},
             **({} if until is None else {"authorizedUntil": {"N": str(until)}}),
         }
 
@@ -81,7 +81,9 @@ class FakeTable:
         self.batches.append(len(requests))
         refused, self.refuse = requests[: self.refuse], 0
         for request in requests[len(refused) :]:
-            self.ids.remove(request["DeleteRequest"]["Key"]["connectionId"]["S"])
+            key = request["DeleteRequest"]["Key"]
+            ids = {"connection": self.connections, "group:g": self.ids}[key["entry"]["S"]]
+            ids.remove(key["connectionId"]["S"])
         return {"UnprocessedItems": {"t": refused} if refused else {}}
 
 
@@ -123,12 +125,12 @@ async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
     table = FakeTable(ids(260))
     members = MembersTable(table, "t", 10, auth_required=False)
     for one in [*ids(250), *ids(30)]:
-        members.discard(one)
+        members.discard(one, "g")
     await asyncio.sleep(0)
     assert table.batches == []
     await members.flush()
-    assert table.ids == ids(260)[250:]
-    assert table.batches == [DELETE_BATCH] * 10
+    assert table.ids == table.connections == ids(260)[250:]
+    assert table.batches == [2 * DISCARD_BATCH] * 20 + [20]
     assert 1 < table.at_once_max <= DELETES_AT_ONCE
 
 
@@ -137,7 +139,7 @@ async def test_very_many_gone_are_removed_meanwhile() -> None:
     table = FakeTable(ids(DISCARDED_MAX))
     members = MembersTable(table, "t", 10, auth_required=False)
     for one in ids(DISCARDED_MAX):
-        members.discard(one)
+        members.discard(one, "g")
     await asyncio.sleep(0.05)
     assert table.batches
     await members.flush()
@@ -146,13 +148,13 @@ async def test_very_many_gone_are_removed_meanwhile() -> None:
 
 async def test_unprocessed_items_are_tried_again() -> None:
     """DynamoDB may leave some of a batch undone."""
-    table = FakeTable(ids(25), refuse=7)
+    table = FakeTable(ids(12), refuse=7)
     members = MembersTable(table, "t", 10, auth_required=False)
-    for one in ids(25):
-        members.discard(one)
+    for one in ids(12):
+        members.discard(one, "g")
     await members.flush()
-    assert table.batches == [25, 7]
-    assert table.ids == []
+    assert table.batches == [24, 7]
+    assert table.ids == table.connections == []
 
 
 async def test_what_cannot_be_removed_stays_and_fails_nobody() -> None:
@@ -160,7 +162,7 @@ async def test_what_cannot_be_removed_stays_and_fails_nobody() -> None:
     table = FakeTable(ids(30), broken=True)
     members = MembersTable(table, "t", 10, auth_required=False)
     for one in ids(30):
-        members.discard(one)
+        members.discard(one, "g")
     await members.flush()
     assert len(table.ids) == 30
 

@@ -80,7 +80,8 @@ def test_a_wrong_join_is_a_bad_request(frame: dict[str, Any]) -> None:
 
 def test_a_join_with_the_longest_group_and_since() -> None:
     """128 characters of any script are a group, and since may be 0."""
-    assert protocol.parse_join({"groupId": "한" * 128, "since": 0}) == protocol.Join("한" * 128, 0)
+    wanted = protocol.parse_join({"groupId": "한" * 128, "since": 0})
+    assert wanted == protocol.Join((protocol.JoinEntry("한" * 128, 0),))
 
 
 @pytest.mark.parametrize(
@@ -174,10 +175,18 @@ def test_frames_have_the_shapes_of_the_contract() -> None:
         "createdAt": "2026-11-22T17:20:00.123Z",
     }
     assert protocol.left("group1") == {"type": "left", "groupId": "group1"}
-    assert protocol.pong("L0SM9cOFvHcCIhw=", None, None) == {
+    assert protocol.pong("L0SM9cOFvHcCIhw=", {"group2": 3, "group1": 7}) == {
+        "type": "pong",
+        "groupId": "group1",
+        "lastSeq": 7,
+        "groups": {"group2": 3, "group1": 7},
+        "connectionId": "L0SM9cOFvHcCIhw=",
+    }
+    assert protocol.pong("L0SM9cOFvHcCIhw=", {}) == {
         "type": "pong",
         "groupId": None,
         "lastSeq": None,
+        "groups": {},
         "connectionId": "L0SM9cOFvHcCIhw=",
     }
     refused = protocol.error(ChatError(Code.BAD_REQUEST, "No."), ["x"], "request-1")

@@ -116,7 +116,7 @@ class FakeMembers:
             end = min(start + self.page_size, len(connection_ids))
             yield Page(list(connection_ids[start:end]), [], end, end == len(connection_ids))
 
-    def discard(self, connection_id: str) -> None:
+    def discard(self, connection_id: str, _group_id: str) -> None:
         self.discarded.append(connection_id)
 
     async def flush(self) -> None:

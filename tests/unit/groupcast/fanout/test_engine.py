@@ -217,10 +217,9 @@ UNHURRIED = replace(FAST, retry_base_s=0.02, full_base_s=0.02, refusal_cap_s=0.0
 class Leaving(FakeMembers):
     """Who is discarded is in no later page."""
 
-    def discard(self, connection_id: str) -> None:
-        super().discard(connection_id)
-        for members in self.groups.values():
-            members.remove(connection_id)
+    def discard(self, connection_id: str, group_id: str) -> None:
+        super().discard(connection_id, group_id)
+        self.groups[group_id].remove(connection_id)
 
 
 async def passes(served: Engine, count: int, pause_s: float = 0.01) -> list[Report]:
