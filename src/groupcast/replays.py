@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from groupcast.holes import replay
-from groupcast.protocol import MAX_HISTORY, JoinEntry, RefusedEntry, group_joined, group_refused
+from groupcast.holes import HOLES_MAX, replay
+from groupcast.protocol import (
+    MAX_HISTORY,
+    JoinEntry,
+    RefusedEntry,
+    group_joined,
+    group_refused,
+    message_value,
+)
 from groupcast.tables.messages import MAX_PAGE_BYTES, Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from groupcast.access import Access
-    from groupcast.model import Caller, Head
+    from groupcast.model import Caller, Head, Message
     from groupcast.tables.messages import Messages
 
 # Logs that are read side by side for one frame.
 READS_AT_ONCE = 8
-# What a void number takes in a frame, at most.
-VOID_BYTES = 40
+# A reply with several groups keeps this free for the void numbers of the last one.
+VOIDS_BYTES = 40 * HOLES_MAX
 
 
 class Replays:
@@ -49,34 +56,35 @@ class Replays:
     ) -> list[dict[str, Any]]:
         """The result of each entry of a joinGroup frame; `now_ms` is from before `heads` were read.
 
-        The logs share the reply's room in the order of the frame; one that does not fit is not `complete`.
-        The caller pays for the messages returned.
+        The logs fill the reply in the order of the frame; one that does not fit is not `complete`. The caller
+        pays for what was read.
         """
         results = [_result(entry, heads) for entry in entries]
         missed = [
             (place, entry.group_id, entry.since)
             for place, entry in enumerate(entries)
-            if isinstance(entry, JoinEntry) and entry.since is not None
+            if isinstance(entry, JoinEntry) and not results[place]["complete"] and entry.since is not None
         ]
         # A single group's reply has its fixed fields accounted for in MAX_PAGE_BYTES.
-        room_bytes = MAX_PAGE_BYTES - (len(orjson.dumps(results)) if len(results) > 1 else 0)
+        room_bytes = MAX_PAGE_BYTES - (_size_bytes(results) + VOIDS_BYTES if len(results) > 1 else 0)
         read_bytes = 0
         for start in range(0, len(missed), READS_AT_ONCE):
+            if room_bytes <= 0:
+                break
             some = missed[start : start + READS_AT_ONCE]
-            share_bytes = (room_bytes - read_bytes) // len(some)
             pages = await asyncio.gather(
                 *(
-                    self.page(group_id, since, heads[group_id], MAX_HISTORY, share_bytes)
+                    self.page(group_id, since, heads[group_id], MAX_HISTORY, room_bytes)
                     for _, group_id, since in some
                 )
             )
             for (place, group_id, since), page in zip(some, pages, strict=True):
+                read_bytes += page.size_bytes
                 head = heads[group_id]
-                messages, complete = replay(page, since, head, now_ms)
-                size_bytes = page.size_bytes + VOID_BYTES * (len(messages) - len(page.messages))
-                if read_bytes + size_bytes <= room_bytes:
-                    results[place] = group_joined(group_id, head.last_seq, messages, complete=complete)
-                    read_bytes += size_bytes
+                messages, complete = replay(_fitting(page, room_bytes), since, head, now_ms)
+                result = group_joined(group_id, head.last_seq, messages, complete=complete)
+                room_bytes -= _size_bytes(result["messages"])
+                results[place] = result
         await self._access.debit_page(caller, read_bytes)
         return results
 
@@ -84,4 +92,24 @@ class Replays:
 def _result(entry: JoinEntry | RefusedEntry, heads: Mapping[str, Head]) -> dict[str, Any]:
     if isinstance(entry, RefusedEntry):
         return group_refused(entry)
-    return group_joined(entry.group_id, heads[entry.group_id].last_seq, (), complete=entry.since is None)
+    last_seq = heads[entry.group_id].last_seq
+    is_current = entry.since is None or entry.since >= last_seq
+    return group_joined(entry.group_id, last_seq, (), complete=is_current)
+
+
+def _fitting(page: Page, room_bytes: int) -> Page:
+    """As much of a page as fits."""
+    if page.size_bytes <= room_bytes:
+        return page
+    kept: list[Message] = []
+    size_bytes = 0
+    for message in page.messages:
+        size_bytes += _size_bytes(message_value(message)) + 1
+        if size_bytes > room_bytes:
+            break
+        kept.append(message)
+    return Page(tuple(kept), more=True, size_bytes=size_bytes)
+
+
+def _size_bytes(value: object) -> int:
+    return len(orjson.dumps(value))

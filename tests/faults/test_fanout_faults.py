@@ -21,6 +21,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from groupcast.aws.credentials import CredentialsProvider
 from groupcast.aws.management import ManagementClient
+from groupcast.tables.connections import membership_key
+from groupcast.tables.items import encode
 from groupcast_client import Client
 from tests.conftest import REGION, Stack, running_stack
 from tests.contract.peer import Peer
@@ -101,7 +103,7 @@ def add_stale(stack: Stack, group_id: str) -> list[str]:
     dynamodb = boto(stack, "dynamodb", stack.dynamodb_url)
     ids = [f"{uuid.uuid4().hex[:15]}=" for _ in range(STALE)]
     for number, connection_id in enumerate(ids):
-        values = {"groupId": group_id, "sender": "stale", "slot": number * 9000}
+        values: dict[str, str | int] = {"groupId": group_id, "sender": "stale", "slot": number * 9000}
         item = membership_key(connection_id, group_id) | encode(values)
         dynamodb.put_item(TableName=CONNECTIONS, Item=item)
     return ids
