@@ -1,4 +1,4 @@
-"""An asyncio client of the chat that reconnects, resumes, orders and de-duplicates.
+"""An asyncio client for the chat: reconnects, resumes, and delivers each message once, in order.
 
 async with Client("ws://127.0.0.1:3001", name="ann") as client:
     await client.join("group1")

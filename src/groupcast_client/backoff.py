@@ -1,4 +1,4 @@
-"""How long to wait before trying again. Pure."""
+"""Delays between retries. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 class Backoff:
     """Exponential backoff with full jitter: each delay is uniform between 0 and a doubling ceiling.
 
-    The ceiling starts at `base_s` and stops at `max_s`. Spreading over the whole range is what keeps
-    a crowd that lost its server from coming back as one wave.
+    The ceiling starts at `base_s` and stops at `max_s`. The full range spreads the reconnects of many clients
+    that lost the same server.
     """
 
     base_s: float = 0.5
     max_s: float = 30.0
 
     def delays(self, rng: random.Random) -> Iterator[float]:
-        """Yield delays in seconds, without end."""
+        """Yield delays in seconds, endlessly."""
         ceiling_s = self.base_s
         while True:
             yield rng.uniform(0, min(ceiling_s, self.max_s))

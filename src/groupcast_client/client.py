@@ -1,4 +1,4 @@
-"""The client: keeps a connection, resumes after losing it, and gives each message once, in order."""
+"""The client: keeps a connection, resumes after losing it, and delivers each message once, in order."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ Result = TypeVar("Result")
 class Client:
     """A member of the chat, in one group at a time.
 
-    Entering it connects: Refused or ConnectionLost where that fails. After that a lost connection is
-    replaced (exponential backoff, full jitter), the group joined again from the last message on, and
-    requests without an answer are sent again, until a call's time is up. So are requests that were
-    RateLimited, after the time that the service gives, and sends that failed with InternalError, after a
-    backoff. Sends awaited one after another keep their order; sends awaited together may not.
+    Entering it connects, and raises Refused or ConnectionLost if that fails. Later, the client replaces a
+    lost connection (exponential backoff, full jitter), rejoins its group after the last message, and repeats
+    unanswered requests until the call times out. It also retries RateLimited requests after the given delay,
+    and sends that failed with InternalError after a backoff. Sends awaited one after another keep their
+    order; concurrent sends may not.
 
-    `token` is a JWT, or an async function that returns one: it is asked at each connect, and again before
-    the token ends, or where a call is Forbidden, to renew it on the open connection. Raising, it is asked
-    again later; a GroupcastError that it raises ends the client, as does a token that was refused with 401
-    before.
+    `token` is a JWT, or an async function that returns one, a token provider. The client calls the provider
+    before each connect, and to renew the token on an open connection before it expires or when a call is
+    Forbidden. If the provider raises, it is called again later. A GroupcastError from the provider ends the
+    client, as does a second 401 for the same token.
 
-    The owner must read `messages()`: when `limits.incoming` of them wait, reading from the socket pauses,
-    and replies wait with it.
+    Always read `messages()`: when `limits.incoming` messages wait, the client stops reading from the socket,
+    and replies are delayed, too.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Client:
         await self._session.close()
 
     async def join(self, group_id: str, *, since: int | None = None, backlog: int = 0) -> int:
-        """Join, leaving the group before, and return the number of the group's last message.
+        """Move to a group and return the number of its last message.
 
-        `messages()` goes on after `since`; without it, with up to `backlog` messages from before joining.
-        Raises ServerError (the client is still in the group before), ConnectionLost; GroupcastError while
-        sends to the group before have no answer.
+        `messages()` continues after `since`, or starts with up to `backlog` messages from before the join.
+        Raises ServerError (the client then stays in its previous group) or ConnectionLost, and GroupcastError
+        while calls to the previous group are unanswered.
         """
         self._raise_if_busy()
-        former = self._membership.log
+        previous = self._membership.log
         limits = self._limits
         log = self._membership.log = GroupLog(
             group_id,
@@ -104,10 +104,10 @@ class Client:
         )
         try:
             return await self._ask(
-                self._session.linked, lambda connection: self._membership.enter(connection, log)
+                self._session.connected, lambda connection: self._membership.enter(connection, log)
             )
         except ServerError:
-            self._membership.resume(former)
+            self._membership.resume(previous)
             raise
         except BaseException:
             self._membership.log = None
@@ -120,21 +120,21 @@ class Client:
         self._membership.left()
 
     async def send(self, text: str, *, message_id: UUID | None = None) -> Ack:
-        """Send to the group and return when the service has stored the message, once whatever it took.
+        """Send to the group; return when the service has stored the message, exactly once despite retries.
 
-        Raises TooLarge where the message is over a limit, any other ServerError where the service says no
-        (RateLimited also where the time was up before it was this message's turn), ConnectionLost where no
-        ack came: then the message may or may not be stored, and sending again with the same `message_id` is
-        safe.
+        Raises TooLarge if the message is over a limit, and another ServerError if the service refuses it.
+        RateLimited can also mean that the call timed out while it waited for earlier rate-limited sends.
+        After ConnectionLost the message may or may not be stored; repeat it safely with the same
+        `message_id`.
         """
         fields = {"message": text, "messageId": str(message_id or uuid4())}
-        # TooLarge at once, also while there is no connection.
+        # Raise TooLarge immediately, even without a connection.
         frames.encode("sendMessage", "", **fields)
         request = _request(Ack, "sendMessage", **fields)
         async with self._in_group():
             delays, deadline = self._session.delays(), self._deadline()
             return await self._rate_limit.call(
-                lambda: self._ask_once(self._session.joined, request, delays, deadline, repeats_failed=True),
+                lambda: self._ask_once(self._session.joined, request, delays, deadline, retry_internal=True),
                 delays,
                 deadline,
             )
@@ -142,37 +142,38 @@ class Client:
     async def history(
         self, *, since: int | None = None, before: int | None = None, limit: int | None = None
     ) -> HistoryPage:
-        """Return messages after `since`, or the last ones before `before`, of the group, oldest first.
+        """Return the group's messages after `since`, or the last ones before `before`, oldest first.
 
-        `limit` is at most, and by default, `limits.history_page`. Raises ServerError, ConnectionLost.
+        `limit` defaults to its maximum, `limits.history_page`. Raises ServerError or ConnectionLost.
         """
         limit = self._limits.history_page if limit is None else limit
         return await self._call(_request(HistoryPage, "history", since=since, before=before, limit=limit))
 
     async def renew(self, token: str) -> datetime:
-        """Give the open connection, and those after it, a fresh token; return when that one ends (UTC).
+        """Use a new token for this and later connections; return its expiry (UTC).
 
-        Where it gives no right to the group any more, the client ends with ServerError `Forbidden`, as it
-        does where joining again is refused. Raises ServerError for a token that the service does not take
-        (the one before stays in use), ConnectionLost; GroupcastError where there is a token provider.
+        If it no longer permits the group, the client ends with ServerError `Forbidden`, as after any refused
+        rejoin. Raises ServerError if the service refuses the token (the previous one stays in use),
+        ConnectionLost, or GroupcastError if the client has a token provider.
         """
-        former = self._credential.replace(token)
+        previous = self._credential.replace(token)
 
         async def request(connection: Connection) -> frames.Renewed:
             renewed = await connection.request(frames.Renewed, "renew", token=token)
-            self._membership.told(connection, renewed.group_id)
+            self._membership.group_reported(connection, renewed.group_id)
             return renewed
 
         try:
-            return (await self._ask(self._session.linked, request)).expires_at
+            return (await self._ask(self._session.connected, request)).expires_at
         except ServerError:
-            self._credential.restore(former)
+            self._credential.restore(previous)
             raise
 
     def messages(self) -> AsyncIterator[Message]:
-        """Iterate over the messages of the groups joined, each once, by `seq`. One reader at a time.
+        """Iterate over the messages of joined groups, each once, in order of `seq`. For one reader at a time.
 
-        Ends when the client is closed; raises what made it give up (Refused, ServerError) after the last.
+        Ends when the client is closed. If the client has given up, raises the reason (Refused, ServerError)
+        after the last message.
         """
         return self._session.inbox.read()
 
@@ -205,11 +206,11 @@ class Client:
         delays: Iterator[float],
         deadline: float,
         *,
-        repeats_failed: bool = False,
+        retry_internal: bool = False,
     ) -> Result:
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._ask_until_answered(usable, request, delays, deadline, repeats_failed)
+                return await self._ask_until_answered(usable, request, delays, deadline, retry_internal)
         except TimeoutError:
             raise ConnectionLost(f"no answer in {self._limits.call_timeout_s:g} s") from None
 
@@ -219,7 +220,7 @@ class Client:
         request: Request[Result],
         delays: Iterator[float],
         deadline: float,
-        repeats_failed: bool,
+        retry_internal: bool,
     ) -> Result:
         was_lost = rejoined = False
         while True:
@@ -227,24 +228,26 @@ class Client:
             try:
                 return await self._credential.ask(connection, request)
             except ConnectionLost:
-                # Once at once, then with backoff: it may be this request that ends each connection.
+                # Repeat immediately once, then with backoff: this request may be what breaks the connections.
                 if was_lost:
                     await asyncio.sleep(next(delays))
                 was_lost = True
             except ServerError as error:
-                if error.code == "InternalError" and repeats_failed:
+                if error.code == "InternalError" and retry_internal:
                     await pause(error, delays, deadline)
                 elif error.code == "NotInGroup" and not rejoined:
-                    # The service forgot this connection's group; asking anew after a second join is enough.
+                    # The service lost this connection's group: rejoin once and repeat the request.
                     rejoined = True
-                    self._membership.forgotten(connection)
+                    self._membership.mark_not_joined(connection)
                 else:
                     raise
 
     def _raise_if_busy(self) -> None:
-        # A frame does not name its group: sent again after a move, a message would go to the wrong one.
+        # Frames do not name their group: after a move, a repeated message would go to the wrong one.
         if self._outstanding:
-            raise GroupcastError(f"{self._outstanding} calls have no answer yet: await or cancel them first")
+            raise GroupcastError(
+                f"{self._outstanding} calls are still unanswered: await or cancel them first"
+            )
 
 
 def _request(expected: type[Reply], action: str, **fields: Any) -> Request[Reply]:

@@ -1,4 +1,4 @@
-"""One WebSocket to the gateway: requests are matched with their replies, pushes handed on."""
+"""One WebSocket to the gateway: matches replies to requests and passes pushes on."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from groupcast_client.model import Endpoint, Limits
     from groupcast_client.outstanding import Request
 
-# How long a dead peer may hold up a close.
+# The most that a dead peer can delay a close.
 CLOSE_TIMEOUT_S = 1.0
 
 _log = logging.getLogger("groupcast_client")
-# At DEBUG, websockets logs headers and frames, and tokens with them: DEBUG for all does not mean this one.
+# At DEBUG, websockets logs headers and frames, including tokens. A global DEBUG level must not enable it.
 _socket_log = logging.getLogger("groupcast_client.socket")
 _socket_log.setLevel(logging.INFO)
 Reply = TypeVar("Reply")
@@ -40,11 +40,11 @@ class Connection:
         self._socket = socket
         self._limits = limits
         self._requests = Outstanding()
-        # Held while a frame goes out: half of one allows no other.
-        self._turn = asyncio.Lock()
+        # Held while a frame is sent: its fragments must not be mixed with other frames.
+        self._sending = asyncio.Lock()
         self._paused = False
-        # It brought something other than an error, and did not end because of a frame's size: after this
-        # connection, delays start short again.
+        # Set by the first reply or push that is not an error, cleared if a frame's size ended the connection.
+        # After a proven connection, reconnect delays start short again.
         self.proven = False
         self.lost = False
         # Loop time of the last push.
@@ -52,11 +52,11 @@ class Connection:
 
     @classmethod
     async def open(cls, endpoint: Endpoint, limits: Limits) -> Connection:
-        """Connect. Raises Refused where the gateway answers with a status, else ConnectionLost."""
+        """Connect. Raises Refused if the gateway answers with an HTTP status, otherwise ConnectionLost."""
         try:
             socket = await connect(
                 endpoint.connect_url,
-                # list[str] is invariant, and what is asked for is a list of a str subtype.
+                # websockets expects a list of a str subtype, and lists are invariant.
                 subprotocols=endpoint.subprotocols,  # type: ignore[arg-type]
                 open_timeout=limits.reply_timeout_s,
                 close_timeout=CLOSE_TIMEOUT_S,
@@ -71,7 +71,7 @@ class Connection:
         except InvalidStatus as error:
             raise Refused(error.response.status_code) from error
         except InvalidURI as error:
-            # The error's own text holds the whole URL.
+            # The error's own text contains the whole URL, with any token in it.
             raise GroupcastError(f"{endpoint.shown_url} isn't a WebSocket URL: {error.msg}") from None
         except (OSError, TimeoutError, InvalidHandshake) as error:
             msg = f"cannot connect to {endpoint.shown_url}: {str(error) or type(error).__name__}"
@@ -81,9 +81,9 @@ class Connection:
     async def request(self, expected: type[Reply], action: str, **fields: Any) -> Reply:
         """Send a request and return its reply.
 
-        Raises ServerError where the service says no, TooLarge where the gateway does not take the frame,
-        ConnectionLost where the frame cannot leave or no reply comes in time: the connection is closed
-        then, for nobody knows what else it has lost.
+        Raises ServerError if the service refuses it, TooLarge if the gateway does, and ConnectionLost if the
+        frame cannot be sent or no reply comes in time. The connection is then closed, since other frames may
+        be lost, too.
         """
         if self.lost:
             raise ConnectionLost("the connection is closed")
@@ -101,7 +101,7 @@ class Connection:
     async def read(
         self, on_push: Callable[[frames.Push], None], room: Callable[[], Awaitable[Any]]
     ) -> NoReturn:
-        """Read until the connection ends, then raise ConnectionLost. Waits for `room` before each frame."""
+        """Read until the connection ends, then raise ConnectionLost. Awaits `room` before each frame."""
         try:
             while True:
                 self._paused = True
@@ -115,7 +115,7 @@ class Connection:
             await self.close()
 
     async def close(self) -> None:
-        """Close, and fail what still waits for a reply with ConnectionLost."""
+        """Close, and fail all unanswered requests with ConnectionLost."""
         self._end(None)
         await self._socket.close()
 
@@ -129,10 +129,10 @@ class Connection:
     async def _send(self, request: Request, raw: bytes) -> None:
         timeout_s = self._limits.reply_timeout_s
         try:
-            async with asyncio.timeout(timeout_s), self._turn:
+            async with asyncio.timeout(timeout_s), self._sending:
                 await self._send_now(request, raw)
         except TimeoutError:
-            # Nobody takes the bytes: a closing handshake would only wait behind them.
+            # The peer does not read: a closing handshake would only wait behind the unsent bytes.
             self._requests.drop(request)
             self._socket.transport.abort()
             await self.close()
@@ -144,10 +144,10 @@ class Connection:
         try:
             await self._socket.send(parts[0] if len(parts) == 1 else parts, text=True)
         except ConnectionClosed as error:
-            # The reply becomes what the end of the connection makes of it.
+            # `_end` sets the error of the request.
             self._end(error)
         except asyncio.CancelledError:
-            # Nothing can follow half a message.
+            # After part of a message the connection is unusable.
             if len(parts) > 1:
                 self._socket.transport.abort()
             raise
@@ -158,7 +158,7 @@ class Connection:
                 async with asyncio.timeout(self._limits.reply_timeout_s):
                     return await asyncio.shield(reply)
             except TimeoutError:
-                # While the reader of `messages()` is slow nothing is read: the reply may well be there.
+                # The socket is not read while `messages()` is full: the reply may already be there.
                 if self._paused:
                     continue
                 await self.close()
@@ -182,5 +182,5 @@ class Connection:
 
 def _is_too_large(error: ConnectionClosed) -> bool:
     close = error.rcvd
-    # With False, the close of this side came first, and theirs repeats its code.
+    # With False, this side closed first, and the peer only repeated our code.
     return close is not None and close.code == CloseCode.MESSAGE_TOO_BIG and error.rcvd_then_sent is not False

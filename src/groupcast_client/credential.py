@@ -1,4 +1,4 @@
-"""Where a client's tokens come from, and how the one in use is replaced before it ends."""
+"""Gets a client's tokens, and renews the current one before it expires."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Result = TypeVar("Result")
 TokenProvider = Callable[[], Awaitable[str]]
 Request = Callable[["Connection"], Awaitable[Result]]
 
-# A machine that slept finds its timers late: after this time at most, the clock is looked at again.
+# Timers run late after a machine has slept, so check the clock at least this often.
 _RECHECK_S = 60.0
 
 _log = logging.getLogger("groupcast_client")
 
 
 class Credential:
-    """A fixed token (or none), or a provider, which is asked for a token whenever one is needed."""
+    """A fixed token, no token, or a provider that returns a token whenever one is needed."""
 
     def __init__(self, source: str | TokenProvider | None, limits: Limits, rng: random.Random) -> None:
         if source is not None and not callable(source):
@@ -40,43 +40,43 @@ class Credential:
         self._source = source
         self._limits = limits
         self._rng = rng
-        # What the service knows this client by: connected with, or renewed with since.
+        # The token that the service has: from the connect or the last renewal.
         self._token: str | None = None
-        # Somebody waits for a renewal, and what comes of the next one, as long as `keep` runs.
+        # Set by `ask` to request a renewal; `_outcome` is the result of the next one while `keep` runs.
         self._wanted = asyncio.Event()
         self._outcome: asyncio.Future[bool] | None = None
 
     @property
     def is_fixed(self) -> bool:
-        """Tell whether there is no other token to be had."""
+        """Whether no other token can be fetched."""
         return not callable(self._source)
 
     async def fetch(self) -> str | None:
-        """Return the token to connect with.
+        """Return the token for the next connect.
 
-        Raises NoToken where the provider fails or takes too long, GroupcastError where what it gave
-        is no token. A GroupcastError of the provider's own is passed on: with it, it ends the client.
+        Raises NoToken if the provider fails or takes too long, and GroupcastError if its result is not a
+        token. A GroupcastError from the provider passes through: providers use it to end the client.
         """
         self._token = await self._provided(self._source) if callable(self._source) else self._source
         return self._token
 
     def replace(self, token: str) -> str | TokenProvider | None:
-        """Use another fixed token from now on and return the one before. GroupcastError with a provider."""
+        """Replace the fixed token and return the previous one. GroupcastError if there is a provider."""
         if callable(self._source):
             raise GroupcastError("the token provider renews by itself")
         _check(token)
-        former, self._source = self._source, token
-        return former
+        previous, self._source = self._source, token
+        return previous
 
-    def restore(self, former: str | TokenProvider | None) -> None:
+    def restore(self, previous: str | TokenProvider | None) -> None:
         """Undo `replace`."""
-        self._source = former
+        self._source = previous
 
     async def ask(self, connection: Connection, request: Request[Result]) -> Result:
-        """Await `request(connection)`; where that is Forbidden, once more with a fresher token.
+        """Await `request(connection)`; if it is Forbidden, renew the token and try once more.
 
-        The token in use may have ended unnoticed (the machine slept, its clock is wrong), or a right was
-        given since. Raises what the request raises.
+        The current token may have expired unnoticed (the machine slept, or its clock is wrong), or the user
+        may have new rights. Raises the request's errors.
         """
         token = self._token
         try:
@@ -89,10 +89,10 @@ class Credential:
         return await request(connection)
 
     async def keep(self, connection: Connection, on_renewed: Callable[[frames.Renewed], None]) -> None:
-        """Renew on this connection before each token ends, and when `ask` wants it.
+        """Renew the token on this connection before it expires, and when `ask` requests it.
 
-        Only a provider's tokens are renewed. One whose end cannot be read is renewed when `ask` wants it
-        alone. Raises ServerError where the service refuses a new one.
+        Only a provider's tokens are renewed, and those without a readable expiry only for `ask`. Raises
+        ServerError if the service refuses a new token.
         """
         if not callable(self._source):
             return
@@ -107,7 +107,7 @@ class Credential:
                 self._outcome.set_result(is_renewed)
         finally:
             outcome, self._outcome = self._outcome, None
-            # Whoever waits asks again, and learns what has become of the connection.
+            # Let waiting callers repeat their requests, which then fail with the connection's error.
             if outcome is not None and not outcome.done():
                 outcome.set_result(True)
 
@@ -117,7 +117,7 @@ class Credential:
                 token = await provider()
         except GroupcastError:
             raise
-        # What else can happen in a provider is its owner's business; here it only means: no token now.
+        # Any other error of the provider only means that there is no token at the moment.
         except Exception as error:
             raise NoToken(f"the token provider failed: {type(error).__name__}") from error
         _check(token)
@@ -127,13 +127,13 @@ class Credential:
         if self._outcome is None:
             return True
         self._wanted.set()
-        # All who wait share it: one that is cancelled must not take it along.
+        # Several callers share the future: cancelling one must not cancel it.
         return await asyncio.shield(self._outcome)
 
     async def _until_due(self, pause_s: float) -> None:
         await self._pause(pause_s)
         margin_s = self._limits.renew_margin_s * self._rng.uniform(1, 2)
-        due_at = _end(self._token) - margin_s
+        due_at = _expiry(self._token) - margin_s
         while (left_s := due_at - time.time()) > 0 and not self._wanted.is_set():
             await self._pause(min(left_s, _RECHECK_S))
 
@@ -156,7 +156,7 @@ class Credential:
                 loop.time() + self._limits.call_timeout_s,
             )
         except NoToken as error:
-            # The open connection is good until its token ends.
+            # The open connection stays valid until its token expires.
             _log.warning("not renewed: %s", error)
             return False
         except ServerError as error:
@@ -169,18 +169,18 @@ class Credential:
         return True
 
 
-def _end(token: str | None) -> float:
+def _expiry(token: str | None) -> float:
     expires_at = None if token is None else tokens.expires_at(token)
     return math.inf if expires_at is None else expires_at
 
 
-def _is_fresher(token: str, former: str | None) -> bool:
-    end, former_end = _end(token), _end(former)
-    return token != former and (end > former_end or math.inf in (end, former_end))
+def _is_fresher(token: str, current: str | None) -> bool:
+    expiry, current_expiry = _expiry(token), _expiry(current)
+    return token != current and (expiry > current_expiry or math.inf in (expiry, current_expiry))
 
 
 def _check(token: object) -> None:
     if not isinstance(token, str):
-        raise GroupcastError(f"a token is a str, not {type(token).__name__}")
-    if not tokens.may_travel(token):
-        raise GroupcastError("the token holds characters that no token has (a line break at its end?)")
+        raise GroupcastError(f"a token must be a str, not {type(token).__name__}")
+    if not tokens.fits_subprotocol(token):
+        raise GroupcastError("the token has characters that no token may have (a line break at its end?)")

@@ -1,10 +1,10 @@
-"""What a client of the chat can run into.
+"""The exceptions of the client.
 
-GroupcastError        base; raised as is for a call that makes no sense (sending before joining)
+GroupcastError        base; raised itself for a wrong use of the client (sending before joining)
 ├── ServerError       the service answered with an error frame
-│   └── TooLarge      a message or its frame is over a limit: sending it again does not help
-├── ConnectionLost    no answer in the time allowed, reconnecting included
-│   └── NoToken       the token provider failed, so there was no connecting
+│   └── TooLarge      a message or its frame is over a limit; retrying does not help
+├── ConnectionLost    no answer in the time allowed, which includes reconnecting
+│   └── NoToken       the token provider failed, so the client could not connect
 └── Refused           the handshake was answered with an HTTP status instead of a WebSocket
 """
 
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 
 class GroupcastError(Exception):
-    """Base of everything this package raises."""
+    """Base of all exceptions of this package."""
 
 
 class ServerError(GroupcastError):
-    """An error frame; `code` is one of the wire contract's (`BadRequest`, `RateLimited` …).
+    """An error frame; `code` is `BadRequest`, `RateLimited` … (README, "The wire").
 
-    `retry_after_ms` comes with `RateLimited`: the same request can pass after that time.
+    `retry_after_ms` comes with `RateLimited`: the same request can succeed after that time.
     """
 
     def __init__(
@@ -34,23 +34,23 @@ class ServerError(GroupcastError):
 class TooLarge(ServerError):  # noqa: N818 - as below
     """A message is over the service's limit, or its frame over the gateway's.
 
-    The client raises it as well, before it sends the frame or after the gateway closed because of it.
+    The client also raises it before sending such a frame, or after the gateway closed because of one.
     """
 
     def __init__(self, message: str, request_id: str | None = None) -> None:
         super().__init__("TooLarge", message, request_id)
 
 
-class ConnectionLost(GroupcastError):  # noqa: N818 - says what happened; every caller reads it as a state
+class ConnectionLost(GroupcastError):  # noqa: N818 - describes a state rather than an error
     """The service could not be reached, or did not answer in time."""
 
 
 class NoToken(ConnectionLost):
-    """The token provider raised something, or took too long; the cause is chained."""
+    """The token provider raised an error or took too long; the cause is chained."""
 
 
 class Refused(GroupcastError):  # noqa: N818 - as above
-    """The handshake was refused; `status` is the HTTP status (401 and 403: the token is not good)."""
+    """The handshake was refused; `status` is the HTTP status (401 or 403: a bad token)."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the gateway refused the connection with HTTP status {status}")

@@ -1,4 +1,4 @@
-"""Frames of the wire contract to values and back. Pure."""
+"""Encodes requests and decodes the service's frames. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 # API Gateway closes with 1009 after a WebSocket frame over 32 KB or a message over 128 KB. A larger message
-# must come in several frames ("Quotas for configuring and running a WebSocket API in API Gateway").
+# must be sent in several frames ("Quotas for configuring and running a WebSocket API in API Gateway").
 FRAGMENT_BYTES = 32 * 1024
 MESSAGE_BYTES = 128 * 1024
-# The two highest bits of a byte that continues a character of UTF-8.
+# The two highest bits of a UTF-8 continuation byte.
 _CONTINUES = 0b10
-# API Gateway's own errors have no code. These texts are its defaults for a throttled and a used-up quota.
+# API Gateway's own errors have no code. These are its default texts: forbidden, throttled, quota exhausted.
 _GATEWAY_CODES = {
     "Forbidden": "Forbidden",
     "Too Many Requests": "RateLimited",
@@ -30,7 +30,7 @@ _GATEWAY_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The reply to joinGroup; `entries` came after the request's `since`, oldest first."""
+    """The reply to joinGroup; `entries` follow the request's `since`, oldest first."""
 
     group_id: str
     last_seq: int
@@ -45,7 +45,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The group the service counts this connection to, and its last number; None where in no group."""
+    """The connection's group according to the service, and its last number; both None without a group."""
 
     group_id: str | None
     last_seq: int | None
@@ -53,7 +53,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """The reply to renew: when the new token ends, and the group; None where it gives no right to it."""
+    """The reply to renew: the new token's expiry, and the group, None if the token does not permit it."""
 
     group_id: str | None
     expires_at: datetime
@@ -70,16 +70,16 @@ Body = Joined | Left | Ack | HistoryPage | Pong | Renewed | Push | ServerError
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the service sent; `id` repeats the request's, and is None for a push."""
+    """A frame from the service; `id` is that of the request, None for a push."""
 
     body: Body
     id: str | None
 
 
 def encode(action: str, request_id: str, **fields: Any) -> bytes:
-    """Encode a request for `action` as UTF-8 JSON, leaving out fields of the value None.
+    """Encode a request as UTF-8 JSON, without the fields that are None.
 
-    Raises TooLarge where the gateway would not take it.
+    Raises TooLarge if the gateway would refuse it.
     """
     present = {name: value for name, value in fields.items() if value is not None}
     raw = orjson.dumps({"action": action, "id": request_id, **present})
@@ -105,10 +105,7 @@ def fragments(raw: bytes) -> list[bytes]:
 
 
 def decode(raw: str | bytes) -> Frame | None:
-    """Return what a frame says, or None for a type this client does not know.
-
-    Raises ValueError where the frame breaks the contract.
-    """
+    """Decode a frame; None for an unknown type. Raises ValueError if the frame is malformed."""
     try:
         frame = orjson.loads(raw)
         kind = frame.get("type")
@@ -117,7 +114,7 @@ def decode(raw: str | bytes) -> Frame | None:
         reader = _READERS.get(kind)
         return None if reader is None else Frame(reader(frame), frame.get("id"))
     except (AttributeError, KeyError, TypeError) as error:
-        msg = f"not a frame of the contract: {type(error).__name__}: {error}"
+        msg = f"malformed frame: {type(error).__name__}: {error}"
         raise ValueError(msg) from error
 
 

@@ -1,4 +1,4 @@
-"""Messages on their way from the socket to their reader, in a bounded number."""
+"""A bounded queue of messages between the socket and their reader."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Inbox:
-    """A queue whose `put` never waits: the one who reads the socket waits for `room` instead.
+    """A queue whose `put` never waits; the socket's reader awaits `room` instead.
 
-    So `limit` can be passed by what one frame brings, and what is put keeps its order whoever puts it.
+    So messages keep their order even with several writers, but one frame's messages may exceed `limit`.
     """
 
     def __init__(self, limit: int) -> None:
@@ -35,13 +35,13 @@ class Inbox:
             self._filled.set()
 
     async def room(self) -> None:
-        """Return once fewer than `limit` messages wait."""
+        """Wait until fewer than `limit` messages are queued."""
         while len(self._messages) >= self._limit:
             self._drained.clear()
             await self._drained.wait()
 
     def finish(self, error: Exception | None) -> None:
-        """Let the reader end after the last message, with `error` if there is one."""
+        """End `read` after the last message, with `error` unless that is None."""
         self._is_over = True
         self._error = error
         self._filled.set()

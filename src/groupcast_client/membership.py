@@ -1,4 +1,4 @@
-"""The group a client is in: joined once, joined again where the service forgot it, read without gaps."""
+"""The client's group: joins it, rejoins it if the service lost it, and fills gaps in its log."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from groupcast_client.ordering import GroupLog
 
 # Error codes after which a rejoin is tried again, on a new connection.
-_PASSING = frozenset({"Conflict", "InternalError"})
+_RETRYABLE = frozenset({"Conflict", "InternalError"})
 
 
 class Membership:
-    """One group at a time, over one connection after another; what its log gives goes to `inbox`.
+    """Membership of one group across successive connections; messages go to `inbox`.
 
-    `log` is the group that is wanted. Its owner sets it and calls `enter` once; `tend` keeps it entered.
+    `log` is the group to be in. The owner sets it and calls `enter` once; `maintain` rejoins when needed.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Membership:
         self._limits = limits
         self._new_delays = new_delays
         self._on_entered = on_entered
-        # What joinGroup was answered for last: on a new connection, the same log is joined again.
+        # The log of the last successful joinGroup; a new connection joins it again.
         self._entered_log: GroupLog | None = None
         self._entered_on: Connection | None = None
         self._entering = asyncio.Lock()
         self._changed = asyncio.Event()
 
     def is_on(self, connection: Connection | None) -> bool:
-        """Tell whether the group wanted was joined on this connection."""
+        """Whether `log` has been joined on this connection."""
         return self.log is not None and self._entered_log is self.log and self._entered_on is connection
 
     async def enter(self, connection: Connection, log: GroupLog) -> int:
@@ -67,35 +67,37 @@ class Membership:
         return joined.last_seq
 
     def resume(self, log: GroupLog | None) -> None:
-        """Want the log from before an `enter` that was refused: the service moves nobody whom it refuses."""
+        """Return to the previous log after a refused `enter`: the service has not moved the connection."""
         self.log = log
         if log is not None:
-            log.look_again(_now())
+            log.expect_missed_push(_now())
         self._changed.set()
 
     def left(self) -> None:
-        """Take note that the service has let go of the group."""
+        """Forget the group after a successful leaveGroup."""
         self.log = self._entered_log = self._entered_on = None
 
-    def forgotten(self, connection: Connection) -> None:
-        """Take note that the service does not know of the group on this connection: `tend` joins again."""
+    def mark_not_joined(self, connection: Connection) -> None:
+        """Note that the service has lost this connection's group, so that `maintain` rejoins."""
         if self._entered_on is connection:
             self._entered_on = None
             self._changed.set()
 
-    def told(self, connection: Connection, group_id: str | None, last_seq: int | None = None) -> None:
-        """Feed the group the service counts this connection to, and its last number where that is known."""
+    def group_reported(
+        self, connection: Connection, group_id: str | None, last_seq: int | None = None
+    ) -> None:
+        """Process the connection's group as the service reports it, and its last number if known."""
         log = self.log
         if log is None or not self.is_on(connection):
             return
         if group_id != log.group_id:
-            self.forgotten(connection)
+            self.mark_not_joined(connection)
         elif last_seq is not None:
             log.heard(last_seq, _now())
             self._changed.set()
 
     def pushed(self, push: frames.Push) -> None:
-        """Feed what the service pushed."""
+        """Process a push."""
         log = self.log
         if log is None or push.group_id != log.group_id:
             return
@@ -103,8 +105,8 @@ class Membership:
         if log.wake_at is not None:
             self._changed.set()
 
-    async def tend(self, connection: Connection) -> NoReturn:
-        """Rejoin where that is due and fill gaps, without end. ServerError: a rejoin was refused."""
+    async def maintain(self, connection: Connection) -> NoReturn:
+        """Rejoin when needed and fill gaps, endlessly. Raises ServerError if a rejoin is refused."""
         delays = self._new_delays()
         rejoin_at = 0.0
         while True:
@@ -119,7 +121,7 @@ class Membership:
                         continue
                     wake_at = log.wake_at
                 elif _now() >= rejoin_at:
-                    rejoin_at = _now() + await self._reenter(connection, log, delays)
+                    rejoin_at = _now() + await self._rejoin(connection, log, delays)
                     continue
                 else:
                     wake_at = rejoin_at
@@ -129,14 +131,14 @@ class Membership:
             except TimeoutError:
                 pass
 
-    async def _reenter(self, connection: Connection, log: GroupLog, delays: Iterator[float]) -> float:
-        """Join again; return the seconds to wait before the next attempt, 0 if it needs none."""
+    async def _rejoin(self, connection: Connection, log: GroupLog, delays: Iterator[float]) -> float:
+        """Rejoin; return the seconds until the next attempt, 0 if none is needed."""
         try:
             await self._credential.ask(connection, lambda connection: self.enter(connection, log))
         except ServerError as error:
             if error.code == "RateLimited":
                 return retry_after_s(error, self._limits.call_timeout_s) or next(delays)
-            if error.code not in _PASSING:
+            if error.code not in _RETRYABLE:
                 raise
             await connection.close()
             raise ConnectionLost(str(error)) from error

@@ -1,4 +1,4 @@
-"""The values a client works with: what the service says, where it is, and the limits kept while talking."""
+"""The client's values: messages and replies, the endpoint, and limits."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """A number of a group's log that will never have a message."""
+    """A number in a group's log that will never have a message."""
 
     seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The service has stored the message; the same `message_id` again gives the same ack."""
+    """The service has stored the message; repeating its `message_id` returns the same ack."""
 
     message_id: str
     group_id: str
@@ -48,10 +48,9 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Part of a group's log, oldest first; `complete` says that nothing lies beyond it.
+    """Part of a group's log, oldest first; `complete` if the log does not continue beyond it.
 
-    `entries` holds the messages and the voids between them: the next page begins after the last entry, or
-    before the first.
+    `entries` contains messages and voids. The next page starts after the last entry, or before the first.
     """
 
     group_id: str
@@ -65,43 +64,43 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Every bound the client keeps. The defaults suit a service behind API Gateway."""
+    """All limits of the client. The defaults suit a service behind API Gateway."""
 
-    # The handshake and each request; no answer in this time means that the connection is dead.
+    # For the handshake and for each request; without an answer the connection counts as dead.
     reply_timeout_s: float = 15.0
-    # One call of `Client`, with all the reconnecting it takes.
+    # For one call of `Client`, including reconnects.
     call_timeout_s: float = 60.0
-    # API Gateway closes after ten idle minutes. Connections ping at times of their own (pings.py), so that
-    # a million quiet ones send 1,961 pings a second, always.
+    # API Gateway closes a connection after ten idle minutes. Pings are spread evenly (pings.py): a million
+    # quiet connections send a steady 1,961 a second.
     ping_interval_s: float = 510.0
-    # The stream is polled four times a second and shard, so messages change places within about a second.
-    # Each log waits between one and two times this long, so that a crowd does not ask all at once.
+    # Lambda polls each stream shard four times a second, so messages are reordered within about a second.
+    # Each log waits between one and two times this long, so that members do not all ask at once.
     gap_wait_s: float = 1.0
-    # sendMessage's ten seconds, and two for the index: what is missing by then was never written. A void
-    # that the service sends ends the wait earlier. Each log waits up to a quarter longer, to spread a crowd.
+    # Ten seconds for sendMessage and two for the index: a message that is missing by then was never written.
+    # A void from the service ends the wait. Each log waits up to a quarter longer, to spread requests.
     hole_timeout_s: float = 12.0
-    # How often history is asked about one gap before that time.
+    # The most history requests for one gap before that time.
     gap_requests: int = 2
-    # Messages waiting for `Client.messages()`; above it, reading from the socket pauses.
+    # Messages waiting for `Client.messages()`; at this number, reading from the socket pauses.
     incoming: int = 10_000
-    # Messages held back behind a gap; above it they are dropped, and asked for again.
+    # Messages held back behind a gap; more are dropped and requested again later.
     pending: int = 10_000
-    # A provider's token is renewed between one and two times this long before it ends, so that a crowd that
-    # signed in together does not renew together.
+    # A provider's token is renewed between one and two times this long before it expires, so that clients
+    # that signed in together do not renew together.
     renew_margin_s: float = 60.0
-    # After a renewal that failed, or a token no fresher than the one in use; up to twice as long.
+    # The wait after a failed renewal, or a token no fresher than the current one; up to twice this long.
     renew_retry_s: float = 5.0
-    # Calls waiting for their reply; above it, calls queue.
+    # Calls waiting for their replies; further calls queue.
     unanswered: int = 1_000
-    # The contract's upper bound.
+    # The service's maximum.
     history_page: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to connect, and as whom: `name` counts where sign-in is off, `token` (a JWT) where it is on."""
+    """The service's URL and the user: `name` in stages without sign-in, `token` (a JWT) in those with it."""
 
-    # It may carry a token in its query; `shown_url` never does.
+    # Its query may contain a token; `shown_url` never does.
     url: str = field(repr=False)
     name: str | None = None
     token: str | None = field(default=None, repr=False)
@@ -116,11 +115,11 @@ class Endpoint:
 
     @property
     def shown_url(self) -> str:
-        """The URL as logs and errors may show it: without user, password, query and fragment."""
+        """The URL for logs and errors, without user, password, query and fragment."""
         parts = urlsplit(self.url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     @property
     def subprotocols(self) -> list[str] | None:
-        """A browser cannot set headers on a WebSocket, so the token travels as a subprotocol, here too."""
+        """The token as a subprotocol: browsers can set no other header, so all clients send it this way."""
         return None if self.token is None else [SUBPROTOCOL, f"bearer.{self.token}"]

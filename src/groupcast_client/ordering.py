@@ -1,4 +1,4 @@
-"""What makes order out of pushes and replies that come late, twice or not at all. Pure."""
+"""Puts messages in order when pushes and replies are late, repeated or lost. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What was known when history (or joinGroup with `since`) was asked."""
+    """A request for history (or joinGroup with `since`) and the log's state when it was sent."""
 
     since: int
     at: float
@@ -25,17 +25,17 @@ class _Request:
 
 
 class GroupLog:
-    """One group's log as one member gets it: fed in any order, it gives each message once, by `seq`.
+    """One member's view of a group's log: takes entries in any order, returns each message once, by `seq`.
 
-    `now` is in seconds, of any clock that does not run back. What is fed returns what may be delivered.
-    Whenever `wake_at` has come, the owner calls `ask`; a number it returns is the `since` to send `history`
-    with, and the answer goes to `replied`, or to `failed`.
+    `now` is in seconds, of any monotonic clock. The methods that take entries return the messages that are
+    now deliverable. At `wake_at` the owner calls `ask`. If that returns a number, the owner requests
+    `history` with it as `since`, and passes the reply to `replied` or reports an error with `failed`.
 
-    A gap waits `gap_wait_s` for its message, then history is asked, at most `gap_requests` times with
-    doubling waits, and once more `hole_timeout_s` after the number was first missed. A number that even this
-    answer lacks is a hole: its sender died before writing. It is skipped. So is, without the wait, a number
-    whose successor was written that much earlier than the newest message, and a number that the service
-    calls void.
+    After a gap has lasted `gap_wait_s`, history is requested at most `gap_requests` times with doubling
+    waits, and once more `hole_timeout_s` after the number was first missed. If it is still missing then, it
+    is a hole, whose sender died before writing, and is skipped. Two kinds of numbers are skipped without
+    that wait: those that the service calls void, and those whose successor is older than the newest message
+    by `hole_timeout_s` or more.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class GroupLog:
         gap_requests: int,
         pending_limit: int,
     ) -> None:
-        """Start after `since`; without it, `backlog` messages before the last one at the time of joining."""
+        """Start after `since`, or without it `backlog` messages before the end of the log at the join."""
         self.group_id = group_id
-        # How many numbers were skipped as holes.
+        # The count of skipped holes.
         self.skipped = 0
         self._backlog = backlog
         self._gap_wait_s = gap_wait_s
@@ -64,36 +64,36 @@ class GroupLog:
     def _restart(self) -> None:
         self._last_seq = 0
         self._newest_at = datetime.min.replace(tzinfo=UTC)
-        # What lies beyond a gap, with its time of arrival. The dict keeps the order of arrival.
+        # Entries beyond a gap and their arrival times, in order of arrival.
         self._pending: dict[int, tuple[Message | Void, float]] = {}
-        # The lowest number that found `_pending` full since the last request.
+        # The lowest number dropped since the last request because `_pending` was full.
         self._dropped_from: int | None = None
-        # The gap in front: its first number, since when it is in front, how often history was asked about it,
-        # and how long to wait for it.
+        # The first gap: its first number, the time when it became the first gap, the count of history requests
+        # for it, and the current wait.
         self._hole: int | None = None
         self._hole_at = 0.0
         self._asked = 0
         self._wait_s = self._gap_wait_s
-        # When to ask: about a gap, and once more where pushes may have been missed.
+        # The times of the next requests: for a gap, and in case a push was missed.
         self._ask_at: float | None = None
         self._settle_at: float | None = None
-        # Where an incomplete reply goes on.
+        # The `since` that continues an incomplete reply.
         self._cursor: int | None = None
         self._request: _Request | None = None
 
     @property
     def since(self) -> int | None:
-        """The number to join with: all up to it was delivered. None before the first join."""
+        """The last number delivered or skipped, to join with. None before the first join."""
         return None if self._next is None else self._next - 1
 
     @property
     def last_seq(self) -> int:
-        """The highest number known to be given out."""
+        """The group's highest known number."""
         return self._last_seq
 
     @property
     def wake_at(self) -> float | None:
-        """When `ask` has something to say, if nothing is fed before."""
+        """The time of the next call of `ask`, unless new entries change it."""
         if self._next is None or self._request is not None:
             return None
         return min((at for at in (self._ask_at, self._settle_at) if at is not None), default=None)
@@ -101,34 +101,34 @@ class GroupLog:
     def joined(
         self, last_seq: int, entries: Sequence[Message | Void], *, complete: bool, now: float
     ) -> list[Message]:
-        """Feed the reply to joinGroup, which was sent with `since` unless that is None."""
+        """Take the reply to joinGroup, which was sent with `since` unless that was None."""
         if self._next is not None and last_seq >= self._next - 1:
             self._last_seq = max(self._last_seq, last_seq)
             self._start_request(self._next - 1, now)
             delivered = self.replied(entries, complete=complete, now=now)
         else:
             delivered = self._begin(last_seq, entries, now)
-        # The index that fan-out reads is eventually consistent: a message sent just after joining can miss
-        # the new member.
-        self.look_again(now)
+        # The fan-out reads an eventually consistent index, so a message sent just after the join can miss the
+        # new member.
+        self.expect_missed_push(now)
         return delivered
 
-    def look_again(self, now: float) -> None:
-        """Say that a push may have missed this member: if it was the last one, no gap ever shows."""
+    def expect_missed_push(self, now: float) -> None:
+        """Request history soon: a push may have been missed, and the last message leaves no visible gap."""
         self._settle_at = now + self._gap_wait_s
 
     def pushed(self, entries: Iterable[Message | Void], now: float) -> list[Message]:
-        """Feed a push; what comes before the reply to joinGroup is kept for it."""
+        """Take a push. Entries that arrive before the reply to joinGroup are kept."""
         self._take(entries, now)
         return self._drain(now)
 
     def heard(self, last_seq: int, now: float) -> None:
-        """Feed the group's last number, as a pong tells it: what is missing up to it is a gap."""
+        """Take the group's last number from a pong; all missing numbers up to it form a gap."""
         self._last_seq = max(self._last_seq, last_seq)
         self._drain(now)
 
     def ask(self, now: float) -> int | None:
-        """Return the `since` to send history with, if it is time to; `replied` or `failed` must follow."""
+        """Return the `since` of a due history request, or None; `replied` or `failed` must follow."""
         wake_at = self.wake_at
         if self._next is None or wake_at is None or wake_at > now:
             return None
@@ -138,7 +138,7 @@ class GroupLog:
         return self._start_request(self._next - 1, now)
 
     def replied(self, entries: Sequence[Message | Void], *, complete: bool, now: float) -> list[Message]:
-        """Feed the reply to what `ask` wanted."""
+        """Take the reply to the request from `ask`."""
         request, self._request = self._request, None
         hole = self._hole
         self._take(entries, now)
@@ -146,7 +146,7 @@ class GroupLog:
         if request is None:
             return delivered
         last = max((entry.seq for entry in entries), default=request.since)
-        # An incomplete page without entries would be asked for again without end.
+        # Do not continue after an incomplete page without entries: it would be requested endlessly.
         is_partial = not complete and last > request.since
         shown_to = last if is_partial else request.last_seq
         if self._dropped_from is not None:
@@ -162,7 +162,7 @@ class GroupLog:
         return delivered
 
     def failed(self, now: float, retry_after_s: float = 0.0) -> None:
-        """Say that what `ask` wanted was answered with an error: it is asked again, not before that time."""
+        """Report that the request from `ask` failed; it is repeated after `retry_after_s` at the earliest."""
         self._request = None
         self._ask_later(now)
         self._ask_at = max(self._ask_at or now, now + retry_after_s)
@@ -171,7 +171,7 @@ class GroupLog:
         if self._next is None:
             self._next = max(1, last_seq - self._backlog + 1)
         else:
-            # The log is shorter than what was read of it: it began anew (a local table was thrown away).
+            # The log is shorter than the part already read, so it was restarted (a local table was deleted).
             self._next = 1
             self._restart()
         self._last_seq = max(self._last_seq, last_seq)
@@ -189,7 +189,7 @@ class GroupLog:
     def _ask_later(self, now: float) -> None:
         self._wait_s = min(self._wait_s * 2, self._hole_timeout_s)
         self._ask_at = now + self._wait_s
-        # The request that may call it a hole is not put off, and the only one after the others.
+        # Never postpone the last request, which may declare the number a hole.
         old_at = self._missed_at() + self._hole_timeout_s
         if now < old_at and (old_at < self._ask_at or self._asked >= self._gap_requests):
             self._ask_at = old_at
@@ -225,7 +225,7 @@ class GroupLog:
         return delivered
 
     def _missed_at(self) -> float:
-        # The number in front is missed since the first arrival of one beyond it.
+        # The first gap is missed since the first arrival beyond it.
         return next((arrived_at for _, arrived_at in self._pending.values()), self._hole_at)
 
     def _is_final(self, request: _Request, shown_to: int, newest_at: datetime) -> bool:
@@ -240,7 +240,7 @@ class GroupLog:
         return newest_at - successor.created_at >= timedelta(seconds=self._hole_timeout_s)
 
     def _skip(self, shown_to: int, now: float) -> list[Message]:
-        # Only to the end of what history has shown.
+        # Skip no further than the last reply covers.
         after = min(min(self._pending, default=shown_to + 1), shown_to + 1)
         self.skipped += after - (self._next or after)
         self._next = after

@@ -1,4 +1,4 @@
-"""The requests of one connection that wait for their replies. No I/O."""
+"""The unanswered requests of one connection. No I/O."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _log = logging.getLogger("groupcast_client")
 
 @dataclass(slots=True)
 class Request:
-    """A request under way: the reply it waits for, and the size of its frame (0: not sent yet).
+    """An unanswered request, its future reply and the size of its frame (0 if not sent yet).
 
-    `is_abandoned`: its caller no longer waits. Its answer still comes, and is nobody else's.
+    If `is_abandoned`, the caller no longer waits, but the answer must still be matched to this request.
     """
 
     id: int
@@ -30,17 +30,17 @@ class Request:
 
 
 class Outstanding:
-    """Finds the request that an answer belongs to. Each request gets one answer.
+    """Matches answers to requests. Each request gets one answer.
 
-    API Gateway's own errors carry no id. Such an error belongs to one of the requests that were open when
-    it came. Once only as many of those are left as such errors came, the errors are theirs.
+    API Gateway's own errors have no id. Such an error belongs to one of the requests that were open when it
+    arrived. When no more of these are open than errors have arrived, the errors must be theirs.
     """
 
     def __init__(self) -> None:
         self._last_id = 0
         # By id, ascending.
         self._open: dict[str, Request] = {}
-        # Errors without an id, each with the last id given out before it; never more than open requests.
+        # Errors without an id, each with the last request id before it; never more than open requests.
         self._errors: list[tuple[int, ServerError]] = []
 
     def add(self) -> Request:
@@ -50,29 +50,29 @@ class Outstanding:
         return request
 
     def drop(self, request: Request) -> None:
-        """The caller no longer waits."""
+        """Note that the caller no longer waits."""
         request.is_abandoned = True
         if not request.size_bytes:
             self._open.pop(str(request.id), None)
 
     def answer(self, request_id: str | None, body: Body) -> None:
-        """Give an answer to its request."""
+        """Pass an answer to its request."""
         if request_id is not None:
             self._settle(self._open.pop(request_id, None), body)
         elif isinstance(body, ServerError) and len(self._errors) < len(self._open):
             self._errors.append((self._last_id, body))
         else:
             self._settle(None, body)
-        self._blame()
+        self._match_errors()
 
     def end(self, *, is_too_large: bool) -> None:
-        """Fail what waits with ConnectionLost.
+        """Fail all unanswered requests with ConnectionLost.
 
-        `is_too_large`: the gateway closed because of a frame's size. That was the largest frame that it has
-        not answered. It fails with TooLarge, so that nobody sends it again.
+        With `is_too_large` the gateway closed because of a frame's size. The largest unanswered request then
+        fails with TooLarge instead, so that it is not retried.
         """
         requests, self._open = list(self._open.values()), {}
-        # Of several equally large ones, rather one that nobody waits for.
+        # Among equally large ones, prefer one that was abandoned.
         largest = max(requests, key=lambda one: (one.size_bytes, one.is_abandoned), default=None)
         if is_too_large and largest is not None:
             requests.remove(largest)
@@ -80,7 +80,7 @@ class Outstanding:
         for request in requests:
             self._settle(request, ConnectionLost("the connection closed before the reply came"))
 
-    def _blame(self) -> None:
+    def _match_errors(self) -> None:
         ids = [request.id for request in self._open.values()] if self._errors else []
         for count in range(len(self._errors), 0, -1):
             suspects = bisect_right(ids, self._errors[count - 1][0])

@@ -1,4 +1,4 @@
-"""When a connection pings."""
+"""Schedules a connection's pings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable
 
-# After a push within this share of the interval (20 s by default) no ping: with it, API Gateway's ten idle
-# minutes are not over before the next one.
+# Skip a ping after a push within this share of the interval (20 s by default): the next ping still comes
+# before API Gateway's ten idle minutes are over.
 RECENT_PUSH = 0.04
 
 
@@ -20,12 +20,11 @@ async def keep_pinging(
     interval_s: float,
     rng: random.Random,
 ) -> NoReturn:
-    """Await `ping()` every `interval_s`, from a random time in the first interval on.
+    """Await `ping()` every `interval_s`, starting at a random time in the first interval.
 
-    Nothing moves these times: members of a group reconnect together and get the same pushes, and must not
-    ping together afterwards. After a recent push, by the loop time `pushed_at()`, a ping would find nothing
-    and is left out. `ping` returns the seconds after which it wants to be called once more, 0 for not at all.
-    Raises as `ping` does.
+    These times are fixed: members of a group reconnect together and get the same pushes, but must not ping
+    together. After a recent push (`pushed_at()` is its loop time) a ping is unnecessary and skipped. `ping`
+    returns the seconds until an extra ping, 0 for none. Raises the errors of `ping`.
     """
     loop = asyncio.get_running_loop()
     due = loop.time() + rng.uniform(0, interval_s)

@@ -1,4 +1,4 @@
-"""When to try again what the service refused for now."""
+"""Retries rate-limited requests."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Result = TypeVar("Result")
 
 
 def retry_after_s(error: ServerError, limit_s: float) -> float:
-    """Return how long the service wants this client to wait, at most `limit_s`; 0 where it does not say."""
+    """Return the delay that the service asks for, at most `limit_s`; 0 if it gives none."""
     return min((error.retry_after_ms or 0) / 1_000, limit_s)
 
 
 async def retried(
     attempt: Callable[[], Awaitable[Result]], delays: Iterator[float], deadline: float
 ) -> Result:
-    """Await `attempt()`, again after each RateLimited, as `pause` has it. Raises what the attempt raises."""
+    """Await `attempt()`, and repeat it after each RateLimited and a `pause`. Raises other errors."""
     while True:
         try:
             return await attempt()
@@ -32,9 +32,9 @@ async def retried(
 
 
 async def pause(error: ServerError, delays: Iterator[float], deadline: float) -> None:
-    """Wait as long as the error says, or for the next delay where it does not say.
+    """Wait for the delay in the error, or for the next of `delays` if it has none.
 
-    Raises the error at once where the wait would not end before `deadline`, a time of the loop's clock.
+    Raises the error immediately if the wait would not end before `deadline`, a loop time.
     """
     await asyncio.sleep(_pause_s(error, delays, deadline))
 
@@ -47,33 +47,33 @@ def _pause_s(error: ServerError, delays: Iterator[float], deadline: float) -> fl
 
 
 class RateLimitRetry:
-    """Tries rate-limited calls again after the time that the service gave.
+    """Retries rate-limited calls after the given delay.
 
-    The calls that wait stand in one line, first come first served: if all tried again at the same moment,
-    the service would refuse all but a few once more.
+    Waiting calls form a queue, first come first served: if all retried at the same moment, the service
+    would refuse most of them again.
     """
 
     def __init__(self) -> None:
-        self._line = asyncio.Lock()
-        # The last RateLimited that somebody got.
+        self._queue = asyncio.Lock()
+        # The last RateLimited error.
         self._refusal: ServerError | None = None
 
     async def call(
         self, attempt: Callable[[], Awaitable[Result]], delays: Iterator[float], deadline: float
     ) -> Result:
-        """Await `attempt()`, again after each RateLimited. `deadline` is a time of the loop's clock.
+        """Await `attempt()`, and repeat it after each RateLimited until `deadline`, a loop time.
 
-        `delays` are the waits where the service gives none. Raises what the attempt raises, which must
-        itself end by the deadline; RateLimited where the wait does not end before it.
+        `delays` are used if the service gives none. `attempt` must itself end by the deadline. Raises its
+        errors, and RateLimited if the wait would not end before the deadline.
         """
-        if not self._line.locked():
+        if not self._queue.locked():
             try:
                 return await attempt()
             except ServerError as error:
                 resume_at = self._resume_at(error, delays, deadline)
         else:
             resume_at = 0.0
-        await self._stand_in_line(deadline)
+        await self._wait_in_queue(deadline)
         try:
             while True:
                 await asyncio.sleep(max(0.0, resume_at - asyncio.get_running_loop().time()))
@@ -82,15 +82,15 @@ class RateLimitRetry:
                 except ServerError as error:
                     resume_at = self._resume_at(error, delays, deadline)
         finally:
-            self._line.release()
+            self._queue.release()
 
-    async def _stand_in_line(self, deadline: float) -> None:
+    async def _wait_in_queue(self, deadline: float) -> None:
         try:
             async with asyncio.timeout_at(deadline):
-                await self._line.acquire()
+                await self._queue.acquire()
         except TimeoutError:
             last = self._refusal
-            # There is only a line behind somebody who was refused.
+            # Calls only queue behind one that was refused.
             assert last is not None
             raise ServerError(
                 last.code, last.message, last.request_id, retry_after_ms=last.retry_after_ms

@@ -1,4 +1,4 @@
-"""The connection of a client, replaced whenever it is lost, and what goes on while it lasts."""
+"""A client's connection: replaces it when it is lost, and runs the tasks that belong to it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from groupcast_client.credential import Credential
     from groupcast_client.model import Endpoint, Limits
 
-# A token that is not good (any more): another one may be.
+# This token is invalid or has expired; another may work.
 _UNAUTHORIZED = 401
-# A user who may not, whatever the token.
+# The user is refused, whatever the token.
 _FORBIDDEN = 403
 
 
 class Session:
-    """Keeps a connection from `open` to `close`, on it the membership, and tells who waits for either."""
+    """Keeps a connection and its membership from `open` to `close`; callers can wait for either."""
 
     def __init__(
         self,
@@ -54,32 +54,32 @@ class Session:
         self._running: asyncio.Task[None] | None = None
 
     def delays(self) -> Iterator[float]:
-        """Return waits between attempts of something that failed, from the shortest on, without end."""
+        """Return new retry delays, starting with the shortest, endlessly."""
         return self._backoff.delays(self._rng)
 
     async def open(self) -> None:
-        """Connect. Raises Refused, ConnectionLost."""
+        """Connect. Raises Refused or ConnectionLost."""
         connection = await self._connect(await self._credential.fetch())
         self._running = asyncio.create_task(self._run(connection))
 
     async def close(self) -> None:
-        """Close for good; whoever waits is let go."""
+        """Close for good and end all waits."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
         if self._connection is not None:
             await self._connection.close()
         if self._running is not None and not self._running.cancelled():
-            # Reports what can only be a mistake in this package.
+            # Raises only bugs of this package.
             self._running.result()
 
-    async def linked(self) -> Connection:
-        """Wait for an open connection. Raises what made the session give up."""
-        return await self._wait_for(self._linked)
+    async def connected(self) -> Connection:
+        """Wait for an open connection. Raises the reason if the session has given up."""
+        return await self._wait_for(self._open_connection)
 
     async def joined(self) -> Connection:
-        """Wait for an open connection on which the group is joined. Raises as `linked` does."""
-        return await self._wait_for(self._joined)
+        """Wait for an open connection on which the group is joined. Raises as `connected` does."""
+        return await self._wait_for(self._joined_connection)
 
     async def _wait_for(self, state: Callable[[], Connection | None]) -> Connection:
         async with self._changed:
@@ -89,18 +89,18 @@ class Session:
             raise self._failure or ConnectionLost("the connection is closed")
         return connection
 
-    def _linked(self) -> Connection | None:
+    def _open_connection(self) -> Connection | None:
         return None if self._connection is None or self._connection.lost else self._connection
 
-    def _joined(self) -> Connection | None:
-        connection = self._linked()
+    def _joined_connection(self) -> Connection | None:
+        connection = self._open_connection()
         return connection if self.membership.is_on(connection) else None
 
     async def _run(self, connection: Connection) -> None:
         delays = self.delays()
         try:
             while True:
-                await self._attend(connection)
+                await self._serve(connection)
                 if connection.proven:
                     delays = self.delays()
                 connection = await self._reconnect(delays)
@@ -109,13 +109,13 @@ class Session:
         finally:
             await self._fail(GroupcastError("the client is closed"), shown=None)
 
-    async def _attend(self, connection: Connection) -> None:
+    async def _serve(self, connection: Connection) -> None:
         membership = self.membership
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(connection.read(membership.pushed, self.inbox.room))
-                tasks.create_task(membership.tend(connection))
+                tasks.create_task(membership.maintain(connection))
                 tasks.create_task(
                     keep_pinging(
                         lambda: self._ping(connection),
@@ -126,14 +126,14 @@ class Session:
                 )
                 tasks.create_task(
                     self._credential.keep(
-                        connection, lambda reply: membership.told(connection, reply.group_id)
+                        connection, lambda reply: membership.group_reported(connection, reply.group_id)
                     )
                 )
         except* ConnectionLost:
             pass
         except* GroupcastError as errors:
             failure = errors.exceptions[0]
-        # Not from within: early versions of Python 3.11 wrap it in a group.
+        # Raise it here: early versions of Python 3.11 would wrap it in a group inside `except*`.
         if failure is not None:
             raise failure
 
@@ -162,16 +162,16 @@ class Session:
                 else:
                     await self._notify()
                     return connection
-        raise AssertionError("delays do not end")
+        raise AssertionError("delays are endless")
 
     async def _ping(self, connection: Connection) -> float:
-        """Ping once; return the seconds after which the service wants to be asked again, 0 for none."""
+        """Ping once; return the seconds until an extra ping that the service asks for, 0 for none."""
         try:
             pong = await connection.request(frames.Pong, "ping")
         except ServerError as error:
-            # It is no pong, but it does say that the connection is alive.
+            # Even an error shows that the connection is alive.
             return retry_after_s(error, self._limits.ping_interval_s)
-        self.membership.told(connection, pong.group_id, pong.last_seq)
+        self.membership.group_reported(connection, pong.group_id, pong.last_seq)
         return 0.0
 
     async def _fail(self, error: GroupcastError, *, shown: GroupcastError | None) -> None:

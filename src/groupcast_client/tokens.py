@@ -1,4 +1,4 @@
-"""What a client reads of its own token: when it ends. Pure."""
+"""Reads the expiry of the client's own token. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 
 import orjson
 
-# What a subprotocol may be made of (RFC 9110, 5.6.2); every JWT is.
-_TRAVELS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# The characters of a subprotocol (RFC 9110, 5.6.2), which include those of every JWT.
+_SUBPROTOCOL = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def may_travel(token: str) -> bool:
-    """Tell whether a token can be part of a handshake: a line break or a comma would change its meaning."""
-    return _TRAVELS.fullmatch(token) is not None
+def fits_subprotocol(token: str) -> bool:
+    """Whether a token can be part of a subprotocol: a line break or a comma would corrupt the handshake."""
+    return _SUBPROTOCOL.fullmatch(token) is not None
 
 
 def expires_at(token: str) -> float | None:
-    """Return the `exp` of a JWT (RFC 7519), in seconds since 1970, or None where it cannot be read.
+    """Return the `exp` of a JWT (RFC 7519) in seconds since 1970, or None if it is unreadable.
 
-    Nothing is verified, that is the service's work.
+    Does not verify the token; the service does.
     """
     parts = token.split(".")
     try:

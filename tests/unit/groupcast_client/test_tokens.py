@@ -46,4 +46,4 @@ def test_what_cannot_be_read_has_no_end(token: str) -> None:
 )
 def test_what_would_break_the_handshake_is_found(token: str, *, may: bool) -> None:
     """Header lines end at line breaks and lists divide at commas: no token may hold either."""
-    assert tokens.may_travel(token) is may
+    assert tokens.fits_subprotocol(token) is may
