@@ -17,6 +17,7 @@ from groupcast.joining import Plan, plan
 from groupcast.model import Caller, Message, iso_ms, message_key, uuid7, void_message
 from groupcast.ratelimit import (
     LEAVE_TOKENS,
+    MARK_TOKENS,
     PING_TOKENS,
     READ_TOKENS,
     RENEW_TOKENS,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from groupcast.tables.connections import Connections
     from groupcast.tables.groups import Groups, Numbered
     from groupcast.tables.messages import Messages
+    from groupcast.tables.progress import ProgressTables
     from groupcast.tables.users import Users
 
 DAY_S = 24 * 60 * 60
@@ -64,6 +66,7 @@ class Chat:
         connections: Connections,
         messages: Messages,
         groups: Groups,
+        progress: ProgressTables,
         users: Users,
         *,
         express: Express | None,
@@ -78,6 +81,7 @@ class Chat:
         self._messages = messages
         self._replays = Replays(messages, self._access)
         self._groups = groups
+        self._progress = progress
         self._users = users
         self._express = express
         self._verify = verify
@@ -122,8 +126,8 @@ class Chat:
 
         planned = await self._change(caller, join_tokens(len(wanted.entries)), change)
         now_ms = self._now_ms()
-        heads = await self._groups.heads([entry.group_id for entry in planned.joined])
-        results = await self._replays.results(caller, planned.entries, heads, now_ms)
+        groups = await self._progress.of(caller.user_id, [entry.group_id for entry in planned.joined])
+        results = await self._replays.results(caller, planned.entries, groups, now_ms)
         return protocol.joined_many(results) if wanted.many else {"type": "joined", **results[0]}
 
     async def leave(self, caller: Caller, frame: Frame) -> Frame:
@@ -187,9 +191,20 @@ class Chat:
         if member is None or not self._access.signed_in(member).group_ids:
             return protocol.pong(caller.connection_id, {})
         open_groups = [one for one in member.group_ids if may_enter(one, member.groups)]
-        heads = await self._groups.heads(open_groups, consistent=False)
-        last_seqs = {group_id: head.last_seq for group_id, head in heads.items()}
-        return protocol.pong(caller.connection_id, last_seqs)
+        groups = await self._progress.of(caller.user_id, open_groups, consistent=False)
+        return protocol.pong(caller.connection_id, groups)
+
+    async def mark_read(self, caller: Caller, frame: Frame) -> Frame:
+        """Note how far the user has read a group, so that each of their devices can count unread messages."""
+        wanted = protocol.parse_mark_read(frame)
+        member = await self._access.charged(caller, MARK_TOKENS)
+        member, group_id = self._access.in_group(member, wanted.group_id)
+        if member.user_id is None:
+            raise ChatError(Code.FORBIDDEN, "Guests have no read marks; sign in to keep them.")
+        if wanted.seq > (await self._groups.head(group_id)).last_seq:
+            raise ChatError(Code.BAD_REQUEST, "seq is beyond the group's last message.")
+        read_seq = await self._progress.mark_read(member.user_id, group_id, wanted.seq)
+        return protocol.marked(group_id, read_seq)
 
     async def renew(self, caller: Caller, frame: Frame) -> Frame:
         """Extend the sign-in with a new token of the same user; leave groups that it no longer permits."""

@@ -82,6 +82,14 @@ class Head:
 EMPTY_HEAD = Head(0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A group's head, and the last message that the user has marked as read; None for a guest."""
+
+    head: Head
+    read_seq: int | None = None
+
+
 def void_message(message_id: str, group_id: str, seq: int, created_at: str) -> Message:
     """The placeholder for a number that will never have a message."""
     return Message(message_id, group_id, seq, "", "", created_at, void=True)

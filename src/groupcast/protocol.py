@@ -13,9 +13,9 @@ from groupcast.errors import ChatError, Code
 from groupcast.model import iso_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from groupcast.model import Message
+    from groupcast.model import Message, Progress
 
 MAX_GROUP_ID_CHARS = 128
 # A connection's groups at a time.
@@ -79,6 +79,14 @@ class History:
     since: int | None
     before: int | None
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRead:
+    """markRead: the user has read the messages up to `seq`."""
+
+    group_id: str | None
+    seq: int
 
 
 def parse_frame(body: str) -> dict[str, Any]:
@@ -152,6 +160,14 @@ def parse_history(frame: dict[str, Any]) -> History:
     return History(_named_group(frame), since, before, limit)
 
 
+def parse_mark_read(frame: dict[str, Any]) -> MarkRead:
+    """Parse a markRead frame. ChatError (BadRequest) if a field is missing or invalid."""
+    seq = _seq(frame, "seq")
+    if seq is None:
+        raise ChatError(Code.BAD_REQUEST, "markRead needs seq, the last message that was read.")
+    return MarkRead(_named_group(frame), seq)
+
+
 def parse_renew(frame: dict[str, Any]) -> str:
     """The token of a renew frame. ChatError (BadRequest) if it is missing."""
     token = frame.get("token")
@@ -174,20 +190,17 @@ def message_value(message: Message) -> dict[str, Any]:
     return value if message.user_id is None else {**value, "userId": message.user_id}
 
 
-def joined(group_id: str, last_seq: int, messages: Iterable[Message], *, complete: bool) -> dict[str, Any]:
-    return {"type": "joined"} | group_joined(group_id, last_seq, messages, complete=complete)
-
-
 def group_joined(
-    group_id: str, last_seq: int, messages: Iterable[Message], *, complete: bool
+    group_id: str, progress: Progress, messages: Iterable[Message], *, complete: bool
 ) -> dict[str, Any]:
-    """The result of one group."""
-    return {
+    """The result of joining one group; a guest's is without `readSeq`."""
+    result = {
         "groupId": group_id,
-        "lastSeq": last_seq,
+        "lastSeq": progress.head.last_seq,
         "messages": [message_value(message) for message in messages],
         "complete": complete,
     }
+    return result if progress.read_seq is None else {**result, "readSeq": progress.read_seq}
 
 
 def joined_many(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -215,6 +228,10 @@ def ack(message: Message) -> dict[str, Any]:
     }
 
 
+def marked(group_id: str, read_seq: int) -> dict[str, Any]:
+    return {"type": "marked", "groupId": group_id, "readSeq": read_seq}
+
+
 def history(group_id: str, messages: Iterable[Message], *, complete: bool) -> dict[str, Any]:
     return {
         "type": "history",
@@ -224,16 +241,19 @@ def history(group_id: str, messages: Iterable[Message], *, complete: bool) -> di
     }
 
 
-def pong(connection_id: str, last_seqs: dict[str, int]) -> dict[str, Any]:
-    """`last_seqs` are those of the connection's groups, the last joined last."""
-    group_id, last_seq = next(reversed(last_seqs.items()), (None, None))
-    return {
+def pong(connection_id: str, groups: Mapping[str, Progress]) -> dict[str, Any]:
+    """`groups` are the connection's, the last joined last; a guest's pong is without `readSeq`."""
+    last_seqs = {group_id: progress.head.last_seq for group_id, progress in groups.items()}
+    read_seqs = {group_id: one.read_seq for group_id, one in groups.items() if one.read_seq is not None}
+    group_id = next(reversed(last_seqs), None)
+    frame = {
         "type": "pong",
         "groupId": group_id,
-        "lastSeq": last_seq,
+        "lastSeq": last_seqs[group_id] if group_id is not None else None,
         "groups": last_seqs,
         "connectionId": connection_id,
     }
+    return {**frame, "readSeqs": read_seqs} if read_seqs else frame
 
 
 def renewed(group_ids: Sequence[str], authorized_until_s: int) -> dict[str, Any]:

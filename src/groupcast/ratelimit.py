@@ -25,6 +25,7 @@ JOIN_TOKENS = 0.5
 # Each group that a frame names beside its first: a write less, and no invocation.
 FURTHER_JOIN_TOKENS = 0.25
 LEAVE_TOKENS = 0.5
+MARK_TOKENS = 0.25
 RENEW_TOKENS = 0.5
 # The largest text of a message in a frame: one that consists of control characters.
 MAX_TEXT_BYTES = 6 * MAX_MESSAGE_BYTES

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from groupcast.access import Access
-    from groupcast.model import Caller, Head, Message
+    from groupcast.model import Caller, Head, Message, Progress
     from groupcast.tables.messages import Messages
 
 # Logs that are read side by side for one frame.
@@ -51,15 +51,15 @@ class Replays:
         self,
         caller: Caller,
         entries: Sequence[JoinEntry | RefusedEntry],
-        heads: Mapping[str, Head],
+        groups: Mapping[str, Progress],
         now_ms: int,
     ) -> list[dict[str, Any]]:
-        """The result of each entry of a joinGroup frame; `now_ms` is from before `heads` were read.
+        """The result of each entry of a joinGroup frame; `now_ms` is from before `groups` were read.
 
         The logs fill the reply in the order of the frame; one that does not fit is not `complete`. The caller
         pays for what was read.
         """
-        results = [_result(entry, heads) for entry in entries]
+        results = [_result(entry, groups) for entry in entries]
         missed = [
             (place, entry.group_id, entry.since)
             for place, entry in enumerate(entries)
@@ -74,27 +74,27 @@ class Replays:
             some = missed[start : start + READS_AT_ONCE]
             pages = await asyncio.gather(
                 *(
-                    self.page(group_id, since, heads[group_id], MAX_HISTORY, room_bytes)
+                    self.page(group_id, since, groups[group_id].head, MAX_HISTORY, room_bytes)
                     for _, group_id, since in some
                 )
             )
             for (place, group_id, since), page in zip(some, pages, strict=True):
                 read_bytes += page.size_bytes
-                head = heads[group_id]
-                messages, complete = replay(_fitting(page, room_bytes), since, head, now_ms)
-                result = group_joined(group_id, head.last_seq, messages, complete=complete)
+                progress = groups[group_id]
+                messages, complete = replay(_fitting(page, room_bytes), since, progress.head, now_ms)
+                result = group_joined(group_id, progress, messages, complete=complete)
                 room_bytes -= _size_bytes(result["messages"])
                 results[place] = result
         await self._access.debit_page(caller, read_bytes)
         return results
 
 
-def _result(entry: JoinEntry | RefusedEntry, heads: Mapping[str, Head]) -> dict[str, Any]:
+def _result(entry: JoinEntry | RefusedEntry, groups: Mapping[str, Progress]) -> dict[str, Any]:
     if isinstance(entry, RefusedEntry):
         return group_refused(entry)
-    last_seq = heads[entry.group_id].last_seq
-    is_current = entry.since is None or entry.since >= last_seq
-    return group_joined(entry.group_id, last_seq, (), complete=is_current)
+    progress = groups[entry.group_id]
+    is_current = entry.since is None or entry.since >= progress.head.last_seq
+    return group_joined(entry.group_id, progress, (), complete=is_current)
 
 
 def _fitting(page: Page, room_bytes: int) -> Page:

@@ -49,6 +49,7 @@ class Settings:
     messages_table: str
     groups_table: str
     quotas_table: str
+    marks_table: str
     management_endpoint: str
     dynamodb_endpoint: str
     sqs_endpoint: str
@@ -85,6 +86,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         messages_table=_text(environ, "MESSAGES_TABLE"),
         groups_table=_text(environ, "GROUPS_TABLE"),
         quotas_table=_text(environ, "QUOTAS_TABLE"),
+        marks_table=_text(environ, "MARKS_TABLE"),
         management_endpoint=_url(environ, MANAGEMENT_OVERRIDE, _text(environ, "MANAGEMENT_ENDPOINT")),
         dynamodb_endpoint=_service_url(
             environ, DYNAMODB_OVERRIDE, f"https://dynamodb.{region}.amazonaws.com"

@@ -22,6 +22,7 @@ from groupcast.runtime.clients import json_api, now_ms
 from groupcast.tables.connections import Connections
 from groupcast.tables.groups import Groups
 from groupcast.tables.messages import Messages
+from groupcast.tables.progress import ProgressTables
 from groupcast.tables.users import Users
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ async def open_chat(
             Connections(dynamodb, settings.connections_table),
             Messages(dynamodb, settings.messages_table),
             Groups(dynamodb, settings.groups_table, limit),
+            ProgressTables(dynamodb, settings.groups_table, settings.marks_table),
             Users(dynamodb, settings.quotas_table, bucket, settings.connections_per_user),
             express=_express(settings, stack),
             auth_required=settings.auth != "none",

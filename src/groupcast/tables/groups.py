@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from groupcast.aws.backoff import back_off
-from groupcast.errors import ChatError, Code, GroupcastError
+from groupcast.errors import GroupcastError
 from groupcast.model import EMPTY_HEAD, Audience, Head
 from groupcast.ratelimit import US_PER_MS, is_large
 from groupcast.tables.buckets import Buckets, update_if
 from groupcast.tables.items import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from groupcast.aws.calls import Calls
     from groupcast.ratelimit import GroupLimit
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
 QUIET_MS = 1_000
 # Mark a group busy for longer than that, so that this is written at most once in QUIET_MS.
 BUSY_MS = 2 * QUIET_MS
-READ_ATTEMPTS_MAX = 5
-READ_RETRY_BASE_S = 0.05
-# A client whose groups DynamoDB did not read comes again after so long.
-UNREAD_AFTER_MS = 1_000
 # What the fan-out notes is not worth more of its time.
 NOTE_TIMEOUT_S = 1.0
 
@@ -117,28 +112,11 @@ class Groups:
         answer = await self._dynamodb.get_item(
             TableName=self._table, Key=encode({"groupId": group_id}), ConsistentRead=True
         )
-        return _head(answer["Item"]) if "Item" in answer else EMPTY_HEAD
-
-    async def heads(self, group_ids: Sequence[str], *, consistent: bool = True) -> dict[str, Head]:
-        """The heads of at most 100 groups, in their order; `consistent` as in Connections.get.
-
-        ChatError (RateLimited) where DynamoDB leaves some unread, however often it is asked.
-        """
-        found = dict.fromkeys(group_ids, EMPTY_HEAD)
-        keys: list[Any] = [encode({"groupId": one}) for one in group_ids]
-        for attempt in range(READ_ATTEMPTS_MAX):
-            if not keys:
-                return found
-            await back_off(attempt, READ_RETRY_BASE_S)
-            request = {self._table: {"Keys": keys, "ConsistentRead": consistent}}
-            answer = await self._dynamodb.batch_get_item(RequestItems=request)
-            for item in answer["Responses"].get(self._table, ()):
-                found[item["groupId"]["S"]] = _head(item)
-            keys = answer["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
-        raise ChatError(Code.RATE_LIMITED, "The groups are busy; try again.", retry_after_ms=UNREAD_AFTER_MS)
+        return head_of(answer["Item"]) if "Item" in answer else EMPTY_HEAD
 
 
-def _head(item: Item) -> Head:
+def head_of(item: Item) -> Head:
+    """The head in a group's item."""
     values = decode(item)
     return Head(int(values["lastSeq"]), int(values["movedAt"]), int(values.get("largeSeq", 0)))
 

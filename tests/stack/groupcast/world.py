@@ -22,6 +22,7 @@ from groupcast.ratelimit import Bucket, GroupLimit
 from groupcast.tables.connections import Connections
 from groupcast.tables.groups import Groups
 from groupcast.tables.messages import Messages
+from groupcast.tables.progress import ProgressTables
 from groupcast.tables.users import Users
 
 # In the future: DynamoDB Local removes what has expired, by its own clock.
@@ -83,6 +84,7 @@ class World:
             Connections(dynamodb, tables["ConnectionsTable"]),
             Messages(dynamodb, tables["MessagesTable"]),
             self.groups,
+            ProgressTables(dynamodb, tables["GroupsTable"], tables["ReadMarksTable"]),
             Users(dynamodb, tables["QuotasTable"], bucket, connections_max),
             express=express,
             auth_required=auth_required,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from groupcast import protocol
 from groupcast.errors import ChatError, Code
-from groupcast.model import Message, void_message
+from groupcast.model import Head, Message, Progress, void_message
 
 MESSAGE_ID = "0192f0c1-2345-7abc-8def-0123456789ab"
 
@@ -154,13 +154,14 @@ def test_frames_have_the_shapes_of_the_contract() -> None:
     assert protocol.message_value(replace(message, user_id="u1")) == {**value, "userId": "u1"}
     void = void_message(MESSAGE_ID, "group1", 7, message.created_at)
     assert protocol.message_value(void) == {"seq": 7, "void": True}
-    assert protocol.joined("group1", 7, [message], complete=True) == {
-        "type": "joined",
+    head = Head(7, 0)
+    assert protocol.group_joined("group1", Progress(head), [message], complete=True) == {
         "groupId": "group1",
         "lastSeq": 7,
         "messages": [value],
         "complete": True,
     }
+    assert protocol.group_joined("group1", Progress(head, 0), (), complete=True)["readSeq"] == 0
     assert protocol.history("group1", [message], complete=False) == {
         "type": "history",
         "groupId": "group1",
@@ -175,7 +176,7 @@ def test_frames_have_the_shapes_of_the_contract() -> None:
         "createdAt": "2026-11-22T17:20:00.123Z",
     }
     assert protocol.left("group1") == {"type": "left", "groupId": "group1"}
-    assert protocol.pong("L0SM9cOFvHcCIhw=", {"group2": 3, "group1": 7}) == {
+    assert protocol.pong("L0SM9cOFvHcCIhw=", {"group2": Progress(Head(3, 0)), "group1": Progress(head)}) == {
         "type": "pong",
         "groupId": "group1",
         "lastSeq": 7,
