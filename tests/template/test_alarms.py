@@ -78,7 +78,7 @@ def test_every_table_and_index_is_watched(template: Template, service: dict[str,
             for index in resource["Properties"].get("GlobalSecondaryIndexes", ()):
                 of_index = ("GlobalSecondaryIndexName", index["IndexName"])
                 expected.add(frozenset({("TableName", name), of_index}))
-    assert len(expected) == 6
+    assert len(expected) == 7
     assert watched(template, "AWS/DynamoDB", metric) == expected
 
 

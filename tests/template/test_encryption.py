@@ -31,10 +31,10 @@ def test_aws_owned_keys_are_the_default(template: Template) -> None:
 
 
 def test_a_customers_key_encrypts_tables_queues_and_alarms(encrypted: Template) -> None:
-    """All four tables, all three queues, and the topic of alarms."""
+    """All five tables, all three queues, and the topic of alarms."""
     tables = encrypted.of_type("AWS::DynamoDB::Table").values()
     queues = encrypted.of_type("AWS::SQS::Queue").values()
-    assert (len(tables), len(queues)) == (4, 3)
+    assert (len(tables), len(queues)) == (5, 3)
     for table in tables:
         specification = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
         assert table["SSESpecification"] == specification

@@ -10,7 +10,7 @@ import pytest
 from tests.template.conftest import Template
 
 CONNECTIONS, GROUPS, MESSAGES = "ConnectionsTable", "GroupsTable", "MessagesTable"
-QUOTAS = "QuotasTable"
+QUOTAS, MARKS = "QuotasTable", "ReadMarksTable"
 MEMBERS, LOG = "ConnectionsTable/index/GroupIdIndex", "MessagesTable/index/GroupSeqIndex"
 POST, DELETE = "POST/@connections", "DELETE/@connections"
 
@@ -22,15 +22,28 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("dynamodb:BatchGetItem", CONNECTIONS),
         ("dynamodb:UpdateItem", QUOTAS),
     },
-    "disconnect": {("dynamodb:DeleteItem", CONNECTIONS), ("dynamodb:UpdateItem", QUOTAS)},
+    "disconnect": {
+        ("dynamodb:DeleteItem", CONNECTIONS),
+        ("dynamodb:BatchWriteItem", CONNECTIONS),
+        ("dynamodb:Query", CONNECTIONS),
+        ("dynamodb:UpdateItem", QUOTAS),
+    },
     "joinGroup": {
         ("dynamodb:GetItem", CONNECTIONS),
         ("dynamodb:UpdateItem", CONNECTIONS),
-        ("dynamodb:GetItem", GROUPS),
+        ("dynamodb:PutItem", CONNECTIONS),
+        ("dynamodb:DeleteItem", CONNECTIONS),
+        ("dynamodb:BatchGetItem", GROUPS),
+        ("dynamodb:BatchGetItem", MARKS),
         ("dynamodb:Query", LOG),
         ("dynamodb:UpdateItem", QUOTAS),
     },
-    "leaveGroup": {("dynamodb:UpdateItem", CONNECTIONS), ("dynamodb:UpdateItem", QUOTAS)},
+    "leaveGroup": {
+        ("dynamodb:GetItem", CONNECTIONS),
+        ("dynamodb:UpdateItem", CONNECTIONS),
+        ("dynamodb:DeleteItem", CONNECTIONS),
+        ("dynamodb:UpdateItem", QUOTAS),
+    },
     "sendMessage": {
         ("dynamodb:GetItem", CONNECTIONS),
         ("dynamodb:UpdateItem", QUOTAS),
@@ -47,12 +60,21 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
     },
     "ping": {
         ("dynamodb:GetItem", CONNECTIONS),
+        ("dynamodb:BatchGetItem", GROUPS),
+        ("dynamodb:BatchGetItem", MARKS),
+        ("dynamodb:UpdateItem", QUOTAS),
+    },
+    "markRead": {
+        ("dynamodb:GetItem", CONNECTIONS),
         ("dynamodb:GetItem", GROUPS),
+        ("dynamodb:UpdateItem", MARKS),
         ("dynamodb:UpdateItem", QUOTAS),
     },
     "renew": {
         ("dynamodb:GetItem", CONNECTIONS),
         ("dynamodb:UpdateItem", CONNECTIONS),
+        ("dynamodb:PutItem", CONNECTIONS),
+        ("dynamodb:DeleteItem", CONNECTIONS),
         ("dynamodb:UpdateItem", QUOTAS),
     },
     "default": set(),

@@ -64,7 +64,7 @@ def test_a_star_has_its_reason(template: Template) -> None:
 def test_tables_are_private_and_can_be_restored(template: Template) -> None:
     """No policy lets others in, and what is worth it has point-in-time recovery."""
     tables = template.of_type("AWS::DynamoDB::Table")
-    assert len(tables) == 4
+    assert len(tables) == 5
     recoverable = {
         name
         for name, table in tables.items()
@@ -85,7 +85,7 @@ def test_production_keeps_its_data(package: Package, stage: str, deleted: str, r
     kinds = ("AWS::DynamoDB::Table", "AWS::Cognito::UserPool")
     data = {name: one for name, one in package(stage).resources.items() if one["Type"] in kinds}
     kept = [one for name, one in data.items() if name not in FORGETTABLE_TABLES]
-    assert len(kept) == 4
+    assert len(kept) == 5
     assert {data[name]["DeletionPolicy"] for name in FORGETTABLE_TABLES} == {"Delete"}
     assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in kept} == {(deleted, replaced)}
 

@@ -22,19 +22,21 @@ READ_UNIT_BYTES = 4096
 MESSAGE_MB, PING_MB, FANOUT_MB = 1024, 512, 1769
 # Of authorize, connect, joinGroup, disconnect.
 CONNECTION_MB = (256, 512, 1024, 256)
-METRICS, ALARM_METRICS, DASHBOARDS = 34, 50, 1
+METRICS, ALARM_METRICS, DASHBOARDS = 34, 54, 1
 
 CONNECTION_INVOCATIONS = len(CONNECTION_MB)
-# Item in and out, and twice its entry in GroupIdIndex; its user's item at connect, join and disconnect.
-# Itself, its group's head and what was missed.
-CONNECTION_WRITES, CONNECTION_READS = 8, 3
+# Its item and membership in and out, twice the membership's entry in GroupIdIndex, and twice as much for the
+# transaction of the join; its user's item at connect, join and disconnect. Itself, its group's head and mark,
+# and what was missed.
+CONNECTION_WRITES, CONNECTION_READS = 12, 4
 # Of a message beside the two copies of its text: the group's counter and the user's token bucket; the
 # connection, and a look whether its id is taken.
 MESSAGE_WRITES, MESSAGE_READS = 2, 2
-# The user's token bucket; the connection and its group's head, half a unit each: eventually consistent.
-PING_WRITES, PING_READS = 1, 1
+# The user's token bucket; the connection, its group's head and the user's mark in it, half a unit each:
+# eventually consistent.
+PING_WRITES, PING_READS = 1, 1.5
 # A key in GroupIdIndex, read by the fan-out eventually consistently: half a unit for 4 KB.
-MEMBER_BYTES = 100
+MEMBER_BYTES = 140
 FANOUT_READ_UNITS = 0.5
 # Attributes beside the text, and what DynamoDB adds to an item and to its copy in an index.
 MESSAGE_ITEM_BYTES = 200
@@ -50,7 +52,7 @@ TRACED_PER_SECOND, TRACED_SHARE = 1, 0.05
 IDLE_POLLS_PER_SECOND = 5 / 20
 # Each function uses a customer's key for each of its tables and queues, to send to one twice (SQS developer
 # guide, "Estimating AWS KMS costs"). Both services keep what they got from KMS for so many seconds.
-KEY_CALLERS_OF_TABLES, KEY_CALLERS_OF_QUEUES = 30, 14
+KEY_CALLERS_OF_TABLES, KEY_CALLERS_OF_QUEUES = 36, 14
 KEY_REUSE_S = 300
 # An offer takes sendMessage so much longer; those of a batch of the stream take so long. Assumed.
 EXPRESS_S, OFFERING_S = 0.01, 0.02

@@ -44,9 +44,9 @@ def test_members_who_say_nothing_cost_connections_and_pings() -> None:
     # Of 15 ms: pings in half a GB, and authorize, connect, joinGroup and disconnect in 2 GB together.
     gb = 30 / 2 + 2
     assert spent["Lambda: routes, 256 to 1,024 MB"] == pytest.approx(gb * MONTH_S * 0.015 * 0.0000133334)
-    # A write of a ping and 8 of a connection; a read of a ping and 3 of a connection.
-    assert spent["DynamoDB: writes"] == pytest.approx(62.415)
-    assert spent["DynamoDB: reads of routes"] == pytest.approx(33 * MONTH_S / 1e6 * 0.125)
+    # A write of a ping and 12 of a connection; 1.5 reads of a ping and 4 of a connection.
+    assert spent["DynamoDB: writes"] == pytest.approx(68.985)
+    assert spent["DynamoDB: reads of routes"] == pytest.approx(49 * MONTH_S / 1e6 * 0.125)
     assert spent["API Gateway: posts to members"] == spent["Lambda: fan-out"] == 0
     assert spent["SQS: offers sent, received, deleted"] == spent["DynamoDB: writes of the budget"] == 0
     assert bill.dollars == pytest.approx(sum(spent.values()))
@@ -59,31 +59,31 @@ def test_a_rare_message_is_posted_to_each_member_by_itself() -> None:
     assert used["API Gateway: posts to members"] == pytest.approx(MONTH_S, rel=1e-3)
     assert used["Lambda: fan-out"] == pytest.approx(0.01 * MONTH_S, rel=1e-3)
     assert used["Lambda: fan-out, 1,769 MB"] == pytest.approx(0.01 * 0.025 * MONTH_S * 1769 / 1024, rel=1e-3)
-    # 100 keys of 100 bytes are 3 times 4 KB, each half a unit.
-    assert used["DynamoDB: reads of members by the fan-out"] == pytest.approx(0.015 * MONTH_S, rel=1e-3)
-    # Table and index, the group's counter, the user's bucket; 8 of each connection made, one of each ping.
-    assert used["DynamoDB: writes"] == pytest.approx((0.04 + 8 * 100 / 7_200 + 100 / 510) * MONTH_S)
+    # 100 keys of 140 bytes are 4 times 4 KB, each half a unit.
+    assert used["DynamoDB: reads of members by the fan-out"] == pytest.approx(0.02 * MONTH_S, rel=1e-3)
+    # Table and index, the group's counter, the user's bucket; 12 of each connection made, one of each ping.
+    assert used["DynamoDB: writes"] == pytest.approx((0.04 + 12 * 100 / 7_200 + 100 / 510) * MONTH_S)
     # 26,280 messages of 500 bytes, those of the last 30 days, twice.
     stored_gb = 26_280 * 500 * 30 / (365 / 12) / 1024**3
     assert used["DynamoDB: messages kept, and their index"] == pytest.approx(2 * stored_gb)
 
 
 def test_a_key_of_the_customers_costs_a_dollar_and_its_requests() -> None:
-    """30 callers of tables and 14 of queues ask every 300 s, whatever the load: $0.03 for 10,000 times."""
+    """36 callers of tables and 14 of queues ask every 300 s, whatever the load: $0.03 for 10,000 times."""
     aws_owned, customers = (
         dollars(estimate(Load(members=1, messages_per_second=0, customer_key=key), Prices()))
         for key in (False, True)
     )
     assert aws_owned["KMS: your key"] == aws_owned["KMS: requests"] == 0
     assert customers["KMS: your key"] == 1
-    assert customers["KMS: requests"] == pytest.approx(44 * MONTH_S / 300 / 10_000 * 0.03)
+    assert customers["KMS: requests"] == pytest.approx(50 * MONTH_S / 300 / 10_000 * 0.03)
 
 
 def test_a_message_over_a_kilobyte_takes_more_write_units() -> None:
     """2,000 bytes and their attributes are 3 units, in the table and again in the index."""
     load = Load(members=1, messages_per_second=1, message_bytes=2_000)
     writes = quantities(estimate(load, Prices()))["DynamoDB: writes"]
-    assert writes == pytest.approx((2 + 2 * 3 + 8 / 7_200 + 1 / 510) * MONTH_S)
+    assert writes == pytest.approx((2 + 2 * 3 + 12 / 7_200 + 1 / 510) * MONTH_S)
 
 
 def test_messages_that_arrive_between_two_polls_share_frames() -> None:
