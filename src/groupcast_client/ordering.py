@@ -68,8 +68,8 @@ class GroupLog:
         self._pending: dict[int, tuple[Message | Void, float]] = {}
         # The lowest number dropped since the last request because `_pending` was full.
         self._dropped_from: int | None = None
-        # The first gap: its first number, the time when it became the first gap, the count of history requests
-        # for it, and the current wait.
+        # The first gap: its first number, when it became the first gap, the history requests sent for it, and
+        # the current wait.
         self._hole: int | None = None
         self._hole_at = 0.0
         self._asked = 0

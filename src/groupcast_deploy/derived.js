@@ -1,9 +1,9 @@
 "use strict";
 
-// What follows from the functions of serverless.yml, so that a new route is written down once: roles, who may call
-// a function, limits of routes, alarms over all of them, and the actions that a frame may name. Pure.
+// Derives parts of the template from the functions of serverless.yml, so that a new route is declared only once:
+// roles, permissions to call functions, route limits, alarms over all routes, and the list of actions. Pure.
 
-// Statements of a function's role beside its log and its traces, in IAM's words; Effect is Allow.
+// The IAM statements under a function's `allow`, in addition to those for its log and traces. Effect is Allow.
 const ALLOW_SCHEMA = {
   type: "array",
   items: {
@@ -16,7 +16,7 @@ const ALLOW_SCHEMA = {
     additionalProperties: false,
   },
 };
-// X-Ray knows no resources.
+// X-Ray has no resource-level permissions.
 const TRACES = {
   Effect: "Allow",
   Action: ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
@@ -25,10 +25,10 @@ const TRACES = {
 const VERSION = "2012-10-17";
 // CloudWatch's "Limits that apply to alarms based on metric math expressions".
 const ALARM_METRICS_MAX = 10;
-// Nobody can turn a $disconnect away.
+// A $disconnect cannot be refused.
 const UNLIMITED = "$disconnect";
 
-// [{ name, key, authorizer }]: a function, its route, and the function that is asked before, if any.
+// [{ name, key, authorizer }]: a function, its route, and the name of its authorizer, if any.
 function routesOf(functions) {
   return Object.entries(functions).flatMap(([name, { events = [] }]) =>
     events
@@ -37,15 +37,15 @@ function routesOf(functions) {
   );
 }
 
-// What a frame's action may be, in the order of the file.
+// The actions that frames may name, in the order of the file.
 function actionsOf(functions) {
   return routesOf(functions)
     .map(({ key }) => key)
     .filter((key) => !key.startsWith("$"));
 }
 
-// What a customer's key must allow a function: DynamoDB and SQS use it with the rights of their caller, and only
-// sending to a queue makes a data key.
+// A function's permissions for a customer's key: DynamoDB and SQS use the key with the rights of their caller, and
+// only sending to a queue generates a data key.
 function keyStatements(allow, keyArn) {
   const actions = allow.flatMap(({ Action }) => Action);
   const needs = { "kms:Decrypt": /^(dynamodb|sqs):/, "kms:GenerateDataKey": /^sqs:SendMessage$/ };
@@ -54,7 +54,7 @@ function keyStatements(allow, keyArn) {
     .map(([Action]) => ({ Action, Resource: keyArn }));
 }
 
-// The role of a function, which Lambda alone can take on. `keyArn`: of the customer's key, if there is one.
+// The role of a function, which only Lambda can assume. `keyArn` is the customer's key, if there is one.
 function roleOf(name, allow, logGroup, keyArn) {
   const log = { "Fn::GetAtt": [logGroup, "Arn"] };
   return {
@@ -86,7 +86,7 @@ function roleOf(name, allow, logGroup, keyArn) {
   };
 }
 
-// Where a function may be called from, by its name: its own route alone, or the authorizers.
+// For each function, the ARN that may call it: its own route, or the API's authorizers.
 function sourcesOf(functions) {
   return Object.fromEntries(
     routesOf(functions).flatMap(({ name, key, authorizer }) => [
@@ -102,14 +102,14 @@ function sourceArn(path) {
   return { "Fn::Sub": `${api}/${path}` };
 }
 
-// RouteSettings of a stage where `EachRoute` stands for every route that can be limited.
+// A stage's RouteSettings, in which `EachRoute` is replaced by an entry for every route that can be limited.
 function routeSettingsOf(functions, { EachRoute, ...others }) {
   const limited = routesOf(functions).filter(({ key }) => EachRoute && key !== UNLIMITED);
   return { ...Object.fromEntries(limited.map(({ key }) => [key, EachRoute])), ...others };
 }
 
-// The alarms in place of one that sums up more metrics than CloudWatch takes: NAME, NAME2, NAME3 by name, each over some
-// of the metrics, with the same threshold.
+// Splits an alarm over more metrics than CloudWatch allows into NAME, NAME2, NAME3 …, each over some of the metrics, with
+// the same threshold.
 function alarmsOf(name, alarm) {
   const { Metrics = [] } = alarm.Properties;
   const metrics = Metrics.filter((query) => query.MetricStat);

@@ -1,30 +1,29 @@
 "use strict";
 
-// What each parameter of serverless.yml may be: `--param` gives text alone, and CloudFormation takes free JSON,
-// such as RouteSettings, as it comes. Bounds that functions check are those of src/groupcast/settings.py.
-// Pure.
+// Checks and types the parameters of serverless.yml: `--param` gives only text, and CloudFormation does not check
+// free JSON such as RouteSettings. Bounds that functions check are the same in src/groupcast/settings.py. Pure.
 
 const oneOf = (...choices) => ({
-  says: `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`,
+  allows: `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`,
   read: (text) => (choices.includes(text) ? text : null),
 });
 const whole = (low, high) => ({
-  says: `a whole number from ${low} to ${high}`,
+  allows: `a whole number from ${low} to ${high}`,
   read: (text) =>
     /^\d{1,15}$/.test(text) && low <= Number(text) && Number(text) <= high ? Number(text) : null,
   low,
   high,
 });
 const flag = {
-  says: "true or false",
+  allows: "true or false",
   read: (text) => ({ true: true, false: false })[text] ?? null,
 };
 const url = {
-  says: "an http or https URL",
+  allows: "an http or https URL",
   read: (text) => (/^https?:\/\/\S+$/.test(text) ? text : null),
 };
 
-const anyText = { says: "any text", read: (text) => text };
+const anyText = { allows: "any text", read: (text) => text };
 
 const MILLION = 1_000_000;
 const DAY_S = 86_400;
@@ -60,13 +59,13 @@ const RULES = {
   frameBytes: whole(0, 128 * 1024),
   postWindow: whole(1, 512),
 };
-// A parameter without a rule above is of the kind of its default.
+// Without a rule above, a parameter has the type of its default.
 const COUNT = whole(0, 1000 * MILLION);
-// What a group takes at least of each token that a user has a second: no member may fill it alone.
+// A group's least limit for each token a second of a user: no member may use it up alone.
 const GROUP_PER_TOKEN = { groupMessagesPerSecond: 3, groupBytesPerSecond: 3 * 1024 };
 
-// Values by name, each of its type, from serverless.yml's `params` of one stage and the NAME=VALUE of --param.
-// Throws an Error with one sentence for the first that is wrong.
+// Typed values by name, from a stage's `params` in serverless.yml and the NAME=VALUE of each --param. Throws an Error
+// with one sentence about the first invalid value.
 function readParameters(params, stage, given) {
   const defaults = params?.default ?? {};
   const found = { ...defaults, ...params?.[stage] };
@@ -85,11 +84,11 @@ function readParameters(params, stage, given) {
 function readParameter(name, value, defaults) {
   const rules = { ...Object.fromEntries(Object.entries(defaults).map(ruleOf)), ...RULES };
   if (!Object.hasOwn(rules, name)) {
-    throw new Error(`there is no parameter ${name}: there are ${Object.keys(rules).join(", ")}`);
+    throw new Error(`unknown parameter ${name}; the parameters are ${Object.keys(rules).join(", ")}`);
   }
   const read = rules[name].read(String(value));
   if (read === null)
-    throw new Error(`parameter ${name} is ${JSON.stringify(value)}: it may be ${rules[name].says}`);
+    throw new Error(`parameter ${name} is ${JSON.stringify(value)}: it must be ${rules[name].allows}`);
   return read;
 }
 
@@ -100,7 +99,7 @@ function checkGroup(name, values, least) {
   if (values[name] < least * messagesPerSecond) {
     throw new Error(
       `parameter ${name} is ${values[name]}: ` +
-        `with messagesPerSecond ${messagesPerSecond} it may be ${least * messagesPerSecond} or more`,
+        `with messagesPerSecond ${messagesPerSecond} it must be ${least * messagesPerSecond} or more`,
     );
   }
 }

@@ -1,9 +1,7 @@
 "use strict";
 
-// `osls package` and `osls deploy` need nothing before them: the artifact is built here, by the project's own
-// builder, for the runtime and architecture that serverless.yml names. A builder that finds it up to date
-// leaves it alone. A parameter that cannot be right is refused before anything else happens, and what follows from the
-// list of functions is put into the template (derived.js).
+// Prepares `osls package` and `osls deploy`. Checks all parameters first, builds the artifact (unless it is up to date)
+// for the runtime and architecture in serverless.yml, and adds the derived resources to the template (derived.js).
 
 const { execFile } = require("node:child_process");
 const { existsSync } = require("node:fs");
@@ -18,7 +16,7 @@ const NOT_PINNED =
   "groupcast deploys with the osls that package.json pins, the Serverless Framework's community fork: " +
   "run npm install, then npx serverless with the same arguments.";
 const OPEN_TO_ALL =
-  "AUTH is none: nobody signs in, so anyone who has the URL can read and write every group.";
+  "AUTH is none: this stage has no sign-in, so anyone with the URL can read and write every group.";
 
 class GroupcastPlugin {
   constructor(serverless, _options, { log, progress }) {
@@ -28,10 +26,10 @@ class GroupcastPlugin {
     this.progress = progress.get("groupcast");
     this.warned = false;
     this.parameters = {};
-    // ${typed:NAME} is ${param:NAME} as a number or a boolean, where CloudFormation must not get text.
+    // ${typed:NAME} is ${param:NAME} as a number or a boolean, for properties that cannot be text.
     this.configurationVariablesSources = {
       typed: { resolve: ({ address }) => ({ value: this.parameters[address] ?? null }) },
-      // ${derived:actions} are the routes that frames can name.
+      // ${derived:actions} lists the actions that frames can name.
       derived: {
         resolve: ({ address }) => ({
           value: address === "actions" ? actionsOf(serverless.configurationInput.functions).join(", ") : null,
@@ -54,7 +52,7 @@ class GroupcastPlugin {
     };
   }
 
-  // osls calls it before it resolves ${param:…}, so that no setting can fail first.
+  // osls calls this before it resolves ${param:…}, so invalid parameters are reported first.
   asyncInit() {
     const { configurationInput, processedInput } = this.serverless;
     const { stage = "dev", param = [] } = processedInput.options;
@@ -74,7 +72,7 @@ class GroupcastPlugin {
     }
   }
 
-  // A function has a role of its own, unless it names another.
+  // Each function gets its own role, unless it names another.
   nameRoles() {
     for (const [name, settings] of Object.entries(this.serverless.service.functions)) {
       if (!("role" in settings)) settings.role = this.roleId(name);
@@ -108,13 +106,13 @@ class GroupcastPlugin {
     if (stage?.RouteSettings) stage.RouteSettings = routeSettingsOf(functions, stage.RouteSettings);
   }
 
-  // osls takes any name for a resource; CloudFormation would refuse the template only when it is deployed.
+  // osls accepts any resource name; CloudFormation would refuse the template only at deployment.
   checkRoles() {
     const { service, classes } = this.serverless;
     const { Resources } = service.provider.compiledCloudFormationTemplate;
     for (const [name, { role }] of Object.entries(service.functions)) {
       if (typeof role === "string" && !role.startsWith("arn:") && !(role in Resources)) {
-        throw new classes.Error(`functions.${name}: there is no resource ${role}, which is to be its role`);
+        throw new classes.Error(`functions.${name}: its role ${role} is not a resource of the template`);
       }
     }
   }
@@ -123,7 +121,7 @@ class GroupcastPlugin {
     const { serviceDir, service } = this.serverless;
     const venv = path.join(serviceDir, ".venv");
     if (!existsSync(path.join(venv, ".ready"))) {
-      // As after `npm install` in a fresh clone.
+      // In a fresh clone after `npm install`.
       this.log.notice("setting up .venv (once)");
       await this.run("make", ["--silent", ".venv/.ready"], "Setting up .venv", SETUP_TIMEOUT_MS);
     }
@@ -136,16 +134,16 @@ class GroupcastPlugin {
       "--output",
       service.package.artifact,
     ];
-    const said = await this.run(
+    const output = await this.run(
       path.join(venv, "bin", "python"),
       ["-m", "groupcast_deploy.artifact", ...target],
       `Building ${service.package.artifact} for ${runtime} on ${architecture}`,
       BUILD_TIMEOUT_MS,
     );
-    this.log.notice(said);
+    this.log.notice(output);
   }
 
-  /** The standard output of a command; an error with its standard error where it fails. */
+  /** Runs a command and returns its standard output. Throws an error with its standard error if it fails. */
   async run(command, commandArguments, progress, timeout) {
     this.progress.update(progress);
     try {
@@ -161,7 +159,7 @@ class GroupcastPlugin {
   }
 }
 
-// Other versions and the commercial framework load plugins as well, but make other templates.
+// Other versions and the commercial framework also load plugins, but generate different templates.
 function isPinned(serverless) {
   try {
     return serverless instanceof require("serverless");

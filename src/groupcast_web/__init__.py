@@ -1,1 +1,1 @@
-"""The JavaScript client (`client/`) and the chat page (`page/`), as files to serve."""
+"""The files of the JavaScript client (`client/`) and of the chat page (`page/`)."""

@@ -1,4 +1,4 @@
-"""The chat as its users meet it (DESIGN, wire contract)."""
+"""The chat as its users meet it: the frames of README.md, "The wire"."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_a_hosted_zone_gets_the_record(package: Package) -> None:
         ((DOMAIN,), "domainName needs a certificateArn"),
         ((f"certificateArn={CERTIFICATE}",), "need a domainName"),
         (("hostedZoneId=Z0123456789",), "need a domainName"),
-        ((DOMAIN, f"certificateArn={CERTIFICATE}", "basePath=a/b"), "basePath is one path segment"),
+        ((DOMAIN, f"certificateArn={CERTIFICATE}", "basePath=a/b"), "basePath must be one path segment"),
         (
             (DOMAIN, "certificateArn=chat"),
             "certificateArn must be the ARN of a certificate in ACM, not 'chat'",

@@ -78,7 +78,7 @@ def test_without_a_rule_the_default_says_the_kind() -> None:
         "lateAlarm": 0,
         "greeting": "",
     }
-    with pytest.raises(RefusedError, match=r'parameter lateAlarm is "x": it may be a whole number from 0'):
+    with pytest.raises(RefusedError, match=r'parameter lateAlarm is "x": it must be a whole number from 0'):
         node("it.readParameters(...args)", params, "dev", ["lateAlarm=x"])
 
 
@@ -87,32 +87,32 @@ def test_without_a_rule_the_default_says_the_kind() -> None:
     [
         (
             "requestsPerSecond=abc",
-            'parameter requestsPerSecond is "abc": it may be a whole number from 1 to 1000000',
+            'parameter requestsPerSecond is "abc": it must be a whole number from 1 to 1000000',
         ),
-        ("requestsPerSecond=-5", 'parameter requestsPerSecond is "-5": it may be a whole number'),
-        ("requestBurst=0", 'parameter requestBurst is "0": it may be a whole number from 1'),
+        ("requestsPerSecond=-5", 'parameter requestsPerSecond is "-5": it must be a whole number'),
+        ("requestBurst=0", 'parameter requestBurst is "0": it must be a whole number from 1'),
         (
             "deliveryConcurrency=2.5",
-            'parameter deliveryConcurrency is "2.5": it may be a whole number from 2 to 1000',
+            'parameter deliveryConcurrency is "2.5": it must be a whole number from 2 to 1000',
         ),
-        ("offerAlarmSeconds=1e3", 'parameter offerAlarmSeconds is "1e3": it may be a whole number'),
-        ("auth=nobody", 'parameter auth is "nobody": it may be cognito or none'),
-        ("auth=", 'parameter auth is "": it may be cognito or none'),
-        ("delivery=x", 'parameter delivery is "x": it may be lanes or stream'),
-        ("tokenUse=ID", 'parameter tokenUse is "ID": it may be any, access or id'),
-        ("adminCreateUserOnly=yes", 'parameter adminCreateUserOnly is "yes": it may be true or false'),
+        ("offerAlarmSeconds=1e3", 'parameter offerAlarmSeconds is "1e3": it must be a whole number'),
+        ("auth=nobody", 'parameter auth is "nobody": it must be cognito or none'),
+        ("auth=", 'parameter auth is "": it must be cognito or none'),
+        ("delivery=x", 'parameter delivery is "x": it must be lanes or stream'),
+        ("tokenUse=ID", 'parameter tokenUse is "ID": it must be any, access or id'),
+        ("adminCreateUserOnly=yes", 'parameter adminCreateUserOnly is "yes": it must be true or false'),
         (
             "managementEndpoint=127.0.0.1",
-            'parameter managementEndpoint is "127.0.0.1": it may be an http or https URL',
+            'parameter managementEndpoint is "127.0.0.1": it must be an http or https URL',
         ),
         (
             "requestPerSecond=5000",
-            "there is no parameter requestPerSecond: there are runtime, architecture, auth,",
+            "unknown parameter requestPerSecond; the parameters are runtime, architecture, auth,",
         ),
         ("requestsPerSecond", "--param takes NAME=VALUE, not requestsPerSecond"),
         (
             "messagesPerSecond=20",
-            "parameter groupMessagesPerSecond is 50: with messagesPerSecond 20 it may be 60 or more",
+            "parameter groupMessagesPerSecond is 50: with messagesPerSecond 20 it must be 60 or more",
         ),
     ],
 )

@@ -116,7 +116,7 @@ def test_without_sign_in_it_warns(service: Service) -> None:
     service.has_python(BUILDS)
     code, said = service.package("--param", "auth=none")
     assert code == 0
-    assert said.count("anyone who has the URL can read and write every group") == 1
+    assert said.count("anyone with the URL can read and write every group") == 1
 
 
 def test_a_failed_build_stops_the_deployment(service: Service) -> None:
@@ -169,7 +169,7 @@ def test_a_wrong_parameter_stops_the_packaging(service: Service) -> None:
     service.has_python(BUILDS)
     code, said = service.package("--param", "auth=nobody")
     assert code == 1
-    assert 'parameter auth is "nobody": it may be cognito or none' in said
+    assert 'parameter auth is "nobody": it must be cognito or none' in said
     assert not (service.folder / "asked").exists()
 
 
@@ -190,7 +190,7 @@ def test_a_role_that_does_not_exist_stops_the_packaging(service: Service) -> Non
     (service.folder / "serverless.yml").write_text(text)
     code, said = service.package()
     assert code == 1
-    assert "functions.one: there is no resource FooRole, which is to be its role" in said
+    assert "functions.one: its role FooRole is not a resource of the template" in said
 
 
 def test_an_alarm_takes_ten_metrics(service: Service) -> None:

@@ -66,7 +66,7 @@ def judge_failures(messages: int, stage_options: str) -> Finding:
     if messages:
         return to_do(
             f"FanoutFailures holds {messages:,}: `.venv/bin/groupcast failures {stage_options}` shows them "
-            f'({OPERATIONS}, "When something failed")'
+            f'({OPERATIONS}, "Failed items")'
         )
     return ok("FanoutFailures is empty")
 

@@ -1,4 +1,4 @@
-"""The Lambda artifact: `build` makes it, `python -m groupcast_deploy.artifact` is its command line."""
+"""Builds the Lambda artifact, with `build` or with `python -m groupcast_deploy.artifact`."""
 
 from groupcast_deploy.artifact.build import Artifact, build
 from groupcast_deploy.artifact.errors import ArtifactError

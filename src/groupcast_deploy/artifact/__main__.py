@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build the artifact; the exit code: 0 it is there, 1 it can't be built, 2 wrong usage."""
+    """Build the artifact; exit code 0 on success, 1 if it cannot be built, 2 for wrong usage."""
     options = _parser().parse_args(argv)
     target = Target(options.runtime, options.architecture)
     try:
@@ -30,14 +30,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m groupcast_deploy.artifact",
-        description="Build the zip that Lambda runs, unless it is up to date.",
+        description="Build the zip file for Lambda, unless it is up to date.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     default = Target()
-    parser.add_argument("--runtime", choices=RUNTIMES, default=default.runtime, help="of the functions")
-    parser.add_argument("--architecture", choices=ARCHITECTURES, default=default.architecture, help="of them")
+    parser.add_argument("--runtime", choices=RUNTIMES, default=default.runtime, help="Lambda runtime")
     parser.add_argument(
-        "--output", type=Path, default=Path("build/groupcast.zip"), metavar="FILE", help="gets it"
+        "--architecture",
+        choices=ARCHITECTURES,
+        default=default.architecture,
+        help="architecture of the functions",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/groupcast.zip"), metavar="FILE", help="zip file to write"
     )
     return parser
 
@@ -47,7 +52,7 @@ def _described(artifact: Artifact, target: Target) -> str:
         compiled = f"bytecode of Python {artifact.bytecode}"
     else:
         compiled = (
-            f"no bytecode, so cold starts are slower: there is no Python {target.python} here "
+            f"no bytecode, so cold starts are slower: found no Python {target.python} "
             f"(.venv/bin/uv python install {target.python})"
         )
     state = "built" if artifact.built else "is up to date"

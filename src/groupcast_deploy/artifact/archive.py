@@ -1,4 +1,4 @@
-"""A folder as a zip file whose bytes depend on nothing but names and contents (and the version of zlib)."""
+"""Writes reproducible zip files: their bytes depend only on names, contents and the version of zlib."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The earliest time that a zip file can say.
+# The earliest time that a zip file can store.
 _MODIFIED = (1980, 1, 1, 0, 0, 0)
-# Lambda runs functions as a user who owns nothing: all may read.
+# Lambda runs functions as a user who does not own the files: everyone may read.
 _MODE = stat.S_IFREG | 0o644
 _UNIX = 3
 
 
 def write_zip(tree: Path, output: Path) -> None:
-    """Zip the files of `tree`, sorted by name, in place of `output`: all of it or nothing."""
+    """Zip the files of `tree`, sorted by name, and replace `output` atomically."""
     output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_name(f"{output.name}.{os.getpid()}")
     try:
@@ -34,5 +34,5 @@ def write_zip(tree: Path, output: Path) -> None:
 
 
 def files_of(tree: Path) -> list[str]:
-    """Names of all files below `tree`, relative to it, with slashes."""
+    """The paths of all files below `tree`, relative to it, with slashes."""
     return [path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()]

@@ -1,6 +1,6 @@
-"""From the sources and the lock file to the zip: install, add groupcast, prune, compile, pack.
+"""Builds the zip file: installs the locked dependencies, adds groupcast, prunes, compiles and packs.
 
-Equal inputs, the Python that compiles and zlib among them, give equal bytes: whenever, in whatever folder.
+The build is reproducible: equal inputs (including the compiling Python and zlib) give equal bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from groupcast_deploy.artifact.bytecode import Interpreter
     from groupcast_deploy.artifact.target import Target
 
-# Lies in the artifact and says what it was made of, by which the next build sees whether it is up to date.
+# A file in the artifact that describes its inputs, so that the next build can tell whether it is up to date.
 LABEL = "groupcast-build.json"
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 UNZIPPED_LIMIT_BYTES = 250 * 1024 * 1024
@@ -35,9 +35,9 @@ _DEPLOYED = Path("src", "groupcast")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A zip file; `bytecode` is the version of the Python that compiled it, None where none was at hand.
+    """A zip file; `bytecode` is the version of the Python that compiled it, or None without bytecode.
 
-    `built` is false where it was there already, made of the same inputs.
+    `built` is false if the file already existed, with the same inputs.
     """
 
     path: Path
@@ -69,11 +69,11 @@ def build(root: Path, target: Target, output: Path) -> Artifact:
 def _check_root(root: Path) -> None:
     for name in (*_INPUTS, str(_DEPLOYED)):
         if not (root / name).exists():
-            raise ArtifactError(f"there is no {name} here: run it in groupcast's own folder")
+            raise ArtifactError(f"there is no {name} here: run this in groupcast's own folder")
 
 
 def _label(root: Path, target: Target, interpreter: Interpreter | None) -> bytes:
-    """What the artifact depends on, this code included."""
+    """The inputs of the artifact, including this code."""
     digest = hashlib.sha256()
     ours = Path(__file__).parent
     paths = [root / name for name in _INPUTS]
@@ -86,13 +86,13 @@ def _label(root: Path, target: Target, interpreter: Interpreter | None) -> bytes
         data = path.read_bytes()
         digest.update(f"{name} {len(data)}\n".encode())
         digest.update(data)
-    said = {
+    described = {
         "runtime": target.runtime,
         "architecture": target.architecture,
         "bytecode": interpreter.version if interpreter else None,
         "inputs": digest.hexdigest(),
     }
-    return json.dumps(said, indent=2).encode()
+    return json.dumps(described, indent=2).encode()
 
 
 def _label_in(output: Path) -> bytes | None:
@@ -123,7 +123,7 @@ def _described(output: Path, interpreter: Interpreter | None, *, built: bool) ->
         unzipped_bytes = sum(info.file_size for info in archive.infolist())
     if unzipped_bytes > UNZIPPED_LIMIT_BYTES:
         raise ArtifactError(
-            f"{output} has {unzipped_bytes} bytes unzipped; Lambda takes {UNZIPPED_LIMIT_BYTES}"
+            f"{output} has {unzipped_bytes} bytes unzipped; Lambda allows {UNZIPPED_LIMIT_BYTES}"
         )
     return Artifact(
         output, built, output.stat().st_size, unzipped_bytes, interpreter.version if interpreter else None

@@ -1,6 +1,6 @@
 """Bytecode for the artifact: /var/task is read-only, so without it every cold start compiles its imports.
 
-Only an interpreter of the runtime's own version (3.13 for python3.13) can write what the runtime will take.
+Only an interpreter of the runtime's version (3.13 for python3.13) writes bytecode that the runtime accepts.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _VERSION = "import sys; print(sys.implementation.name, '.'.join(map(str, sys.ver
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A CPython on this machine and its full version, such as 3.13.0."""
+    """A CPython on this machine, and its full version, such as 3.13.0."""
 
     path: Path
     version: str
 
 
 def find_interpreter(python: str) -> Interpreter | None:
-    """A CPython of a version such as 3.13, or None: this one, those of PATH, uv's, pyenv's."""
+    """A CPython of this version (3.13 for example): the current one, or from PATH, uv or pyenv; or None."""
     for path in _candidates(python):
         version = _version_of(path)
         if version and version.startswith(f"{python}."):
@@ -43,7 +43,7 @@ def find_interpreter(python: str) -> Interpreter | None:
 def compile_tree(interpreter: Interpreter, tree: Path) -> None:
     """Compile every module of `tree`; tracebacks name the file in Lambda. Raises ArtifactError.
 
-    `unchecked-hash` holds no time and is never compared with the source, which is what a zip file needs.
+    `unchecked-hash` bytecode contains no timestamp and is never compared with its source, as zip files need.
     """
     command: list[str | Path] = [
         interpreter.path,
@@ -55,7 +55,7 @@ def compile_tree(interpreter: Interpreter, tree: Path) -> None:
         "--invalidation-mode",
         "unchecked-hash",
     ]
-    done = subprocess.run(  # noqa: S603 - an interpreter that has told its version
+    done = subprocess.run(  # noqa: S603 - the interpreter reported its version
         [*command, "-s", tree, "-p", TASK_ROOT, tree],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
@@ -65,7 +65,7 @@ def compile_tree(interpreter: Interpreter, tree: Path) -> None:
     )
     if done.returncode:
         raise ArtifactError(
-            f"Python {interpreter.version} can't compile: {' '.join(done.stdout.split())[:300]}"
+            f"Python {interpreter.version} cannot compile: {' '.join(done.stdout.split())[:300]}"
         )
 
 
@@ -73,7 +73,7 @@ def _candidates(python: str) -> Iterator[Path]:
     yield Path(sys.executable)
     for folder in os.get_exec_path():
         yield Path(folder, f"python{python}")
-    # uv and pyenv keep what they install off PATH; pyenv's shims there run only what the folder has chosen.
+    # uv and pyenv install outside PATH; pyenv's shims in PATH run only the version chosen for the folder.
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     installed = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
     yield from sorted(installed.glob(f"cpython-{python}.*/bin/python{python}"))

@@ -1,4 +1,4 @@
-"""The runtime dependencies of pyproject.toml, as requirements.lock pins them, installed for the target."""
+"""Installs the runtime dependencies of pyproject.toml for the target, as requirements.lock pins them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PIN = re.compile(r"^([a-z0-9-]+==[^\s;\\]+)", re.MULTILINE)
 def install(root: Path, target: Target, scratch: Path, tree: Path) -> None:
     """Install into `tree`, wheels only, each checked against its hash in requirements.lock.
 
-    The files may be links into uv's cache: replace them, never write into them. `scratch` is a folder for
-    what lies between. ArtifactError where uv fails or the lock is stale.
+    The files may be links into uv's cache: replace them, never write to them. `scratch` is a folder for
+    temporary files. ArtifactError if uv fails or the lock is stale.
     """
     lock = root / "requirements.lock"
     python = ["--python-version", target.python, "--python-platform", target.platform]
@@ -39,7 +39,7 @@ def install(root: Path, target: Target, scratch: Path, tree: Path) -> None:
 
 
 def pinned(lock: str, pins: Iterable[str]) -> str:
-    """The entries of a lock file (`name==version` and its hashes) for `pins`; ArtifactError without one."""
+    """The lock file's entries (`name==version` and hashes) for `pins`; ArtifactError if one is missing."""
     entries: dict[str, list[str]] = {}
     entry: list[str] = []
     for line in lock.splitlines():
@@ -53,7 +53,7 @@ def pinned(lock: str, pins: Iterable[str]) -> str:
 
 
 def _uv(*arguments: str | Path) -> str:
-    # What uv has in its cache it need not ask an index for: a second build works without a network.
+    # Try uv's cache first, so that a second build works without a network.
     done = _run("--offline", *arguments)
     if done.returncode:
         done = _run(*arguments)

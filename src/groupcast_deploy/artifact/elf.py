@@ -1,4 +1,4 @@
-"""Shared libraries (64-bit little-endian ELF, `man 5 elf`): their debug data. Pure."""
+"""Removes debug data from shared libraries (64-bit little-endian ELF, `man 5 elf`). Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SEGMENT, _SEGMENT_AT = struct.Struct("<4Q"), 8
 
 
 def without_debug(library: bytes) -> bytes:
-    """A library without debug data, symbols for the linker and the section table: a third of the zip.
+    """A library without debug data, linker symbols and section table, which are a third of the zip file.
 
-    The dynamic loader goes by segments alone, and wheels' libraries carry what it doesn't read behind them.
-    ValueError where it is no ELF file.
+    The dynamic loader reads only segments, and in wheels' libraries everything else follows them.
+    ValueError if it is not an ELF file.
     """
     if not library.startswith(_MAGIC):
         raise ValueError("not a 64-bit little-endian ELF file")

@@ -1,7 +1,7 @@
-"""What can go wrong while the artifact is built."""
+"""Errors of the build."""
 
 from __future__ import annotations
 
 
 class ArtifactError(Exception):
-    """The artifact could not be built; the message is one line that says what to do."""
+    """The artifact could not be built; the message is one line and names the remedy."""

@@ -1,17 +1,17 @@
-"""What of the installed packages a function never reads. Pure."""
+"""Selects the files that functions need from the installed packages. Pure."""
 
 from __future__ import annotations
 
 import json
 from pathlib import PurePosixPath
 
-# botocore parses all of it for every client: 1.2 MB, of which a region's one service is needed.
+# botocore parses this file for every client: 1.2 MB, of which we need one service.
 ENDPOINTS = PurePosixPath("botocore", "data", "endpoints.json")
-# What groupcast calls through aioboto3. The other 400 services' data is a third of all bytes.
+# The services that groupcast uses through aioboto3. Data of the other 400 is a third of all bytes.
 SERVICES = frozenset({"dynamodb"})
 _SDK_DATA = {("botocore", "data"), ("boto3", "data")}
 _DEVELOPMENT = {"__pycache__", "examples", "tests"}
-# Sources of what is compiled already, types for checkers, pages for browsers.
+# Sources of compiled modules, type stubs, and web pages.
 _DEVELOPMENT_SUFFIXES = {".c", ".css", ".h", ".js", ".pxd", ".pxi", ".pyi", ".pyx", ".rst", ".typed"}
 
 
@@ -30,7 +30,7 @@ def is_needed(path: PurePosixPath) -> bool:
 
 
 def without_other_services(endpoints: bytes) -> bytes:
-    """What ENDPOINTS says of SERVICES; regions and partitions stay."""
+    """The document ENDPOINTS reduced to SERVICES, with all regions and partitions."""
     document = json.loads(endpoints)
     for partition in document["partitions"]:
         services = partition["services"]
@@ -39,5 +39,5 @@ def without_other_services(endpoints: bytes) -> bytes:
 
 
 def _is_notice(inside: list[str]) -> bool:
-    # Scanners (Amazon Inspector is one) find vulnerable versions by METADATA; licences ask to come along.
+    # Scanners such as Amazon Inspector find vulnerable versions by METADATA; licences must be distributed.
     return inside[0] == "licenses" or inside[0].startswith(("METADATA", "LICENSE", "NOTICE"))

@@ -1,10 +1,10 @@
-"""What the artifact is built for."""
+"""The artifact's runtime and architecture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The oldest glibc that uv can name and the runtime's Amazon Linux has: 2.26 there, 2.34 in 2023's.
+# A manylinux platform of uv, no newer than the runtime's glibc: Amazon Linux 2 has 2.26, 2023 has 2.34.
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 RUNTIMES = {
     "python3.11": "manylinux_2_17",
@@ -12,13 +12,13 @@ RUNTIMES = {
     "python3.13": "manylinux_2_28",
     "python3.14": "manylinux_2_28",
 }
-# Lambda's names of architectures and those of wheels.
+# Lambda's name of each architecture, and the name in wheels.
 ARCHITECTURES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A Lambda runtime and architecture, by AWS's names: a key of RUNTIMES, one of ARCHITECTURES."""
+    """A Lambda runtime (a key of RUNTIMES) and architecture (a key of ARCHITECTURES)."""
 
     runtime: str = "python3.13"
     architecture: str = "arm64"
@@ -30,5 +30,5 @@ class Target:
 
     @property
     def platform(self) -> str:
-        """The platform by uv's name, such as aarch64-manylinux_2_28."""
+        """uv's name of the platform, such as aarch64-manylinux_2_28."""
         return f"{ARCHITECTURES[self.architecture]}-{RUNTIMES[self.runtime]}"

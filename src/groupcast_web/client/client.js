@@ -1,5 +1,4 @@
-// The chat's protocol in a browser: one membership in one group that survives lost connections.
-// No DOM in here; node runs it as it is.
+// A chat client for one group that survives lost connections. Uses no DOM, and also runs in Node.
 
 /** @import { End } from "./connection.js" */
 /** @import { Action, Entry, Message, Push, Replies } from "./frames.js" */
@@ -17,15 +16,15 @@ import { Renewal } from "./renewal.js";
 import { backoffMs, pause, retried, waitMs } from "./retrying.js";
 import { claimIn } from "./token.js";
 
-// Error codes after which joining is tried again, on a new connection.
-const PASSING = new Set(["Conflict", "InternalError"]);
-// HTTP statuses of a handshake: a token that is not good, for which another may be, and a user who may not.
+// Error codes after which joining is retried on a new connection.
+const TEMPORARY = new Set(["Conflict", "InternalError"]);
+// HTTP statuses of a refused handshake: an invalid token (another may work), and a user without access.
 const UNAUTHORIZED = 401;
 const FORBIDDEN = 403;
-// As long as the id of a request can get: a frame is measured before its id is known.
+// The longest possible request id, to measure a frame before its id is known.
 const LONGEST_ID = Number.MAX_SAFE_INTEGER;
 
-/** A member of one group. What happens is told to the functions of `on`. */
+/** A member of one group. Calls the listeners in `on`. */
 export class ChatClient {
   #options;
   #on;
@@ -36,7 +35,7 @@ export class ChatClient {
   #isJoined = false;
   #isClosed = false;
   #attempt = 0;
-  // This connection joined the group: after it, delays start short again.
+  // Whether this connection has joined the group: after it, delays start short again.
   #isProven = false;
   /** @type {string | null} */
   #userId = null;
@@ -87,7 +86,7 @@ export class ChatClient {
     this.#renewal = grant ? this.#newRenewal(grant) : null;
   }
 
-  /** Connect, join, and stay so until `close`. */
+  /** Connect, join, and stay joined until `close`. */
   async open() {
     clearTimeout(this.#retryTimer);
     if (this.#isOpening || this.#isClosed || this.#connection !== null) return;
@@ -104,7 +103,7 @@ export class ChatClient {
     else this.#connect(token);
   }
 
-  /** Leave the group and close, for good. Nothing is told after the state offline; unsent messages are forgotten. */
+  /** Leave the group and close for good, without unsent messages. Calls no listener after the state offline. */
   close() {
     this.#end(() => {});
   }
@@ -121,7 +120,7 @@ export class ChatClient {
     tellWhy();
   }
 
-  /** The machine woke up, or its network came back: look at the connection now instead of later. */
+  /** Check the connection now, because the machine woke up or its network came back. */
   wake() {
     if (this.#isClosed) return;
     this.#renewal?.look();
@@ -130,8 +129,8 @@ export class ChatClient {
   }
 
   /**
-   * Send a message and return its id. Throws QueueFull; TooLarge for one that no frame can carry; ConnectionLost
-   * once the client is closed.
+   * Send a message and return its id. Throws QueueFull, TooLarge if it exceeds a frame, and ConnectionLost once the
+   * client is closed.
    * @param {string} message
    */
   send(message) {
@@ -140,8 +139,8 @@ export class ChatClient {
   }
 
   /**
-   * Send a failed message again, under the same id: should it have arrived after all, it is not doubled.
-   * Throws as `send` does, TooLarge where it failed with that.
+   * Retry a failed message with the same id, so that it cannot be stored twice. Throws as `send` does, and
+   * TooLarge if it failed with that.
    * @param {string} messageId
    */
   retry(messageId) {
@@ -158,7 +157,7 @@ export class ChatClient {
   }
 
   /**
-   * Messages before a number, oldest first; `complete` says that none lie before them. Rejects with ServerError,
+   * Messages before a number, oldest first; `complete` if there are no earlier ones. Rejects with ServerError or
    * ConnectionLost.
    * @param {number} seq
    */
@@ -187,7 +186,7 @@ export class ChatClient {
         opened: () => this.#opened(connection),
         pushed: (frame) => this.#pushed(frame),
         lost: (end) => this.#lost(end),
-        trouble: (error) => this.#tell("trouble", error),
+        error: (error) => this.#tell("error", error),
       },
     });
     this.#connection = connection;
@@ -243,7 +242,7 @@ export class ChatClient {
       const since = this.#log.since ?? undefined;
       joined = await this.#ask(connection, "joinGroup", { groupId: this.#options.group, since });
     } catch (error) {
-      if (!(error instanceof ServerError) || PASSING.has(error.code)) connection.close();
+      if (!(error instanceof ServerError) || TEMPORARY.has(error.code)) connection.close();
       else if (error.code === "RateLimited") await this.#joinLater(connection, attempt, error);
       else this.#refuse(error);
       return;
@@ -251,7 +250,7 @@ export class ChatClient {
     this.#isProven = true;
     this.#isJoined = true;
     this.#tell("state", { phase: "connected", lastSeq: joined.lastSeq, userId: this.#userId });
-    if (this.#log.isAnew(joined.lastSeq)) this.#tell("anew");
+    if (this.#log.isRestart(joined.lastSeq)) this.#tell("restarted");
     this.#deliver(this.#log.joined(joined.lastSeq, joined.messages, joined.complete, this.#options.now()));
     this.#outbox.pump();
   }
@@ -289,7 +288,7 @@ export class ChatClient {
       random: this.#options.random,
       on: {
         ended: (error) => this.#signOut(error),
-        // A right that was withdrawn shows in the answer to another join.
+        // If the right was withdrawn, joining again is refused with the reason.
         renewed: (connection, groupId) => {
           if (this.#isJoined && groupId !== this.#options.group) this.#join(connection);
         },
@@ -305,16 +304,16 @@ export class ChatClient {
         await this.#rejoin();
       } else if (pong.lastSeq != null) {
         this.#log.heard(pong.lastSeq, this.#options.now());
-        this.#tend();
+        this.#scheduleFill();
       }
     } catch (error) {
-      // A lost connection is being replaced already; an error frame says that it is alive.
+      // A lost connection is already being replaced; an error frame shows that it is alive.
       const { retryAfterMs } = error instanceof ServerError ? error : { retryAfterMs: 0 };
       if (retryAfterMs > 0 && this.#connection !== null) this.#pings.again(retryAfterMs);
     }
   }
 
-  // -- what comes in ------------------------------------------------------------------------------------
+  // -- receiving ------------------------------------------------------------------------------------
 
   /** @param {Push} frame */
   #pushed(frame) {
@@ -326,14 +325,14 @@ export class ChatClient {
   /** @param {Message[]} messages */
   #deliver(messages) {
     if (messages.length > 0) {
-      // Somebody else may use the same id.
+      // Another user may have used the same id.
       this.#outbox.arrived(messages.filter((message) => (message.userId ?? null) === this.#userId));
       this.#tell("messages", messages);
     }
-    this.#tend();
+    this.#scheduleFill();
   }
 
-  #tend() {
+  #scheduleFill() {
     clearTimeout(this.#logTimer);
     const { wakeAt } = this.#log;
     if (!this.#isJoined || wakeAt === null) return;
@@ -343,21 +342,21 @@ export class ChatClient {
   async #fill() {
     const since = this.#log.ask(this.#options.now());
     if (since === null) {
-      this.#tend();
+      this.#scheduleFill();
       return;
     }
     try {
       const page = await this.#request("history", { since, limit: this.#limits.historyPage });
       this.#deliver(this.#log.replied(page.messages, page.complete, this.#options.now()));
     } catch (error) {
-      // After a lost connection, joining asks anew.
+      // After a lost connection, the next join requests the missing messages.
       if (!(error instanceof ServerError)) return;
       this.#log.failed(this.#options.now(), Math.min(error.retryAfterMs, this.#limits.callTimeoutMs));
-      this.#tend();
+      this.#scheduleFill();
     }
   }
 
-  // -- what goes out ------------------------------------------------------------------------------------
+  // -- sending ------------------------------------------------------------------------------------
 
   /**
    * @template {Action} A
@@ -370,7 +369,8 @@ export class ChatClient {
   }
 
   /**
-   * What is forbidden may be allowed with a fresher token: the one in use ended, or a right was given since.
+   * Send a request; if it is Forbidden, renew the token and repeat it. The token may have expired, or the user may
+   * have new rights.
    * @template {Action} A
    * @param {Connection} connection
    * @param {A} action
@@ -405,7 +405,7 @@ export class ChatClient {
     try {
       this.#on[event]?.(...values);
     } catch (error) {
-      // A mistake of the application's shows up as its own, and does not stop the client.
+      // Report the application's error as uncaught, without stopping the client.
       setTimeout(() => {
         throw error;
       }, 0);

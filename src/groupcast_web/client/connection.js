@@ -1,4 +1,4 @@
-// One WebSocket to the gateway: requests are matched with their replies, pushes handed on.
+// One WebSocket to the gateway: matches replies to requests and passes pushes on.
 
 /** @import { Action, Push, Replies, Reply } from "./frames.js" */
 /** @import { Limits } from "./limits.js" */
@@ -25,22 +25,22 @@ const TOO_LARGE = 1009;
 /** @typedef {new (url: string, protocols: string[]) => Socket} SocketClass */
 
 /**
- * How a connection ended. `isTooLarge`: the gateway closed because of a frame's size. `status`: the HTTP status that
- * refused the handshake; null where there was none, or nobody tells.
+ * The end of a connection. `isTooLarge`: the gateway closed because of a frame's size. `status`: the HTTP status that
+ * refused the handshake, or null if there was none or the WebSocket hides it.
  * @typedef {{ wasOpen: boolean, isTooLarge: boolean, status: number | null }} End
  */
 
 /**
- * What a connection tells: `lost` once, `trouble` for an error that belongs to no request.
+ * The listeners of a connection: `lost` is called once, `error` for an error without a request.
  * @typedef {{
  *   opened: () => void,
  *   pushed: (push: Push) => void,
  *   lost: (end: End) => void,
- *   trouble: (error: ServerError) => void,
+ *   error: (error: ServerError) => void,
  * }} ConnectionListeners
  */
 
-/** A connection from its handshake to its end, which is told once to `on.lost`. */
+/** A connection from its handshake to its end. */
 export class Connection {
   /** @type {Socket | null} */
   #socket;
@@ -60,7 +60,7 @@ export class Connection {
   constructor({ WebSocket, url, name, token, limits, on }) {
     this.#on = on;
     this.#limits = limits;
-    // A browser can set no header on a WebSocket, but this one.
+    // The subprotocol is the only header of a WebSocket that a browser lets a page set.
     this.#socket = new WebSocket(connectUrl(url, name), token ? [SUBPROTOCOL, `bearer.${token}`] : []);
     this.#socket.onopen = () => {
       clearTimeout(this.#openTimer);
@@ -76,9 +76,9 @@ export class Connection {
   }
 
   /**
-   * Send a request; resolves with the reply. Rejects with ServerError, with TooLarge where the gateway does
-   * not take the frame, or with ConnectionLost where nothing comes in time: the connection is closed then,
-   * for nobody knows what else it has lost.
+   * Send a request; resolves with the reply. Rejects with ServerError, with TooLarge if the gateway refuses the
+   * frame's size, or with ConnectionLost if no reply comes in time. The connection is then closed, since other
+   * frames may be lost, too.
    * @template {Action} A
    * @param {A} action
    * @param {object} fields
@@ -99,7 +99,7 @@ export class Connection {
     throw new ServerError("InternalError", `${action} was answered with ${reply.type}.`);
   }
 
-  /** Close, and reject what still waits for a reply. */
+  /** Close, and reject all unanswered requests. */
   close(isTooLarge = false) {
     if (this.#socket === null) return;
     const socket = this.#socket;
@@ -117,7 +117,7 @@ export class Connection {
     if (frame === null) return;
     const { id, body } = frame;
     if (!(body instanceof ServerError) && body.type === "messages") this.#on.pushed(body);
-    else if (!this.#requests.answer(id, body) && body instanceof ServerError) this.#on.trouble(body);
+    else if (!this.#requests.answer(id, body) && body instanceof ServerError) this.#on.error(body);
   }
 }
 
@@ -132,8 +132,8 @@ function connectUrl(url, name) {
 }
 
 /**
- * The HTTP status that refused a handshake. The WebSocket of browsers keeps it to itself, and Node's own does; the
- * package ws tells it, in these words.
+ * The HTTP status that refused a handshake. The package ws reports it in this text; the WebSockets of browsers and
+ * Node hide it.
  * @param {unknown} message
  */
 function statusIn(message) {

@@ -1,4 +1,4 @@
-// Frames of the wire contract, to text and back. Pure. As groupcast_client/frames.py, and with all types checked.
+// Encodes requests and decodes the service's frames, and checks their types. Pure. See groupcast_client/frames.py.
 
 import { ServerError, TooLarge } from "./outstanding.js";
 
@@ -10,15 +10,15 @@ import { ServerError, TooLarge } from "./outstanding.js";
  */
 
 /**
- * A number of a group's log that will never have a message.
+ * A number in a group's log that will never have a message.
  * @typedef {{ seq: number, void: true }} Unwritten
  */
 
 /** @typedef {Message | Unwritten} Entry */
 
 /**
- * The replies by their requests' actions. `groupId` of `pong` and `renewed` is the group that the service counts
- * this connection to, null where it is in none.
+ * The replies by their requests' actions. `groupId` of `pong` and `renewed` is the connection's group according to
+ * the service, null without a group.
  * @typedef {{
  *   joinGroup: { type: "joined", groupId: string, lastSeq: number, messages: Entry[], complete: boolean },
  *   leaveGroup: { type: "left", groupId: string | null },
@@ -34,7 +34,7 @@ import { ServerError, TooLarge } from "./outstanding.js";
 /** @typedef {{ type: "messages", groupId: string, messages: Entry[] }} Push */
 
 /**
- * What a frame from the service says; `id` repeats the request's, and is null for a push.
+ * A frame from the service; `id` is that of the request, null for a push.
  * @typedef {{ id: string | null, body: Reply | Push | ServerError }} Frame
  */
 
@@ -50,7 +50,7 @@ const REPLY_TYPES = {
   ping: "pong",
 };
 
-// By type: whether a frame has the fields that the client reads.
+// For each type, a check of the fields that the client reads.
 /** @type {Map<unknown, (frame: Unchecked) => boolean>} */
 const CHECKS = new Map([
   ["joined", (frame) => isSeq(frame.lastSeq) && isPage(frame)],
@@ -62,9 +62,9 @@ const CHECKS = new Map([
   ["messages", (frame) => isEntries(frame.messages)],
 ]);
 
-const BROKEN = "The reply breaks the wire contract.";
+const MALFORMED = "The reply is malformed.";
 
-// API Gateway's own errors have no code. These texts are its defaults for a throttled and a used-up quota.
+// API Gateway's own errors have no code. These are its default texts: forbidden, throttled, quota exhausted.
 /** @type {Map<unknown, string>} */
 const GATEWAY_CODES = new Map([
   ["Forbidden", "Forbidden"],
@@ -73,7 +73,7 @@ const GATEWAY_CODES = new Map([
 ]);
 
 /**
- * The frame of a request, as text and its size. Throws TooLarge where it is over `limitBytes`.
+ * A request's frame as text, and its size. Throws TooLarge above `limitBytes`.
  * @param {Action} action
  * @param {number} id
  * @param {object} fields
@@ -83,15 +83,15 @@ export function encode(action, id, fields, limitBytes) {
   const frame = JSON.stringify({ action, id: String(id), ...fields });
   const sizeBytes = new TextEncoder().encode(frame).length;
   if (sizeBytes > limitBytes) {
-    const problem = `This takes ${sizeBytes} bytes as JSON, and a browser can send ${limitBytes} at once.`;
+    const problem = `This takes ${sizeBytes} bytes as JSON, and a browser can send at most ${limitBytes}.`;
     throw new TooLarge(`${problem} Shorten it or send it in parts.`);
   }
   return { frame, sizeBytes };
 }
 
 /**
- * What a frame says, or null for a type this client does not know and for a push that breaks the contract.
- * A reply that breaks it is an error, so that its request does not wait for it.
+ * Decodes a frame; null for an unknown type or a malformed push. A malformed reply becomes an error, so that its
+ * request does not wait.
  * @param {unknown} data
  * @returns {Frame | null}
  */
@@ -103,12 +103,12 @@ export function decode(data) {
   if (frame.type === "error" || frame.type == null) return { id, body: serverError(frame) };
   const check = CHECKS.get(frame.type);
   if (check === undefined) return null;
-  if (!check(frame)) return id === null ? null : { id, body: new ServerError("InternalError", BROKEN) };
+  if (!check(frame)) return id === null ? null : { id, body: new ServerError("InternalError", MALFORMED) };
   return { id, body: /** @type {Reply | Push} */ (/** @type {unknown} */ (frame)) };
 }
 
 /**
- * Whether a reply is one to requests of this action.
+ * Whether a reply has the type that belongs to this action.
  * @template {Action} A
  * @param {A} action
  * @param {Reply} reply
@@ -119,7 +119,7 @@ export function answers(action, reply) {
 }
 
 /**
- * Whether an entry of the log is a message, and not a number that will never have one.
+ * Whether an entry of the log is a message, not a void.
  * @param {Entry} entry
  * @returns {entry is Message}
  */
@@ -128,7 +128,7 @@ export function isMessage(entry) {
 }
 
 /**
- * An object of JSON, or null for any other value.
+ * The value as a JSON object, or null for any other value.
  * @param {unknown} value
  * @returns {Unchecked | null}
  */

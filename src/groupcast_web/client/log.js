@@ -1,5 +1,5 @@
-// What makes order out of pushes and replies that come late, twice or not at all. Pure: no clock, no I/O.
-// The same rules as groupcast_client/ordering.py; times are in milliseconds.
+// Puts messages in order when pushes and replies are late, repeated or lost. Pure: no clock, no I/O.
+// Same rules as groupcast_client/ordering.py; times are in milliseconds.
 
 /** @import { Entry, Message } from "./frames.js" */
 
@@ -11,21 +11,22 @@ import { isMessage } from "./frames.js";
  */
 
 /**
- * What was known when history was asked.
+ * A history request and the log's state when it was sent.
  * @typedef {{ since: number, at: number, lastSeq: number, newestAt: number }} HistoryRequest
  */
 
 /**
- * One group's log as one member gets it: fed in any order, it gives each message once, by `seq`.
+ * One member's view of a group's log: takes entries in any order, returns each message once, by `seq`.
  *
- * What is fed returns what may be delivered. Whenever `wakeAt` has come, the owner calls `ask`; a number it
- * returns is the `since` to send `history` with, and the answer goes to `replied`, or to `failed`.
+ * The methods that take entries return the messages that are now deliverable. At `wakeAt` the owner calls `ask`.
+ * If that returns a number, the owner requests `history` with it as `since`, and passes the reply to `replied` or
+ * reports an error with `failed`.
  *
- * A gap waits `gapWaitMs` for its message, then history is asked, at most `gapRequests` times with doubling
- * waits, and once more `holeTimeoutMs` after the number was first missed. A number that even this answer lacks
- * is a hole: its sender died before writing. It is skipped. So is, without the wait, a number whose successor
- * was written that much earlier than the newest message, and a number that the service calls void: it sends
- * { seq, void: true } in the message's place.
+ * After a gap has lasted `gapWaitMs`, history is requested at most `gapRequests` times with doubling waits, and
+ * once more `holeTimeoutMs` after the number was first missed. If it is still missing then, it is a hole, whose
+ * sender died before writing, and is skipped. Two kinds of numbers are skipped without that wait: voids, which the
+ * service sends as { seq, void: true }, and those whose successor is older than the newest message by
+ * `holeTimeoutMs` or more.
  */
 export class GroupLog {
   #limits;
@@ -34,25 +35,25 @@ export class GroupLog {
   #lastSeq = 0;
   #newestAt = -Infinity;
   /**
-   * What lies beyond a gap, by seq. A Map keeps the order of arrival.
+   * Entries beyond a gap, by seq, in order of arrival.
    * @type {Map<number, { entry: Entry, arrivedAt: number }>}
    */
   #pending = new Map();
-  /** The lowest number that found `#pending` full since the last request. @type {number | null} */
+  /** The lowest number dropped since the last request because `#pending` was full. @type {number | null} */
   #droppedFrom = null;
-  // The gap in front: its first number, since when it is in front, how often history was asked about it, and
-  // how long to wait for it.
+  // The first gap: its first number, when it became the first gap, the history requests sent for it, and the
+  // current wait.
   /** @type {number | null} */
   #hole = null;
   #holeAt = 0;
   #asked = 0;
   #waitMs;
-  // When to ask: about a gap, and once more after joining.
+  // The times of the next requests: for a gap, and after joining.
   /** @type {number | null} */
   #askAt = null;
   /** @type {number | null} */
   #settleAt = null;
-  /** Where an incomplete reply goes on. @type {number | null} */
+  /** The `since` that continues an incomplete reply. @type {number | null} */
   #cursor = null;
   /** @type {HistoryRequest | null} */
   #request = null;
@@ -78,12 +79,12 @@ export class GroupLog {
     this.#request = null;
   }
 
-  /** The number to join with: all up to it was delivered. Null before the first join. */
+  /** The last number delivered or skipped, to join with. Null before the first join. */
   get since() {
     return this.#next === null ? null : this.#next - 1;
   }
 
-  /** When `ask` has something to say, if nothing is fed before; null: not at all. */
+  /** The time of the next call of `ask`, unless new entries change it; null for none. */
   get wakeAt() {
     if (this.#next === null || this.#request !== null) return null;
     const times = [this.#askAt, this.#settleAt].filter((at) => at !== null);
@@ -91,15 +92,15 @@ export class GroupLog {
   }
 
   /**
-   * Whether `joined` with this last number would start over: the log is shorter than what was read of it.
+   * Whether this last number means that the log was restarted: it is shorter than the part already read.
    * @param {number} lastSeq
    */
-  isAnew(lastSeq) {
+  isRestart(lastSeq) {
     return this.#next !== null && lastSeq < this.#next - 1;
   }
 
   /**
-   * Feed the reply to joinGroup, which was sent with `since` unless that is null.
+   * Take the reply to joinGroup, which was sent with `since` unless that was null.
    * @param {number} lastSeq
    * @param {Entry[]} entries
    * @param {boolean} complete
@@ -108,21 +109,21 @@ export class GroupLog {
   joined(lastSeq, entries, complete, now) {
     /** @type {Message[]} */
     let delivered;
-    if (this.#next !== null && !this.isAnew(lastSeq)) {
+    if (this.#next !== null && !this.isRestart(lastSeq)) {
       this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
       this.#startRequest(this.#next - 1, now);
       delivered = this.replied(entries, complete, now);
     } else {
       delivered = this.#begin(lastSeq, entries, now);
     }
-    // The index that fan-out reads is eventually consistent: a message sent just after joining can miss
-    // the new member, and if it was the last one, no gap ever shows. Looking once more finds it.
+    // The fan-out reads an eventually consistent index, so a message sent just after the join can miss the new
+    // member. If it is the last one, it leaves no visible gap: request history once more.
     this.#settleAt = now + this.#limits.gapWaitMs;
     return delivered;
   }
 
   /**
-   * Feed a push; what comes before the reply to joinGroup is kept for it.
+   * Take a push. Entries that arrive before the reply to joinGroup are kept.
    * @param {Entry[]} entries
    * @param {number} now
    */
@@ -132,7 +133,7 @@ export class GroupLog {
   }
 
   /**
-   * Feed the group's last number, as a pong tells it: what is missing up to it is a gap.
+   * Take the group's last number from a pong; all missing numbers up to it form a gap.
    * @param {number} lastSeq
    * @param {number} now
    */
@@ -142,7 +143,7 @@ export class GroupLog {
   }
 
   /**
-   * The `since` to send history with, if it is time to, else null; `replied` or `failed` must follow.
+   * The `since` of a due history request, or null; `replied` or `failed` must follow.
    * @param {number} now
    */
   ask(now) {
@@ -154,7 +155,7 @@ export class GroupLog {
   }
 
   /**
-   * Feed the reply to what `ask` wanted.
+   * Take the reply to the request from `ask`.
    * @param {Entry[]} entries
    * @param {boolean} complete
    * @param {number} now
@@ -167,7 +168,7 @@ export class GroupLog {
     const delivered = this.#drain(now);
     if (request === null) return delivered;
     const last = Math.max(request.since, ...entries.map((entry) => entry.seq));
-    // An incomplete page without entries would be asked for again without end.
+    // Do not continue after an incomplete page without entries: it would be requested endlessly.
     const isPartial = !complete && last > request.since;
     let shownTo = isPartial ? last : request.lastSeq;
     if (this.#droppedFrom !== null) shownTo = Math.min(shownTo, this.#droppedFrom - 1);
@@ -183,7 +184,7 @@ export class GroupLog {
   }
 
   /**
-   * Say that what `ask` wanted was answered with an error: it is asked again, not before that time.
+   * Report that the request from `ask` failed; it is repeated after `retryAfterMs` at the earliest.
    * @param {number} now
    * @param {number} retryAfterMs
    */
@@ -225,7 +226,7 @@ export class GroupLog {
   #askLater(now) {
     this.#waitMs = Math.min(this.#waitMs * 2, this.#limits.holeTimeoutMs);
     const askAt = now + this.#waitMs;
-    // The request that may call it a hole is not put off, and the only one after the others.
+    // Never postpone the last request, which may declare the number a hole.
     const oldAt = this.#missedAt() + this.#limits.holeTimeoutMs;
     const isLast = oldAt < askAt || this.#asked >= this.#limits.gapRequests;
     this.#askAt = now < oldAt && isLast ? oldAt : askAt;
@@ -273,7 +274,7 @@ export class GroupLog {
     return delivered;
   }
 
-  // The number in front is missed since the first arrival of one beyond it.
+  // The first gap is missed since the first arrival beyond it.
   #missedAt() {
     for (const { arrivedAt } of this.#pending.values()) return arrivedAt;
     return this.#holeAt;
@@ -298,7 +299,7 @@ export class GroupLog {
    * @param {number} now
    */
   #skip(shownTo, now) {
-    // Only to the end of what history has shown.
+    // Skip no further than the last reply covers.
     this.#next = Math.min(shownTo + 1, ...this.#pending.keys());
     return this.#drain(now);
   }

@@ -8,23 +8,23 @@
 /** @import { Grant } from "./renewal.js" */
 
 /**
- * connecting, connected (and joined; the group's last number is `lastSeq`, and `userId` is null for a guest),
- * reconnecting (next try at `retryAt`, on the clock of `now`) or offline (closed, for good).
+ * connecting, connected (and joined; `lastSeq` is the group's last number, and `userId` is null for a guest),
+ * reconnecting (the next attempt is at `retryAt`, on the clock of `now`) or offline (closed for good).
  * @typedef {{ phase: "connecting" } | { phase: "connected", lastSeq: number, userId: string | null }
  *   | { phase: "reconnecting", retryAt: number } | { phase: "offline" }} State
  */
 
 /**
- * The functions that are told what happens, all optional:
+ * The listeners, all optional:
  *
- * - `state(state)`: the connection has changed.
- * - `messages(list)`: messages of the log, each once, by `seq`.
- * - `own(own)`: an own message is pending, sent (acknowledged or come back, with its `seq`) or failed (for a `reason`).
- * - `anew()`: the group's log began anew; what was shown of it is history.
- * - `refused(error)`: joining was refused, or the handshake, where the WebSocket tells its status; the
- *   client is closed.
- * - `signedOut(error)`: there is no token, or it is not taken; the client is closed.
- * - `trouble(error)`: an error that belongs to no request.
+ * - `state(state)`: the connection's state has changed.
+ * - `messages(list)`: messages of the log, each once, in order of `seq`.
+ * - `own(own)`: an own message is pending, sent (acknowledged or received, with its `seq`) or failed (with a `reason`).
+ * - `restarted()`: the group's log was restarted; messages shown before belong to the old log.
+ * - `refused(error)`: joining was refused, or the handshake, if the WebSocket reports its status; the client
+ *   is closed.
+ * - `signedOut(error)`: there is no token, or the service refuses it; the client is closed.
+ * - `error(error)`: an error without a request.
  * @typedef {{ [E in keyof Events]?: (...values: Events[E]) => void }} Listeners
  */
 
@@ -33,16 +33,16 @@
  *   state: [state: State],
  *   messages: [messages: Message[]],
  *   own: [own: Own],
- *   anew: [],
+ *   restarted: [],
  *   refused: [error: ServerError],
  *   signedOut: [error: Error],
- *   trouble: [error: ServerError],
+ *   error: [error: ServerError],
  * }} Events
  */
 
 /**
- * `name` counts where nobody signs in. Where one does, `grant` gives tokens. `WebSocket` may be another class, such as
- * that of the package ws, which tells the status of a refused handshake. `now` and `random` are for tests.
+ * `name` is used in stages without sign-in; in others, `grant` provides tokens. `WebSocket` may be another class, such
+ * as that of the package ws, which reports the status of a refused handshake. `now` and `random` are for tests.
  * @typedef {{
  *   url: string,
  *   group: string,

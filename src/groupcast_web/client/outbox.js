@@ -1,4 +1,4 @@
-// Own messages on their way: one at a time, in their order, each until it is acknowledged or has failed.
+// Sends own messages one at a time, in order, each until it is acknowledged or has failed.
 
 /** @import { Message } from "./frames.js" */
 /** @import { Limits } from "./limits.js" */
@@ -6,13 +6,13 @@
 import { asError, ConnectionLost, ServerError, TooLarge } from "./outstanding.js";
 import { backoffMs, pause, waitMs } from "./retrying.js";
 
-// Error codes after which a message is sent again.
-const PASSING = new Set(["InternalError", "RateLimited"]);
+// Error codes after which a message is retried.
+const TEMPORARY = new Set(["InternalError", "RateLimited"]);
 
 /** @typedef {{ messageId: string, message: string }} Text */
 
 /**
- * An own message on its way: the time left for it, and what became of the attempts.
+ * An own message that is being sent: its remaining time, and the outcome of its attempts.
  * @typedef {Text & { leftMs: number, attempt: number, wasLost: boolean, hasRejoined: boolean }} Unsent
  */
 
@@ -31,7 +31,7 @@ const PASSING = new Set(["InternalError", "RateLimited"]);
  * }} Transport
  */
 
-/** As many own messages as `limits.unsent` wait already. */
+/** `limits.unsent` own messages are already waiting. */
 export class QueueFull extends Error {}
 
 /** A queue of own messages. */
@@ -41,7 +41,7 @@ export class Outbox {
   #tell;
   #now;
   #random;
-  /** Oldest first. One is sent at a time, so that they keep their order. @type {Unsent[]} */
+  /** Oldest first; sent one at a time, to keep their order. @type {Unsent[]} */
   #unsent = [];
   /** By messageId. @type {Map<string, Text & { error: Error }>} */
   #failed = new Map();
@@ -60,7 +60,7 @@ export class Outbox {
   }
 
   /**
-   * Queue a message and return its id. Throws QueueFull, TooLarge.
+   * Queue a message and return its id. Throws QueueFull or TooLarge.
    * @param {string} message
    */
   add(message) {
@@ -71,8 +71,8 @@ export class Outbox {
   }
 
   /**
-   * Queue a failed message again, under the same id: should it have arrived after all, it is not doubled.
-   * Throws QueueFull, and TooLarge where it failed with that.
+   * Queue a failed message again with the same id, so that it cannot be stored twice. Throws QueueFull, and
+   * TooLarge if it failed with that.
    * @param {string} messageId
    */
   retry(messageId) {
@@ -92,7 +92,7 @@ export class Outbox {
   }
 
   /**
-   * Take note of messages of this user that came back: they have arrived, whether their acks came or not.
+   * Mark received messages of this user as sent, even without an ack.
    * @param {Message[]} messages
    */
   arrived(messages) {
@@ -106,7 +106,7 @@ export class Outbox {
     }
   }
 
-  /** Send what waits, as long as the transport is ready. */
+  /** Send waiting messages while the transport is ready. */
   async pump() {
     if (this.#isSending) return;
     this.#isSending = true;
@@ -117,7 +117,7 @@ export class Outbox {
   /** @param {Text} text */
   #enqueue({ messageId, message }) {
     if (this.#unsent.length >= this.#limits.unsent) {
-      throw new QueueFull(`${this.#limits.unsent} messages are waiting to be sent. Wait for them first.`);
+      throw new QueueFull(`${this.#limits.unsent} messages are waiting to be sent. Wait for those first.`);
     }
     const leftMs = this.#limits.callTimeoutMs;
     this.#unsent.push({ messageId, message, leftMs, attempt: 0, wasLost: false, hasRejoined: false });
@@ -160,18 +160,18 @@ export class Outbox {
   }
 
   /**
-   * Infinity: it is not sent again.
+   * The delay before the next attempt; Infinity for none.
    * @param {Unsent} entry
    * @param {Error} error
    */
   #delayMs(entry, error) {
     if (error instanceof ConnectionLost) {
-      // Once at once, then with backoff: it may be this message that ends each connection.
+      // Repeat immediately once, then with backoff: this message may be what breaks the connections.
       if (entry.wasLost) return backoffMs(entry.attempt++, this.#limits, this.#random);
       entry.wasLost = true;
       return 0;
     }
-    if (!(error instanceof ServerError) || !PASSING.has(error.code)) return Infinity;
+    if (!(error instanceof ServerError) || !TEMPORARY.has(error.code)) return Infinity;
     return waitMs(error, entry.attempt++, this.#limits, this.#random);
   }
 

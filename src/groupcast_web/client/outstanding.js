@@ -1,14 +1,14 @@
-// The requests of one connection that wait for their replies. The same rules as groupcast_client/outstanding.py.
+// The unanswered requests of one connection. Same rules as groupcast_client/outstanding.py.
 
 /** @import { Reply } from "./frames.js" */
 
 /**
- * A request that waits: the size of its frame, and the timer that gives it up.
+ * An unanswered request, the size of its frame, and the timer of its timeout.
  * @typedef {{ sizeBytes: number, resolve: (reply: Reply) => void, reject: (error: Error) => void,
  *   timer: ReturnType<typeof setTimeout> }} Request
  */
 
-/** An error frame; `code` is one of the wire contract's. `retryAfterMs` comes with RateLimited, else it is 0. */
+/** An error frame; `code` is BadRequest, RateLimited … `retryAfterMs` is 0 except for RateLimited. */
 export class ServerError extends Error {
   /**
    * @param {string} code
@@ -21,7 +21,7 @@ export class ServerError extends Error {
   }
 }
 
-/** A message is over the service's limit, or its frame over the gateway's: sending it again does not help. */
+/** A message is over the service's limit, or its frame over the gateway's; retrying does not help. */
 export class TooLarge extends ServerError {
   /** @param {string} message */
   constructor(message) {
@@ -29,11 +29,11 @@ export class TooLarge extends ServerError {
   }
 }
 
-/** The connection ended, or was given up, before the reply came. */
+/** The connection ended or timed out before the reply came. */
 export class ConnectionLost extends Error {}
 
 /**
- * What was caught, as an Error.
+ * A caught value as an Error.
  * @param {unknown} caught
  */
 export function asError(caught) {
@@ -41,17 +41,17 @@ export function asError(caught) {
 }
 
 /**
- * Finds the request that an answer belongs to. Each request gets one answer.
+ * Matches answers to requests. Each request gets one answer.
  *
- * API Gateway's own errors carry no id. Such an error belongs to one of the requests that were open when it
- * came. Once only as many of those are left as such errors came, the errors are theirs.
+ * API Gateway's own errors have no id. Such an error belongs to one of the requests that were open when it
+ * arrived. When no more of these are open than errors have arrived, the errors must be theirs.
  */
 export class Outstanding {
   #lastId = 0;
   /** By id, ascending. @type {Map<number, Request>} */
   #open = new Map();
   /**
-   * Errors without an id, each with the last id given out before it; never more than open requests.
+   * Errors without an id, each with the last request id before it; never more than open requests.
    * @type {{ lastId: number, error: ServerError }[]}
    */
   #errors = [];
@@ -71,7 +71,7 @@ export class Outstanding {
   }
 
   /**
-   * Give an answer to its request; false where it belongs to none.
+   * Pass an answer to its request; false if it belongs to none.
    * @param {string | null} id
    * @param {Reply | ServerError} answer
    */
@@ -84,13 +84,13 @@ export class Outstanding {
     } else {
       isKnown = false;
     }
-    this.#blame();
+    this.#matchErrors();
     return isKnown;
   }
 
   /**
-   * Reject what waits with ConnectionLost. `isTooLarge`: the gateway closed because of a frame's size. That
-   * was the largest frame that it has not answered. It is TooLarge, so that nobody sends it again.
+   * Reject all unanswered requests with ConnectionLost. With `isTooLarge` the gateway closed because of a frame's
+   * size: the largest unanswered request is rejected with TooLarge instead, so that it is not retried.
    * @param {boolean} isTooLarge
    */
   end(isTooLarge) {
@@ -105,7 +105,7 @@ export class Outstanding {
     this.#settle(id, new TooLarge(`${problem} Shorten the message or send it in parts.`));
   }
 
-  #blame() {
+  #matchErrors() {
     for (let count = this.#errors.length; count > 0; count -= 1) {
       const { lastId } = this.#errors[count - 1];
       const suspects = [...this.#open.keys()].filter((id) => id <= lastId);

@@ -1,10 +1,10 @@
-// When a connection pings. No DOM in here.
+// Schedules a connection's pings. Uses no DOM.
 
 /** @import { Limits } from "./limits.js" */
 
 /**
- * Calls `ping` every `limits.pingIntervalMs`, from a random time in the first interval on. Nothing moves these
- * times: members of a group reconnect together and get the same pushes, and must not ping together afterwards.
+ * Calls `ping` every `limits.pingIntervalMs`, starting at a random time in the first interval. These times are
+ * fixed: members of a group reconnect together and get the same pushes, but must not ping together.
  */
 export class Pings {
   #ping;
@@ -24,7 +24,7 @@ export class Pings {
     this.#random = random;
   }
 
-  /** Begin, for a new connection. */
+  /** Start for a new connection. */
   start() {
     this.#pushedAt = -Infinity;
     this.#dueAt = this.#now() + this.#random() * this.#limits.pingIntervalMs;
@@ -35,7 +35,7 @@ export class Pings {
     clearTimeout(this.#timer);
   }
 
-  /** Say that there was a push: soon after one a ping would find nothing, and is left out. */
+  /** Note a push: a ping soon after it is unnecessary and skipped. */
   pushed() {
     this.#pushedAt = this.#now();
   }

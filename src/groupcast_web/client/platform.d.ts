@@ -1,4 +1,4 @@
-// What the client needs of its surroundings: browsers and Node both have it, and nothing else of the DOM is used.
+// The platform APIs that the client uses, available in browsers and Node. It uses nothing else of the DOM.
 
 interface Timer {}
 declare function setTimeout(callback: () => void, ms?: number): Timer;

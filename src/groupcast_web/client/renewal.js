@@ -1,4 +1,4 @@
-// Keeps the token of an open connection from ending. No DOM in here.
+// Renews the token of an open connection in time. Uses no DOM.
 
 /** @import { Connection } from "./connection.js" */
 /** @import { Limits } from "./limits.js" */
@@ -6,19 +6,19 @@
 import { record } from "./frames.js";
 import { asError, ConnectionLost, ServerError } from "./outstanding.js";
 import { retried } from "./retrying.js";
-import { mayTravel } from "./token.js";
+import { fitsSubprotocol } from "./token.js";
 
-// Timers hold 32 bits: a longer one would fire at once.
+// Delays have 32 bits: a timer with a longer one would fire immediately.
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
-const NOT_TAKEN = "The chat does not take your sign-in any more. Sign in again.";
+const TOKEN_REFUSED = "The chat no longer accepts your sign-in. Sign in again.";
 
 /**
- * A token and when it ends, in milliseconds since 1970. With `isFreshWanted`, rather another than before. What it
- * rejects with is for good unless its `isPassing` is true.
- * @typedef {(isFreshWanted: boolean) => Promise<{ token: string, endsAt: number }>} Grant
+ * Returns a token and its expiry in milliseconds since 1970; with `wantsFresh`, preferably another token than before.
+ * Its rejection is final unless the error's `isTemporary` is true.
+ * @typedef {(wantsFresh: boolean) => Promise<{ token: string, endsAt: number }>} Grant
  */
 
-/** Asks for tokens and renews the one in use in time. `ended(error)` is told when there will be no other. */
+/** Gets tokens and renews the current one in time. Calls `ended(error)` when it cannot get another. */
 export class Renewal {
   #grant;
   #limits;
@@ -34,7 +34,7 @@ export class Renewal {
   #timer;
 
   /**
-   * `on.renewed` is told the group that the service counts the connection to after each renewal.
+   * `on.renewed` gets the connection's group according to the service, after each renewal.
    * @param {{ grant: Grant, limits: Limits, random: () => number, on: {
    *   ended: (error: Error) => void,
    *   renewed: (connection: Connection, groupId: string | null) => void,
@@ -48,7 +48,7 @@ export class Renewal {
   }
 
   /**
-   * A token to connect with, or null where there is none now. With `isSuspect`, rather another one.
+   * A token to connect with, or null if there is none now; with `isSuspect`, preferably another one.
    * @param {boolean} isSuspect
    */
   async token(isSuspect) {
@@ -56,13 +56,13 @@ export class Renewal {
       this.#take(await this.#granted(isSuspect));
       return this.#token;
     } catch (error) {
-      if (!isPassing(error)) this.#on.ended(asError(error));
+      if (!isTemporary(error)) this.#on.ended(asError(error));
       return null;
     }
   }
 
   /**
-   * Keep this connection's token good, until `stop`.
+   * Renew this connection's token until `stop`.
    * @param {Connection} connection
    */
   start(connection) {
@@ -75,7 +75,7 @@ export class Renewal {
     clearTimeout(this.#timer);
   }
 
-  /** Look at the clock: a machine that slept finds its timers late. */
+  /** Check the clock, because timers run late after the machine has slept. */
   look() {
     if (this.#connection === null) return;
     const leftMs = this.#dueAt - Date.now();
@@ -83,7 +83,7 @@ export class Renewal {
     else this.#later(leftMs, () => this.#renew());
   }
 
-  /** Renew now, if there is a fresher token, and tell whether that was done. */
+  /** Renew now if there is a fresher token; returns whether it did. */
   async now() {
     const connection = this.#connection;
     try {
@@ -97,25 +97,25 @@ export class Renewal {
       return true;
     } catch (error) {
       if (error instanceof ServerError) {
-        if (error.code === "Forbidden") this.#on.ended(new Error(NOT_TAKEN));
-      } else if (!(error instanceof ConnectionLost) && !isPassing(error)) {
+        if (error.code === "Forbidden") this.#on.ended(new Error(TOKEN_REFUSED));
+      } else if (!(error instanceof ConnectionLost) && !isTemporary(error)) {
         this.#on.ended(asError(error));
       }
       return false;
     }
   }
 
-  /** @param {boolean} isFreshWanted */
-  async #granted(isFreshWanted) {
-    const grant = await this.#grant(isFreshWanted);
-    if (!mayTravel(grant.token)) throw new Error("The token holds characters that no token has.");
+  /** @param {boolean} wantsFresh */
+  async #granted(wantsFresh) {
+    const grant = await this.#grant(wantsFresh);
+    if (!fitsSubprotocol(grant.token)) throw new Error("The token has characters that no token may have.");
     return grant;
   }
 
   /** @param {{ token: string, endsAt: number }} grant */
   #take({ token, endsAt }) {
     this.#token = token;
-    // A crowd that signed in together does not renew together.
+    // Users who signed in together must not renew together.
     this.#dueAt = endsAt - this.#limits.renewMarginMs * (1 + this.#random());
   }
 
@@ -131,7 +131,7 @@ export class Renewal {
   async #renew() {
     const connection = this.#connection;
     if (await this.now()) return;
-    // The connection is good until its token ends.
+    // The connection stays valid until its token expires.
     if (connection !== null && connection === this.#connection) {
       this.#later(this.#limits.renewRetryMs * (1 + this.#random()), () => this.#renew());
     }
@@ -139,6 +139,6 @@ export class Renewal {
 }
 
 /** @param {unknown} error */
-function isPassing(error) {
-  return record(error)?.isPassing === true;
+function isTemporary(error) {
+  return record(error)?.isTemporary === true;
 }

@@ -1,4 +1,4 @@
-// When to try again what failed for now.
+// Delays and retries after temporary failures.
 
 /** @import { Limits } from "./limits.js" */
 
@@ -15,7 +15,7 @@ export function backoffMs(attempt, { reconnectBaseMs, reconnectMaxMs }, random) 
 }
 
 /**
- * The wait that the error asks for, or the backoff where it asks for none.
+ * The wait that the error asks for, or the backoff if it asks for none.
  * @param {ServerError} error
  * @param {number} attempt
  * @param {Limits} limits
@@ -34,7 +34,7 @@ export function pause(ms) {
 }
 
 /**
- * Await `ask()`, again after each RateLimited, as long as the waits stay below `limits.callTimeoutMs`.
+ * Await `ask()`, and repeat it after each RateLimited while all waits together are below `limits.callTimeoutMs`.
  * Rejects with the last error.
  * @template Result
  * @param {() => Promise<Result>} ask

@@ -1,19 +1,18 @@
-// What the client knows of its own token.
+// Reads the client's own token.
 
-// What a subprotocol may be made of (RFC 9110, 5.6.2); every JWT is.
-const TRAVELS = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+// The characters of a subprotocol (RFC 9110, 5.6.2), which include those of every JWT.
+const SUBPROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /**
- * Whether a token can be part of a handshake: a line break at its end, say, cannot.
+ * Whether a token can be part of a subprotocol; one with a line break cannot.
  * @param {unknown} token
  */
-export function mayTravel(token) {
-  return typeof token === "string" && TRAVELS.test(token);
+export function fitsSubprotocol(token) {
+  return typeof token === "string" && SUBPROTOCOL.test(token);
 }
 
 /**
- * A claim of a JWT that is a text, or null where there is none to read. Nothing is verified: that is the
- * service's work.
+ * A text claim of a JWT, or null if it is missing or unreadable. Does not verify the token; the service does.
  * @param {string} token
  * @param {string} name
  * @returns {string | null}

@@ -1,5 +1,5 @@
-// A user of the user pool: signs in, and has an access token for whoever needs one. No DOM in here.
-// Tokens are held in memory, for as long as the page is open; the password is not held at all.
+// A user of the user pool: signs in and provides access tokens. Uses no DOM.
+// Tokens stay in memory while the page is open; the password is never stored.
 
 import { record } from "../client/frames.js";
 import { claimIn } from "../client/token.js";
@@ -8,47 +8,47 @@ import { claimIn } from "../client/token.js";
 const TARGET = "AWSCognitoIdentityProviderService.InitiateAuth";
 const CONTENT_TYPE = "application/x-amz-json-1.1";
 
-/** Every bound an account keeps. */
+/** The limits of an account. */
 export const ACCOUNT_LIMITS = Object.freeze({
-  // One call of the user pool.
+  // For one call of the user pool.
   answerTimeoutMs: 15_000,
-  // A token with less than this left is replaced before it is given away.
+  // A token with less time left than this is replaced before use.
   spareMs: 120_000,
-  // A token younger than this is as fresh as it gets: nobody makes the user pool give a new one.
+  // A token younger than this counts as fresh, so that the user pool is not asked too often.
   freshMs: 60_000,
 });
 
 const WRONG = "User name and password do not match. Check both and try again.";
 const ASK = "Ask the person who runs this chat";
-const TOO_OFTEN = "There were too many attempts. Wait a few minutes, then try again.";
+const TOO_OFTEN = "Too many attempts. Wait a few minutes, then try again.";
 const PROBLEMS = new Map([
   ["NotAuthorizedException", WRONG],
   ["UserNotFoundException", WRONG],
   ["UserNotConfirmedException", `This user is not confirmed yet. ${ASK} to confirm it.`],
   ["PasswordResetRequiredException", `The password of this user must be reset. ${ASK} for a new one.`],
 ]);
-const PASSING = new Set(["TooManyRequestsException", "LimitExceededException"]);
+const TEMPORARY = new Set(["TooManyRequestsException", "LimitExceededException"]);
 
 /** @typedef {{ readonly [name in keyof typeof ACCOUNT_LIMITS]: number }} AccountLimits */
 
 /** The part of `fetch` that an account uses. @typedef {(url: string, request: RequestInit) => Promise<Answer>} Fetch */
 /** @typedef {{ ok: boolean, status: number, json: () => Promise<unknown> }} Answer */
 
-/** The tokens of who is signed in. @typedef {{ token: string, endsAt: number, fetchedAt: number, refreshToken: string | null }} Tokens */
+/** The signed-in user's tokens. @typedef {{ token: string, endsAt: number, fetchedAt: number, refreshToken: string | null }} Tokens */
 
-/** Signing in failed, or is over, with a sentence for the user. `isPassing`: the same may work later. */
+/** Sign-in failed or has ended; the message is for the user. With `isTemporary`, a retry may work later. */
 export class SignInError extends Error {
   /** @param {string} message */
-  constructor(message, isPassing = false) {
+  constructor(message, isTemporary = false) {
     super(message);
-    this.isPassing = isPassing;
+    this.isTemporary = isTemporary;
   }
 }
 
 /** One user, from `signIn` to `signOut`. */
 export class Account {
   #options;
-  /** Null while nobody is signed in. @type {(Tokens & { name: string }) | null} */
+  /** Null without a signed-in user. @type {(Tokens & { name: string }) | null} */
   #session = null;
   /** @type {Promise<void> | null} */
   #refreshing = null;
@@ -61,7 +61,7 @@ export class Account {
     this.#options = { url, clientId, fetch, now, limits };
   }
 
-  /** The user's name as the chat shows it, or null. */
+  /** The user's name in the chat, or null. */
   get name() {
     return this.#session === null ? null : this.#session.name;
   }
@@ -76,28 +76,28 @@ export class Account {
     this.#session = { ...tokens, name: claimIn(tokens.token, "username") ?? user };
   }
 
-  /** Forget who was signed in. */
+  /** Forget the user and their tokens. */
   signOut() {
     this.#session = null;
   }
 
   /**
-   * An access token and when it ends, as { token, endsAt } (milliseconds since 1970): the one in hand, or
-   * another where that ends soon, or where `isFreshWanted` and it is not fresh. As long as the one in hand
-   * has not ended, a user pool in trouble is no reason to be without. Rejects with SignInError.
+   * An access token and its expiry, as { token, endsAt } (milliseconds since 1970). Returns the current token, or a
+   * new one if that expires soon or, with `wantsFresh`, is not fresh. If the user pool fails, returns the current
+   * token until it expires. Rejects with SignInError.
    */
-  async grant(isFreshWanted = false) {
+  async grant(wantsFresh = false) {
     const former = this.#signedIn();
     const { limits, now } = this.#options;
     const isEnding = former.endsAt - now() < limits.spareMs;
     const isFresh = now() - former.fetchedAt < limits.freshMs;
-    if (isEnding || (isFreshWanted && !isFresh)) {
+    if (isEnding || (wantsFresh && !isFresh)) {
       this.#refreshing ??= this.#refresh(former).finally(() => (this.#refreshing = null));
       try {
         await this.#refreshing;
       } catch (error) {
         const isGood = this.#session === former && former.endsAt > now();
-        if (!(error instanceof SignInError) || !error.isPassing || !isGood) throw error;
+        if (!(error instanceof SignInError) || !error.isTemporary || !isGood) throw error;
       }
     }
     const { token, endsAt } = this.#signedIn();
@@ -154,10 +154,10 @@ export class Account {
  */
 function tokensIn({ AccessToken, ExpiresIn, RefreshToken }, fetchedAt) {
   if (typeof AccessToken !== "string" || typeof ExpiresIn !== "number") {
-    throw new SignInError("The sign-in service gave no token. Try again later.", true);
+    throw new SignInError("The sign-in service returned no token. Try again later.", true);
   }
   const refreshToken = typeof RefreshToken === "string" ? RefreshToken : null;
-  // By the clock of this machine, right or wrong: only the difference counts.
+  // By this machine's clock, even if it is wrong: only differences matter.
   return { token: AccessToken, endsAt: fetchedAt + ExpiresIn * 1_000, fetchedAt, refreshToken };
 }
 
@@ -174,24 +174,24 @@ function defaultFetch(url, request) {
 function problemOf(answer, status, flow) {
   const code = String(answer.__type ?? "").replace(/^.*#/, "");
   const said = String(answer.message ?? answer.Message ?? "");
-  if (PASSING.has(code)) return new SignInError(TOO_OFTEN, true);
+  if (TEMPORARY.has(code)) return new SignInError(TOO_OFTEN, true);
   if (status >= 500) return inTrouble(status);
   if (flow === "REFRESH_TOKEN_AUTH") return new SignInError("Your session has ended. Sign in again.");
-  // One code for many reasons: https://docs.aws.amazon.com/cognito/latest/developerguide/authentication.html
+  // Cognito uses this code for many reasons: https://docs.aws.amazon.com/cognito/latest/developerguide/authentication.html
   if (/disabled/i.test(said)) return new SignInError(`This user is disabled. ${ASK} to enable it.`);
   if (/attempts exceeded/i.test(said)) return new SignInError(TOO_OFTEN, true);
-  return new SignInError(PROBLEMS.get(code) ?? `The sign-in service said no: ${said || `HTTP ${status}`}`);
+  return new SignInError(PROBLEMS.get(code) ?? `The sign-in service refused: ${said || `HTTP ${status}`}`);
 }
 
 /** @param {number} status */
 function inTrouble(status) {
-  return new SignInError(`The sign-in service is in trouble (HTTP ${status}). Try again later.`, true);
+  return new SignInError(`The sign-in service failed (HTTP ${status}). Try again later.`, true);
 }
 
 /** @param {unknown} challenge */
 function challengeText(challenge) {
   if (challenge === "NEW_PASSWORD_REQUIRED") {
-    return `Your password is a temporary one, which this page cannot change. ${ASK} for a lasting one.`;
+    return `Your password is temporary, and this page cannot change it. ${ASK} for a permanent one.`;
   }
-  return `Signing in takes one more step for you (${challenge ?? "unknown"}), which this page does not have.`;
+  return `Your sign-in requires another step (${challenge ?? "unknown"}), which this page does not support.`;
 }

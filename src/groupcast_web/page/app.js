@@ -1,4 +1,4 @@
-// The page: which screen is shown, who is signed in, and what is remembered.
+// The page: shows the screens, signs users in and out, and remembers the last group.
 
 /** @import { ServerError } from "../client/outstanding.js" */
 
@@ -10,7 +10,7 @@ import { all } from "./elements.js";
 import { JoinForm, SignInForm } from "./forms.js";
 
 const STORE_KEY = "groupcast";
-// Groups that only some may enter are called so, by the service's rule.
+// By the service's rule, the names of private groups begin like this.
 const PRIVATE_PREFIX = "private-";
 
 const signOutButtons = all(".sign-out", HTMLButtonElement);
@@ -23,11 +23,11 @@ const screen = new ChatScreen({
   signedOut: (error) => signOut(error.message),
 });
 
-/** `pool` is null where nobody signs in. @typedef {{ gatewayUrl: string, pool: { url: string, clientId: string } | null }} Config */
+/** `pool` is null in stages without sign-in. @typedef {{ gatewayUrl: string, pool: { url: string, clientId: string } | null }} Config */
 
 /** @type {Config | null} */
 let config = null;
-/** Null where nobody needs to sign in. @type {Account | null} */
+/** Null in stages without sign-in. @type {Account | null} */
 let account = null;
 
 start();
@@ -55,7 +55,7 @@ async function start() {
 }
 
 /**
- * Throws TypeError where this is no config.json.
+ * Throws TypeError if this is not a valid config.json.
  * @param {unknown} json
  * @returns {Config}
  */
@@ -78,7 +78,7 @@ function configOf(json) {
 async function signIn(user, password) {
   await account?.signIn(user, password);
   for (const button of signOutButtons) button.hidden = false;
-  // An invite link, or the place that was left when the session ended.
+  // The group of an invite link, or the one that was open when the session ended.
   const group = new URLSearchParams(location.search).get("group");
   joinForm.fill({ group: group ?? undefined });
   if (group) join(joinForm.values);
@@ -97,13 +97,13 @@ function signOut(problem = "") {
 function join({ name, group }) {
   if (config === null) return;
   const user = account;
-  // A reload comes back to the same place.
+  // A reload returns to the same group.
   setPlace(user === null ? { group, name } : { group });
   screen.enter({
     url: config.gatewayUrl,
     group,
     name: user?.name ?? name,
-    grant: user === null ? null : (isFreshWanted) => user.grant(isFreshWanted),
+    grant: user === null ? null : (wantsFresh) => user.grant(wantsFresh),
   });
 }
 
@@ -116,9 +116,9 @@ function showJoin(problem = "") {
 function refused(error) {
   const { group } = joinForm.values;
   const isPrivate = error.code === "Forbidden" && group.startsWith(PRIVATE_PREFIX);
-  // The way back to the group before is one press of Enter.
+  // One press of Enter returns to the previous group.
   joinForm.fill({ group: load().group });
-  showJoin(isPrivate ? privateText(group) : `“${group}” did not let you in: ${error.message}`);
+  showJoin(isPrivate ? privateText(group) : `You cannot join “${group}”: ${error.message}`);
 }
 
 /** @param {string} group */
@@ -136,7 +136,7 @@ function setPlace(params) {
 // -- remembering ----------------------------------------------------------------------------------------
 
 /**
- * Storage may be switched off; then nothing is remembered. Tokens and passwords never are.
+ * The remembered form values; none if storage is disabled. Tokens and passwords are never stored.
  * @returns {{ name?: string, group?: string }}
  */
 function load() {
@@ -152,7 +152,7 @@ function store(values) {
   try {
     localStorage.setItem(STORE_KEY, JSON.stringify(values));
   } catch {
-    // As above.
+    // Storage is disabled.
   }
 }
 

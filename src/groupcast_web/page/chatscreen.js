@@ -18,7 +18,7 @@ const HUSH_MS = 500;
 const COUNTDOWN_MS = 250;
 
 /**
- * One membership. `user` is null where nobody signs in.
+ * One membership. `user` is null in stages without sign-in.
  * @typedef {{ client: ChatClient, conversation: Conversation, group: string, url: string, user: string | null,
  *   state: State, wasConnected: boolean, unseen: number }} Chat
  */
@@ -26,7 +26,7 @@ const COUNTDOWN_MS = 250;
 /** Shows one membership at a time, from `enter` to `close`. */
 export class ChatScreen {
   #on;
-  /** The membership on the screen; `enter` makes it. @type {Chat | null} */
+  /** The membership on the screen, set by `enter`. @type {Chat | null} */
   #chat = null;
   /** @type {number | undefined} */
   #countdown;
@@ -46,8 +46,8 @@ export class ChatScreen {
   #composer = new Composer((text) => this.#send(text));
 
   /**
-   * `on.joined` is called when the group let the user in, `on.left` when the user left it, `on.refused` and
-   * `on.signedOut` when the client gave up, with the screen closed.
+   * `on.joined` is called after joining, `on.left` after the user left, and `on.refused` or `on.signedOut` when the
+   * client gave up; the screen is then closed.
    * @param {{ joined: () => void, left: () => void, refused: (error: ServerError) => void,
    *   signedOut: (error: Error) => void }} on
    */
@@ -57,12 +57,12 @@ export class ChatScreen {
   }
 
   /**
-   * Join a group. `grant` is null where nobody signs in; see ChatClient.
+   * Join a group. `grant` is null in stages without sign-in; see ChatClient.
    * @param {{ url: string, group: string, name: string, grant: Grant | null }} membership
    */
   enter({ url, group, name, grant }) {
     /**
-     * What a membership that was left still has to say is of no interest.
+     * Ignores events of a previous membership.
      * @template {unknown[]} Values
      * @param {(chat: Chat, ...values: Values) => void} react
      * @returns {(...values: Values) => void}
@@ -81,7 +81,7 @@ export class ChatScreen {
         state: ifCurrent((chat, state) => this.#showState(chat, state)),
         messages: ifCurrent((chat, messages) => this.#showMessages(chat, messages)),
         own: ifCurrent((chat, own) => this.#showOwn(chat, own)),
-        anew: ifCurrent((chat) => {
+        restarted: ifCurrent((chat) => {
           chat.conversation.clear();
           this.#render();
         }),
@@ -93,7 +93,7 @@ export class ChatScreen {
           this.close();
           this.#on.signedOut(error);
         }),
-        trouble: ifCurrent((_, error) => {
+        error: ifCurrent((_, error) => {
           this.#notify(`The server says: ${error.message}`, true);
         }),
       },
@@ -112,7 +112,7 @@ export class ChatScreen {
     client.open();
   }
 
-  /** Leave the group, if there is one. What was not sent is forgotten. */
+  /** Leave the group, if any, and drop unsent messages. */
   close() {
     if (this.#chat === null) return;
     const { client } = this.#chat;
@@ -139,7 +139,7 @@ export class ChatScreen {
     $("state-spoken").textContent = stateText(chat, false);
     showStateText(chat);
     if (isReconnecting && !chat.wasConnected) {
-      this.#notify(`Nobody answers at ${chat.url}. Is the gateway running?`, true);
+      this.#notify(`No answer from ${chat.url}. Is the gateway running?`, true);
     } else if (state.phase === "connected" && !chat.wasConnected) {
       chat.wasConnected = true;
       this.#notify("");
@@ -178,7 +178,7 @@ export class ChatScreen {
     }
   }
 
-  // Several changes in one turn are drawn once.
+  // Draw several changes of one turn only once.
   #render() {
     this.#renderTimer ??= setTimeout(() => this.#renderNow(this.#list.isAtEnd), 0);
   }
@@ -220,7 +220,7 @@ export class ChatScreen {
       chat.conversation.prepend(firstSeq, page);
       hush();
       this.#renderNow(false);
-      // What was in sight stays in sight.
+      // Keep the visible messages in place.
       viewport.scrollTop = viewport.scrollHeight - toEnd;
     } catch (error) {
       if (this.#chat === chat) this.#notify(`Earlier messages did not load: ${asError(error).message}`, true);
@@ -283,7 +283,7 @@ export class ChatScreen {
       this.#list.scrollToEnd();
       this.#composer.focus();
     });
-    // A keyboard on a phone takes half of the screen: the end stays in sight.
+    // A phone's keyboard takes half of the screen: keep the end visible.
     let wasAtEnd = true;
     viewport.addEventListener(
       "scroll",
@@ -321,7 +321,7 @@ function stateText({ state, user }, withTime) {
   return withTime ? `${what} in ${seconds}\u00a0s` : what;
 }
 
-// A screen reader reads out what is said now, not the pages of what was said before.
+// A screen reader announces new messages, not pages of earlier ones.
 function hush() {
   const viewport = $("viewport");
   viewport.setAttribute("aria-live", "off");

@@ -1,12 +1,12 @@
-// The box to write in.
+// The message box.
 
 import { $, $as } from "./elements.js";
 
-// 5,000 UTF-16 units are at most 15,000 bytes of UTF-8; the service takes 16 KiB.
+// 5,000 UTF-16 units are at most 15,000 bytes of UTF-8; the service accepts 16 KiB.
 const MAX_TEXT = 5_000;
 const COUNT_FROM = 4_500;
 
-/** Takes a text and counts what is left; `send(text)` tells whether it may be cleared. */
+/** Reads a text and counts the remaining characters; clears it if `send(text)` returns true. */
 export class Composer {
   #field = $as("text", HTMLTextAreaElement);
   #send;
@@ -46,8 +46,8 @@ export class Composer {
   }
 }
 
-// Enter sends and Shift+Enter breaks the line; the Enter that ends a composition (Korean, Japanese, Chinese)
-// does neither. Safari reports that one after the composition, with the key code 229.
+// Enter sends, and Shift+Enter breaks the line. The Enter that ends a composition (Korean, Japanese, Chinese) does
+// neither. Safari reports that one after the composition, with the key code 229.
 /** @param {KeyboardEvent} event */
 function onKey(event) {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;

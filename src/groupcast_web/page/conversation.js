@@ -1,46 +1,46 @@
-// What the list of messages shows, as values. Pure: no DOM, no clock.
+// The contents of the message list, as values. Pure: no DOM, no clock.
 
 /** @import { Message } from "../client/frames.js" */
 /** @import { Own } from "../client/outbox.js" */
 
 /**
- * A line of the list. `key` is its own among all lines, `at` is ISO 8601.
+ * A line of the list. `key` is unique in the list, `at` is ISO 8601.
  * @typedef {{ key: string | number, kind: "day", at: string, label: string }} DayRow
  */
 
 /**
- * What a line says of a message: `key` is the messageId of own ones. `status` is null for those of others.
+ * A line's message. For own messages `key` is the messageId; for those of others `status` is null.
  * @typedef {{ key: string | number, mine: boolean, sender: string, text: string, at: string,
  *   status: Own["status"] | null, reason: string | null }} Said
  */
 
 /**
- * `isFirst` and `isLast` are the ends of a run of one sender.
+ * `isFirst` and `isLast` mark the ends of a run of messages by one sender.
  * @typedef {Said & { kind: "message", isFirst: boolean, isLast: boolean }} MessageRow
  */
 
 /** @typedef {DayRow | MessageRow} Row */
 
-/** Messages kept on the page; the oldest go first. */
+/** The most messages on the page; the oldest are dropped. */
 export const SHOWN_LIMIT = 2_000;
-// Messages of one sender within this time stand together under one name.
+// Messages of one sender within this time are grouped under one name.
 const TOGETHER_MS = 5 * 60 * 1_000;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
-/** The messages of one group on one page: the log's, by `seq`, and own ones on their way below them. */
+/** The messages of one group: those of the log, by `seq`, and below them own unsent ones. */
 export class Conversation {
-  // What the service calls us: learned from the first own message, for it tidies names.
+  // Our name according to the service, which cleans names: learned from the first own message.
   #self;
   /** By seq, ascending. @type {Message[]} */
   #log = [];
-  // There are messages before the first one held.
+  // Whether there are messages before the first one held.
   #hasEarlier = false;
   /** By messageId, in the order of sending. @type {Map<string, Said>} */
   #own = new Map();
   /** The numbers of messages sent from here, by messageId; null until it is known. @type {Map<string, number | null>} */
   #ownSeqs = new Map();
 
-  /** The id of the user who looks on; null for a guest. @type {string | null} */
+  /** The id of this user, null for a guest. @type {string | null} */
   userId = null;
 
   /** @param {string} self */
@@ -69,7 +69,7 @@ export class Conversation {
   }
 
   /**
-   * Add messages that came after all others.
+   * Add messages at the end.
    * @param {Message[]} messages
    */
   append(messages) {
@@ -86,8 +86,8 @@ export class Conversation {
   }
 
   /**
-   * Add messages from before the first one, unless the log has begun anew since they were asked for. `complete`: none
-   * lie before them.
+   * Add messages before the first one, unless the log was restarted since they were requested. `complete`: there are
+   * no earlier ones.
    * @param {number} firstSeq
    * @param {{ messages: Message[], complete: boolean }} page
    */
@@ -98,7 +98,7 @@ export class Conversation {
   }
 
   /**
-   * Add an own message on its way, or what became of it. `now` is in milliseconds since 1970.
+   * Add an own unsent message, or update its status. `now` is in milliseconds since 1970.
    * @param {Own} own
    * @param {number} now
    */
@@ -109,7 +109,7 @@ export class Conversation {
       this.#own.delete(messageId);
       return;
     }
-    // What is sent again goes below what was sent since.
+    // A retried message moves below those sent since.
     if (status === "pending") this.#own.delete(messageId);
     const row = { key: messageId, mine: true, sender: this.#self, text: message, at, status };
     this.#own.set(messageId, { ...row, reason: reason ?? null });
@@ -120,7 +120,7 @@ export class Conversation {
     this.#own.delete(messageId);
   }
 
-  /** Forget the log; own messages on their way stay. */
+  /** Drop the log's messages; own unsent ones stay. */
   clear() {
     this.#log = [];
     this.#hasEarlier = false;
@@ -151,7 +151,7 @@ export class Conversation {
   }
 
   /**
-   * An id alone says nothing: another user may use the same one.
+   * Compares user and id, since another user may have used the same id.
    * @param {Message} message
    */
   #isSent({ messageId, seq, userId }) {
@@ -204,7 +204,7 @@ function belongTogether(one, next) {
 }
 
 /**
- * "Today", "Yesterday", or the date, of a day seen from `now`.
+ * "Today", "Yesterday" or the date of a day, relative to `now`.
  * @param {Date} day
  * @param {Date} now
  * @param {string} [locale]
@@ -218,11 +218,11 @@ export function dayLabel(day, now, locale) {
 }
 
 /**
- * A hue for a name, 0 to 359: the same on every page.
+ * A hue for a name, 0 to 359, the same on every page.
  * @param {string} name
  */
 export function hueOf(name) {
-  // FNV-1a, spread over steps that are easy to tell apart.
+  // FNV-1a, mapped to hues that are easy to distinguish.
   let hash = 0x811c9dc5;
   for (const character of name) hash = Math.imul(hash ^ Number(character.codePointAt(0)), 0x01000193);
   return ((hash >>> 0) % 15) * 24;

@@ -1,7 +1,7 @@
 // The elements of index.html.
 
 /**
- * The element with this id. Throws where there is none.
+ * The element with this id. Throws if there is none.
  * @param {string} id
  */
 export function $(id) {
@@ -9,7 +9,7 @@ export function $(id) {
 }
 
 /**
- * The element with this id, of this class. Throws where there is none.
+ * The element with this id and class. Throws if there is none.
  * @template {HTMLElement} E
  * @param {string} id
  * @param {new () => E} kind
@@ -22,7 +22,7 @@ export function $as(id, kind) {
 }
 
 /**
- * The elements of a class that a selector finds, below one or in the whole page.
+ * The elements of a class that match a selector, below a root or in the whole page.
  * @template {HTMLElement} E
  * @param {string} selector
  * @param {new () => E} kind

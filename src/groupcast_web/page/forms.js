@@ -1,4 +1,4 @@
-// The forms in front of the chat: signing in, and choosing a group.
+// The forms before the chat: sign-in, and the choice of a group.
 
 import { asError } from "../client/outstanding.js";
 import { $, $as, all } from "./elements.js";
@@ -14,7 +14,7 @@ export class SignInForm {
   #isBusy = false;
 
   /**
-   * `signIn` is awaited; the message of what it rejects with is shown.
+   * Awaits `signIn`, and shows the message of its rejection.
    * @param {(user: string, password: string) => Promise<void>} signIn
    */
   constructor(signIn) {
@@ -39,7 +39,7 @@ export class SignInForm {
     $("sign-in-problem").textContent = "";
     try {
       await signIn(this.#user.value.trim(), this.#password.value);
-      // Nobody needs it any more.
+      // The password is no longer needed.
       this.#password.value = "";
     } catch (error) {
       $("sign-in-problem").textContent = asError(error).message;
@@ -53,13 +53,13 @@ export class SignInForm {
   #setBusy(isBusy) {
     this.#isBusy = isBusy;
     this.#form.setAttribute("aria-busy", String(isBusy));
-    // A button that is disabled loses the focus.
+    // A disabled button loses the focus.
     this.#button.setAttribute("aria-disabled", String(isBusy));
     this.#button.textContent = isBusy ? "Signing in…" : "Sign in";
   }
 }
 
-/** Asks for a group, and where nobody signs in for a name. */
+/** Asks for a group and, in stages without sign-in, for a name. */
 export class JoinForm {
   #form = $as("join", HTMLFormElement);
   #name = $as("name", HTMLInputElement);
@@ -90,7 +90,7 @@ export class JoinForm {
   }
 
   /**
-   * Show the form, for the user of this name if somebody has signed in, with a problem if there is one.
+   * Show the form, with the name of a signed-in user and a problem, if any.
    * @param {string | null} user
    */
   show(user, problem = "") {

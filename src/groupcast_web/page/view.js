@@ -1,10 +1,10 @@
-// The list of messages on the screen. Text of others only ever goes through textContent.
+// The message list on the screen. Other users' text is only set through textContent.
 
 /** @import { DayRow, MessageRow, Row } from "./conversation.js" */
 
 import { hueOf } from "./conversation.js";
 
-// This near to the end, the list follows new messages.
+// Within this distance from the end, the list follows new messages.
 const NEAR_END_PX = 80;
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const STATUS_TEXT = { pending: "Sending…", sent: "Sent", failed: "Not sent" };
@@ -20,7 +20,7 @@ export class MessageList {
   #shown = new Map();
 
   /**
-   * `on` is told what the user wants of failed messages.
+   * `on` gets the user's choices for failed messages.
    * @param {HTMLElement} viewport
    * @param {HTMLElement} list
    * @param {FailureListeners} on
@@ -41,7 +41,7 @@ export class MessageList {
   }
 
   /**
-   * Show these rows, keeping the nodes of those that did not change.
+   * Show these rows, and keep the nodes of unchanged ones.
    * @param {Row[]} rows
    */
   render(rows) {

@@ -138,31 +138,31 @@ const PROBLEMS = [
   [no("com.amazonaws#NotAuthorizedException"), /do not match/, false],
   [no("UserNotFoundException"), /do not match/, false],
   [no("NotAuthorizedException", "User is disabled."), /disabled/, false],
-  [no("NotAuthorizedException", "Password attempts exceeded"), /too many attempts/, true],
-  [no("TooManyRequestsException"), /too many attempts/, true],
+  [no("NotAuthorizedException", "Password attempts exceeded"), /Too many attempts/, true],
+  [no("TooManyRequestsException"), /Too many attempts/, true],
   [no("UserNotConfirmedException"), /not confirmed/, false],
   [no("PasswordResetRequiredException"), /must be reset/, false],
   [no("InvalidParameterException", "USER_PASSWORD_AUTH is off"), /USER_PASSWORD_AUTH is off/, false],
   [no(undefined, undefined), /said no/, false],
-  [no("InternalErrorException", "x", 500), /in trouble \(HTTP 500\)/, true],
-  [{ status: 502, body: "<html>" }, /in trouble \(HTTP 502\)/, true],
+  [no("InternalErrorException", "x", 500), /failed \(HTTP 500\)/, true],
+  [{ status: 502, body: "<html>" }, /failed \(HTTP 502\)/, true],
   [{ status: 200, body: "<html>" }, /does not answer/, true],
   [{ status: 200, body: null }, /does not answer/, true],
-  [{ status: 400, body: null }, /in trouble \(HTTP 400\)/, true],
-  [{ AuthenticationResult: { AccessToken: "one" } }, /gave no token/, true],
+  [{ status: 400, body: null }, /failed \(HTTP 400\)/, true],
+  [{ AuthenticationResult: { AccessToken: "one" } }, /returned no token/, true],
   [new TypeError("Failed to fetch"), /does not answer/, true],
   [{ ChallengeName: "NEW_PASSWORD_REQUIRED", Session: "s" }, /temporary/, false],
-  [{ ChallengeName: "SMS_MFA", Session: "s" }, /one more step for you \(SMS_MFA\)/, false],
+  [{ ChallengeName: "SMS_MFA", Session: "s" }, /another step \(SMS_MFA\)/, false],
 ];
 
-for (const [answer, sentence, isPassing] of PROBLEMS) {
+for (const [answer, sentence, isTemporary] of PROBLEMS) {
   test(`${JSON.stringify(answer.body ?? answer)} is told as ${sentence}`, async () => {
     const { account } = newAccount(answer);
     await assert.rejects(account.signIn("ann", "secret"), (error) => {
       assert.ok(error instanceof SignInError);
       assert.match(error.message, sentence);
       assert.ok(!error.message.includes("secret"));
-      assert.equal(error.isPassing, isPassing);
+      assert.equal(error.isTemporary, isTemporary);
       return true;
     });
     assert.equal(account.name, null);
@@ -172,15 +172,15 @@ for (const [answer, sentence, isPassing] of PROBLEMS) {
 test("a refresh that is refused ends the session, one that fails in passing does not", async () => {
   const { account, clock } = await signedIn(new TypeError("down"), tokens(2), no("NotAuthorizedException"));
   clock.now += HOUR_MS;
-  await assert.rejects(account.grant(), { isPassing: true });
+  await assert.rejects(account.grant(), { isTemporary: true });
   await account.grant();
   clock.now += HOUR_MS;
-  await assert.rejects(account.grant(), { isPassing: false, message: /session has ended/ });
+  await assert.rejects(account.grant(), { isTemporary: false, message: /session has ended/ });
 });
 
-const PASSING_TROUBLE = [no("TooManyRequestsException"), no("x", "x", 503), new TypeError("down")];
+const TEMPORARY_FAILURES = [no("TooManyRequestsException"), no("x", "x", 503), new TypeError("down")];
 
-for (const trouble of PASSING_TROUBLE) {
+for (const trouble of TEMPORARY_FAILURES) {
   test(`after ${JSON.stringify(trouble.body ?? trouble)} the token in hand is given until it ends`, async () => {
     const { account, asked, clock } = await signedIn(trouble, trouble, trouble, tokens(2));
     const first = { token: tokens(1).AuthenticationResult.AccessToken, endsAt: clock.now + HOUR_MS };
@@ -189,7 +189,7 @@ for (const trouble of PASSING_TROUBLE) {
     clock.now = first.endsAt - 1;
     assert.deepEqual(await account.grant(), first);
     clock.now = first.endsAt;
-    await assert.rejects(account.grant(), { isPassing: true });
+    await assert.rejects(account.grant(), { isTemporary: true });
     assert.notEqual((await account.grant()).token, first.token);
     assert.equal(asked.length, 5);
   });
@@ -198,7 +198,7 @@ for (const trouble of PASSING_TROUBLE) {
 test("a refresh that is refused ends the session, whatever time its token has left", async () => {
   const { account, clock } = await signedIn(no("NotAuthorizedException"));
   clock.now += ACCOUNT_LIMITS.freshMs;
-  await assert.rejects(account.grant(true), { isPassing: false, message: /session has ended/ });
+  await assert.rejects(account.grant(true), { isTemporary: false, message: /session has ended/ });
 });
 
 test("who signs out during a refresh that fails is given no token", async () => {

@@ -145,7 +145,7 @@ test("earlier messages go in front, and none twice", () => {
   assert.equal(conversation.hasEarlier, false);
 });
 
-test("a log that began anew has nothing earlier, and gets nothing of the one before", () => {
+test("a restarted log has no earlier messages, also none of the old log", () => {
   const conversation = new Conversation("ann");
   conversation.append([said(50, "bea")]);
   conversation.clear();

@@ -127,10 +127,10 @@ export function newClient(limits = {}, options = {}) {
         told.own[messageId] = [...(told.own[messageId] ?? []), status];
         if (reason) told.reasons.push(reason);
       },
-      anew: () => told.rest.push(["anew"]),
+      restarted: () => told.rest.push(["restarted"]),
       refused: (problem) => told.rest.push(["refused", problem.code]),
       signedOut: (problem) => told.rest.push(["signedOut", problem.message]),
-      trouble: (problem) => told.rest.push(["trouble", problem.message]),
+      error: (problem) => told.rest.push(["error", problem.message]),
     },
     ...options,
   });

@@ -17,8 +17,8 @@ const DUE_MS = HOUR_MS - LIMITS.renewMarginMs * 1.5;
  */
 function newSignedIn(...given) {
   const asked = [];
-  const grant = async (isFreshWanted = false) => {
-    asked.push(isFreshWanted);
+  const grant = async (wantsFresh = false) => {
+    asked.push(wantsFresh);
     const one = given.length > 1 ? given.shift() : given[0];
     if (one instanceof Error) throw one;
     return { token: one, endsAt: Date.now() + HOUR_MS };
@@ -42,8 +42,8 @@ function renewed(groupId = "g") {
   return { type: "renewed", groupId, expiresAt: "2025-01-01T00:00:00.000Z" };
 }
 
-function ended(isPassing = false) {
-  return Object.assign(new Error("it has ended"), { isPassing });
+function ended(isTemporary = false) {
+  return Object.assign(new Error("it has ended"), { isTemporary });
 }
 
 test("the token travels as a subprotocol, and each connection asks for one", async () => {
@@ -143,8 +143,8 @@ test("a renewal that fails in passing is repeated on the same connection", async
 
 test("a token that ends in a month is not renewed at once", async () => {
   const asked = [];
-  const grant = async (isFreshWanted) => {
-    asked.push(isFreshWanted);
+  const grant = async (wantsFresh) => {
+    asked.push(wantsFresh);
     return { token: "one", endsAt: Date.now() + 31 * 24 * HOUR_MS };
   };
   // The real timers: a fake one can wait for longer.
@@ -162,12 +162,12 @@ test("a token that cannot travel ends the session, at first and in a renewal", a
   client.open();
   await settle();
   assert.equal(FakeSocket.made.length, 0);
-  assert.match(told.rest[0][1], /characters that no token has/);
+  assert.match(told.rest[0][1], /characters that no token may have/);
 
   const again = await joinedSignedIn("one", "two,three");
   await pass(DUE_MS);
   assert.deepEqual(socket().asked("renew"), []);
-  assert.match(again.told.rest[0][1], /characters that no token has/);
+  assert.match(again.told.rest[0][1], /characters that no token may have/);
 });
 
 test("a grant that rejects with nothing ends the session", async () => {
@@ -289,7 +289,7 @@ test("a user pool in trouble keeps nobody away whose token is good", async () =>
       return { ok: Boolean(result), status: result ? 200 : 400, json: async () => body };
     },
   });
-  const grant = (isFreshWanted) => account.grant(isFreshWanted);
+  const grant = (wantsFresh) => account.grant(wantsFresh);
   const { client, told } = newClient({ backlog: 0 }, { name: undefined, grant });
   await account.signIn("ann", "secret");
   client.open();

@@ -136,8 +136,8 @@ def test_a_quiet_group_in_the_stream_waits_as_long_as_measured_on_aws() -> None:
         assert found_ms == pytest.approx(AWS_HOPS.stream.percentile_ms(percent), rel=0.08)
 
 
-def test_the_busy_group_of_the_design_finding() -> None:
-    """DESIGN section 1: 12.2 s and 710,000 posts by message id, 2.3 s and 440,000 by group, in a minute."""
+def test_the_busy_group_that_led_to_lanes() -> None:
+    """docs/scale.md, "Validation": 12.2 s and 710,000 posts by the stream, 2.3 s and 440,000 in lanes."""
     stream = run(10_000, 5, messages=275, delivery="stream", posts_per_second=0)
     lanes = run(10_000, 5, messages=275)
     assert p50_ms(stream) == pytest.approx(12_200, rel=0.2)
