@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # The account that everything on this machine belongs to.
 ACCOUNT_ID = "123456789012"
@@ -90,8 +90,8 @@ class UserPoolClient:
 class StreamMapping:
     """An event source mapping from a table's stream to a function (AWS: CreateEventSourceMapping).
 
-    `max_retries` and `max_record_age_s` are -1 for unlimited; `filters` are parsed event patterns, any of
-    which lets a record through (none: all pass); `on_failure_queue` is the logical id of a queue.
+    `max_retries` and `max_record_age_s` are -1 for unlimited; `filters` are event patterns, any of which lets
+    a record through (without patterns all pass); `on_failure_queue` is the logical id of a queue.
     """
 
     function: str
@@ -104,7 +104,7 @@ class StreamMapping:
     max_retries: int = -1
     max_record_age_s: int = -1
     starting_position: str = "TRIM_HORIZON"
-    filters: tuple[Mapping[str, Any], ...] = ()
+    filters: tuple[Mapping[str, Sequence[str]], ...] = ()
     on_failure_queue: str | None = None
 
 

@@ -10,22 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from localcloud.errors import ServiceError
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from localcloud.eventsources.streams.records import StreamRecord
     from localcloud.service.model import StreamMapping
 
-MAX_BATCH_RECORDS = 10_000
 MAX_BATCH_BYTES = 6 * 1024 * 1024
-MAX_WINDOW_S = 300
-MAX_LANES = 10
-MAX_RETRIES = 10_000
-MIN_RECORD_AGE_S = 60
-MAX_RECORD_AGE_S = 604_800
-STARTING_POSITIONS = ("TRIM_HORIZON", "LATEST")
 # A stream keeps records for a day: unlimited retries end there.
 RETENTION_S = 86_400
 # DynamoDB Local rounds creation times down to the minute; nobody's record expires early for that.
@@ -48,26 +39,6 @@ class Next:
 
     todo: tuple[Batch, ...] = ()
     given_up: Batch | None = None
-
-
-def check(mapping: StreamMapping) -> None:
-    """ServiceError where a value is outside what CreateEventSourceMapping takes."""
-    allowed = (
-        ("batchSize", mapping.batch_size, 1, MAX_BATCH_RECORDS),
-        ("batchWindow", mapping.window_s, 0, MAX_WINDOW_S),
-        ("parallelizationFactor", mapping.parallelization, 1, MAX_LANES),
-        ("maximumRetryAttempts", mapping.max_retries, -1, MAX_RETRIES),
-        ("maximumRecordAgeInSeconds", mapping.max_record_age_s, -1, MAX_RECORD_AGE_S),
-    )
-    for name, value, low, high in allowed:
-        if not low <= value <= high:
-            raise ServiceError(f"stream of {mapping.function}: {name} must be {low} to {high}, not {value}")
-    if -1 < mapping.max_record_age_s < MIN_RECORD_AGE_S:
-        name = "maximumRecordAgeInSeconds"
-        raise ServiceError(f"stream of {mapping.function}: {name} must be -1 or at least {MIN_RECORD_AGE_S}")
-    if mapping.starting_position not in STARTING_POSITIONS:
-        names = " or ".join(STARTING_POSITIONS)
-        raise ServiceError(f"stream of {mapping.function}: startingPosition must be {names}")
 
 
 def lane_of(record: StreamRecord, lanes: int) -> int:

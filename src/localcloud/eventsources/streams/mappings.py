@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 import aioboto3
 
 from localcloud.errors import ServiceError
-from localcloud.eventsources.streams import batching
 from localcloud.eventsources.streams.destination import Destination
 from localcloud.eventsources.streams.filters import compile_filters
 from localcloud.eventsources.streams.mapping import Mapping
@@ -34,8 +33,8 @@ class StreamMappings:
     to the function (s); None: as long as it takes. `shards` is how many AWS would spread a table's records
     over: a stream of DynamoDB Local has one, which gets as many lanes as all of them together.
 
-    ServiceError where a mapping asks for what Lambda does not take. Where a mapping got to is not kept: the
-    next start begins at the starting position again.
+    ServiceError for a table without a stream. Positions are not kept: the next start begins at the starting
+    position again.
     """
 
     def __init__(
@@ -61,9 +60,6 @@ class StreamMappings:
         self._hop_s = hop_s
         self._shards = shards
         self._stack = AsyncExitStack()
-        for mapping in service.stream_mappings:
-            batching.check(mapping)
-            compile_filters(mapping.filters)
 
     async def __aenter__(self) -> Self:
         """Return once every mapping's position is fixed; StartError where a stream cannot be read."""

@@ -12,6 +12,7 @@ from localcloud.service.template import parse_yaml
 from tests.conftest import REGION, ROOT
 
 FILE = (ROOT / "serverless.yml").read_text()
+PATTERN = "a non-empty mapping to a non-empty list of text"
 
 
 def load(tmp_path: Path, text: str, **params: str) -> Service:
@@ -268,9 +269,9 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         ("\n  memorySize: 512", "\n  memorysize: 512", "provider: unknown setting memorysize"),
         ("frameworkVersion:", "frameworkVersions:", "top level: unknown setting frameworkVersions"),
         ("BillingMode: PAY_PER_REQUEST", "BillingMod: PAY_PER_REQUEST", "did you mean BillingMode"),
-        ("!GetAtt MessagesTable.StreamArn", "!GetAtt GroupsTable.StreamArn", "no table with a stream"),
+        ("!GetAtt MessagesTable.StreamArn", "!GetAtt GroupsTable.StreamArn", "is not a table with a stream"),
         ("!GetAtt MessagesTable.StreamArn", "arn:aws:x", "must be !GetAtt"),
-        ("            name: authorize", "            name: authorise", "no function authorise"),
+        ("            name: authorize", "            name: authorise", "there is no function authorise"),
         ("!Ref GroupsTable", "!Ref GroupTable", "GroupTable is not a resource"),
         ("${param:logLevel}", "${param:logLevl}", "${param:logLevl} stands for nothing"),
         ("              arn: !GetAtt FanoutFailures.Arn", "              arn: !GetAtt Nope.Arn", "SQS queue"),
@@ -302,7 +303,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         (
             "FifoThroughputLimit: perMessageGroupId",
             "FifoThroughputLimit: none",
-            "FifoThroughputLimit must be perQueue or perMessageGroupId, not none",
+            "FifoThroughputLimit must be perMessageGroupId or perQueue, not none",
         ),
         (
             "          FifoQueue: true\n",
@@ -324,17 +325,17 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         (
             "              arn: !GetAtt FanoutFailures.Arn",
             "              arn: !GetAtt DeliveryQueue.Arn",
-            "Lambda sends to no FIFO queue",
+            "Lambda does not send failures to a FIFO queue",
         ),
         (
             "!GetAtt RetryQueue.Arn\n          batch",
             "!GetAtt GroupsTable.Arn\n          batch",
-            "is no queue",
+            "is not a queue",
         ),
         (
             "functionResponseType: ReportBatchItemFailures",
             "functionResponseType: ReportItemFailures",
-            "functionResponseType can be ReportBatchItemFailures",
+            "functionResponseType must be ReportBatchItemFailures, not ReportItemFailures",
         ),
         ("VisibilityTimeout: 180", "VisibilityTimeout: 20", "must be at least fanoutRetry's timeout"),
         ("maxReceiveCount: 5", "maxReceivedCount: 5", "did you mean maxReceiveCount"),
@@ -343,15 +344,45 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         (
             "deadLetterTargetArn: !GetAtt FanoutFailures.Arn",
             "deadLetterTargetArn: !GetAtt GroupsTable.Arn",
-            "GroupsTable is no queue",
+            "GroupsTable is not a queue",
         ),
         ("UserPoolName:", "UserPoolNam:", "did you mean UserPoolName"),
         ("MinimumLength: 12", "MinimumLength: !If [Strict, 20, 12]", "does not resolve Fn::If"),
         ("ExplicitAuthFlows:", "ExplicitAuthFlow:", "did you mean ExplicitAuthFlows"),
-        ("UserPoolId: !Ref UserPool\n", "UserPoolId: !Ref GroupsTable\n", "GroupsTable is no user pool"),
+        ("UserPoolId: !Ref UserPool\n", "UserPoolId: !Ref GroupsTable\n", "GroupsTable is not a user pool"),
         ("UserPoolId: !Ref UserPool\n", "UserPoolId: us-east-1_x\n", "UserPoolId: must be !Ref"),
         ("USER_POOL_ID: !Ref UserPool", "USER_POOL_ID: !GetAtt UserPool.Arn", "not resolve Fn::GetAtt"),
         ("Type: AWS::Cognito::UserPool\n", "Typ: x\n", "resources.UserPool: unknown setting Typ"),
+        ("batchSize: 100", "batchSize: 0", "events[0].stream: batchSize must be 1 to 10000, not 0"),
+        ("batchSize: 100", "batchSize: 10001", "batchSize must be 1 to 10000, not 10001"),
+        ("batchWindow: 0", "batchWindow: 301", "batchWindow must be 0 to 300, not 301"),
+        ("parallelizationFactor: 2", "parallelizationFactor: 11", "parallelizationFactor must be 1 to 10"),
+        ("RetryAttempts: 100", "RetryAttempts: -2", "maximumRetryAttempts must be -1 to 10000, not -2"),
+        ("InSeconds: 3600", "InSeconds: 59", "maximumRecordAgeInSeconds must be -1 or at least 60"),
+        ("InSeconds: 3600", "InSeconds: 604801", "maximumRecordAgeInSeconds must be -1 to 604800"),
+        ("TRIM_HORIZON", "AT_TIMESTAMP", "startingPosition must be LATEST or TRIM_HORIZON, not AT_TIMESTAMP"),
+        *(
+            ("- eventName: [INSERT]", f"- {wrong}", f"filterPatterns[0] must be {PATTERN}, not {shown}")
+            for wrong, shown in (
+                ("{}", "{}"),
+                ("[]", "[]"),
+                ("eventName: INSERT", "{'eventName': 'INSERT'}"),
+                ("eventName: []", "{'eventName': []}"),
+                ("eventName: [{ prefix: IN }]", "{'eventName': [{'prefix': 'IN'}]}"),
+                ("dynamodb: { SizeBytes: [120] }", "{'dynamodb': {'SizeBytes': [120]}}"),
+            )
+        ),
+        (
+            "memorySize: 1024",
+            "memorySize: lots",
+            "functions.joinGroup: memorySize must be 128 to 10240, not lots",
+        ),
+        ("    timeout: 5", "    timeout: 901", "functions.sendMessage: timeout must be 1 to 900, not 901"),
+        (
+            "      - websocket:",
+            "      - webSocket:",
+            "events[0]: unknown setting webSocket; did you mean websocket?",
+        ),
         (" Outputs:\n", " Output:\n", "resources: unknown setting Output; did you mean Outputs"),
     ],
 )
@@ -370,6 +401,22 @@ def test_an_unknown_parameter_is_named(tmp_path: Path) -> None:
     """--param with a name that the file does not have."""
     with pytest.raises(ServiceError, match="no parameter colour"):
         load(tmp_path, FILE, colour="blue")
+
+
+def test_a_missing_or_shapeless_section_is_named(tmp_path: Path) -> None:
+    """Not a traceback."""
+    for text, complaint in (
+        ("provider: {}", "serverless.yml: top level: service is missing"),
+        (
+            "service: shop\nfunctions: [a]",
+            "serverless.yml: top level: functions must be a mapping, not ['a']",
+        ),
+        ("service: shop\nfunctions: { a: b }", "serverless.yml: functions.a must be a mapping, not b"),
+        ("[]", "serverless.yml: must be a mapping"),
+    ):
+        with pytest.raises(ServiceError) as caught:
+            load(tmp_path, text)
+        assert str(caught.value) == complaint
 
 
 def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:

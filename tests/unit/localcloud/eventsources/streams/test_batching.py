@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.errors import ServiceError
 from localcloud.eventsources.streams import batching
 from localcloud.eventsources.streams.batching import Batch
 from tests.unit.localcloud.eventsources.streams.support import a_mapping, a_record, failing
@@ -21,27 +20,6 @@ def numbers(batch: Batch | None) -> list[int]:
 
 def a_batch(count: int, **counts: int) -> Batch:
     return Batch(tuple(a_record(number) for number in range(count)), **counts)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"batch_size": 0},
-        {"batch_size": 10_001},
-        {"window_s": 301},
-        {"parallelization": 0},
-        {"parallelization": 11},
-        {"max_retries": -2},
-        {"max_record_age_s": 59},
-        {"max_record_age_s": 604_801},
-        {"starting_position": "AT_TIMESTAMP"},
-    ],
-)
-def test_values_lambda_does_not_take_are_refused(wrong: dict[str, Any]) -> None:
-    """Each limit of CreateEventSourceMapping is one here."""
-    batching.check(a_mapping())
-    with pytest.raises(ServiceError, match="stream of f: "):
-        batching.check(a_mapping(**wrong))
 
 
 def test_without_a_window_whatever_waits_is_taken() -> None:
