@@ -19,6 +19,7 @@ from hypothesis import settings
 
 from groupcast_cli.signin import sign_in
 from localcloud.backends.dynamodb import create_tables
+from localcloud.service import model
 from localcloud.service.definition import load_service
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 GROUPCAST = str(Path(sys.executable).parent / "groupcast")
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
-REGION = "us-east-1"
+REGION = model.REGION
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud.service.definition import load_service
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from localcloud.service.model import Service
 
-REGION = "us-east-1"
 STAGE = "dev"
 CORE_MB = 1769
 _RUNNER = Path(__file__).parent / "function.py"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loadtest.bench import parts
 from loadtest.bench.pairs import Row, row_of
 from loadtest.peers.run import connection_ids
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from loadtest.bench.pairs import Bench, Measured
@@ -34,7 +35,7 @@ class Invocations:
             **parts.CREDENTIALS,
             # Measure the cost of posting, without the budget.
             "POSTS_PER_SECOND": "0",
-            "AWS_DEFAULT_REGION": parts.REGION,
+            "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
             "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://127.0.0.1:{sink_port}/dev",

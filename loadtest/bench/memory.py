@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from groupcast_cli.signin import sign_in
 from loadtest.bench import parts
-from loadtest.bench.deployed import CORE_MB, REGION, STAGE, Deployed, deployed
+from loadtest.bench.deployed import CORE_MB, STAGE, Deployed, deployed
 from loadtest.bench.lifecycle import EVENTS, Life
 from loadtest.bench.memory_table import Sample, as_table
 from loadtest.bench.quota import control_group
@@ -36,6 +36,7 @@ from loadtest.bench.tlsfront import tls_front
 from loadtest.control.children import ROOT, child
 from localcloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from localcloud.gateway.events import Api
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

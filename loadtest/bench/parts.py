@@ -20,13 +20,13 @@ import trustme
 from loadtest.control.children import ROOT
 from localcloud.backends.dynamodb import DynamoDBLocal, create_tables
 from localcloud.service.definition import load_service
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from localcloud.service.model import Service
 
-REGION = "us-east-1"
 MEASUREMENT_TIMEOUT_S = 180
 BATCH_WRITE_ITEMS = 25
 SIGNED_IN_S = 3600

@@ -16,7 +16,6 @@ from groupcast_cli.announcement import as_json, as_text, for_other_commands
 from groupcast_cli.arguments import (
     DEFAULT_GATEWAY_PORT,
     DEFAULT_PAGE_PORT,
-    REGION,
     base_path,
     origin,
     pair,
@@ -33,6 +32,7 @@ from localcloud.eventsources.streams import POLL_INTERVAL_S
 from localcloud.gateway import Faults, GatewayLimits
 from localcloud.hops import AWS
 from localcloud.service.definition import load_service
+from localcloud.service.model import REGION
 from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import jwt
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
-from groupcast_cli.stage import REGION, Place, session_keys
+from groupcast_cli.stage import Place, session_keys
+from localcloud.service.model import REGION
 
 CONNECT_TIMEOUT_S = 10
 EXAMPLE = "wss://….execute-api.us-east-1.amazonaws.com/dev"

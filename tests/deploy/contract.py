@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 
-from tests.deploy.emulator import REGION, ROOT, ROOT_KEYS
+from localcloud.service.model import REGION
+from tests.deploy.emulator import ROOT, ROOT_KEYS
 from tests.deploy.project import Stage
 
 

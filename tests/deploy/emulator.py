@@ -12,13 +12,13 @@ from botocore.config import Config
 
 from localcloud.children import ChildServer
 from localcloud.errors import StartError
+from localcloud.service.model import REGION
 
 ROOT = Path(__file__).parents[2]
 VENV = ROOT / "build" / "ministack"
 # A Python without a single package: what the artifact lacks, functions lack.
 BARE_PYTHON = ROOT / "build" / "bare" / "bin" / "python"
 LAUNCHER = Path(__file__).with_name("launcher.py")
-REGION = "us-east-1"
 # Whoever signs with these is the account's root.
 ROOT_KEYS = {"AWS_ACCESS_KEY_ID": "rehearsal", "AWS_SECRET_ACCESS_KEY": "rehearsal"}
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.deploy.emulator import REGION, ROOT, ROOT_KEYS, Emulator
+from localcloud.service.model import REGION
+from tests.deploy.emulator import ROOT, ROOT_KEYS, Emulator
 
 SERVICE = "groupcast"
 BIN = Path(sys.executable).parent

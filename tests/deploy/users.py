@@ -9,7 +9,7 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from tests.deploy.emulator import REGION
+from localcloud.service.model import REGION
 from tests.deploy.project import Stage
 
 PASSWORD = "Correct-Horse-7-Battery"

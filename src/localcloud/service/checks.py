@@ -14,7 +14,7 @@ from localcloud.errors import ServiceError
 
 T = TypeVar("T")
 
-_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
+_STEP = re.compile(r"\.([\w-]+)|\[(\d+|\.\.\.)\]")
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `(.*)`")
 _WORDS: dict[type, str] = {
     inspect.BoolType: "true or false",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# The account that everything on this machine belongs to.
+# The account and region of everything on this machine. serverless.yml also deploys to this region by default.
 ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"
 API_ID = "localcloud"
 
 
