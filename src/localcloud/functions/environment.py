@@ -26,7 +26,6 @@ class Environment(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._reply: asyncio.Future[bytes] | None = None
-        self._gone = asyncio.Event()
 
     @classmethod
     async def connect(
@@ -58,10 +57,6 @@ class Environment(asyncio.Protocol):
             self._transport.write(frame(request))
         return await self.reply()
 
-    async def gone(self) -> None:
-        """Return when the process's end of the socket is closed."""
-        await self._gone.wait()
-
     def close(self) -> None:
         """Hang up: an idle process exits, a busy one when its handler returns."""
         self.lost = True
@@ -78,7 +73,6 @@ class Environment(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - EOF or reset, it is gone
         self.lost = True
-        self._gone.set()
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(EnvironmentLost())
         self._on_lost(self)

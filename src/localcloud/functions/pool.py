@@ -105,16 +105,6 @@ class Environments:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def kill_one(self, function: str) -> int | None:
-        """Kill an environment without notice, a busy one if there is one; its pid, once it is gone."""
-        pool = self._pools[function]
-        victim = next(iter((*pool.busy, *reversed(pool.idle))), None)
-        if victim is None or self._forker is None:
-            return None
-        await self._forker.kill(victim.pid)
-        await victim.gone()
-        return victim.pid
-
     def snapshot(self) -> dict[str, PoolStatus]:
         """The state of every function's environments now."""
         return {name: pool.status() for name, pool in self._pools.items()}

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groupcast.aws.errors import ServiceError
-from groupcast.aws.json_api import CONDITION_FAILED
 from groupcast.fanout.budget import (
     CLOCK_SKEW_S,
     DEBT_POSTS,
@@ -24,41 +23,26 @@ from groupcast.fanout.budget import (
     Unlimited,
 )
 from groupcast.tables.quotas import QuotasTable
+from loadtest.bench.account import QuotasItem
 from loadtest.bench.virtualtime import VirtualLoop
 
 EPOCH_US = 1_795_368_000_000_000
 FOREVER = 1e9
 
 
-class FakeQuotas:
-    """UpdateItem on one number, applied at once, with a random time on the way there and back."""
+class FakeQuotas(QuotasItem):
+    """It counts its calls, and fails while it is `broken`."""
 
     def __init__(self, dice: random.Random, trip_s: float = 0.005) -> None:
-        self.dice = dice
-        self.trip_s = trip_s
-        self.free_at_us: int | None = None
+        super().__init__(dice, (0, trip_s))
         self.calls = 0
         self.broken = False
 
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        assert operation == "UpdateItem"
         self.calls += 1
-        await asyncio.sleep(self.dice.uniform(0, self.trip_s))
         if self.broken:
             raise ServiceError(operation, 500, "InternalServerError", "as told", passing=True)
-        values = {name: int(value["N"]) for name, value in payload["ExpressionAttributeValues"].items()}
-        behind = self.free_at_us is None or self.free_at_us < values[":floor"]
-        begins = "attribute_not_exists" in payload["ConditionExpression"]
-        applied = behind == begins
-        if applied and begins:
-            self.free_at_us = values[":next"]
-        elif applied:
-            assert self.free_at_us is not None
-            self.free_at_us += values[":take"]
-        await asyncio.sleep(self.dice.uniform(0, self.trip_s))
-        if not applied:
-            raise ServiceError(operation, 400, CONDITION_FAILED, "as told", passing=False)
-        return {"Attributes": {"freeAtUs": {"N": str(self.free_at_us)}}}
+        return await super().call(operation, payload)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

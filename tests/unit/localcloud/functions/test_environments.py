@@ -73,14 +73,14 @@ async def test_the_environment_used_last_is_used_next(pool: Environments, tmp_pa
 
 
 async def test_runs_under_uvloop() -> None:
-    """The parent's side works on uvloop's transports: reply, kill and close."""
+    """The parent's side works on uvloop's transports: a reply, a killed process and the end."""
 
     async def scenario() -> tuple[Any, FunctionError]:
         async with environments() as pool:
             echoed = await pool.invoke("echo", JSON_VALUES)
             busy = asyncio.create_task(pool.invoke("wait_for", {"started": os.devnull, "gate": "/nowhere"}))
             await until(lambda: bool(pool.snapshot()["wait_for"].busy))
-            await pool.kill_one("wait_for")
+            os.kill(pool.snapshot()["wait_for"].busy[0], signal.SIGKILL)
             with pytest.raises(FunctionError) as failure:
                 await busy
             return echoed, failure.value
@@ -95,7 +95,8 @@ async def test_one_killed_at_work_fails_its_invocation_and_is_replaced(
 ) -> None:
     """SIGKILL in the middle of an event is Runtime.ExitError; the next event has a new process."""
     running = await start_waiting(pool, tmp_path)
-    killed = await pool.kill_one("wait_for")
+    (killed,) = pool.snapshot()["wait_for"].busy
+    os.kill(killed, signal.SIGKILL)
     with pytest.raises(FunctionError) as failure:
         await running
     assert failure.value.error_type == "Runtime.ExitError"

@@ -20,7 +20,7 @@ def always(ms: float) -> Hop:
     return Hop(ms, ms, ms, ms)
 
 
-PROFILE = HopProfile("2026-01-01", always(500), always(40), always(30), always(12), always(8))
+PROFILE = HopProfile(always(500), always(40), always(30), always(12), always(8))
 
 
 class Recorder:
@@ -80,7 +80,7 @@ async def test_only_the_gateways_events_have_a_route(slept_ms: list[int]) -> Non
 def test_draws_repeat_with_their_seed_and_do_not_disturb_each_other() -> None:
     """The same seed gives the same delays, whatever else was drawn; another seed gives others."""
     wide = Hop(1, 10, 100, 1000)
-    profile = HopProfile("2026-01-01", wide, wide, wide, wide, wide)
+    profile = HopProfile(wide, wide, wide, wide, wide)
     one, same, other = HopDelays(profile, 1), HopDelays(profile, 1), HopDelays(profile, 2)
     first = [one.fifo_queue_s() for _ in range(20)]
     again = [(same.post_s(), same.fifo_queue_s())[1] for _ in range(20)]
