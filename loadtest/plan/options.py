@@ -14,7 +14,6 @@ from msgspec.structs import asdict
 
 from loadtest.errors import ScenarioError
 from loadtest.plan.scenario import ARRIVALS, Scenario, Stage
-from localcloud.errors import ServiceError
 from localcloud.service.checks import Section, checked
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def file_values(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         raw = {name.replace("_", "-"): value for name, value in tomllib.loads(path.read_text()).items()}
-        given = asdict(checked(raw, ScenarioFile, str(path), is_strict=True))
+        given = asdict(checked(raw, ScenarioFile, str(path), is_strict=True, raises=ScenarioError))
         values = {name: value for name, value in given.items() if value is not None}
         for name in _TIMES & values.keys():
             values[name] = duration_s(str(values[name]))
@@ -110,8 +109,6 @@ def file_values(path: Path | None) -> dict[str, Any]:
             values["stage"] = [stage(text) for text in values["stage"]]
     except (OSError, ValueError, argparse.ArgumentTypeError) as error:
         raise ScenarioError(f"{path}: {error}") from error
-    except ServiceError as error:
-        raise ScenarioError(str(error)) from None
     return values
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from localcloud.service.checks import checked
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LOWEST_STATUS, _HIGHEST_STATUS = 200, 599
 
 
 class MalformedError(Exception):
@@ -27,38 +31,23 @@ class Answer:
     subprotocol: str | None
 
 
+class _Result(msgspec.Struct, rename="camel"):
+    status_code: Annotated[int, Meta(ge=200, le=599)] | None = None
+    body: str = ""
+    headers: dict[str, Any] = {}
+
+
 def parse_answer(result: Any) -> Answer:
-    """Read what a function returned. Raises MalformedError."""
-    if not isinstance(result, dict):
-        raise MalformedError(f"the function returned {type(result).__name__}, not an object")
-    status, body, headers = (result.get(name) for name in ("statusCode", "body", "headers"))
-    return Answer(_status(status), _body(body), _subprotocol(headers))
-
-
-def _status(status: Any) -> int | None:
-    if status is None:
-        return None
-    if type(status) is not int or not _LOWEST_STATUS <= status <= _HIGHEST_STATUS:
-        raise MalformedError(f"statusCode {status!r} is not an HTTP status")
-    return status
-
-
-def _body(body: Any) -> bytes | None:
-    if body is None or body == "":
-        return None
-    if not isinstance(body, str):
-        raise MalformedError(f"body is {type(body).__name__}, not a string")
+    """Read a function's return value. Raises MalformedError."""
+    given = checked(result, _Result, "the function's answer", is_strict=True, raises=MalformedError)
     try:
-        return body.encode()
+        body = given.body.encode() or None
     except UnicodeEncodeError as error:
-        raise MalformedError(f"body cannot be sent: {error.reason}") from error
+        raise MalformedError(f"the function's answer: body cannot be sent: {error.reason}") from error
+    return Answer(given.status_code, body, _subprotocol(given.headers))
 
 
-def _subprotocol(headers: Any) -> str | None:
-    if headers is None:
-        return None
-    if not isinstance(headers, dict):
-        raise MalformedError("headers is not an object")
+def _subprotocol(headers: dict[str, Any]) -> str | None:
     for name, value in headers.items():
         if name.lower() == "sec-websocket-protocol":
             # A comma or a line break here would corrupt the handshake.

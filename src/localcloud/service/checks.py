@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
@@ -31,9 +32,15 @@ class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename="
 
 
 def checked(
-    raw: Any, kind: type[T], where: str, *, ignored: Collection[str] = (), is_strict: bool = False
+    raw: Any,
+    kind: type[T],
+    where: str,
+    *,
+    ignored: Collection[str] = (),
+    is_strict: bool = False,
+    raises: type[Exception] = ServiceError,
 ) -> T:
-    """Convert parsed settings to a Section or another type of msgspec. ServiceError says what is wrong.
+    """Convert parsed settings to a Section or another type of msgspec. `raises` says what is wrong.
 
     The message begins with `where`. `ignored` settings are allowed and left out, as are those without a
     value. Unless `is_strict`, text counts as the number or boolean that it spells: parameters of the command
@@ -46,7 +53,7 @@ def checked(
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `")
         reason = _explained(problem, path.rpartition("`")[0], raw, kind, ignored)
-        raise ServiceError(f"{where}{reason}") from None
+        raise raises(f"{where}{reason}") from None
 
 
 def refuse_unknown(raw: Mapping[str, Any], known: Collection[str], where: str) -> None:
@@ -58,21 +65,20 @@ def refuse_unknown(raw: Mapping[str, Any], known: Collection[str], where: str) -
 
 def _explained(problem: str, path: str, raw: Any, kind: Any, ignored: Collection[str]) -> str:
     """The path to the setting, from the end of `where`, and what is wrong with it."""
-    info, at = _plain(inspect.type_info(kind)), ""
+    info, at = inspect.type_info(kind), ""
     for step in _STEP.finditer(path):
-        if isinstance(info, inspect.DictType):
-            # msgspec does not say which of its values is wrong, so the message shows the whole mapping.
+        member = _member(info, step[1])
+        if member is None:
+            # msgspec does not say which value of a mapping is wrong, so the message shows all of them.
             break
-        info = _member(info, step[1])
-        raw = raw[step[1] or int(step[2])]
-        at += step[0]
-    named = _NAMED.fullmatch(problem)
-    if named and isinstance(info, inspect.StructType):
-        known = [field.encode_name for field in info.fields] + [*(() if at else ignored)]
-        missing = named[1].startswith("missing")
-        return f"{at}: {f'{named[2]} is missing' if missing else _unknown(named[2], known)}"
+        info, raw, at = member, raw[step[1] or int(step[2])], at + step[0]
+    if named := _NAMED.fullmatch(problem):
+        if named[1].startswith("missing"):
+            return f"{at}: {named[2]} is missing"
+        known = [field.encode_name for one in _options(info) for field in getattr(one, "fields", ())]
+        return f"{at}: {_unknown(named[2], [*known, *(() if at else ignored)])}"
     parent, _, name = at.rpartition(".")
-    return f"{parent}{f': {name}' if name else ''} must be {_allowed(info)}, not {raw}"
+    return f"{parent}{f': {name}' if name else ''} must be {_allowed(info)}, not {reprlib.repr(raw)}"
 
 
 def _unknown(key: object, known: Collection[str]) -> str:
@@ -80,23 +86,28 @@ def _unknown(key: object, known: Collection[str]) -> str:
     return f"unknown setting {key}{f'; did you mean {near[0]}?' if near else ''}"
 
 
-def _plain(info: Any) -> Any:
-    """The type that a setting has if it is given."""
-    if isinstance(info, inspect.UnionType):
-        return next(one for one in info.types if not isinstance(one, inspect.NoneType))
-    return info
+def _options(info: Any) -> list[Any]:
+    """The types that a value may have if it is given."""
+    types = info.types if isinstance(info, inspect.UnionType) else (info,)
+    return [one for one in types if not isinstance(one, inspect.NoneType)]
 
 
 def _member(info: Any, name: str | None) -> Any:
-    """The type of a field or, without its name, of an item."""
-    if name is None:
-        return _plain(info.item_type)
-    return _plain(next(field.type for field in info.fields if field.encode_name == name))
+    """The type of a field or, without a name, of a list's item; None for values of a mapping."""
+    for one in _options(info):
+        match one:
+            case inspect.StructType(fields=fields) if name:
+                return next(field.type for field in fields if field.encode_name == name)
+            case inspect.ListType(item_type=item_type) if not name:
+                return item_type
+    return None
 
 
 def _allowed(info: Any) -> str:
     filled = "non-empty " if getattr(info, "min_length", None) else ""
     match info:
+        case inspect.UnionType():
+            return " or ".join(map(_allowed, _options(info)))
         case inspect.IntType(ge=int(low), le=int(high)):
             return f"{low} to {high}"
         case inspect.LiteralType(values=values):

@@ -282,7 +282,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         ("${param:deliveryConcurrency}", "1", "maximumConcurrency must be 2 to 1000, not 1"),
         ("${param:deliveryConcurrency}", "1001", "maximumConcurrency must be 2 to 1000, not 1001"),
         ("${param:deliveryConcurrency}", "true", "maximumConcurrency must be 2 to 1000, not True"),
-        ("${param:deliveryConcurrency}", "many", "maximumConcurrency must be 2 to 1000, not many"),
+        ("${param:deliveryConcurrency}", "many", "maximumConcurrency must be 2 to 1000, not 'many'"),
         (
             "${param:deliveryConcurrency}",
             "100\n          maximumBatchingWindow: 1",
@@ -290,20 +290,20 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         ),
         ("VisibilityTimeout: 45", "VisibilityTimeout: 29", "must be at least fanoutMessage's timeout"),
         ("VisibilityTimeout: 45", "VisibilityTimeout: 43201", "VisibilityTimeout must be 0 to 43200"),
-        ("FifoQueue: true", "FifoQueue: yes", "FifoQueue must be true or false, not yes"),
+        ("FifoQueue: true", "FifoQueue: yes", "FifoQueue must be true or false, not 'yes'"),
         ("-delivery.fifo", "-delivery", "QueueName must end in .fifo"),
         ("-retry", "-retry.fifo", "QueueName must end in .fifo"),
         ("          FifoQueue: true\n", "", "QueueName must end in .fifo"),
         (
             "DeduplicationScope: messageGroup",
             "DeduplicationScope: group",
-            "DeduplicationScope must be messageGroup or queue, not group",
+            "DeduplicationScope must be messageGroup or queue, not 'group'",
         ),
         ("DeduplicationScope: messageGroup", "DeduplicationScope: queue", "needs DeduplicationScope"),
         (
             "FifoThroughputLimit: perMessageGroupId",
             "FifoThroughputLimit: none",
-            "FifoThroughputLimit must be perMessageGroupId or perQueue, not none",
+            "FifoThroughputLimit must be perMessageGroupId or perQueue, not 'none'",
         ),
         (
             "          FifoQueue: true\n",
@@ -335,7 +335,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         (
             "functionResponseType: ReportBatchItemFailures",
             "functionResponseType: ReportItemFailures",
-            "functionResponseType must be ReportBatchItemFailures, not ReportItemFailures",
+            "functionResponseType must be ReportBatchItemFailures, not 'ReportItemFailures'",
         ),
         ("VisibilityTimeout: 180", "VisibilityTimeout: 20", "must be at least fanoutRetry's timeout"),
         ("maxReceiveCount: 5", "maxReceivedCount: 5", "did you mean maxReceiveCount"),
@@ -360,7 +360,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         ("RetryAttempts: 100", "RetryAttempts: -2", "maximumRetryAttempts must be -1 to 10000, not -2"),
         ("InSeconds: 3600", "InSeconds: 59", "maximumRecordAgeInSeconds must be -1 or at least 60"),
         ("InSeconds: 3600", "InSeconds: 604801", "maximumRecordAgeInSeconds must be -1 to 604800"),
-        ("TRIM_HORIZON", "AT_TIMESTAMP", "startingPosition must be LATEST or TRIM_HORIZON, not AT_TIMESTAMP"),
+        ("TRIM_HORIZON", "AT_TIMESTAMP", "must be LATEST or TRIM_HORIZON, not 'AT_TIMESTAMP'"),
         *(
             ("- eventName: [INSERT]", f"- {wrong}", f"filterPatterns[0] must be {PATTERN}, not {shown}")
             for wrong, shown in (
@@ -375,7 +375,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         (
             "memorySize: 1024",
             "memorySize: lots",
-            "functions.joinGroup: memorySize must be 128 to 10240, not lots",
+            "functions.joinGroup: memorySize must be 128 to 10240, not 'lots'",
         ),
         ("    timeout: 5", "    timeout: 901", "functions.sendMessage: timeout must be 1 to 900, not 901"),
         (
@@ -411,7 +411,7 @@ def test_a_missing_or_shapeless_section_is_named(tmp_path: Path) -> None:
             "service: shop\nfunctions: [a]",
             "serverless.yml: top level: functions must be a mapping, not ['a']",
         ),
-        ("service: shop\nfunctions: { a: b }", "serverless.yml: functions.a must be a mapping, not b"),
+        ("service: shop\nfunctions: { a: b }", "serverless.yml: functions.a must be a mapping, not 'b'"),
         ("[]", "serverless.yml: must be a mapping"),
     ):
         with pytest.raises(ServiceError) as caught:
