@@ -18,7 +18,7 @@ from loadtest.clock import NS_PER_S
 from loadtest.control.fleet import fleet
 from loadtest.control.live import EVERY_S, Snapshot
 from loadtest.errors import ConnectError, WorkerError
-from loadtest.generate.protocol import MessageType, Order
+from loadtest.generate.protocol import Command, Order
 from loadtest.generate.users import JOIN_SETTLE_S
 from loadtest.plan import schedule
 from loadtest.results import merge
@@ -119,7 +119,7 @@ class _ActiveRun:
         if self._stopped_ns is None:
             _check_joined([worker.ready.result() for worker in self._workers])
             self._start_ns = monotonic_ns() + round((JOIN_SETTLE_S + _START_AFTER_S) * NS_PER_S)
-            self._send(MessageType.GO, self._start_ns)
+            self._send(Command(go_ns=self._start_ns))
         horizon_s = schedule.horizon_s(self._scenario)
         try:
             async with asyncio.timeout(horizon_s + self._scenario.drain_s + _OVERTIME_S):
@@ -164,14 +164,14 @@ class _ActiveRun:
     def _stop(self) -> None:
         if self._stopped_ns is None:
             self._stopped_ns = monotonic_ns()
-            self._send(MessageType.STOP)
+            self._send(Command(stop=True))
 
     def _at_s(self, now_ns: int) -> float | None:
         return None if self._start_ns is None else max((now_ns - self._start_ns) / NS_PER_S, 0.0)
 
-    def _send(self, kind: MessageType, value: object = None) -> None:
+    def _send(self, command: Command) -> None:
         for worker in self._workers:
-            worker.send(kind, value)
+            worker.send(command)
 
 
 def _check_joined(arrivals: Sequence[Arrivals]) -> None:

@@ -1,4 +1,4 @@
-"""What a function's return value means to API Gateway. Pure.
+"""A function's return value as API Gateway reads it. Pure.
 
 Shape: the Lambda proxy integration's response; `Sec-WebSocket-Protocol` is the one header that a WebSocket
 API hands on (developer guide, "Set up a $connect route that requires a WebSocket subprotocol").
@@ -24,7 +24,7 @@ class MalformedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A function's answer. `status` is None where it has none, `body` where there is nothing to send."""
+    """A function's answer. `status` is None if it is missing, `body` if there is nothing to send."""
 
     status: int | None
     body: bytes | None

@@ -23,7 +23,7 @@ Patterns: TypeAlias = str | Annotated[list[str], Meta(min_length=1)]
 
 
 class _Statement(msgspec.Struct, rename="pascal", forbid_unknown_fields=True):
-    """No other fields: an Allow with a Condition that nobody checks would allow too much."""
+    """Other fields are refused: an Allow with an unchecked Condition would allow too much."""
 
     effect: Literal["Allow", "Deny"]
     action: Patterns

@@ -1,4 +1,4 @@
-"""The service as serverless.yml describes it, in plain values: what the rest of localcloud works from."""
+"""The service that serverless.yml describes, in plain values for the rest of localcloud."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A WebSocket route. `responds` says that what the function returns goes back to the client."""
+    """A WebSocket route. `responds` says that the function's answer goes back to the client."""
 
     key: str
     function: str
@@ -50,7 +50,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Redrive:
-    """Where a queue's messages go that were received `max_receive_count` times: a queue's logical id."""
+    """The dead-letter queue (its logical id) for messages that were received `max_receive_count` times."""
 
     queue: str
     max_receive_count: int
@@ -143,7 +143,7 @@ class Service:
 
 
 def placeholder(logical_id: str) -> str:
-    """What stands in an environment for the id of a resource that only its creation gives one."""
+    """A placeholder in an environment for the id that a resource gets when it is created."""
     return f"<{logical_id}>"
 
 

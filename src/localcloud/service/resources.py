@@ -1,7 +1,7 @@
 """The resources of serverless.yml that run on this machine: tables, queues, user pools and their clients.
 
-A property that is not known is an error; a resource of any other type (roles, alarms, log groups, …) is AWS's
-own business and left out. Pure.
+An unknown property is an error. Resources of other types (roles, alarms, log groups, …) exist only on AWS
+and are left out. Pure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from localcloud.service.sections import RedrivePolicy, Resource
 
-# CreateTable's own members, and those that CloudFormation adds or that mean nothing on one machine.
+# CreateTable's own properties, and those that only CloudFormation has or that mean nothing on one machine.
 TABLE_KEYS = (
     "TableName BillingMode AttributeDefinitions KeySchema GlobalSecondaryIndexes StreamSpecification"
 ).split()
@@ -154,7 +154,7 @@ def _definition(
 
 
 def _typed(value: Any) -> Any:
-    """A value as the API wants it: CloudFormation takes "true" and "12" of a parameter for what they say."""
+    """A value as the API wants it. CloudFormation converts "true" and "12" of a parameter, too."""
     match value:
         case dict():
             return {key: _typed(inner) for key, inner in value.items()}

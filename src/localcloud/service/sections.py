@@ -14,7 +14,7 @@ from localcloud.service.checks import Section
 Timeout: TypeAlias = Annotated[int, Meta(ge=1, le=900)]
 Memory: TypeAlias = Annotated[int, Meta(ge=128, le=10_240)]
 Window: TypeAlias = Annotated[int, Meta(ge=0, le=300)]
-# -1 is no limit.
+# -1: unlimited.
 Retries: TypeAlias = Annotated[int, Meta(ge=-1, le=10_000)]
 RecordAge: TypeAlias = Annotated[int, Meta(ge=-1, le=604_800)]
 Strings: TypeAlias = Annotated[list[str], Meta(min_length=1)]
@@ -87,7 +87,7 @@ class StreamEvent(Section):
 
 class QueueEvent(Section):
     arn: Any
-    # What one ReceiveMessage returns; larger batches are for queues busier than any on this machine.
+    # One ReceiveMessage returns no more. No queue on this machine is busy enough for larger batches.
     batch_size: Annotated[int, Meta(ge=1, le=10)] = 10
     maximum_batching_window: Window = 0
     maximum_concurrency: Annotated[int, Meta(ge=2, le=1000)] | None = None

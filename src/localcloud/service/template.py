@@ -1,6 +1,6 @@
 """serverless.yml as text to plain values: YAML with CloudFormation tags, `${…}` variables, intrinsics.
 
-Pure. Only what groupcast's file may use is understood; anything else is a ServiceError that names it.
+Pure. It knows only the syntax that groupcast's file may use; a ServiceError names anything else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """What `${opt:…}`, `${param:…}` (`${typed:…}` on AWS) and `${env:…}` stand for."""
+    """The values of `${opt:…}`, `${param:…}` (`${typed:…}` on AWS) and `${env:…}`."""
 
     stage: str
     region: str
@@ -51,7 +51,7 @@ def resolve_variables(document: dict[str, Any], variables: Variables) -> dict[st
 
 
 def resolve_intrinsics(value: Any, names: Mapping[str, str], where: str) -> Any:
-    """A value with Ref, Fn::Sub and Fn::Join replaced by what they stand for on this machine.
+    """A value with Ref, Fn::Sub and Fn::Join replaced by their values on this machine.
 
     `names` are the values of resources and pseudo parameters; ServiceError for an unknown one.
     """
@@ -165,7 +165,7 @@ class _Resolver:
         if result is not None:
             return result
         if default is None:
-            raise ServiceError(f"${{{source}:{name}}} stands for nothing")
+            raise ServiceError(f"${{{source}:{name}}} has no value")
         return default.strip().strip("'\"")
 
     def _actions(self) -> list[str]:

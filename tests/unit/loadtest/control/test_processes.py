@@ -17,7 +17,7 @@ from loadtest.control.children import ROOT, child
 from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError
 from loadtest.experiments.calibration import calibrate, floor_of, null_server
-from loadtest.generate.protocol import MessageType, Order
+from loadtest.generate.protocol import Command, Order, line
 from loadtest.plan.scenario import Scenario
 from loadtest.results.result import Result
 from tests.contract.peer import Peer
@@ -100,7 +100,7 @@ async def test_a_worker_ends_with_its_runner() -> None:
         assert worker.stdin is not None
         assert worker.stdout is not None
         order = Order("0123456789ab", 0, known.url, Scenario(users=2, connect_rate=100))
-        worker.stdin.write(MessageType.ORDER.line(order))
+        worker.stdin.write(line(Command(order=order)))
         async with asyncio.timeout(PATIENCE_S):
             assert json.loads(await worker.stdout.readline()) == {"ready": {"joined": 2, "failures": {}}}
             worker.send_signal(signal.SIGINT)
@@ -120,7 +120,7 @@ async def test_a_worker_says_why_it_can_t() -> None:
         stdout=asyncio.subprocess.PIPE,
     )
     order = Order("0123456789ab", 0, "http://127.0.0.1", Scenario())
-    said, _ = await asyncio.wait_for(worker.communicate(MessageType.ORDER.line(order)), PATIENCE_S)
+    said, _ = await asyncio.wait_for(worker.communicate(line(Command(order=order))), PATIENCE_S)
     assert json.loads(said) == {"failed": "http://127.0.0.1 is not a ws:// or wss:// URL"}
     assert worker.returncode == 1
 

@@ -273,7 +273,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         ("!GetAtt MessagesTable.StreamArn", "arn:aws:x", "must be !GetAtt"),
         ("            name: authorize", "            name: authorise", "there is no function authorise"),
         ("!Ref GroupsTable", "!Ref GroupTable", "GroupTable is not a resource"),
-        ("${param:logLevel}", "${param:logLevl}", "${param:logLevl} stands for nothing"),
+        ("${param:logLevel}", "${param:logLevl}", "${param:logLevl} has no value"),
         ("              arn: !GetAtt FanoutFailures.Arn", "              arn: !GetAtt Nope.Arn", "SQS queue"),
         ("service: groupcast", "service: [", "not valid YAML"),
         ("maximumBatchingWindow: 0", "maximumBatchWindow: 0", "did you mean maximumBatchingWindow"),
