@@ -44,7 +44,7 @@ PACKAGES = {
     # It knows functions only by name, through serverless.yml, as AWS does.
     "localcloud": Package(
         ROOT / "src",
-        "errors visitors children invoking service backends functions eventsources gateway hops timeline "
+        "errors origins children invoking service backends functions eventsources gateway hops timeline "
         "pageserver cloud".split(),
     ),
     "groupcast_cli": Package(

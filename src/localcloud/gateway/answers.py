@@ -1,7 +1,7 @@
-"""What a function's return value means to API Gateway. Pure.
+"""Parses a function's return value as API Gateway does. Pure.
 
-Shape: the Lambda proxy integration's response; `Sec-WebSocket-Protocol` is the one header that a WebSocket
-API hands on (developer guide, "Set up a $connect route that requires a WebSocket subprotocol").
+Shape: the Lambda proxy integration's response; `Sec-WebSocket-Protocol` is the only header that a WebSocket
+API passes on (developer guide, "Set up a $connect route that requires a WebSocket subprotocol").
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _LOWEST_STATUS, _HIGHEST_STATUS = 200, 599
 
 
 class MalformedError(Exception):
-    """A function returned what API Gateway cannot use; the text says what is wrong."""
+    """A function returned a value that API Gateway cannot use; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A function's answer. `status` is None where it has none, `body` where there is nothing to send."""
+    """A function's answer. `status` and `body` are None if absent."""
 
     status: int | None
     body: bytes | None
@@ -28,7 +28,7 @@ class Answer:
 
 
 def parse_answer(result: Any) -> Answer:
-    """Read what a function returned. Raises MalformedError."""
+    """Parse a function's return value. Raises MalformedError."""
     if not isinstance(result, dict):
         raise MalformedError(f"the function returned {type(result).__name__}, not an object")
     status, body, headers = (result.get(name) for name in ("statusCode", "body", "headers"))
@@ -61,7 +61,7 @@ def _subprotocol(headers: Any) -> str | None:
         raise MalformedError("headers is not an object")
     for name, value in headers.items():
         if name.lower() == "sec-websocket-protocol":
-            # A comma or a line break here would corrupt the handshake.
+            # A comma or a line break would corrupt the handshake.
             if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
                 raise MalformedError(f"Sec-WebSocket-Protocol {value!r} is not one subprotocol")
             return value

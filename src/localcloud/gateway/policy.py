@@ -1,4 +1,4 @@
-"""What a Lambda authorizer's answer means. Pure.
+"""Evaluates a Lambda authorizer's answer. Pure.
 
 Shape: API Gateway developer guide, "Output from an API Gateway Lambda authorizer".
 """
@@ -13,16 +13,16 @@ import orjson
 from localcloud.gateway.answers import MalformedError
 
 _ACTION = "execute-api:Invoke"
-# API Gateway's quota of a WebSocket API; what is over it is an error there, too.
+# API Gateway's quota for a WebSocket API; a larger answer is an error there, too.
 MAX_ANSWER_BYTES = 8 * 1024
 _STATEMENT_KEYS = frozenset({"Sid", "Effect", "Action", "Resource"})
 
 
 def evaluate_policy(answer: Any, method_arn: str) -> dict[str, str] | None:
-    """Return `requestContext.authorizer` where the answer's policy allows `method_arn`, None where not.
+    """Return `requestContext.authorizer` if the answer's policy allows `method_arn`, else None.
 
-    Values of the authorizer's context become strings, as API Gateway hands them on. Raises MalformedError
-    for an answer that API Gateway would not take.
+    Values of the authorizer's context become strings, as in API Gateway. Raises MalformedError for an answer
+    that API Gateway would refuse.
     """
     if not isinstance(answer, dict) or not isinstance(answer.get("principalId"), str):
         raise MalformedError("the authorizer's answer has no principalId")
@@ -43,15 +43,15 @@ def _statements(statements: Any) -> list[dict[str, Any]]:
     listed = statements if isinstance(statements, list) else [statements]
     for statement in listed:
         if not isinstance(statement, dict) or statement.get("Effect") not in ("Allow", "Deny"):
-            raise MalformedError("a policy statement has no Effect of Allow or Deny")
+            raise MalformedError("a policy statement must have the Effect Allow or Deny")
         if unknown := statement.keys() - _STATEMENT_KEYS:
-            # Refused rather than ignored: an Allow with a Condition that nobody checks allows too much.
+            # Refuse these instead of ignoring them: an Allow with an unchecked Condition allows too much.
             raise MalformedError(f"policy statements with {', '.join(sorted(unknown))} are not supported")
     return listed
 
 
 def _fits(statement: dict[str, Any], method_arn: str) -> bool:
-    # IAM compares actions without case and resources with it.
+    # IAM compares actions case-insensitively and resources case-sensitively.
     return any(
         _matches(pattern.lower(), _ACTION.lower()) for pattern in _texts(statement.get("Action"))
     ) and any(_matches(pattern, method_arn) for pattern in _texts(statement.get("Resource")))
@@ -60,7 +60,7 @@ def _fits(statement: dict[str, Any], method_arn: str) -> bool:
 def _texts(value: Any) -> list[str]:
     texts = value if isinstance(value, list) else [value]
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise MalformedError("a policy statement's Action and Resource are strings or lists of them")
+        raise MalformedError("a policy statement's Action and Resource must be strings or lists of strings")
     return texts
 
 
@@ -82,4 +82,4 @@ def _context_value(name: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
-    raise MalformedError(f"the authorizer's context value {name!r} is no string, number or boolean")
+    raise MalformedError(f"the authorizer's context value {name!r} must be a string, number or boolean")

@@ -1,11 +1,11 @@
-"""The table of hops on AWS, and the distribution fitted to each. Pure.
+"""The table of hop latencies on AWS and their distributions. Pure.
 
 Measured: Bite-Sized Serverless, "Serverless Messaging: Latency Compared", from publishing to the start of a
 warm function, 1,024 runs each, eu-west-1, 4 and 5 September 2022.
 
-Assumed, for want of published percentiles: `route` (practitioners report 10 to 20 ms between API Gateway and
-a warm function) and `post` (one call within a region). No call to DynamoDB or SQS is delayed: DynamoDB Local
-and moto themselves take the few milliseconds that AWS's take.
+Assumed, since no percentiles are published: `route` (practitioners report 10 to 20 ms between API Gateway and
+a warm function) and `post` (one call within a region). Calls to DynamoDB and SQS are not delayed: DynamoDB
+Local and moto take a few milliseconds, as AWS does.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from itertools import pairwise
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
-# Standard deviations from the median at which the table's percentiles lie.
+# The table's percentiles as standard deviations from the median.
 _KNOTS = tuple(_NORMAL.inv_cdf(share) for share in (0.1, 0.5, 0.9, 0.99))
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One hop's latency in milliseconds. `assumed` says that nobody has measured it for this table.
+    """One hop's latency in milliseconds. `assumed` is True if it was not measured.
 
-    Between the percentiles the logarithm of the latency follows the normal distribution piece by piece. Below
-    p10 and above p99 nothing is known, so no draw leaves them.
+    Between neighbouring percentiles the latency's logarithm is interpolated along the normal distribution.
+    Draws stay between p10 and p99, since nothing is known outside.
     """
 
     p10_ms: float
@@ -39,7 +39,7 @@ class Hop:
             raise ValueError(f"percentiles must be positive and ascending: {self}")
 
     def at_deviation(self, deviation: float) -> float:
-        """The latency (ms) at so many standard deviations from the median, which a normal draw gives."""
+        """The latency (ms) at `deviation` standard deviations from the median."""
         levels = (self.p10_ms, self.p50_ms, self.p90_ms, self.p99_ms)
         if deviation <= _KNOTS[0]:
             return self.p10_ms
@@ -49,13 +49,13 @@ class Hop:
         return self.p99_ms
 
     def percentile_ms(self, percent: float) -> float:
-        """The latency that `percent` of the draws (over 0, under 100) do not exceed."""
+        """The latency (ms) that `percent` (over 0, under 100) of the draws do not exceed."""
         return self.at_deviation(_NORMAL.inv_cdf(percent / 100))
 
 
 @dataclass(frozen=True, slots=True)
 class HopProfile:
-    """All hops of one cloud; `as_of` is when the measured ones were measured.
+    """All hops of one cloud; `as_of` is the date of the measurements.
 
     `stream`, `queue` and `fifo_queue`: from writing a record or message to the start of its function.
     `route`: from a frame's arrival to the start of its function. `post`: from a post's arrival at

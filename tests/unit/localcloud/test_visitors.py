@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localcloud.visitors import Visitors
+from localcloud.origins import OriginPolicy
 
 HOST = "127.0.0.1:3001"
 
@@ -12,7 +12,7 @@ HOST = "127.0.0.1:3001"
 @pytest.mark.parametrize("host", ["127.0.0.1:3001", "localhost", "LOCALHOST:1", "[::1]", "[::1]:65535"])
 def test_names_of_this_machine_are_taken(host: str) -> None:
     """With any port or none."""
-    assert Visitors().complaint(host, None) is None
+    assert OriginPolicy().refusal(host, None) is None
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_names_of_this_machine_are_taken(host: str) -> None:
 )
 def test_other_names_are_refused(host: str | None) -> None:
     """A name that an attacker's DNS may point at this machine."""
-    complaint = Visitors().complaint(host, None)
-    assert str(complaint).endswith("it must be one of 127.0.0.1, localhost, [::1]")
+    refusal = OriginPolicy().refusal(host, None)
+    assert str(refusal).endswith("it must be one of 127.0.0.1, localhost, [::1]")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_other_names_are_refused(host: str | None) -> None:
 )
 def test_pages_of_this_machine_are_taken(origin: str) -> None:
     """On any port, as a developer's own server has one."""
-    assert Visitors().complaint(HOST, origin) is None
+    assert OriginPolicy().refusal(HOST, origin) is None
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,6 @@ def test_pages_of_this_machine_are_taken(origin: str) -> None:
 )
 def test_other_pages_are_refused_unless_allowed(origin: str) -> None:
     """Each by exactly its origin."""
-    assert "--allow-origin" in str(Visitors().complaint(HOST, origin))
-    assert Visitors(frozenset({origin})).complaint(HOST, origin) is None
-    assert Visitors(frozenset({origin})).complaint("evil.example", origin) is not None
+    assert "--allow-origin" in str(OriginPolicy().refusal(HOST, origin))
+    assert OriginPolicy(frozenset({origin})).refusal(HOST, origin) is None
+    assert OriginPolicy(frozenset({origin})).refusal("evil.example", origin) is not None

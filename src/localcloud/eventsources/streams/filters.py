@@ -1,8 +1,8 @@
-"""Event patterns: which records of a stream a function sees.
+"""Event patterns: the records of a stream that reach a function.
 
-Of Lambda's pattern language (Developer Guide, "Control which events Lambda sends to your function") this
-knows the part that serverless.yml uses: top-level fields with the strings that they may be. Another part is
-an error, so that the emulation never passes a record that Lambda would hold back.
+Supports the part of Lambda's pattern language (Developer Guide, "Control which events Lambda sends to your
+function") that serverless.yml uses: top-level fields and their allowed strings. All else is an error, so that
+the emulation never passes a record that Lambda would filter out.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def compile_filters(patterns: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], bool]:
-    """A predicate: whether any of the patterns lets a record through (no patterns: all pass).
+    """Return a predicate: does a record match any pattern? Without patterns all match.
 
-    Fields are ANDed, the values of a field are ORed. ServiceError for a pattern that this does not know.
+    Fields are ANDed, the values of a field are ORed. ServiceError for an unsupported pattern.
     """
     allowed = [_values_by_field(pattern) for pattern in patterns]
     return lambda record: (
@@ -29,7 +29,9 @@ def compile_filters(patterns: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[
 
 def _values_by_field(pattern: Any) -> Mapping[str, list[str]]:
     if not isinstance(pattern, dict) or not pattern:
-        raise ServiceError(f"filterPatterns: a pattern is an object with at least one field, not {pattern!r}")
+        raise ServiceError(
+            f"filterPatterns: a pattern must be an object with at least one field, not {pattern!r}"
+        )
     for name, values in pattern.items():
         if not isinstance(values, list) or not values or not all(isinstance(one, str) for one in values):
             raise ServiceError(

@@ -198,8 +198,8 @@ async def test_an_unreachable_queue_is_said_once(
     assert capsys.readouterr().err.count("cannot poll Q") == 1
 
 
-def test_dead_letter_queues_in_a_circle_are_said() -> None:
+def test_a_cycle_of_dead_letter_queues_is_an_error() -> None:
     """CloudFormation would not make them either."""
     circle = [Queue("A", "a", {}, Redrive("B", 2)), Queue("B", "b", {}, Redrive("A", 2))]
-    with pytest.raises(ServiceError, match="circle: A, B"):
+    with pytest.raises(ServiceError, match="cycle: A, B"):
         Queues(circle, {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from localcloud.gateway import Gateway
-from localcloud.gateway.strangers import MAX_NAMED
-from localcloud.visitors import Visitors
+from localcloud.gateway.refusals import MAX_LOGGED
+from localcloud.origins import OriginPolicy
 from tests.unit.localcloud.gateway.support import HANDSHAKE, ROUTES, Functions, http, knock, service, serving
 
 CHAT = "https://chat.example.com"
@@ -59,7 +59,7 @@ async def test_a_refused_page_runs_no_function() -> None:
 
 async def test_pages_of_this_machine_and_allowed_ones_connect() -> None:
     """The latter by `--allow-origin`."""
-    async with Gateway(service(*ROUTES), Functions(), visitors=Visitors(frozenset({CHAT}))) as gateway:
+    async with Gateway(service(*ROUTES), Functions(), origins=OriginPolicy(frozenset({CHAT}))) as gateway:
         for origin, status in ((CHAT, 101), ("http://localhost:5173", 101), ("https://evil.example", 403)):
             assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == status
 
@@ -70,11 +70,11 @@ async def test_the_developer_is_told_whose_page_was_refused(caplog: pytest.LogCa
         for origin in ("null", "https://a b", "https://0.example", "null"):
             assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
         assert (await knock(gateway, headers={**HANDSHAKE, "Host": "evil.example"})).status == 403
-        for number in range(MAX_NAMED + 1):
+        for number in range(MAX_LOGGED + 1):
             origin = f"https://{number}.example"
             assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
     told = [record.getMessage() for record in caplog.records]
-    assert len(told) == MAX_NAMED
+    assert len(told) == MAX_LOGGED
     assert told[0].startswith("gateway: refused a request. Pages of the origin 'null' are not allowed")
     assert "'https://0.example'" in told[1]
     assert "--allow-origin" in told[1]

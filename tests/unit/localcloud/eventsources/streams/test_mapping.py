@@ -305,7 +305,7 @@ async def test_a_destination_that_fails_does_not_stop_the_shard(capsys: pytest.C
     assert invoker.accepted == [0, 2, 3, 4]
     assert queue.attempts == FAST.destination_attempts
     lines = capsys.readouterr().err.splitlines()
-    assert [line for line in lines if "Failures does not take them" in line] == lines
+    assert [line for line in lines if "Failures refuses them" in line] == lines
     assert len(lines) == 1
 
 
