@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.results.deliverypath import paths_of
 from loadtest.results.result import EXPRESS, STREAM, STREAM_OFFER
-from loadtest.results.where import where_of
 from localcloud.hops import AWS
 from tests.conftest import running_stack
 from tests.contract.peer import Peer
@@ -44,7 +44,7 @@ async def test_every_message_passes_every_point_of_its_way(
     """No message lacks a point, and none arrives before the gateway had its post."""
     lines, delivered_ns = await timeline_of(tmp_path, "--param", f"delivery={delivery}")
     numbers = {message_id: number for number, message_id in enumerate(IDS)}
-    found = where_of(
+    found = paths_of(
         [(numbers[message_id], line) for message_id, line in lines.items()],
         {numbers[message_id]: at_ns for message_id, at_ns in delivered_ns.items()},
     )

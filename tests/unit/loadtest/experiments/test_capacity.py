@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadtest.control.runner import Session
-    from loadtest.experiments.sides import Side
+    from loadtest.experiments.targets import NamedTarget
     from loadtest.plan.scenario import Scenario
 
 
@@ -37,7 +37,7 @@ class Service:
         self.running = False
 
     @asynccontextmanager
-    async def started(self, side: Side) -> AsyncIterator[str]:
+    async def started(self, side: NamedTarget) -> AsyncIterator[str]:
         self.starts += 1
         self.running = True
         yield side.url or "ws://local"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.experiments import compare
-from loadtest.experiments.sides import Side, parse_side
+from loadtest.experiments.targets import NamedTarget, parse_target
 from loadtest.results.ratios import (
     AA_LIMIT,
     CONFIDENCE,
@@ -119,22 +119,22 @@ def test_a_refusal_has_no_numbers_for_b() -> None:
 @pytest.mark.parametrize(
     ("text", "side"),
     [
-        ("now", Side("now")),
-        ("stage = wss://abc.example/dev?x=1", Side("stage", url="wss://abc.example/dev?x=1")),
-        ("one each=--param frameBytes=0", Side("one each", arguments=("--param", "frameBytes=0"))),
-        ("a=--param 'x=b c'", Side("a", arguments=("--param", "x=b c"))),
+        ("now", NamedTarget("now")),
+        ("stage = wss://abc.example/dev?x=1", NamedTarget("stage", url="wss://abc.example/dev?x=1")),
+        ("one each=--param frameBytes=0", NamedTarget("one each", arguments=("--param", "frameBytes=0"))),
+        ("a=--param 'x=b c'", NamedTarget("a", arguments=("--param", "x=b c"))),
     ],
 )
-def test_a_side_is_a_label_with_a_url_or_options(text: str, side: Side) -> None:
+def test_a_side_is_a_label_with_a_url_or_options(text: str, side: NamedTarget) -> None:
     """LABEL, LABEL=URL and LABEL=OPTIONS are read as they are meant, whatever else has an equals sign."""
-    assert parse_side(text) == side
+    assert parse_target(text) == side
 
 
 @pytest.mark.parametrize("text", ["", "=ws://127.0.0.1", "a=http://127.0.0.1", "a=b c", "a=--x 'open"])
 def test_what_is_no_side_is_refused(text: str) -> None:
     """No label, an address of another kind, or text that is no options: a sentence, not a start."""
     with pytest.raises(ScenarioError):
-        parse_side(text)
+        parse_target(text)
 
 
 class Targets:
@@ -146,7 +146,7 @@ class Targets:
         self.verdict = Verdict("pass", 0, ())
 
     @asynccontextmanager
-    async def started(self, side: Side) -> AsyncIterator[str]:
+    async def started(self, side: NamedTarget) -> AsyncIterator[str]:
         yield f"ws://{side.label}"
 
     async def run(self, scenario: Scenario, session: Session) -> Result:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from loadtest.plan.schedule import message_id, message_prefix
+from loadtest.results.deliverypath import paths_of, read_timeline
 from loadtest.results.result import EXPRESS, STREAM, STREAM_OFFER, DeliveryPath
-from loadtest.results.where import read_timeline, where_of
 
 MS = 1_000_000
 PREFIX = message_prefix("0123456789ab")
@@ -35,7 +35,7 @@ def longest_ms(way: DeliveryPath) -> dict[str, float | None]:
 
 def test_a_message_from_the_stream_has_no_offer() -> None:
     """What started it is the stream's batch; a part that ends before it began took no time."""
-    (way,) = where_of([(7, from_stream())], {7: 149 * MS})
+    (way,) = paths_of([(7, from_stream())], {7: 149 * MS})
     assert way.name == STREAM
     assert longest_ms(way) == {
         "accepted stored": 10,
@@ -49,7 +49,7 @@ def test_a_message_from_the_stream_has_no_offer() -> None:
 
 def test_a_message_that_its_sender_offered_did_not_wait_for_the_stream() -> None:
     """The acknowledgement and the stream's own offer came after the one that counted: they are no part."""
-    (way,) = where_of([(7, express())], {7: 46 * MS})
+    (way,) = paths_of([(7, express())], {7: 46 * MS})
     assert way.name == EXPRESS
     assert longest_ms(way) == {
         "accepted offered": 18,
@@ -63,7 +63,7 @@ def test_a_message_that_its_sender_offered_did_not_wait_for_the_stream() -> None
 def test_a_message_that_the_stream_offered_passed_both() -> None:
     """Read first, then offered; what the batch of the stream did is the time until SQS had the offer."""
     line = express(stored=10, read=130, started=131, offered=140, received=146, first_post=150, last_post=160)
-    (way,) = where_of([(7, line)], {7: 161 * MS})
+    (way,) = paths_of([(7, line)], {7: 161 * MS})
     assert way.name == STREAM_OFFER
     assert longest_ms(way) == {
         "accepted stored": 10,
@@ -78,14 +78,14 @@ def test_a_message_that_the_stream_offered_passed_both() -> None:
 
 def test_an_offer_before_the_streams_batch_started_is_the_senders() -> None:
     """Also where the stream had been read by then."""
-    (way,) = where_of([(7, express(read=17, started=19))], {7: 46 * MS})
+    (way,) = paths_of([(7, express(read=17, started=19))], {7: 46 * MS})
     assert way.name == EXPRESS
 
 
 def test_ways_are_kept_apart() -> None:
     """Each message counts in all parts of its own way, and in no other."""
     timeline = [(1, express()), (2, from_stream()), (3, express()), (4, express(read=3, started=4, stored=2))]
-    ways = where_of(timeline, dict.fromkeys(range(1, 5), 200 * MS))
+    ways = paths_of(timeline, dict.fromkeys(range(1, 5), 200 * MS))
     assert {way.name: {part.times.count for part in way.parts} for way in ways} == {
         EXPRESS: {2},
         STREAM_OFFER: {1},
@@ -95,7 +95,7 @@ def test_ways_are_kept_apart() -> None:
 
 def test_the_last_line_of_a_message_holds() -> None:
     """Lanes and retries write it again, with the posts they made."""
-    (way,) = where_of([(1, express()), (2, express()), (1, express(last_post=80))], {1: 81 * MS})
+    (way,) = paths_of([(1, express()), (2, express()), (1, express(last_post=80))], {1: 81 * MS})
     assert longest_ms(way)["first_post last_post"] == 50
     assert way.parts[0].times.count == 1
 
@@ -104,9 +104,9 @@ def test_messages_without_all_points_are_left_out() -> None:
     """One that nobody received, or whose timeline has a gap, is in no part; none at all: no way."""
     broken = express()
     del broken["received_ns"]
-    (way,) = where_of([(1, express()), (2, express()), (3, broken)], {1: 50 * MS, 3: 50 * MS})
+    (way,) = paths_of([(1, express()), (2, express()), (3, broken)], {1: 50 * MS, 3: 50 * MS})
     assert way.parts[0].times.count == 1
-    assert where_of([(3, broken)], {3: 50 * MS}) == ()
+    assert paths_of([(3, broken)], {3: 50 * MS}) == ()
 
 
 def test_a_timeline_holds_other_people_s_messages_too(tmp_path: Path) -> None:
