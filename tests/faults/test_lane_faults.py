@@ -74,7 +74,7 @@ def short_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def short_stream_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The same without lanes."""
-    root = short_timeouts_root(tmp_path_factory.mktemp("short_stack-stream"))
+    root = short_timeouts_root(tmp_path_factory.mktemp("short-stack-stream"))
     arguments = (*HURRIED, "--param", "delivery=stream")
     with running_stack(root / "functions.log", *arguments, root=root) as running:
         yield running
