@@ -1,4 +1,4 @@
-"""The calculator, by answers worked out on paper. A month has 365 / 12 days: 2,628,000 s, 43,800 minutes."""
+"""The calculator, with results worked out on paper. A month is 365 / 12 days: 2,628,000 s, 43,800 minutes."""
 
 from __future__ import annotations
 
