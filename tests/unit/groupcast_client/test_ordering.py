@@ -1,4 +1,4 @@
-"""GroupLog: whatever happens between the service and a member, the log comes out whole, once and in order."""
+"""GroupLog: whatever happens between service and member, the log is complete and in order, once each."""
 
 from __future__ import annotations
 

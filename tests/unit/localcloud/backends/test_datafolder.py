@@ -1,4 +1,4 @@
-"""A folder of tables belongs to one process at a time."""
+"""A data folder belongs to one process at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from localcloud.backends.datafolder import locked
 from localcloud.errors import StartError
 
 
-def test_a_folder_is_made_and_claimed_once(tmp_path: Path) -> None:
+def test_a_folder_is_created_and_locked_once(tmp_path: Path) -> None:
     """With its parents; free again afterwards."""
     folder = tmp_path / "a" / "b"
     for _ in range(2):
@@ -22,8 +22,7 @@ def test_a_folder_is_made_and_claimed_once(tmp_path: Path) -> None:
                 pass
 
 
-def test_a_process_that_dies_lets_go(tmp_path: Path) -> None:
-    """However the owner died."""
+def test_a_dead_process_releases_its_folder(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, sys\n"
         "from localcloud.backends.datafolder import locked\n"
@@ -42,7 +41,7 @@ def test_a_process_that_dies_lets_go(tmp_path: Path) -> None:
         pass
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     """Nor is a path below one."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "data"):

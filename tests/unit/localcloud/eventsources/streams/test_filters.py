@@ -24,8 +24,8 @@ RECORD = {"eventName": "INSERT", "awsRegion": "eu-central-1", "dynamodb": {"Size
         ([{"noSuchField": ["INSERT"]}], False),
     ],
 )
-def test_a_pattern_lets_records_through(patterns: list[dict[str, Any]], expected: bool) -> None:
-    """Fields are ANDed; values and patterns are ORed; without patterns all pass."""
+def test_a_pattern_selects_records(patterns: list[dict[str, Any]], expected: bool) -> None:
+    """Fields are ANDed; values and patterns are ORed; without patterns all match."""
     assert compile_filters(patterns)(RECORD) is expected
 
 
@@ -41,6 +41,6 @@ def test_a_pattern_lets_records_through(patterns: list[dict[str, Any]], expected
     ],
 )
 def test_other_patterns_are_refused(pattern: Any) -> None:
-    """With the field's name: a pattern that is ignored would pass records that Lambda holds back."""
+    """With the field's name: ignoring a pattern would pass records that Lambda filters out."""
     with pytest.raises(ServiceError, match="filterPatterns"):
         compile_filters([pattern])
