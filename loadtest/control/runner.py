@@ -22,10 +22,10 @@ from loadtest.generate.protocol import Command, Order
 from loadtest.generate.users import JOIN_SETTLE_S
 from loadtest.plan import schedule
 from loadtest.results import merge
+from loadtest.results.deliverypath import paths_of, read_timeline
 from loadtest.results.result import Machine, Result, Target
 from loadtest.results.thresholds import evaluate
 from loadtest.results.verdict import Incidents, judge
-from loadtest.results.where import read_timeline, where_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -228,7 +228,7 @@ def _where(session: Session, run_id: str, messages: Sequence[merge.Message]) -> 
         for message in messages
         if message.row.last_ns and message.second >= 0
     }
-    return where_of(read_timeline(session.timeline, schedule.message_prefix(run_id)), delivered_ns)
+    return paths_of(read_timeline(session.timeline, schedule.message_prefix(run_id)), delivered_ns)
 
 
 def _target(session: Session) -> Target:

@@ -31,6 +31,7 @@ from localcloud.errors import ServiceError, StartError
 from localcloud.eventsources.streams import POLL_INTERVAL_S
 from localcloud.gateway import Faults, GatewayLimits
 from localcloud.hops import AWS
+from localcloud.origins import OriginPolicy
 from localcloud.service.definition import load_service
 from localcloud.service.model import REGION
 from localcloud.visitors import Visitors
@@ -183,7 +184,7 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
         gateway_port=options.gateway_port,
         base_path=options.base_path or "",
         data=options.data,
-        visitors=Visitors(frozenset(options.allow_origin)),
+        origins=OriginPolicy(frozenset(options.allow_origin)),
         auth=options.auth,
         in_process=options.in_process,
         log=None if options.in_process else options.log,

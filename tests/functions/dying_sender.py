@@ -1,6 +1,6 @@
-"""sendMessage that dies where its message says so: before the put, or after it and before the offer.
+"""sendMessage that dies on command: before the put, or between the put and the offer.
 
-`groupcast up --handler sendMessage=tests.functions.dying_sender.handler` runs it.
+Run it with `groupcast up --handler sendMessage=tests.functions.dying_sender.handler`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A function's return value as API Gateway reads it. Pure.
 
-Shape: the Lambda proxy integration's response; `Sec-WebSocket-Protocol` is the one header that a WebSocket
-API hands on (developer guide, "Set up a $connect route that requires a WebSocket subprotocol").
+Shape: the Lambda proxy integration's response; `Sec-WebSocket-Protocol` is the only header that a WebSocket
+API passes on (developer guide, "Set up a $connect route that requires a WebSocket subprotocol").
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class MalformedError(Exception):
-    """A function returned what API Gateway cannot use; the text says what is wrong."""
+    """A function returned a value that API Gateway cannot use; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def parse_answer(result: Any) -> Answer:
 def _subprotocol(headers: dict[str, Any]) -> str | None:
     for name, value in headers.items():
         if name.lower() == "sec-websocket-protocol":
-            # A comma or a line break here would corrupt the handshake.
+            # A comma or a line break would corrupt the handshake.
             if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
                 raise MalformedError(f"Sec-WebSocket-Protocol {value!r} is not one subprotocol")
             return value

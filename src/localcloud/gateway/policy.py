@@ -42,10 +42,10 @@ class _Output(msgspec.Struct, rename="camel"):
 
 
 def evaluate_policy(answer: Any, method_arn: str) -> dict[str, str] | None:
-    """Return `requestContext.authorizer` where the answer's policy allows `method_arn`, None where not.
+    """Return `requestContext.authorizer` if the answer's policy allows `method_arn`, else None.
 
-    Values of the authorizer's context become strings, as API Gateway hands them on. Raises MalformedError
-    for an answer that API Gateway would not take.
+    Values of the authorizer's context become strings, as in API Gateway. Raises MalformedError for an answer
+    that API Gateway would refuse.
     """
     output = checked(answer, _Output, "the authorizer's answer", is_strict=True, raises=MalformedError)
     if len(orjson.dumps(answer)) > MAX_ANSWER_BYTES:

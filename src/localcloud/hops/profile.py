@@ -1,11 +1,11 @@
-"""The table of hops on AWS, and the distribution fitted to each. Pure.
+"""The table of hop latencies on AWS and their distributions. Pure.
 
 Measured: Bite-Sized Serverless, "Serverless Messaging: Latency Compared", from publishing to the start of a
 warm function, 1,024 runs each, eu-west-1, 4 and 5 September 2022.
 
-Assumed, for want of published percentiles: `route` (practitioners report 10 to 20 ms between API Gateway and
-a warm function) and `post` (one call within a region). No call to DynamoDB or SQS is delayed: DynamoDB Local
-and moto themselves take the few milliseconds that AWS's take.
+Assumed, since no percentiles are published: `route` (practitioners report 10 to 20 ms between API Gateway and
+a warm function) and `post` (one call within a region). Calls to DynamoDB and SQS are not delayed: DynamoDB
+Local and moto take a few milliseconds, as AWS does.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _KNOTS = tuple(map(NormalDist().inv_cdf, (0.1, 0.5, 0.9, 0.99)))
 class Hop:
     """One hop's latency in milliseconds.
 
-    Between the percentiles the logarithm of the latency follows the normal distribution piece by piece. Below
-    p10 and above p99 nothing is known, so no draw leaves them.
+    Between neighbouring percentiles the latency's logarithm is interpolated along the normal distribution.
+    Draws stay between p10 and p99, since nothing is known outside.
     """
 
     p10_ms: float
@@ -37,7 +37,7 @@ class Hop:
             raise ValueError(f"percentiles must be positive and ascending: {self}")
 
     def at_deviation(self, deviation: float) -> float:
-        """The latency (ms) at so many standard deviations from the median, which a normal draw gives."""
+        """The latency (ms) at `deviation` standard deviations from the median."""
         levels = (self.p10_ms, self.p50_ms, self.p90_ms, self.p99_ms)
         if deviation <= _KNOTS[0]:
             return self.p10_ms

@@ -1,4 +1,4 @@
-"""A Chat over real tables whose clock and tokens a test makes up."""
+"""A Chat over real tables, with a clock and tokens that the test controls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from groupcast.tables.groups import Groups
 from groupcast.tables.messages import Messages
 from groupcast.tables.users import Users
 
-# In the future: DynamoDB Local removes what has expired, by its own clock.
+# In the future: DynamoDB Local removes expired items by its own clock.
 NOW_MS = 2_000_000_000_000
 UNTIL_S = NOW_MS // 1000 + 100_000
 UNLIMITED = Bucket(1_000, 10_000)

@@ -1,4 +1,4 @@
-"""An account on moto, in which stages are deployed."""
+"""An AWS account on moto, with deployed stages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def moto() -> AsyncIterator[dict[str, str]]:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            # Nobody looks for credentials outside of this machine.
+            # Do not look for credentials outside of this machine.
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 

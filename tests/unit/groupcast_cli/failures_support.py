@@ -1,4 +1,4 @@
-"""Bodies as they lie in FanoutFailures, each made by what puts it there, and the queues of a stage."""
+"""Message bodies in FanoutFailures, each built by the code that sends it, and a stage's queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command said, and the account that it asks."""
+"""A command's output, and an AWS account for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small service on a loopback port that follows the wire contract, and misbehaves where a test says so."""
+"""A small service on a loopback port that follows the wire contract, and misbehaves on command."""
 
 from __future__ import annotations
 
@@ -182,6 +182,6 @@ async def scripted_service(
 
 async def eventually(holds: Callable[[], bool]) -> None:
     """Wait until `holds`; the test's own timeout is the bound."""
-    # There is no event to wait for: what is watched is a list another task grows.
+    # Poll: another task appends to the watched list without an event.
     while not holds():  # noqa: ASYNC110
         await asyncio.sleep(0.005)

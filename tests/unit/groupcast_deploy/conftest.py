@@ -1,4 +1,4 @@
-"""Artifacts, built once each from a copy of the sources that nobody edits meanwhile."""
+"""Artifacts, built once each from a private copy of the sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of artifacts share."""
+"""Shared by the tests of artifacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event patterns: which records of a stream a function sees.
+"""Event patterns: the records of a stream that reach a function.
 
 Of Lambda's pattern language (Developer Guide, "Control which events Lambda sends to your function") this
 knows top-level fields with their allowed strings. localcloud.service refuses everything else, so that no

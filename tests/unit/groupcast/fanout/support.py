@@ -1,4 +1,4 @@
-"""A poster whose answers a test chooses, members in lists, and AWS services with faults: no sockets."""
+"""Fakes for the fan-out: a poster with chosen answers, members in lists, and faulty AWS services."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from groupcast.slots import SlotRange
 from groupcast.tables.items import encode
 from groupcast.tables.members import Page
 
-# Real waits, only shorter; the grace is longer than any pause of the machine that runs the test.
+# Real but shorter waits; the grace exceeds any pause of the test machine.
 FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005, refusal_cap_s=0.005, full_base_s=0.001, grace_s=5.0)
-# A retry that begins after any grace, unless the dice say so.
+# A retry that usually begins after the grace.
 LATE = Limits(retry_base_s=1000.0, retry_cap_s=1000.0, refusal_cap_s=1000.0, full_base_s=1000.0)
 ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
 GONE = PostResult(Outcome.GONE, 410)

@@ -1,4 +1,4 @@
-"""Environments over the handlers in functions/, and what the tests ask of processes."""
+"""Environments over the handlers in functions/, and queries about processes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def environments(which: dict[str, Function] | None = None, **settings: Any) -> E
 async def until(condition: Callable[[], bool]) -> None:
     """Return once `condition` holds; a test that waits in vain fails."""
     async with asyncio.timeout(PATIENCE_S):
-        # What is waited for happens in other processes, which set no events.
+        # Poll: other processes set no events.
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""What the gateway's tests share: a service, functions that a test writes, clients on real sockets."""
+"""Shared by the gateway's tests: a service, functions written by tests, clients on real sockets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Functions:
         self._changed = asyncio.Condition()
 
     async def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
-        # What a function sees went over a pipe as JSON.
+        # Events pass through JSON, as over a pipe.
         seen = json.loads(json.dumps(event))
         async with self._changed:
             self.calls.append((function, seen))

@@ -1,4 +1,4 @@
-"""Delays on a clock of the test's own: an event starts when its draw is over, and not later."""
+"""Delays on a fake clock: an event starts exactly when its delay is over."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ def batch(*ages_ms: int, arn: str = FIFO) -> dict[str, Any]:
     ],
     ids=["just sent", "some of it over", "the oldest counts", "just over", "received again", "standard"],
 )
-async def test_a_batch_waits_for_what_its_hop_lacks(
+async def test_a_batch_waits_for_the_rest_of_its_hop(
     slept_ms: list[int], event: dict[str, Any], wait_ms: int
 ) -> None:
-    """The time since SQS took the oldest message is part of the hop."""
+    """The time since SQS accepted the oldest message counts."""
     invoker = HopDelays(PROFILE).queues(Recorder())
     assert await invoker.invoke("f", event) == ("f", event)
     assert slept_ms == [wait_ms]
 
 
-async def test_only_the_gateways_events_have_a_route(slept_ms: list[int]) -> None:
-    """A frame waits for its hop; a batch from a stream or a queue passes at once."""
+async def test_only_the_gateways_events_have_a_route_delay(slept_ms: list[int]) -> None:
+    """A batch from a stream or a queue passes at once."""
     invoker = HopDelays(PROFILE).routes(Recorder())
     await invoker.invoke("f", batch(0))
     assert slept_ms == []
@@ -78,7 +78,7 @@ async def test_only_the_gateways_events_have_a_route(slept_ms: list[int]) -> Non
 
 
 def test_draws_repeat_with_their_seed_and_do_not_disturb_each_other() -> None:
-    """The same seed gives the same delays, whatever else was drawn; another seed gives others."""
+    """Other hops' draws do not change them; another seed does."""
     wide = Hop(1, 10, 100, 1000)
     profile = HopProfile(wide, wide, wide, wide, wide)
     one, same, other = HopDelays(profile, 1), HopDelays(profile, 1), HopDelays(profile, 2)

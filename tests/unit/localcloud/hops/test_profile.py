@@ -19,7 +19,7 @@ def percentile_ms(hop: Hop, percent: float) -> float:
 
 @pytest.mark.parametrize("name", HOPS)
 def test_a_distribution_goes_through_the_tables_percentiles(name: str) -> None:
-    """p10, p50, p90 and p99 come back exactly; between them it rises; beyond them it invents nothing."""
+    """p10, p50, p90 and p99 are exact; it rises between them and stays within p10 and p99."""
     hop: Hop = getattr(AWS, name)
     told = [percentile_ms(hop, percent) for percent in (10, 50, 90, 99)]
     assert told == pytest.approx([hop.p10_ms, hop.p50_ms, hop.p90_ms, hop.p99_ms])
@@ -31,7 +31,7 @@ def test_a_distribution_goes_through_the_tables_percentiles(name: str) -> None:
 
 
 def test_draws_have_the_distribution() -> None:
-    """Normal draws through it have the table's shares below each percentile."""
+    """Normal draws have the table's shares below each percentile."""
     dice, hop = random.Random(1), AWS.fifo_queue
     draws = sorted(hop.at_deviation(dice.gauss(0, 1)) for _ in range(20_000))
     for percent, expected in ((50, hop.p50_ms), (90, hop.p90_ms)):
@@ -39,7 +39,7 @@ def test_draws_have_the_distribution() -> None:
 
 
 @pytest.mark.parametrize("levels", [(0, 1, 2, 3), (2, 1, 3, 4), (1, 2, 4, 3)])
-def test_percentiles_that_cannot_be_are_refused(levels: tuple[float, float, float, float]) -> None:
-    """They are positive and rise."""
+def test_impossible_percentiles_are_refused(levels: tuple[float, float, float, float]) -> None:
+    """They must be positive and ascending."""
     with pytest.raises(ValueError, match="ascending"):
         Hop(*levels)

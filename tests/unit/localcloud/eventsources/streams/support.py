@@ -136,7 +136,7 @@ class FakeInvoker:
         await asyncio.sleep(0)
         answer = self._answer(numbers)
         if asyncio.iscoroutine(answer):
-            # Something to wait for; then all is well.
+            # Retry until it is ready.
             await answer
             answer = None
         if not answer:

@@ -23,6 +23,6 @@ RECORD = {"eventName": "INSERT", "awsRegion": "eu-central-1", "dynamodb": {"Size
         ([{"noSuchField": ["INSERT"]}], False),
     ],
 )
-def test_a_pattern_lets_records_through(patterns: list[dict[str, Any]], expected: bool) -> None:
-    """Fields are ANDed; values and patterns are ORed; without patterns all pass."""
+def test_a_pattern_selects_records(patterns: list[dict[str, Any]], expected: bool) -> None:
+    """Fields are ANDed; values and patterns are ORed; without patterns all match."""
     assert compile_filters(patterns)(RECORD) is expected

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from localcloud.service.model import StreamMapping
 
 TABLE = Table("T", {"TableName": "t"}, None)
-# Nothing listens there: what is tested fails before anybody calls.
+# Nothing listens there: the tests fail before any call.
 AWS = {
     "endpoint_url": "http://127.0.0.1:1",
     "region_name": "eu-central-1",
@@ -30,6 +30,6 @@ def mappings(mapping: StreamMapping, stream_arn: str | None = None) -> StreamMap
 
 
 async def test_a_table_without_a_stream_is_refused() -> None:
-    """A mapping on it cannot work, and says which table."""
+    """The error names the table."""
     with pytest.raises(ServiceError, match="table T has no stream"):
         await mappings(a_mapping()).__aenter__()

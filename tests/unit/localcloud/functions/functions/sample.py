@@ -1,4 +1,4 @@
-"""Handlers that run in the environments under test. Their module state is what "warm" means."""
+"""Handlers for the tested environments. Their module state shows whether an environment is warm."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def measure(module: str, *arguments: str, env: dict[str, str] | None = None) -> 
 
 
 def measure_node(script: str, *arguments: str) -> dict[str, Any] | None:
-    """The same for a script of Node; None if Node is missing."""
+    """The same for a Node script; None if Node is missing."""
     node = shutil.which("node", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     return None if node is None else _json_of([node, script, *arguments], None)
 
