@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groupcast_cli.signin import sign_in
-from loadtest.bench import parts
+from loadtest.bench import fixtures
 from loadtest.bench.deployed import CORE_MB, STAGE, Deployed, deployed
 from loadtest.bench.lifecycle import EVENTS, Life
 from loadtest.bench.memory_table import Sample, as_table

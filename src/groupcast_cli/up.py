@@ -34,7 +34,6 @@ from localcloud.hops import AWS
 from localcloud.origins import OriginPolicy
 from localcloud.service.definition import load_service
 from localcloud.service.model import REGION
-from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

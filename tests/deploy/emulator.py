@@ -19,7 +19,7 @@ VENV = ROOT / "build" / "ministack"
 # A Python without packages, so that functions have only the artifact's.
 BARE_PYTHON = ROOT / "build" / "bare" / "bin" / "python"
 LAUNCHER = Path(__file__).with_name("launcher.py")
-# Whoever signs with these is the account's root.
+# These credentials belong to the account's root user.
 ROOT_KEYS = {"AWS_ACCESS_KEY_ID": "rehearsal", "AWS_SECRET_ACCESS_KEY": "rehearsal"}
 
 

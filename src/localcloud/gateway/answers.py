@@ -1,4 +1,4 @@
-"""A function's return value as API Gateway reads it. Pure.
+"""Parses a function's return value as API Gateway does. Pure.
 
 Shape: the Lambda proxy integration's response; `Sec-WebSocket-Protocol` is the only header that a WebSocket
 API passes on (developer guide, "Set up a $connect route that requires a WebSocket subprotocol").

@@ -1,4 +1,4 @@
-"""The decision in a Lambda authorizer's answer. Pure.
+"""Evaluates a Lambda authorizer's answer. Pure.
 
 Shape: API Gateway developer guide, "Output from an API Gateway Lambda authorizer".
 """
@@ -16,7 +16,7 @@ from localcloud.gateway.answers import MalformedError
 from localcloud.service.checks import checked
 
 _ACTION = "execute-api:Invoke"
-# API Gateway's quota of a WebSocket API. There, too, a larger answer is an error.
+# API Gateway's quota for a WebSocket API; a larger answer is an error there, too.
 MAX_ANSWER_BYTES = 8 * 1024
 
 Patterns: TypeAlias = str | Annotated[list[str], Meta(min_length=1)]
