@@ -24,14 +24,14 @@ pytestmark = pytest.mark.stack
 
 
 async def log_of(world: World, member: str) -> list[dict[str, Any]]:
-    """What history shows of the member's group."""
+    """The history of the member's group."""
     messages: list[dict[str, Any]] = (await world.chat.history(member, {"since": 0}))["messages"]
     return messages
 
 
 @contextmanager
 def refused(world: World, code: str, status: int, *, stores: bool) -> Iterator[None]:
-    """DynamoDB answers the next put with an error, having stored the item or not."""
+    """DynamoDB fails the next put, with or without storing the item."""
     put_item = world.dynamodb.put_item
     kind = getattr(world.dynamodb.exceptions, code)
 

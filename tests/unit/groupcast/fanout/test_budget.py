@@ -31,7 +31,7 @@ FOREVER = 1e9
 
 
 class FakeQuotas:
-    """UpdateItem on one number, applied at once, with a random time on the way there and back."""
+    """UpdateItem on one number, applied atomically, with random latency in both directions."""
 
     def __init__(self, dice: random.Random, trip_s: float = 0.005) -> None:
         self.dice = dice

@@ -29,7 +29,7 @@ JSON_VALUES = {"text": 'é\u2028"', "list": [1, 2.5, None, True], "nested": {"a"
 
 
 async def start_waiting(pool: Environments, tmp_path: Path, name: str = "one") -> asyncio.Task[Any]:
-    """An invocation that runs until the file `gate` is there."""
+    """An invocation that runs until the file `gate` exists."""
     started = tmp_path / name
     event = {"started": str(started), "gate": str(tmp_path / "gate")}
     task = asyncio.create_task(pool.invoke("wait_for", event))

@@ -314,7 +314,7 @@ async def test_last_active_moves_with_posts() -> None:
 
 
 async def outcomes(faults: Faults, posts: int) -> tuple[list[Any], list[str]]:
-    """Post so many numbers; return what became of each, and what the client got."""
+    """Post so many numbers; return the outcome of each, and the messages the client received."""
     functions = Functions()
     results: list[Any] = []
     async with serving(functions, faults=faults) as gateway, joined(gateway, functions) as (client, id_):
