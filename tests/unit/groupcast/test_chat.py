@@ -110,7 +110,7 @@ async def test_a_refused_put_leaves_no_hole(world: World, group: str) -> None:
     assert [(one["seq"], "void" in one) for one in await log_of(world, member)] == [(1, True), (2, False)]
 
 
-async def test_a_put_whose_answer_was_lost_is_not_void(world: World, group: str) -> None:
+async def test_a_put_with_a_lost_answer_is_not_void(world: World, group: str) -> None:
     """Its first attempt stored it and the second was refused: the number has a message."""
     member = await world.member(group)
     for code in ("ProvisionedThroughputExceededException", "ConditionalCheckFailedException"):

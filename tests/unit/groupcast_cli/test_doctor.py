@@ -333,7 +333,7 @@ def test_settings_of_tables() -> None:
     assert_to_do(finding, "c is missing", "TTL is off for a, d: `aws a` and so for each")
 
 
-def test_what_is_deployed_is_read_from_the_template() -> None:
+def test_deployed_settings_are_read_from_the_template() -> None:
     expected = Expected.of(deployed_template())
     assert expected == replace(
         EXPECTED,

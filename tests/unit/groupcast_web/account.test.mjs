@@ -1,4 +1,4 @@
-// Account against a fake of the user pool's API: signing in, fresh tokens, and what the user is told.
+// Account against a fake of the user pool's API: signing in, fresh tokens, and the user's messages.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// What the list shows: whose message it is, what stands together, and on which day.
+// The message list: own messages, grouping by sender, and days.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

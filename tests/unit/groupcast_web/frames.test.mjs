@@ -1,4 +1,4 @@
-// Frames to text and back: the contract's are taken, and what breaks it is not.
+// Frames to text and back: valid ones are accepted, invalid ones refused.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// GroupLog: the property that counts, on random services; its single rules are proven in Python.
+// GroupLog: its main property, on random services; the Python tests cover its single rules.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

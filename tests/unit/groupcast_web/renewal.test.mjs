@@ -1,4 +1,4 @@
-// ChatClient with somebody signed in: tokens of connections, renewed in time, and what ends the session.
+// ChatClient with somebody signed in: tokens of connections, renewed in time, and the end of a session.
 
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";

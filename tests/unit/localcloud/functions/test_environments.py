@@ -37,7 +37,7 @@ async def start_waiting(pool: Environments, tmp_path: Path, name: str = "one") -
     return task
 
 
-async def test_returns_what_the_handler_returned(pool: Environments) -> None:
+async def test_invoke_returns_the_handlers_result(pool: Environments) -> None:
     """JSON of every kind is returned unchanged."""
     assert await pool.invoke("echo", JSON_VALUES) == JSON_VALUES
 

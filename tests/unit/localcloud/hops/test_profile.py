@@ -33,7 +33,7 @@ def test_draws_have_the_distribution() -> None:
         assert draws[20_000 * percent // 100] == pytest.approx(expected, rel=0.03)
 
 
-def test_the_table_says_what_is_assumed() -> None:
+def test_the_table_marks_assumed_values() -> None:
     """Messaging services were measured; API Gateway's parts are assumed."""
     assert [name for name in HOPS if getattr(AWS, name).assumed] == ["route", "post"]
 
