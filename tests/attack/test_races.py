@@ -22,7 +22,7 @@ RACERS, ROUNDS = 15, 10
 SAME_PASS_S = 0.1
 
 
-async def test_nobody_stays_in_a_group_whose_right_is_withdrawn(
+async def test_nobody_stays_in_a_group_after_losing_the_right(
     attacked_stack: AttackedStack, connect: Connect
 ) -> None:
     """Joining races a renewal with fewer groups and the same end."""

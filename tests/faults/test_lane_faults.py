@@ -25,11 +25,11 @@ from groupcast.tables.items import encode
 from tests.conftest import Stack, amended_root, running_stack
 from tests.crowd import PATIENCE_S, all_have, eventually, logged, logged_since, people, surplus
 from tests.functions.words import (
+    DIE_AFTER_PUT_TEXT,
+    DIE_BEFORE_PUT_TEXT,
     DOOMED,
     POSTS_BEFORE_DEATH,
-    SENDERS_LAST_THOUGHT,
-    SENDERS_LAST_WORDS,
-    WORKERS_LAST_WORDS,
+    WORKER_DEATH_FILE,
 )
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -91,14 +91,14 @@ async def test_the_stream_offers_a_dead_senders_message(short_stack: Stack, grou
     async with people(short_stack, 3, group) as members:
         ann = members[0]
         before = len(logged_since(short_stack, "offers", 0))
-        dying = asyncio.create_task(ann.ask("sendMessage", message=SENDERS_LAST_WORDS, messageId=message_id))
+        dying = asyncio.create_task(ann.ask("sendMessage", message=DIE_AFTER_PUT_TEXT, messageId=message_id))
         await all_have(members, [1])
         # A dead sender acknowledges nothing.
         assert [frame["message"] for frame in ann.others] == ["Internal server error"]
         dying.cancel()
         (offered,) = logged_since(short_stack, "offers", before)
         assert (offered["express"], offered["offers"], offered["untaken"]) == (1, 1, 0)
-        ack = await ann.say(SENDERS_LAST_WORDS, messageId=message_id)
+        ack = await ann.say(DIE_AFTER_PUT_TEXT, messageId=message_id)
         assert (ack["seq"], ack["messageId"]) == (1, message_id)
         assert (await ann.say("I am fine"))["seq"] == 2
         await all_have(members, [2])
@@ -109,7 +109,7 @@ async def test_a_dead_senders_number_becomes_void(short_stack: Stack, group: str
     """As soon as no message can have it any more; later numbers continue."""
     async with people(short_stack, 2, group) as members:
         ann, bob = members
-        dying = asyncio.create_task(ann.ask("sendMessage", message=SENDERS_LAST_THOUGHT))
+        dying = asyncio.create_task(ann.ask("sendMessage", message=DIE_BEFORE_PUT_TEXT))
         await eventually(lambda: bool(ann.others))
         dying.cancel()
         assert (await bob.say("next"))["seq"] == 2
@@ -126,7 +126,7 @@ async def test_a_dead_senders_number_becomes_void(short_stack: Stack, group: str
 
 async def test_a_lane_continues_after_a_worker_died_in_its_pass(short_stack: Stack, group: str) -> None:
     """After the visibility timeout and in order; other groups continue meanwhile."""
-    words = short_stack.log.parent / WORKERS_LAST_WORDS
+    words = short_stack.log.parent / WORKER_DEATH_FILE
     async with people(short_stack, 20, DOOMED) as members, people(short_stack, 5, group) as others:
         await members[0].say("first")
         await eventually(words.exists)

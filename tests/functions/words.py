@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 # A sender dies after storing a message with this text.
-SENDERS_LAST_WORDS = "these are my last words"
+DIE_AFTER_PUT_TEXT = "these are my last words"
 # A sender dies after taking a number for a message with this text.
-SENDERS_LAST_THOUGHT = "this I will never say"
+DIE_BEFORE_PUT_TEXT = "this I will never say"
 # In this group a worker dies in the middle of its first pass.
 DOOMED = "doomed"
 POSTS_BEFORE_DEATH = 5
-# In the working directory of `groupcast up`.
-WORKERS_LAST_WORDS = Path("last-words")
+# Created in the working directory of `groupcast up` at a worker's death, so that it dies only once.
+WORKER_DEATH_FILE = Path("last-words")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.stack
-async def test_a_guest_hears_every_message_on_both_connections(stack: Stack) -> None:
+async def test_a_guest_receives_every_message_on_both_connections(stack: Stack) -> None:
     trial = Trial()
     await hold_chat([Endpoint(stack.gateway_url, name="doctor")] * CONNECTIONS, trial)
     assert (len(trial.connect_ms), len(trial.ack_ms), len(trial.delivery_ms)) == (2, MESSAGES, 2 * MESSAGES)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A call from deployed code or the client that blocks the event loop (a sleep, a file) fails."""
+    """Fail deployed code and the client if they block the event loop (a sleep, a file)."""
     if "stack" in request.fixturenames:
         # boto3 reads its data files when a client is created, once per environment.
         yield

@@ -19,7 +19,8 @@ Graph = Mapping[str, set[str]]
 
 @dataclass(frozen=True)
 class Package:
-    """`order` names its modules and subpackages from the bottom up; one without a place stands on top.
+    """`order` lists its modules and subpackages from the bottom up; unlisted ones are on top.
+
     `others` are the other packages that it may import.
     """
 
@@ -93,7 +94,7 @@ def test_a_cold_fan_out_loads_no_sdk() -> None:
 
 
 def imports(packages: Mapping[str, Package]) -> dict[str, set[str]]:
-    """The modules of ours that each module imports, those for type checkers alone too."""
+    """Our modules that each module imports, including those for type checkers."""
     paths = {
         ".".join(path.relative_to(package.folder).with_suffix("").parts).removesuffix(".__init__"): path
         for name, package in packages.items()
@@ -114,7 +115,7 @@ def _imported(path: Path, known: set[str]) -> set[str]:
 
 
 def wrong(graph: Graph, packages: Mapping[str, Package]) -> list[str]:
-    """Imports that run against the order of a package, or leave it for one that it may not know."""
+    """Imports against the order of a package, or into a forbidden package."""
 
     def is_allowed(importer: str, imported: str) -> bool:
         package, other = importer.split(".", maxsplit=1)[0], imported.split(".", maxsplit=1)[0]
@@ -136,7 +137,7 @@ def layer_of(name: str) -> str:
 
 
 def circle(graph: Graph) -> str | None:
-    """One circle, if there is any."""
+    """A cycle, if there is any."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

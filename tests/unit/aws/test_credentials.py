@@ -28,7 +28,7 @@ LIFE_S = 3600.0
 
 
 class Source:
-    """Counts what it is asked; each time the credentials are others."""
+    """Counts its calls; returns different credentials each time."""
 
     def __init__(self) -> None:
         self.now = 1000.0

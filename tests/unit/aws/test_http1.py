@@ -44,7 +44,7 @@ class FakeOwner:
 
 
 class Wire:
-    """A connection, what was written to it, and what came of it."""
+    """A connection, its written bytes, and its outcomes."""
 
     def __init__(self) -> None:
         self.owner = FakeOwner()

@@ -22,7 +22,7 @@ THROTTLED = (
 
 
 class Provider(CredentialsProvider):
-    """Credentials that are simply there."""
+    """Fixed credentials."""
 
     def __init__(self) -> None:
         pass
@@ -35,7 +35,7 @@ class Provider(CredentialsProvider):
 
 
 class Service:
-    """Answers with one of `answers` after the other, the last one from then on; without any it hangs up."""
+    """Gives `answers` one after the other, repeating the last one; without any it hangs up."""
 
     def __init__(self, *answers: bytes) -> None:
         self.answers = list(answers)
@@ -82,7 +82,7 @@ async def calling(service: Service) -> AsyncIterator[AwsJsonClient]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real waits, only shorter."""
+    """Real but shorter waits."""
     monkeypatch.setattr(json_api, "RETRY_BASE_S", 0.0005)
 
 

@@ -25,7 +25,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class Api:
-    """Keeps the requests it gets (head, body) and answers each with `answer`."""
+    """Records requests (head, body) and answers each with `answer`."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, bytes]] = []
@@ -52,7 +52,7 @@ class Clock:
 
 
 class Provider(CredentialsProvider):
-    """Credentials that the test changes, and the ones that were refused."""
+    """Credentials that the test changes, and the refused ones."""
 
     def __init__(self) -> None:
         self.credentials = Credentials("A", "S", "T")
@@ -69,7 +69,7 @@ class Provider(CredentialsProvider):
 
 
 class Stage:
-    """A served API and its client."""
+    """A running API and its client."""
 
     def __init__(self, api: Api, client: ManagementClient, provider: Provider, clock: Clock) -> None:
         self.api, self.client, self.provider, self.clock = api, client, provider, clock

@@ -183,7 +183,7 @@ async def test_no_timer_while_idle() -> None:
 
 
 def _resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
-    """Make the event loop resolve any name to these addresses, one list at each question."""
+    """Make the event loop resolve any name to these addresses, one list per lookup."""
     remaining = iter(answers)
 
     async def getaddrinfo(_: str, port: int, **__: Any) -> list[tuple[Any, ...]]:

@@ -44,7 +44,7 @@ origins = st.sampled_from(
 
 
 class Sent:
-    """A request as it goes over the wire."""
+    """A request on the wire."""
 
     def __init__(self, request: bytes) -> None:
         head, _, self.body = request.partition(b"\r\n\r\n")
@@ -55,7 +55,7 @@ class Sent:
 
 
 def _at(unix_s: int) -> Any:
-    """Make botocore sign as if it were then."""
+    """Make botocore sign with this time."""
     then = dt.datetime.fromtimestamp(unix_s, dt.UTC)
     return patch.object(botocore.auth, "get_current_datetime", return_value=then)
 

@@ -28,7 +28,7 @@ def token(expires_in_s: float) -> str:
 
 @asynccontextmanager
 async def gateway(status: int | None = None) -> AsyncIterator[str]:
-    """The URL of a server that answers with a status, or takes all connections."""
+    """The URL of a server that answers with a status, or accepts all connections."""
 
     def answer(socket: ServerConnection, request: Request) -> Response | None:
         return socket.respond(HTTPStatus(status), "") if status else None

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 
 
 class Calls:
-    """A boto client behind the signed client's one method; `unread` answers leave out all but one key."""
+    """A boto client with the signed client's interface; `unread` answers omit all but one key."""
 
     def __init__(self, dynamodb: Any) -> None:
         self._dynamodb = dynamodb

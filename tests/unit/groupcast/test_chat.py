@@ -24,14 +24,14 @@ pytestmark = pytest.mark.stack
 
 
 async def log_of(world: World, member: str) -> list[dict[str, Any]]:
-    """What history shows of the member's group."""
+    """The history of the member's group."""
     messages: list[dict[str, Any]] = (await world.chat.history(member, {"since": 0}))["messages"]
     return messages
 
 
 @contextmanager
 def refused(world: World, code: str, status: int, *, stores: bool) -> Iterator[None]:
-    """DynamoDB answers the next put with an error, having stored the item or not."""
+    """DynamoDB fails the next put, with or without storing the item."""
     put_item = world.dynamodb.put_item
     kind = getattr(world.dynamodb.exceptions, code)
 
@@ -110,7 +110,7 @@ async def test_a_refused_put_leaves_no_hole(world: World, group: str) -> None:
     assert [(one["seq"], "void" in one) for one in await log_of(world, member)] == [(1, True), (2, False)]
 
 
-async def test_a_put_whose_answer_was_lost_is_not_void(world: World, group: str) -> None:
+async def test_a_put_with_a_lost_answer_is_not_void(world: World, group: str) -> None:
     """Its first attempt stored it and the second was refused: the number has a message."""
     member = await world.member(group)
     for code in ("ProvisionedThroughputExceededException", "ConditionalCheckFailedException"):

@@ -62,7 +62,7 @@ async def test_connecting_at_once_does_not_exceed_the_limit(make_world: MakeWorl
 
 
 @pytest.mark.parametrize("swept", [True, False])
-async def test_connections_whose_end_was_lost_make_room(make_world: MakeWorld, swept: bool) -> None:
+async def test_connections_without_a_disconnect_event_make_room(make_world: MakeWorld, swept: bool) -> None:
     """Without $disconnect: items that the fan-out or TTL removed, or that TTL is late for, don't count."""
     world, ann = make_world(connections_max=3), someone()
     connections = [await world.connection(principal=ann) for _ in range(3)]

@@ -29,7 +29,7 @@ DELIVERY = "https://sqs.example/delivery.fifo"
 
 
 class ExpressWorld(World):
-    """A chat that offers to a queue in the test; `clock_s` is the loop's time."""
+    """A chat that offers to a queue of the test; `clock_s` is the loop's time."""
 
     def __init__(self, dynamodb: object, tables: dict[str, str]) -> None:
         self.sqs = FakeSqs()
@@ -41,7 +41,7 @@ class ExpressWorld(World):
         super().__init__(dynamodb, tables, express=express)
 
     async def send(self, connection_id: str) -> bool:
-        """Send a message: whether its item says that it was offered."""
+        """Send a message; return whether its item says that it was offered."""
         ack = await self.chat.send(connection_id, {"message": "hi"})
         item = await self.item("MessagesTable", messageId=ack["messageId"])
         assert item is not None

@@ -24,7 +24,7 @@ def page_of(*messages: Message, more: bool) -> Page:
 
 
 def shown(found: list[Message]) -> list[int]:
-    """Numbers; those of voids are negative."""
+    """The numbers, negative for voids."""
     return [-one.seq if one.void else one.seq for one in found]
 
 

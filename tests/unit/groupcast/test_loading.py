@@ -47,7 +47,7 @@ modules = [importlib.import_module(name) for name in {HANDLERS}]
 
 
 def run(code: str, environ: dict[str, str]) -> Any:
-    """The JSON that `code` prints in a process that has this environment alone."""
+    """Run `code` in a process with exactly this environment; return the JSON it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"], **environ},
@@ -124,7 +124,7 @@ print(json.dumps(sorted(name for name in set(sys.modules) - before if name.split
 
 @contextmanager
 def pool_of(key: rsa.RSAPrivateKey) -> Iterator[tuple[str, list[str]]]:
-    """A user pool that serves a key: its URL, and the paths it was asked for."""
+    """A user pool with one key: its URL, and the requested paths."""
     public = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     asked: list[str] = []
 

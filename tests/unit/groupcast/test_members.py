@@ -14,9 +14,9 @@ from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, HELD_MAX, Me
 
 
 class FakeTable:
-    """A table of connection ids; `refuse` items of each batch come back unprocessed the first time.
+    """A table of connection ids; `refuse` items of each batch are unprocessed the first time.
 
-    `until` is when the sign-in of some ends, in seconds; each `same_slot` neighbours share a slot.
+    `until` is some connections' expiry in seconds; `same_slot` neighbours share a slot.
     """
 
     def __init__(

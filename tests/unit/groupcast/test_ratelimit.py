@@ -10,7 +10,7 @@ from groupcast.ratelimit import US_PER_MS, US_PER_S, Bucket, Charge, GroupLimit
 
 
 def take(charge: Charge, full_at: int, now: int) -> int | None:
-    """When the bucket is full then; None where it has too little."""
+    """Take tokens; return the time at which the bucket is full again, None if it has too few."""
     return charge.next_full_us(full_at, now) if full_at <= charge.latest_full_us(now) else None
 
 

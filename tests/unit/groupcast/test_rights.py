@@ -23,7 +23,7 @@ def private() -> str:
 
 
 class Ann:
-    """Another user in each test: where the clock of one was ahead, her bucket is still empty in the next."""
+    """A new user for each test: after a test with a fast clock, a bucket would stay empty."""
 
     user_id = ""
 

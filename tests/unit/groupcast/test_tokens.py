@@ -41,7 +41,7 @@ def jwks(*key_ids: str) -> bytes:
 
 
 class Pool:
-    """Serves keys and counts how often; a clock that the test moves."""
+    """Serves keys and counts requests, with a clock that the test moves."""
 
     def __init__(self, *key_ids: str) -> None:
         self.key_ids = key_ids

@@ -19,7 +19,7 @@ from tests.unit.groupcast_cli.support import Account, Said
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def moto() -> AsyncIterator[dict[str, str]]:
-    """The environment of a command that finds its AWS account on a moto server."""
+    """The environment of a command whose AWS account is on a moto server."""
     async with Moto() as server:
         yield {
             "AWS_ENDPOINT_URL": server.endpoint,
@@ -51,7 +51,7 @@ def moto_account(moto: dict[str, str]) -> Iterator[Account]:
 
 @pytest.fixture
 def account(moto_account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """The account is where this process looks for AWS."""
+    """Make this process use the account."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "GROUPCAST_"))]:
         monkeypatch.delenv(name)
     for name, value in moto_account.environment.items():

@@ -248,7 +248,7 @@ def test_invalid_numbers_are_refused_with_the_valid_range(
 
 
 def cost(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `groupcast cost` prints."""
+    """The output of `groupcast cost`."""
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())
     options = parser.parse_args(["cost", *arguments.split()])

@@ -256,7 +256,7 @@ def test_a_slow_detection_reports_the_previous_result() -> None:
 
 
 class SlowDetection:
-    """A stack whose drift AWS goes on comparing for minutes."""
+    """A stack whose drift detection takes minutes."""
 
     stack_name = "groupcast-dev"
 
@@ -333,7 +333,7 @@ def test_settings_of_tables() -> None:
     assert_to_do(finding, "c is missing", "TTL is off for a, d: `aws a` and so for each")
 
 
-def test_what_is_deployed_is_read_from_the_template() -> None:
+def test_deployed_settings_are_read_from_the_template() -> None:
     expected = Expected.of(deployed_template())
     assert expected == replace(
         EXPECTED,
@@ -521,7 +521,7 @@ def test_a_user_without_a_password_is_refused(groupcast: Any, account: Account) 
 
 
 def limits(total: int, free: int | None = None) -> dict[str, int]:
-    """AccountLimit of Lambda."""
+    """Lambda's AccountLimit."""
     return {"ConcurrentExecutions": total, "UnreservedConcurrentExecutions": total if free is None else free}
 
 
@@ -535,7 +535,7 @@ def push(*message_ids: str) -> Push:
 
 
 def template(deployment: str, key: str, stage: str = "dev") -> dict[str, Any]:
-    """A packaged template in small."""
+    """A small packaged template."""
     return {
         "Resources": {
             "Function": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Key": key}}},
@@ -553,7 +553,7 @@ def template(deployment: str, key: str, stage: str = "dev") -> dict[str, Any]:
 
 
 def deployed_template() -> dict[str, Any]:
-    """The parts of a stage's template that its settings are read from."""
+    """The parts of a stage's template that contain its settings."""
     environment = {"AUTH": "cognito", "TOKEN_USE": "any", "POSTS_PER_SECOND": "7000", "POST_BURST": "3500"}
     limits = {"ThrottlingRateLimit": "2000", "ThrottlingBurstLimit": 1000}
     recovers = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}

@@ -70,13 +70,13 @@ def stage(account: Account) -> Deployed:
 
 @pytest.fixture(autouse=True)
 def no_long_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What moto says is so at once."""
+    """Don't wait for messages: moto answers immediately."""
     monkeypatch.setattr(failures_queue, "POLL_WAIT_S", 0)
 
 
 @pytest.fixture
 def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Replaces calls of the command's client; each gets the real client first."""
+    """Replaces calls of the command's client; each replacement gets the real client first."""
 
     def replace(**calls: Callable[..., Any]) -> None:
         @contextmanager

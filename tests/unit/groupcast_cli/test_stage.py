@@ -24,7 +24,7 @@ def parsed(*arguments: str) -> Place:
 
 @pytest.fixture
 def no_credentials(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account, and an environment that leads nowhere."""
+    """An account, and an environment without usable credentials."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_ENDPOINT_URL", NOWHERE)

@@ -58,7 +58,7 @@ def stage(account: Account, _stage: Stage) -> Stage:
 
 @pytest.fixture
 def name() -> str:
-    """Of a user that nobody else knows."""
+    """A user name of its own for each test."""
     return f"ann-{uuid.uuid4().hex[:8]}"
 
 

@@ -53,7 +53,7 @@ def new_client(service: Service, *, limits: Limits = LIMITS, **settings: Any) ->
 
 
 async def take(client: Client, count: int) -> list[Message]:
-    """Read `count` messages; more of them would be read by the next call."""
+    """Read exactly `count` messages."""
     taken: list[Message] = []
     if count:
         async for message in client.messages():

@@ -29,7 +29,7 @@ AS_API_GATEWAY = (MESSAGE_BYTES, FRAGMENT_BYTES)
 
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """A server's certificate that clients of this test trust."""
+    """A server certificate that this test's clients trust."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)

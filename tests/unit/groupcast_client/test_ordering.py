@@ -41,9 +41,9 @@ def seqs(messages: list[Message]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One number of the service's log. `pushes_s` are arrivals; a hole is never visible nor pushed.
+    """A number of the service's log. `pushes_s` are its pushes' arrivals.
 
-    A void is visible and pushed like a message.
+    A hole is never visible or pushed; a void is, like a message.
     """
 
     taken_at: float
@@ -58,7 +58,7 @@ class Sent:
 
 @st.composite
 def services(draw: st.DrawFn) -> list[Sent]:
-    """A service whose messages are in history within half the hole timeout, pushed 0 to 3 times, anyhow."""
+    """Services whose messages reach history within half the hole timeout and are pushed 0 to 3 times."""
     now = 0.0
     log = []
     for _ in range(draw(st.integers(0, 20))):
@@ -74,7 +74,7 @@ def services(draw: st.DrawFn) -> list[Sent]:
 
 @dataclass
 class World:
-    """Runs a log against a service on a clock of its own, as a client would."""
+    """Runs a log against a service on a virtual clock, like a client."""
 
     service: list[Sent]
     log: GroupLog
@@ -119,7 +119,7 @@ class World:
         self.delivered += seqs(messages)
 
     def run(self, joins_s: list[float]) -> None:
-        """Let everything happen at its time, join once more at the end, and go on until nothing is left."""
+        """Process all events in time, join once more at the end, and continue until nothing is left."""
         events = [(at, 0, 0) for at in joins_s]
         events += [(at, 1, seq) for seq, sent in enumerate(self.service, 1) for at in sent.pushes_s]
         end = max([at for at, _, _ in events] + [sent.visible_at for sent in self.service], default=0.0)

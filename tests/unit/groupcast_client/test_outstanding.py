@@ -23,7 +23,7 @@ async def requests() -> Outstanding:
 
 
 def outcomes(*asked: Request) -> list[str]:
-    """What became of each request: an error's text, "ack", or "open"."""
+    """The outcome of each request: an error's text, "ack", or "open"."""
     return [
         "open" if not one.reply.done() else str(one.reply.exception() or "ack").rpartition(": ")[2]
         for one in asked

@@ -29,7 +29,7 @@ def on_virtual_time(test: Callable[[], Awaitable[None]]) -> None:
 
 
 class Pinger:
-    """A connection: the times of its pings, and of the last push."""
+    """A connection with the times of its pings and last push."""
 
     def __init__(self, rng: random.Random, *waits_s: float) -> None:
         self.pinged_at: list[float] = []

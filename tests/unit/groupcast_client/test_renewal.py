@@ -27,7 +27,7 @@ def token(lifetime_s: float, name: str = "t") -> str:
 
 
 class Provider:
-    """Gives these, the last one for ever; an exception is raised instead."""
+    """Returns these tokens, repeating the last one; exceptions are raised."""
 
     def __init__(self, *given: str | Exception) -> None:
         self.given = list(given)

@@ -35,7 +35,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 def gateway_failing(text: str, times: int = 1) -> Answer:
-    """Say so many times what API Gateway says by itself, without an id."""
+    """Answer so many times with API Gateway's own error, without an id."""
     left = times
 
     async def answer(

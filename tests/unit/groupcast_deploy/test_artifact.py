@@ -104,7 +104,7 @@ def test_every_library_loads_with_the_runtimes_glibc(built: Built) -> None:
 
 
 def libraries_in(built: Built) -> dict[str, ELFFile]:
-    """The parsed libraries by their file names."""
+    """The parsed libraries by file name."""
     return {path.name: ELFFile(io.BytesIO(path.read_bytes())) for path in built.folder.rglob("*.so")}
 
 

@@ -22,11 +22,11 @@ DOCUMENT = parse_yaml((ROOT / "serverless.yml").read_text())
 
 
 class RefusedError(Exception):
-    """What the module threw."""
+    """The module threw."""
 
 
 def node(expression: str, *arguments: Any) -> Any:
-    """What an expression over the module `it` and JSON `args` gives; RefusedError where it throws."""
+    """Evaluate an expression over the module `it` and JSON `args`; RefusedError if it throws."""
     script = f"""
         const it = require({json.dumps(str(MODULE))});
         const args = {json.dumps(arguments)};
@@ -44,7 +44,7 @@ def node(expression: str, *arguments: Any) -> Any:
 
 
 def values(*given: str, stage: str = "dev") -> dict[str, Any]:
-    """The parameters of serverless.yml with some of them given as on the command line."""
+    """The parameters of serverless.yml, with some given as on the command line."""
     found: dict[str, Any] = node("it.readParameters(...args)", DOCUMENT["params"], stage, given)
     return found
 

@@ -57,7 +57,7 @@ class Service:
     folder: Path
 
     def has_python(self, script: str) -> None:
-        """Put a script in the place of .venv/bin/python."""
+        """Put a script in place of .venv/bin/python."""
         python = self.folder / ".venv" / "bin" / "python"
         python.parent.mkdir(parents=True)
         python.write_text(script)
@@ -65,7 +65,7 @@ class Service:
         (self.folder / ".venv" / ".ready").touch()
 
     def package(self, *arguments: str) -> tuple[int, str]:
-        """Run `osls package`; its exit code and all it says."""
+        """Run `osls package`; return its exit code and output."""
         return self.node(OSLS, "package", *arguments)
 
     def node(self, *arguments: str | Path) -> tuple[int, str]:

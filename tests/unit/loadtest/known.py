@@ -132,14 +132,14 @@ class Known:
             broadcast([member], self._held.pop(member))
 
     def let_go(self) -> None:
-        """Send what was held back for a next one that never came; it is in order then."""
+        """Send a message held for a next one that never came; it is then in order."""
         for member in list(self._held):
             broadcast([member], self._held.pop(member))
 
 
 @asynccontextmanager
 async def serving(known: Known) -> AsyncIterator[Known]:
-    """`known` on 127.0.0.1, at its `url`."""
+    """Run `known` on 127.0.0.1, at its `url`."""
     async with serve(
         known.talk,
         "127.0.0.1",

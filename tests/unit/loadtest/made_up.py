@@ -62,7 +62,7 @@ def result(
     timeline: bool = True,
     seed: int = 1,
 ) -> Result:
-    """A run of `rate` messages a second over groups of so many members; `scale` makes it slower."""
+    """A run of `rate` messages/s in groups of so many members; `scale` multiplies its latencies."""
     dice = random.Random(seed)
     users = sum(members)
     whole = {name: Histogram() for name in ("connect", "ack", "delivery", "complete")}
@@ -98,7 +98,7 @@ def result(
 
 
 def changed(result: Result, changes: Mapping[str, object]) -> Result:
-    """The result with other plain values at paths such as `a.b.0.c`."""
+    """The result with other values at paths such as `a.b.0.c`."""
     values = msgspec.to_builtins(result)
     for path, value in changes.items():
         *parents, last = (int(name) if name.isdecimal() else name for name in path.split("."))

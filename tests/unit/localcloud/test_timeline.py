@@ -20,7 +20,7 @@ EXPRESS_POINTS = ["accepted_ns", "offered_ns", "received_ns", "first_post_ns", "
 
 
 class World:
-    """A timeline over functions that do what a test says, and the lines it has written."""
+    """A timeline over a test's functions, and its written lines."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

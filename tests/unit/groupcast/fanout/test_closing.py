@@ -11,7 +11,7 @@ from tests.unit.groupcast.fanout.support import ACCEPTED, ERROR, GONE, FakeMembe
 
 
 class Closing(FakePoster):
-    """Answers a DELETE by the connection's name, after a wait."""
+    """Answers a DELETE by the connection's name, after a delay."""
 
     def __init__(self, wait_s: float = 0.0) -> None:
         super().__init__(lambda *_: ACCEPTED)

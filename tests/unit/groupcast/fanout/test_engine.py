@@ -214,7 +214,7 @@ UNHURRIED = replace(FAST, retry_base_s=0.02, full_base_s=0.02, refusal_cap_s=0.0
 
 
 class Leaving(FakeMembers):
-    """Who is discarded is in no later page."""
+    """Members whose removed connections are on no later page."""
 
     def discard(self, connection_id: str) -> None:
         super().discard(connection_id)
@@ -223,7 +223,7 @@ class Leaving(FakeMembers):
 
 
 async def passes(served: Engine, count: int, pause_s: float = 0.01) -> list[Report]:
-    """As many passes of a lane over the same members."""
+    """So many passes of a lane over the same members."""
     reports = []
     for number in range(count):
         reports.append(await served.deliver([group("a", (b"%d" % number, 1))], later()))
@@ -417,7 +417,7 @@ async def test_a_listed_batch_goes_to_exactly_its_connections() -> None:
 
 
 class CountingBudget:
-    """Lets everything through at once, and counts."""
+    """Allows everything at once, and counts."""
 
     is_limited = True
     chunk_posts = 70

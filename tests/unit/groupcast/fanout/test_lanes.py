@@ -50,7 +50,7 @@ REMAINING_S = 30.0
 
 
 class LaneSqs(FakeSqs):
-    """Also notes what is deleted and released."""
+    """Also records deleted and released messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class FakeGroups:
 
 
 class FakeLog:
-    """Query of the log; `stored` are the seqs of group a that it shows, `lanes` those of some messages."""
+    """Query of the log; `stored` are the visible seqs of group a, `lanes` some messages' lanes."""
 
     def __init__(self) -> None:
         self.stored: set[int] = set()
@@ -135,7 +135,7 @@ class World:
         return await lanes.deliver(records, remaining_s)
 
     def received(self, connection_id: str) -> list[list[int]]:
-        """The seqs of each frame that a connection got."""
+        """The seqs of each frame that a connection received."""
         frames = (orjson.loads(data) for data in self.poster.received.get(connection_id, ()))
         return [[value["seq"] for value in frame["messages"]] for frame in frames]
 
@@ -153,7 +153,7 @@ def record(name: str, body: str, receives: int = 1) -> dict[str, Any]:
 
 
 def offers(group_id: str, *seqs: int, lanes: int = 1, members: int = 0) -> list[dict[str, Any]]:
-    """Each message offered by itself, named a1, a2, … and with several lanes a1.0, a1.1, …"""
+    """A single offer of each message, named a1, a2, …, with several lanes a1.0, a1.1, …"""
     found = []
     for seq in seqs:
         made = outgoing([message(seq, group_id)], Audience(members, lanes))
@@ -381,7 +381,7 @@ async def test_a_groups_size_is_noted_only_when_it_changes() -> None:
 
 
 def pass_of(members: int, slots: SlotRange = ALL_SLOTS, read_to: int | None = None) -> GroupReport:
-    """The report of a pass that came to `read_to`, or to the end."""
+    """The report of a pass that reached `read_to`, or the end."""
     report = GroupReport("a", 1, (), slots, members=members)
     if read_to is not None:
         report.unread = (Leftover("a", ("a-1",), slots=SlotRange(read_to, slots.last)),)

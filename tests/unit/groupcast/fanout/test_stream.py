@@ -146,7 +146,7 @@ class Offering:
 
     @property
     def offered(self) -> list[tuple[str, tuple[int, ...]]]:
-        """(group, seqs) of each offer, in the order in which they were sent."""
+        """(group, seqs) of each offer, in order of sending."""
         found = [offers.from_body(body) for body in self.sqs.bodies(DELIVERY)]
         return [(one.group_id, tuple(message.seq for message in one.messages)) for one in found]
 

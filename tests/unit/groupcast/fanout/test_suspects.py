@@ -13,7 +13,7 @@ LIMITS = Limits(retry_base_s=0.1, full_base_s=1.0, refusal_cap_s=8.0)
 
 
 def refuse(suspects: Suspects, connection_id: str, now: float = 0.0) -> float:
-    """Turn one away; when it is due again, without luck."""
+    """Refuse a post; return the time of the next try, with the longest jitter."""
     return suspects.refused(connection_id, now, 1.0, is_full=True).due
 
 

@@ -51,7 +51,7 @@ def test_many_refusals_halve_the_window_once_a_round() -> None:
 
 
 def streak(window: AdaptiveWindow) -> int:
-    """How many 429s in a row it takes for a client to be slow."""
+    """The number of 429s in a row that make a client slow."""
     return next(number for number in range(1, 1000) if throttled(window, "slow="))
 
 

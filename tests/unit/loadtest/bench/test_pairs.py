@@ -18,7 +18,7 @@ from loadtest.bench.pairs import (
 
 
 class Side:
-    """A measurement that fails as often as told, and notes the order of all."""
+    """A measurement that fails a given number of times, and records the order of all."""
 
     def __init__(self, name: str, order: list[str], failures: int = 0) -> None:
         self.name = name

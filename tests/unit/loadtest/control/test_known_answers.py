@@ -17,7 +17,7 @@ from tests.unit.loadtest.known import Known, serving
 
 
 def short(**asked: Any) -> Scenario:
-    """A scenario that is short, and whose every message is due at a known time."""
+    """A short scenario in which each message's due time is known."""
     common: dict[str, Any] = {"arrival": UNIFORM, "connect_rate": 500.0, "warmup_s": 0.0, "drain_s": 0.5}
     return Scenario(**common, **asked)
 

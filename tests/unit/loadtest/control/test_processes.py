@@ -28,7 +28,7 @@ PATIENCE_S = 20
 
 @asynccontextmanager
 async def command(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m loadtest …`, ended at the latest with the test."""
+    """Run `python -m loadtest …`; it ends with the test at the latest."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "loadtest", *arguments),
         cwd=ROOT,

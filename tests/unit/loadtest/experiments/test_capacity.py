@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """Stands in for the cloud and the run: holds up to a rate, above it ends in another status."""
+    """Replaces cloud and run: holds up to a rate, and ends in another status above it."""
 
     def __init__(self, holds_up_to: float, then: str) -> None:
         self.holds_up_to = holds_up_to

@@ -138,7 +138,7 @@ def test_an_invalid_target_is_refused(text: str) -> None:
 
 
 class Targets:
-    """Stands in for clouds and runs: notes what was measured, and answers with a value for each side."""
+    """Replaces clouds and runs: records the measurements and returns a value for each target."""
 
     def __init__(self, value: Callable[[str, int], float | None]) -> None:
         self.value = value

@@ -18,7 +18,7 @@ CONTROL = st.tuples(st.sampled_from([Opcode.PING, Opcode.PONG]), st.binary(max_s
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, bytes]]]:
-    """Bytes a server may send, and the messages in them: fragments, control frames between, masked or not."""
+    """A server's bytes and their messages: fragments, control frames between, masked or not."""
     data, messages = b"", []
     for payload in draw(st.lists(PAYLOADS, max_size=5)):
         opcode = draw(st.sampled_from([Opcode.TEXT, Opcode.BINARY]))

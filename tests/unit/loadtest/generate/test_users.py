@@ -24,7 +24,7 @@ PATIENCE_S = 10
 
 
 class Host:
-    """Refuses so many handshakes, answers joins as it is told (or not at all), and keeps what it is sent."""
+    """Refuses so many handshakes, answers joins as told (or not at all), and keeps received frames."""
 
     def __init__(self, *, refusals: int = 0, answer: str | None = JOINED, hang_up: bool = False) -> None:
         self.refusals = refusals

@@ -29,7 +29,7 @@ WRONG_KEY = (
 
 
 class Heard:
-    """What the connections of a test were told."""
+    """The events of a test's connections."""
 
     def __init__(self) -> None:
         self.received_: list[tuple[int, int]] = []
@@ -60,7 +60,7 @@ class Heard:
 
 @asynccontextmanager
 async def raw_server(answer: bytes, *, after: float | None = None) -> AsyncIterator[str]:
-    """A server that sends `answer` to whatever it is sent, and closes."""
+    """A server that sends `answer` in response to any data, and closes."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -82,7 +82,7 @@ def push(*numbers: int) -> str:
 
 @asynccontextmanager
 async def open_to(*sends: str | list[str]) -> AsyncIterator[tuple[Heard, Connection, ServerConnection]]:
-    """A joined connection to a websockets server that sends these; a list is one message in fragments."""
+    """A joined connection to a websockets server that sends these; a list is a fragmented message."""
     served: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
 
     async def talk(server: ServerConnection) -> None:

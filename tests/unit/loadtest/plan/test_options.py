@@ -1,4 +1,4 @@
-"""Options and scenario files to values."""
+"""Parsing options and scenario files."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ def test_times_have_units(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "30 days", "-5s", "1e3"])
-def test_what_is_no_time_is_refused(text: str) -> None:
-    """A mistyped time is a usage error."""
+def test_an_invalid_time_is_a_usage_error(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not a time such as"):
         given.duration_s(text)
 
 
-def test_words_are_those_of_a_shell() -> None:
-    """Quotes hold a word together; one that does not end is a usage error."""
+def test_words_are_split_like_in_a_shell() -> None:
+    """Quotes keep a word together; an open quote is a usage error."""
     assert given.words("--hops aws --param 'a=b c'") == ("--hops", "aws", "--param", "a=b c")
     assert given.words("") == ()
     with pytest.raises(argparse.ArgumentTypeError, match="No closing quotation"):
@@ -45,8 +44,7 @@ def test_words_are_those_of_a_shell() -> None:
 
 
 @pytest.mark.parametrize("text", ["200", "30s", "30s:", "30s:many", ":200"])
-def test_what_is_no_stage_is_refused(text: str) -> None:
-    """A mistyped stage is a usage error."""
+def test_an_invalid_stage_is_a_usage_error(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         given.stage(text)
 
@@ -57,7 +55,7 @@ def test_without_options_it_is_the_default_scenario() -> None:
 
 
 def test_options_become_the_scenario() -> None:
-    """Each option is a field; stages add up."""
+    """Each option sets a field; stages add up."""
     scenario = given.scenario_of(
         parsed(
             *"-r 20 --groups 2 --rate 7 --arrival uniform --warmup 1s --drain 3s".split(),
@@ -79,7 +77,7 @@ def test_options_become_the_scenario() -> None:
 
 
 def test_a_file_has_the_options_names_and_the_command_line_wins(tmp_path: Path) -> None:
-    """What is on the command line comes before what is in the file, and that before the defaults."""
+    """The command line overrides the file, which overrides the defaults."""
     path = tmp_path / "evening.toml"
     path.write_text(
         'users = 300\nduration = "2m"\nrate = 5\nconnect-rate = 40\nthreshold = ["ledger:duplicate==0"]\n'
@@ -94,7 +92,7 @@ def test_a_file_has_the_options_names_and_the_command_line_wins(tmp_path: Path) 
 
 
 def test_users_on_the_command_line_replace_a_file_s_stages(tmp_path: Path) -> None:
-    """-u 5 means five users, whatever stages the file has."""
+    """-u 5 means five users, whatever the file's stages."""
     path = tmp_path / "stages.toml"
     path.write_text('stage = ["30s:200", "1m:500"]\n')
     assert given.scenario_of(parsed("--scenario", str(path))).users == 500
@@ -119,8 +117,8 @@ def test_users_on_the_command_line_replace_a_file_s_stages(tmp_path: Path) -> No
         ("users", "Expected '='"),
     ],
 )
-def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, says: str) -> None:
-    """Unknown names and wrong values are reported with the file's name."""
+def test_a_wrong_file_has_a_clear_error(tmp_path: Path, text: str, says: str) -> None:
+    """Unknown names and wrong values, with the file's name."""
     path = tmp_path / "wrong.toml"
     path.write_text(text)
     with pytest.raises(ScenarioError) as caught:

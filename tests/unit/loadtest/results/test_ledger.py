@@ -11,7 +11,7 @@ START = 1_000 * NS
 
 
 def begun(*offsets_s: float, warmup_s: float = 0) -> Ledger:
-    """A ledger of one group, whose messages are due at these offsets."""
+    """A ledger of one group, with messages due at these offsets."""
     ledger = Ledger(1)
     due = [PlannedMessage(number, round(offset_s * NS), 0, 0) for number, offset_s in enumerate(offsets_s)]
     ledger.begin(due, START, round(warmup_s * NS))

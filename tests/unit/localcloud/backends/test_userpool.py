@@ -29,7 +29,7 @@ PAGE = "http://127.0.0.1:3000"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def moto() -> AsyncIterator[dict[str, Any]]:
-    """Keyword arguments of a client of a moto server."""
+    """Keyword arguments of a client for a moto server."""
     async with Moto() as server:
         yield {
             "endpoint_url": server.endpoint,
@@ -49,7 +49,7 @@ def tokens(pool: OpenUserPool, user: str, password: str) -> Tokens:
 
 
 async def verified(pool: OpenUserPool, token: str, audience: str | None) -> dict[str, Any]:
-    """The claims, once the signature, issuer and audience are those of the pool."""
+    """The claims, after verifying signature, issuer and audience."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{pool.endpoint}/{pool.pool_id}/.well-known/jwks.json") as response,

@@ -22,7 +22,7 @@ MAPPING = QueueMapping("f", "Q", report_item_failures=True)
 
 
 class Polled(Invocations):
-    """A FIFO queue with its mapping; what it received is kept by group."""
+    """A FIFO queue with its mapping; received messages are kept by group."""
 
     def __init__(self, client: Any, name: str) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class Polled(Invocations):
             )
 
     def of(self, group: str) -> list[str]:
-        """The bodies received of a group, in order."""
+        """The received bodies of a group, in order."""
         return [one["body"] for one in self.records if one["attributes"]["MessageGroupId"] == group]
 
     def handles(self, *bodies: str) -> list[dict[str, Any]]:
-        """Entries of a batch call for the last receipt of each."""
+        """Entries of a batch call with each message's last receipt handle."""
         last = {one["body"]: one["receiptHandle"] for one in self.records}
         return [{"Id": str(n), "ReceiptHandle": last[body]} for n, body in enumerate(bodies)]
 
@@ -73,7 +73,7 @@ async def polled(
 
 
 def failing(polled: Polled, *bodies: str) -> dict[str, Any]:
-    """An answer that names the last receipt of each."""
+    """A response that names the last receipt of each."""
     last = {one["body"]: one["messageId"] for one in polled.records}
     return {"batchItemFailures": [{"itemIdentifier": last[body]} for body in bodies]}
 

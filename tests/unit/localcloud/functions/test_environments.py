@@ -29,7 +29,7 @@ JSON_VALUES = {"text": 'é\u2028"', "list": [1, 2.5, None, True], "nested": {"a"
 
 
 async def start_waiting(pool: Environments, tmp_path: Path, name: str = "one") -> asyncio.Task[Any]:
-    """An invocation that runs until the file `gate` is there."""
+    """An invocation that runs until the file `gate` exists."""
     started = tmp_path / name
     event = {"started": str(started), "gate": str(tmp_path / "gate")}
     task = asyncio.create_task(pool.invoke("wait_for", event))
@@ -37,7 +37,7 @@ async def start_waiting(pool: Environments, tmp_path: Path, name: str = "one") -
     return task
 
 
-async def test_returns_what_the_handler_returned(pool: Environments) -> None:
+async def test_invoke_returns_the_handlers_result(pool: Environments) -> None:
     """JSON of every kind is returned unchanged."""
     assert await pool.invoke("echo", JSON_VALUES) == JSON_VALUES
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """functions/sample.py can be imported, anew in each test."""
+    """Make functions/sample.py importable, freshly in each test."""
     monkeypatch.syspath_prepend(str(FUNCTIONS))
     yield
     sample = sys.modules.pop("sample", None)

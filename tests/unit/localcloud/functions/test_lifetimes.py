@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @pytest.fixture
 async def parent(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, list[int]]]:
-    """A process with environments, and their pids with that of what forked them."""
+    """A process with environments, and the pids of these and of their zygote."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, str(tmp_path / "started"), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )

@@ -35,7 +35,7 @@ EVENTS = Path(__file__).parents[3] / "events"
 
 
 async def closed(client: ClientConnection) -> tuple[int, str]:
-    """Wait for the gateway to close and return the code and reason it sent."""
+    """Wait for the gateway to close; return its code and reason."""
     await client.wait_closed()
     close = client.protocol.close_rcvd
     assert close is not None
@@ -269,7 +269,7 @@ async def test_failures_of_disconnect_are_only_logged(caplog: pytest.LogCaptureF
 
 
 class ResetTransport:
-    """A transport whose client has reset the connection, which only half-closing it finds out."""
+    """A transport whose client has reset the connection, as only half-closing reveals."""
 
     def __init__(self) -> None:
         self.aborted = False
@@ -288,7 +288,7 @@ class ResetTransport:
 
 
 class Recorder:
-    """A session that remembers its end."""
+    """A session that records its end."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[int, str]] = []

@@ -20,9 +20,9 @@ from tests.unit.localcloud.gateway.support import (
     at,
     dial,
     failure,
+    handshake,
     http,
     joined,
-    knock,
     serving,
     shape,
 )
@@ -56,7 +56,7 @@ async def test_another_path_is_forbidden() -> None:
     """An unknown stage is 403, and no function runs."""
     functions = Functions()
     async with serving(functions) as gateway:
-        refusal = await knock(gateway, "/prod")
+        refusal = await handshake(gateway, "/prod")
     assert refusal.error == (403, None, "Forbidden")
     assert functions.calls == []
 
@@ -148,7 +148,7 @@ async def test_slow_connect_function_is_a_timeout() -> None:
     """504 after the integration timeout."""
     functions = Functions(connect=lambda _event: asyncio.sleep(30))
     async with serving(functions, limits=GatewayLimits(integration_timeout_s=0.05)) as gateway:
-        refusal = await knock(gateway)
+        refusal = await handshake(gateway)
     assert refusal.error == (504, None, "Endpoint request timed out")
 
 
@@ -197,7 +197,7 @@ async def test_authorizer_can_refuse(answer: Any, status: int, message: str) -> 
     functions = Functions(authorize=answer)
     limits = GatewayLimits(integration_timeout_s=0.05)
     async with serving(functions, *GUARDED_ROUTES, limits=limits) as gateway:
-        refusal = await knock(gateway)
+        refusal = await handshake(gateway)
     assert refusal.error == (status, None, message)
     assert functions.events("connect") == []
 
@@ -232,7 +232,7 @@ async def test_broken_handshakes_reach_no_function(change: dict[str, str], statu
     """They are answered as HTTP."""
     functions = Functions()
     async with serving(functions) as gateway:
-        assert (await knock(gateway, headers=HANDSHAKE | change)).status == status
+        assert (await handshake(gateway, headers=HANDSHAKE | change)).status == status
     assert functions.calls == []
 
 

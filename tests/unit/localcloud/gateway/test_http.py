@@ -43,7 +43,7 @@ async def test_the_last_request_ends_the_connection(version: str, header: str) -
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"]
 )
-async def test_what_is_not_http_is_a_bad_request(garbage: bytes) -> None:
+async def test_non_http_is_a_bad_request(garbage: bytes) -> None:
     """Garbage, or TLS on the plain port: 400, and the connection ends."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         sender.writer.write(garbage)

@@ -279,7 +279,7 @@ async def test_a_client_that_does_not_read_is_limited_alone() -> None:
         assert await slow.reader.readexactly(7) == b"\x81\x05again"
 
 
-async def test_a_429_may_leave_open_whose_limit_it_was() -> None:
+async def test_a_429_may_leave_the_limit_open() -> None:
     """The account's and the client's then look alike."""
     functions = Functions()
     quota = AccountQuota(SLOW_RATE_PER_S, 1000)
@@ -314,7 +314,7 @@ async def test_last_active_moves_with_posts() -> None:
 
 
 async def outcomes(faults: Faults, posts: int) -> tuple[list[Any], list[str]]:
-    """Post so many numbers; return what became of each, and what the client got."""
+    """Post so many numbers; return the outcome of each, and the messages the client received."""
     functions = Functions()
     results: list[Any] = []
     async with serving(functions, faults=faults) as gateway, joined(gateway, functions) as (client, id_):

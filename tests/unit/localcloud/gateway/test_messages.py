@@ -96,7 +96,7 @@ async def test_a_reply_goes_back_from_routes_that_respond() -> None:
 
 
 async def complained(functions: Functions, body: str) -> bool:
-    """Send a message; tell whether its function's failure came back as the one frame for that."""
+    """Send a message; return whether its function's failure gave exactly one error frame."""
     async with serving(functions) as gateway, joined(gateway, functions) as (client, id_):
         await client.send(body)
         complaint: dict[str, str] = json.loads(await client.recv())

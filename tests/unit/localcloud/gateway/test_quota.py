@@ -18,9 +18,9 @@ from tests.unit.localcloud.gateway.support import (
     Functions,
     at,
     dial,
+    handshake,
     http,
     joined,
-    knock,
     serving,
 )
 
@@ -131,7 +131,7 @@ async def test_a_throttled_connect_is_429_before_any_function() -> None:
         functions = Functions()
         async with serving(functions, *routes, limits=limited_to(1)) as gateway, dial(gateway):
             calls = len(functions.calls)
-            refused = await knock(gateway)
+            refused = await handshake(gateway)
             assert refused.status == 429
             assert json.loads(refused.body)["message"] == "Too Many Requests"
             assert len(functions.calls) == calls

@@ -17,9 +17,9 @@ from tests.unit.localcloud.gateway.support import (
     ROUTES,
     Functions,
     dial,
+    handshake,
     http,
     joined,
-    knock,
     service,
     serving,
 )
@@ -116,11 +116,11 @@ async def test_close_ends_handshakes_under_way() -> None:
     functions = Functions(connect=lambda _event: asyncio.sleep(3600))
     gateway = Gateway(service(*ROUTES), functions, GatewayLimits(integration_timeout_s=3600))
     await gateway.start()
-    knocking = asyncio.ensure_future(knock(gateway))
+    connecting = asyncio.ensure_future(handshake(gateway))
     await functions.called("connect")
     await gateway.close()
     with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
-        await knocking
+        await connecting
 
 
 async def test_replies_under_way_are_awaited() -> None:

@@ -7,7 +7,15 @@ import pytest
 from localcloud.gateway import Gateway
 from localcloud.gateway.refusals import MAX_LOGGED
 from localcloud.origins import OriginPolicy
-from tests.unit.localcloud.gateway.support import HANDSHAKE, ROUTES, Functions, http, knock, service, serving
+from tests.unit.localcloud.gateway.support import (
+    HANDSHAKE,
+    ROUTES,
+    Functions,
+    handshake,
+    http,
+    service,
+    serving,
+)
 
 CHAT = "https://chat.example.com"
 REQUESTS = "GET /_localcloud/requests HTTP/1.1\r\n"
@@ -50,7 +58,7 @@ async def test_a_refused_page_runs_no_function() -> None:
     functions = Functions()
     async with serving(functions) as gateway:
         for origin in (CHAT, "null"):
-            refused = await knock(gateway, headers={**HANDSHAKE, "Origin": origin})
+            refused = await handshake(gateway, headers={**HANDSHAKE, "Origin": origin})
             assert refused.status == 403
             async with http(gateway) as sender:
                 assert (await sender.request("POST", "/", headers={"Origin": origin})).status == 403
@@ -61,18 +69,18 @@ async def test_pages_of_this_machine_and_allowed_ones_connect() -> None:
     """The latter with `--allow-origin`."""
     async with Gateway(service(*ROUTES), Functions(), origins=OriginPolicy(frozenset({CHAT}))) as gateway:
         for origin, status in ((CHAT, 101), ("http://localhost:5173", 101), ("https://evil.example", 403)):
-            assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == status
+            assert (await handshake(gateway, headers={**HANDSHAKE, "Origin": origin})).status == status
 
 
 async def test_refused_pages_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Each origin and host once, in limited number; origins that no browser sends are not named."""
     async with serving(Functions()) as gateway:
         for origin in ("null", "https://a b", "https://0.example", "null"):
-            assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
-        assert (await knock(gateway, headers={**HANDSHAKE, "Host": "evil.example"})).status == 403
+            assert (await handshake(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
+        assert (await handshake(gateway, headers={**HANDSHAKE, "Host": "evil.example"})).status == 403
         for number in range(MAX_LOGGED + 1):
             origin = f"https://{number}.example"
-            assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
+            assert (await handshake(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == MAX_LOGGED
     assert told[0].startswith("gateway: refused a request. Pages of the origin 'null' are not allowed")

@@ -30,7 +30,7 @@ class Recorder:
 
 @pytest.fixture
 def slept_ms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What is slept, in whole milliseconds; the time stands still."""
+    """The slept time in whole milliseconds, with a stopped clock."""
     slept: list[int] = []
 
     async def sleep(wait_s: float) -> None:
@@ -42,7 +42,7 @@ def slept_ms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def batch(*ages_ms: int, arn: str = FIFO) -> dict[str, Any]:
-    """An SQS event of messages that were sent so long ago."""
+    """An SQS event of messages sent so long ago."""
     sent = [str(round(NOW_S * 1000) - age_ms) for age_ms in ages_ms]
     return {"Records": [{"eventSourceARN": arn, "attributes": {"SentTimestamp": at}} for at in sent]}
 

@@ -22,7 +22,7 @@ def load(tmp_path: Path, text: str, **params: str) -> Service:
 
 
 def test_the_file_describes_every_route_and_function(unit_service: Service) -> None:
-    """Routes, functions and settings are those of serverless.yml, nothing is listed a second time."""
+    """Routes, functions and settings come from serverless.yml alone."""
     assert set(unit_service.routes) == set(re.findall(r"^          route: (\S+)$", FILE, re.MULTILINE))
     assert set(unit_service.functions) == set(parse_yaml(FILE)["functions"])
     actions = unit_service.functions["default"].environment["ACTIONS"].split(", ")
@@ -40,7 +40,7 @@ def test_the_file_describes_every_route_and_function(unit_service: Service) -> N
 
 
 def test_tables_queues_and_the_stream(unit_service: Service) -> None:
-    """Definitions are CreateTable's, and the mapping has all that AWS is told."""
+    """Definitions match CreateTable, and the mapping has all of AWS's parameters."""
     messages = unit_service.tables["MessagesTable"]
     assert messages.definition["StreamSpecification"] == {
         "StreamEnabled": True,
@@ -58,7 +58,7 @@ def test_tables_queues_and_the_stream(unit_service: Service) -> None:
 
 
 def test_the_queue_of_leftovers_and_its_function(unit_service: Service) -> None:
-    """The mapping, and where the queue puts what nobody gets done."""
+    """The mapping, and the queue's dead-letter queue."""
     queue = unit_service.queues["RetryQueue"]
     assert queue.attributes == {"VisibilityTimeout": "180"}
     assert queue.redrive == Redrive("FanoutFailures", 5)
@@ -71,7 +71,7 @@ def test_the_queue_of_leftovers_and_its_function(unit_service: Service) -> None:
 
 
 def test_the_lanes_and_the_second_trigger_of_their_function(unit_service: Service) -> None:
-    """CreateQueue's attributes of a FIFO queue, and a function that a stream and a queue invoke."""
+    """CreateQueue's attributes of a FIFO queue, and a function with a stream and a queue as triggers."""
     queue = unit_service.queues["DeliveryQueue"]
     assert (queue.name, queue.is_fifo, queue.redrive) == ("groupcast-unit-delivery.fifo", True, None)
     assert queue.attributes == {
@@ -90,13 +90,13 @@ def test_the_lanes_and_the_second_trigger_of_their_function(unit_service: Servic
 
 
 def test_a_number_may_be_text(tmp_path: Path) -> None:
-    """As --param gives it."""
+    """As from --param."""
     service = load(tmp_path, FILE, deliveryConcurrency="7")
     assert service.queue_mappings[0].maximum_concurrency == 7
 
 
 def test_attributes_of_a_fifo_queue(tmp_path: Path) -> None:
-    """Booleans and numbers also as text; without a name the queue gets one with its ending."""
+    """Booleans and numbers may be text; a generated name gets the ending .fifo."""
     text = FILE.replace("          QueueName: ${self:service}-${sls:stage}-delivery.fifo\n", "").replace(
         "          FifoQueue: true\n",
         """          FifoQueue: "true"
@@ -110,8 +110,8 @@ def test_attributes_of_a_fifo_queue(tmp_path: Path) -> None:
     assert queue.attributes["MaximumMessageSize"] == "262144"
 
 
-def test_a_fifo_queue_gives_up_to_a_fifo_queue(tmp_path: Path) -> None:
-    """And a standard queue to a standard one."""
+def test_a_dead_letter_queue_has_the_type_of_its_queue(tmp_path: Path) -> None:
+    """FIFO or standard."""
     redrive = "RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3 }"
     dead = "Dead: { Type: AWS::SQS::Queue, Properties: { FifoQueue: true } }"
     text = FILE.replace("          FifoQueue: true\n", f"          FifoQueue: true\n          {redrive}\n")
@@ -120,7 +120,7 @@ def test_a_fifo_queue_gives_up_to_a_fifo_queue(tmp_path: Path) -> None:
 
 
 def test_the_user_pool_and_its_client(unit_service: Service) -> None:
-    """What CreateUserPool and CreateUserPoolClient are told, parameters in the types that they want."""
+    """The arguments of CreateUserPool and CreateUserPoolClient, with the right types."""
     pool = unit_service.user_pools["UserPool"]
     assert pool.definition["PoolName"] == "groupcast-unit"
     assert pool.definition["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
@@ -134,8 +134,8 @@ def test_the_user_pool_and_its_client(unit_service: Service) -> None:
     assert "UserPoolId" not in client.definition
 
 
-def test_ids_that_only_creation_gives_are_filled_in(tmp_path: Path) -> None:
-    """A Ref of the pool stands for a placeholder until the pool is there, also inside a longer text."""
+def test_ids_known_only_after_creation_are_filled_in(tmp_path: Path) -> None:
+    """A Ref of the pool is a placeholder until then, even inside a longer text."""
     text = FILE.replace(
         "    TOKEN_USE:", "    BOTH: !Sub ${UserPool}/${UserPoolClient}/${UserPool}\n    TOKEN_USE:"
     )
@@ -205,16 +205,16 @@ resources:
 """
 
 
-def test_what_only_a_stage_on_aws_has_is_left_alone(tmp_path: Path) -> None:
-    """Roles, logs, alarms, conditions, tags, anchors and any intrinsic, where nothing of it runs here."""
+def test_resources_only_for_aws_are_ignored(tmp_path: Path) -> None:
+    """Roles, logs, alarms, conditions, tags, anchors and intrinsics that nothing local uses."""
     service = load(tmp_path, PRODUCTION)
     assert list(service.tables) == ["Table"]
     assert set(service.tables["Table"].definition) == {"AttributeDefinitions", "KeySchema", "TableName"}
     assert list(service.functions) == ["hello"]
 
 
-def test_off_is_a_word_as_it_is_for_serverless(tmp_path: Path) -> None:
-    """YAML 1.2: MfaConfiguration: OFF is no boolean."""
+def test_off_is_a_string(tmp_path: Path) -> None:
+    """YAML 1.2: MfaConfiguration: OFF is not a boolean."""
     text = FILE.replace("GenerateSecret: false", "GenerateSecret: 'false'")
     text = re.sub(r"( +)UserPoolName:", r"\1MfaConfiguration: OFF\n\1UserPoolName:", text)
     service = load(tmp_path, text)
@@ -223,13 +223,13 @@ def test_off_is_a_word_as_it_is_for_serverless(tmp_path: Path) -> None:
 
 
 def test_a_disabled_queue_event_is_left_out(tmp_path: Path) -> None:
-    """`enabled: false` is a mapping that nobody polls."""
+    """`enabled: false` is a mapping without polling."""
     text = FILE.replace("maximumBatchingWindow: 0", "enabled: false")
     assert [mapping.queue for mapping in load(tmp_path, text).queue_mappings] == ["DeliveryQueue"]
 
 
 def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
-    """As --param does on the command line."""
+    """As by --param."""
     service = load(tmp_path, FILE, retentionDays="7")
     assert service.functions["connect"].environment["RETENTION_DAYS"] == "7"
 
@@ -240,14 +240,14 @@ def with_timeouts(**timeouts: int) -> Service:
 
 
 def test_a_timeout_can_be_overridden() -> None:
-    """As --timeout does: of that function, and of no other."""
+    """As by --timeout, for that function only."""
     changed, untouched = with_timeouts(ping=3), with_timeouts()
     assert changed.functions["ping"].timeout_s == 3 != untouched.functions["ping"].timeout_s
     assert {**changed.functions, "ping": None} == {**untouched.functions, "ping": None}
 
 
-def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
-    """An unknown function is named with those there are; a queue must hold messages as long as they take."""
+def test_impossible_timeouts_are_refused() -> None:
+    """An unknown function, with the known ones listed, and a timeout over its queue's visibility timeout."""
     with pytest.raises(ServiceError, match="no function pin; there are authorize, connect"):
         with_timeouts(pin=3)
     visibility_s = int(with_timeouts().queues["RetryQueue"].attributes["VisibilityTimeout"])
@@ -389,7 +389,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
 def test_a_misspelt_or_impossible_setting_is_named(
     tmp_path: Path, old: str, new: str, complaint: str
 ) -> None:
-    """No setting is silently ignored: the error says where it is and what was meant."""
+    """No setting is silently ignored: the error has its place and a suggestion."""
     assert old in FILE
     with pytest.raises(ServiceError) as caught:
         load(tmp_path, FILE.replace(old, new, 1))
@@ -398,7 +398,7 @@ def test_a_misspelt_or_impossible_setting_is_named(
 
 
 def test_an_unknown_parameter_is_named(tmp_path: Path) -> None:
-    """--param with a name that the file does not have."""
+    """--param with a name that the file lacks."""
     with pytest.raises(ServiceError, match="no parameter colour"):
         load(tmp_path, FILE, colour="blue")
 
@@ -426,6 +426,6 @@ def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:
 
 
 def test_a_variable_that_refers_to_itself_is_an_error(tmp_path: Path) -> None:
-    """Not a stack overflow."""
+    """Instead of a stack overflow."""
     with pytest.raises(ServiceError, match="refers to itself"):
         load(tmp_path, "service: ${self:provider.name}\nprovider:\n  name: ${self:service}\n")

@@ -135,7 +135,7 @@ def test_a_long_backlog_makes_nothing_slower() -> None:
 
 
 class FifoQueue(RuleBasedStateMachine):
-    """Whatever happens in which order: nothing is lost, order holds, and a group has one receiver."""
+    """For any sequence of operations nothing is lost, order holds, and a group has one receiver."""
 
     def __init__(self) -> None:
         super().__init__()

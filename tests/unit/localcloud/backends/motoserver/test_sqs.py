@@ -27,7 +27,7 @@ FIFO = {"FifoQueue": "true", "DeduplicationScope": "messageGroup"}
 
 
 class Fifo:
-    """A queue, and the calls that tests make of it."""
+    """A queue, and the tests' calls of it."""
 
     def __init__(self, client: Any, url: str) -> None:
         self.client = client
@@ -50,13 +50,13 @@ class Fifo:
         return list(answer.get("Messages", ()))
 
     async def delete(self, *messages: dict[str, Any]) -> list[dict[str, Any]]:
-        """The entries that failed."""
+        """Delete messages; return the failed entries."""
         entries = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(messages)]
         answer = await self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
         return list(answer.get("Failed", ()))
 
     async def hide(self, visibility_s: int, *messages: dict[str, Any]) -> list[dict[str, Any]]:
-        """The entries that failed."""
+        """Change the visibility; return the failed entries."""
         entries = [
             {"Id": str(n), "ReceiptHandle": one["ReceiptHandle"], "VisibilityTimeout": visibility_s}
             for n, one in enumerate(messages)
@@ -66,7 +66,7 @@ class Fifo:
 
 
 class Cloud:
-    """Makes queues with names of their own."""
+    """Creates queues with unique names."""
 
     def __init__(self, client: Any) -> None:
         self.client = client

@@ -123,7 +123,7 @@ async def test_one_shard_has_the_lanes_of_several(aws: Mapping[str, Any]) -> Non
 
 
 def versions(invoker: FakeInvoker) -> dict[str, list[int]]:
-    """The versions of each item, as the function saw them."""
+    """The versions of each item that the function received."""
     seen: dict[str, list[int]] = {}
     for event in invoker.events:
         for record in event["Records"]:
