@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from loadtest.bench import (
+    fixtures,
     interrupted,
     invocations,
     neighbour,
     order,
-    parts,
     posting,
     quiet,
     saturated,
@@ -72,12 +72,12 @@ async def run(bench: Bench, wanted: Collection[str]) -> list[Row]:
 
 async def _invocations(bench: Bench, wanted: Collection[str]) -> list[Row]:
     rows: list[Row] = []
-    async with parts.tables() as (service, dynamodb):
+    async with fixtures.tables() as (service, dynamodb):
         for name, measure in INVOCATIONS.items():
             if name not in wanted:
                 continue
             stale = invocations.STALE_RATIO if name == "large-group" else 0
-            with parts.sink("--gone-ratio", str(stale)) as port:
+            with fixtures.sink("--gone-ratio", str(stale)) as port:
                 rows += await measure(bench, invocations.Invocations(service, dynamodb, port))
     return rows
 

@@ -11,7 +11,7 @@ from loadtest.control.options import add_session_arguments, thresholds_of, token
 from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.experiments.calibration import calibrated_floor
-from loadtest.experiments.sides import Side, started
+from loadtest.experiments.targets import NamedTarget, started
 from loadtest.plan.options import add_scenario_arguments, scenario_of
 from loadtest.results.result import ERROR, EXIT_CODES, INTERRUPTED, NOT_MEASURED, PASS, THRESHOLD_FAILED
 
@@ -78,7 +78,7 @@ async def main(options: argparse.Namespace) -> int:
     floor = await calibrated_floor(scenario, options.calibrate)
     steps: list[Step] = []
     try:
-        async with started(Side("groupcast", options.url)) as url:
+        async with started(NamedTarget("groupcast", options.url)) as url:
             session = Session(url, token=token, thresholds=thresholds, abort_on=abort_on, floor=floor)
             await _climb(rates, scenario, session, steps)
     finally:

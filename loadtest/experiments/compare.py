@@ -17,7 +17,7 @@ from loadtest.control.options import DEFAULT_THRESHOLDS, add_session_arguments, 
 from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.experiments.calibration import calibrated_floor
-from loadtest.experiments.sides import parse_side, started
+from loadtest.experiments.targets import parse_target, started
 from loadtest.plan.options import add_scenario_arguments, scenario_of
 from loadtest.results.ratios import AA_LIMIT, MIN_PAIRS, Pair, compared, refused, self_test
 from loadtest.results.result import EXIT_CODES, NOT_MEASURED, PASS
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from loadtest.experiments.sides import Side
+    from loadtest.experiments.targets import NamedTarget
     from loadtest.plan.scenario import Scenario
     from loadtest.results.ratios import Comparison
     from loadtest.results.result import Floor
@@ -37,13 +37,13 @@ DEFAULT_METRIC = "delivery_ms:p(50)"
 
 
 class _NotMeasuredError(LoadTestError):
-    """A run whose verdict is "not measured"."""
+    """A run with the verdict "not measured"."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    side = "LABEL, LABEL=URL or LABEL='options of groupcast up'"
-    parser.add_argument("--a", required=True, metavar="SIDE", help=side)
-    parser.add_argument("--b", required=True, metavar="SIDE", help="the other side, in the same form")
+    form = "LABEL, LABEL=URL or LABEL='options of groupcast up'"
+    parser.add_argument("--a", required=True, metavar="TARGET", help=form)
+    parser.add_argument("--b", required=True, metavar="TARGET", help="the other target, in the same form")
     parser.add_argument(
         "--pairs",
         type=int,
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def main(options: argparse.Namespace) -> int:
     """Compare. Exit code 4 if A differs from itself or a run could not be measured."""
     scenario, metric = scenario_of(options), metric_of(options.metric)
-    a, b = parse_side(options.a), parse_side(options.b)
+    a, b = parse_target(options.a), parse_target(options.b)
     if options.pairs < MIN_PAIRS:
         raise ScenarioError(f"--pairs must be at least {MIN_PAIRS} for an interval")
     try:
@@ -105,7 +105,7 @@ def as_table(found: Comparison) -> str:
 
 
 class _Measure:
-    """Runs a scenario on a side and returns the metric in ms."""
+    """Runs a scenario on a target and returns the metric in ms."""
 
     def __init__(self, scenario: Scenario, metric: Threshold, token: str | None, floor: Floor | None) -> None:
         self._scenario = scenario
@@ -113,14 +113,14 @@ class _Measure:
         self._token = token
         self._floor = floor
 
-    async def on(self, side: Side, pair: int) -> float:
+    async def on(self, target: NamedTarget, pair: int) -> float:
         """Raises _NotMeasuredError, or LoadTestError if the run failed or lost deliveries."""
         scenario = replace(self._scenario, seed=self._scenario.seed + pair)
         thresholds = (self._metric, *map(parse_threshold, DEFAULT_THRESHOLDS))
-        async with started(side) as url:
-            session = Session(url, side.label, self._token, thresholds=thresholds, floor=self._floor)
+        async with started(target) as url:
+            session = Session(url, target.label, self._token, thresholds=thresholds, floor=self._floor)
             result = await run(scenario, session)
-        reasons = f"{side.label}: {'; '.join(result.verdict.reasons)}"
+        reasons = f"{target.label}: {'; '.join(result.verdict.reasons)}"
         value = result.thresholds[0].value
         if result.verdict.status == NOT_MEASURED or not value:
             raise _NotMeasuredError(reasons)
@@ -129,7 +129,7 @@ class _Measure:
         return value
 
 
-async def _pairs(what: str, a: Side, b: Side, count: int, measure: _Measure) -> Sequence[Pair]:
+async def _pairs(what: str, a: NamedTarget, b: NamedTarget, count: int, measure: _Measure) -> Sequence[Pair]:
     pairs = []
     for number in range(count):
         if number % 2:

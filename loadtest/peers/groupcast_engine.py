@@ -13,7 +13,8 @@ from groupcast.fanout.batch import Frame, GroupBatch
 from groupcast.fanout.engine import Engine
 from groupcast.fanout.limits import Limits
 from groupcast.tables.members import Page
-from loadtest.peers.run import REGION, Stopwatch, job_from_arguments
+from loadtest.peers.run import Stopwatch, job_from_arguments
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

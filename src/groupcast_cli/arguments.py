@@ -7,11 +7,10 @@ import math
 import re
 
 from localcloud.gateway import AccountQuota
-from localcloud.visitors import ORIGIN
+from localcloud.origins import ORIGIN
 
 # API Gateway developer guide, "Map API stages to a custom domain name for WebSocket APIs".
 BASE_PATH = re.compile(r"[A-Za-z0-9$_.+!*'()-]{1,300}")
-REGION = "us-east-1"
 DEFAULT_PAGE_PORT = 3000
 DEFAULT_GATEWAY_PORT = 3001
 MAX_PORT = 65_535

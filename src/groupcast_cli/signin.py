@@ -15,11 +15,12 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from groupcast_cli.arguments import DEFAULT_GATEWAY_PORT, REGION, port
+from groupcast_cli.arguments import DEFAULT_GATEWAY_PORT, port
 from groupcast_cli.runfile import read_published
 from groupcast_cli.stage import Place, Stage, add_place, find_stage, one_line
 from groupcast_cli.users import require_name
 from localcloud.errors import SignInError
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     import argparse

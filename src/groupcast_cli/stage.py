@@ -21,14 +21,15 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
+from localcloud.service.model import REGION
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# As in serverless.yml: they make the name of the stack, and where it is unless --region says otherwise.
+# As in serverless.yml: it begins the name of the stack.
 SERVICE = "groupcast"
 # As `make setup` installs it; what is printed with it can be pasted.
 WSCAT = ".venv/bin/node node_modules/.bin/wscat"
-REGION = "us-east-1"
 
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2, "mode": "standard"})
 # Emulators take these for the owner of the account.

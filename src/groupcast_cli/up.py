@@ -16,7 +16,6 @@ from groupcast_cli.announcement import as_json, as_text, for_other_commands
 from groupcast_cli.arguments import (
     DEFAULT_GATEWAY_PORT,
     DEFAULT_PAGE_PORT,
-    REGION,
     base_path,
     origin,
     pair,
@@ -32,8 +31,9 @@ from localcloud.errors import ServiceError, StartError
 from localcloud.eventsources.streams import POLL_INTERVAL_S
 from localcloud.gateway import Faults, GatewayLimits
 from localcloud.hops import AWS
+from localcloud.origins import OriginPolicy
 from localcloud.service.definition import load_service
-from localcloud.visitors import Visitors
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,7 +183,7 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
         gateway_port=options.gateway_port,
         base_path=options.base_path or "",
         data=options.data,
-        visitors=Visitors(frozenset(options.allow_origin)),
+        origins=OriginPolicy(frozenset(options.allow_origin)),
         auth=options.auth,
         in_process=options.in_process,
         log=None if options.in_process else options.log,

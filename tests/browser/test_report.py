@@ -1,4 +1,4 @@
-"""The load test's report in a real browser, from a file."""
+"""The load test's report in a real browser, opened from a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.browser.chromium import Chromium
 
 CHARTS = "latency percentiles deliveries groups where-express where-stream-offer harness".split()
-# What is drawn in a chart and has a size; a path of no width or height would be a chart that shows nothing.
+# Drawn shapes with a size; a path without width or height would show nothing.
 SIZES = """[...document.querySelectorAll('svg')].map(svg => [svg.id, ...['path', 'rect', 'text'].map(
   kind => [...svg.querySelectorAll(kind)].filter(
     one => { const box = one.getBoundingClientRect(); return box.width > 0 || box.height > 0 }).length),
@@ -35,7 +35,7 @@ CROSS = "getComputedStyle(document.querySelector('#latency .cross')).display"
 
 @pytest.fixture
 def report_url(tmp_path: Path) -> str:
-    """A report of a run with every section, two groups and something lost."""
+    """A report of a run with every section, two groups and losses."""
     path = tmp_path / "report.html"
     result = made_up.result(seconds=40, members=(200, 30), lost=12, label="groupcast, one post each")
     write_html(result, path)
@@ -44,7 +44,7 @@ def report_url(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("dark", [False, True])
 async def test_all_charts_are_drawn(chromium: Chromium, report_url: str, *, dark: bool) -> None:
-    """Each chart has a size and lines or bars in it, no label is cut off, and the console stays empty."""
+    """Each chart has lines or bars with a size, no label is cut off, and the console stays empty."""
     page = await chromium.open(report_url, width_px=1040, dark=dark)
     drawn = {chart: rest for chart, *rest in await page.evaluate(SIZES)}
     assert list(drawn) == CHARTS
@@ -57,8 +57,8 @@ async def test_all_charts_are_drawn(chromium: Chromium, report_url: str, *, dark
     assert page.errors == []
 
 
-async def test_light_and_dark_differ_and_can_be_read(chromium: Chromium, report_url: str) -> None:
-    """The scheme of the system decides: text and lines stand out from the background in both."""
+async def test_light_and_dark_differ_and_are_legible(chromium: Chromium, report_url: str) -> None:
+    """The system's scheme decides; text and lines contrast with the background in both."""
     schemes = [await (await chromium.open(report_url, dark=dark)).evaluate(COLOURS) for dark in (False, True)]
     light, dark = ([luminance(colour) for colour in scheme] for scheme in schemes)
     assert light[0] > 0.8
@@ -68,8 +68,8 @@ async def test_light_and_dark_differ_and_can_be_read(chromium: Chromium, report_
         assert contrast(background, line) >= 4.5
 
 
-async def test_pointing_at_a_chart_tells_its_values(chromium: Chromium, report_url: str) -> None:
-    """Over the chart a crosshair stands at the nearest second, beside it its values; then both go."""
+async def test_pointing_at_a_chart_shows_its_values(chromium: Chromium, report_url: str) -> None:
+    """A crosshair marks the nearest second, with its values beside it; both disappear on leaving."""
     page = await chromium.open(report_url, width_px=1040)
     box = await page.evaluate("document.querySelector('#latency').getBoundingClientRect().toJSON()")
     middle = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
@@ -86,14 +86,14 @@ async def test_pointing_at_a_chart_tells_its_values(chromium: Chromium, report_u
 
 
 async def test_a_phone_scrolls_charts_and_not_the_page(chromium: Chromium, report_url: str) -> None:
-    """At 390 pixels the page is as wide as the screen: only what needs more scrolls in its own frame."""
+    """At 390 pixels the page fits the screen; wide content scrolls in its own frame."""
     page = await chromium.open(report_url, width_px=390)
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.errors == []
 
 
-async def test_without_scripts_everything_is_there(chromium: Chromium, report_url: str) -> None:
-    """Charts are complete markup: where scripts are off, only the crosshair is missing."""
+async def test_without_scripts_only_the_crosshair_is_missing(chromium: Chromium, report_url: str) -> None:
+    """Charts are complete markup."""
     page = await chromium.open("about:blank")
     await page.command("Emulation.setScriptExecutionDisabled", value=True)
     await page.go_to(report_url)
@@ -102,7 +102,7 @@ async def test_without_scripts_everything_is_there(chromium: Chromium, report_ur
 
 
 async def test_the_overview_is_drawn(chromium: Chromium, tmp_path: Path) -> None:
-    """Runs of two targets and two sizes: one chart, nothing cut off, nothing on the console."""
+    """Runs of two targets and two sizes: one chart, nothing cut off, an empty console."""
     runs = [
         made_up.result(seconds=30, members=(members,), rate=2, label=label, scale=scale)
         for members in (10, 100)
@@ -117,7 +117,7 @@ async def test_the_overview_is_drawn(chromium: Chromium, tmp_path: Path) -> None
 
 
 def test_the_picture_shows_the_whole_page(tmp_path: Path) -> None:
-    """The PNG is as tall as the page, whatever it holds: a longer report makes a taller picture."""
+    """The PNG is as tall as the page: a longer report makes a taller picture."""
     if find_chromium() is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     heights = []

@@ -1,4 +1,4 @@
-"""An AWS on this machine, to look at a deployment: `python -m tests.deploy emulator | deploy | remove`."""
+"""A local AWS emulator, to try a deployment: `python -m tests.deploy emulator | deploy | remove`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ FOLDER = ROOT / "build" / "emulator"
 
 
 def main() -> int:
-    """The exit code: 0 done, 1 failed."""
+    """Return the exit code: 0 done, 1 failed."""
     options = _parser().parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     emulator = Emulator(FOLDER)
     emulator.port = options.port
     try:
         if options.command == "emulator":
-            _become(emulator)
+            _exec(emulator)
         return _run(options, emulator)
     except (AssertionError, StartError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _become(emulator: Emulator) -> None:
-    """Replace this process with the emulator, so that Ctrl-C ends it."""
+def _exec(emulator: Emulator) -> None:
+    """Replace this process by the emulator, so that Ctrl-C ends it."""
     if _listens(emulator.port):
         raise StartError(taken_text(emulator.port))
     env, *command = emulator.command()
     print(f"{started_text(emulator.port)}\n", flush=True)
-    # Its line for each request would hide the text.
+    # A line for each request would hide the text.
     os.execv(env, [env, command[0], "LOG_LEVEL=WARNING", *command[1:]])  # noqa: S606 - no shell is needed
 
 

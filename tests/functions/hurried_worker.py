@@ -1,8 +1,8 @@
-"""fanoutMessage and fanoutRetry made small: what a real one does in 20 seconds, this does in a few.
+"""fanoutMessage and fanoutRetry scaled down from 20 seconds to a few.
 
-It stops posting a second before its timeout, not ten, treats every group as a large one, and calls a group
-busy after ten messages of its log, not forty. In the group DOOMED it dies in the middle of its first pass,
-when there is a directory for its last words.
+It stops posting one second before its timeout instead of ten, treats every group as a large one, and calls a
+group busy after ten log messages instead of forty. In the group DOOMED it dies once,
+in the middle of its first pass.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from unittest.mock import patch
 from groupcast.fanout import catchup, group, lanes, result, run
 from groupcast.fanout.run import Run
 from groupcast.handlers import fanout_message, fanout_retry
-from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, WORKERS_LAST_WORDS
+from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, WORKER_DEATH_FILE
 
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
@@ -33,8 +33,8 @@ _on_result = Run.on_result
 def _on_result_or_die(self: Run, delivery: Delivery, posted: PostResult) -> None:
     _on_result(self, delivery, posted)
     report = delivery.group.report
-    if report.group_id == DOOMED and report.posts == POSTS_BEFORE_DEATH and not WORKERS_LAST_WORDS.exists():
-        WORKERS_LAST_WORDS.touch()
+    if report.group_id == DOOMED and report.posts == POSTS_BEFORE_DEATH and not WORKER_DEATH_FILE.exists():
+        WORKER_DEATH_FILE.touch()
         os._exit(1)
 
 

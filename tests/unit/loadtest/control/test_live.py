@@ -1,4 +1,4 @@
-"""The live table, as a terminal and as a file see it."""
+"""The live table on a terminal and in a file."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def moment(at_s: float | None) -> Snapshot:
         (41.0, "draining"),
     ],
 )
-def test_the_phase_is_said_in_words(at_s: float | None, says: str) -> None:
-    """Whoever looks knows what is going on, and for how long."""
+def test_the_phase_is_described(at_s: float | None, says: str) -> None:
+    """With its remaining time."""
     assert phase(SCENARIO, at_s) == says
 
 
-def test_the_bar_shows_stages_and_how_far_it_is() -> None:
-    """Half of 40 s is half of the bar; strokes stand at 2 s and 12 s."""
+def test_the_bar_shows_stages_and_progress() -> None:
+    """Half of 40 s is half of the bar, with strokes at 2 s and 12 s."""
     bar = progress_bar(SCENARIO, 20.0)
     assert bar.endswith(" 50%")
     assert bar[:40].count("│") == 2
@@ -51,7 +51,7 @@ def test_the_bar_shows_stages_and_how_far_it_is() -> None:
 
 
 def test_a_file_gets_plain_lines() -> None:
-    """Without a terminal there are a head and rows, and nothing that moves a cursor."""
+    """A header and rows, without cursor movements."""
     stream = io.StringIO()
     view = LiveView(SCENARIO, stream)
     view.show(moment(None))
@@ -66,7 +66,7 @@ def test_a_file_gets_plain_lines() -> None:
 
 
 def test_a_terminal_gets_a_bar_that_is_gone_at_the_end() -> None:
-    """The bar is the last line, replaced by each new row; rows stay."""
+    """Each new row replaces the bar and stays."""
     stream = Terminal()
     view = LiveView(SCENARIO, stream)
     view.show(moment(4.2))

@@ -1,4 +1,4 @@
-"""A folder of tables belongs to one process at a time."""
+"""A data folder belongs to one process at a time."""
 
 from __future__ import annotations
 
@@ -8,43 +8,42 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.backends.datafolder import claimed
+from localcloud.backends.datafolder import locked
 from localcloud.errors import StartError
 
 
-def test_a_folder_is_made_and_claimed_once(tmp_path: Path) -> None:
+def test_a_folder_is_created_and_locked_once(tmp_path: Path) -> None:
     """With its parents; free again afterwards."""
     folder = tmp_path / "a" / "b"
     for _ in range(2):
-        with claimed(folder):
+        with locked(folder):
             assert folder.is_dir()
-            with pytest.raises(StartError, match=f"{folder} is in use"), claimed(folder):
+            with pytest.raises(StartError, match=f"{folder} is in use"), locked(folder):
                 pass
 
 
-def test_a_process_that_dies_lets_go(tmp_path: Path) -> None:
-    """However the owner died."""
+def test_a_dead_process_releases_its_folder(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, sys\n"
-        "from localcloud.backends.datafolder import claimed\n"
-        "with claimed(pathlib.Path(sys.argv[1])):\n"
-        "    print('claimed', flush=True)\n"
+        "from localcloud.backends.datafolder import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n"
+        "    print('locked', flush=True)\n"
         "    sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"claimed\n"
-        with pytest.raises(StartError, match="is in use"), claimed(tmp_path):
+        assert process.stdout.readline() == b"locked\n"
+        with pytest.raises(StartError, match="is in use"), locked(tmp_path):
             pass
         process.kill()
-    with claimed(tmp_path):
+    with locked(tmp_path):
         pass
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     """Nor is a path below one."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "data"):
-        with pytest.raises(StartError, match=f"{path} cannot be used"), claimed(path):
+        with pytest.raises(StartError, match=f"{path} cannot be used"), locked(path):
             pass
