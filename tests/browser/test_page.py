@@ -124,7 +124,7 @@ async def test_enter_in_a_composition_does_not_send(chromium: Chromium, chat_url
 async def test_a_burst_over_the_limit_arrives_whole(chromium: Chromium, chat_url: str, group: str) -> None:
     """What is written faster than the service takes it is pending, then sent, each once and in order.
 
-    On a machine so slow that nothing is faster, no frame is refused; tests/unit/groupcast_web has one
+    On a machine so slow that nothing is faster, no frame is refused; tests/browser/modules has one
     that always is.
     """
     page = await enter(chromium, chat_url, group, "Ann")
