@@ -30,7 +30,7 @@ test: setup build build/ministack/.ready ## every test, or those of a folder: ma
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-unit: setup ## the tests that start no process; half a minute
-	$(BIN)/python -m pytest -n 3 --dist worksteal tests/unit $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(ARGS)
 
 bench: setup ## the fan-out against its peers, as ratios; writes build/bench.json
 	@$(BIN)/python -m compileall -q src loadtest
