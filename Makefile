@@ -16,7 +16,7 @@ PAGE_PORT ?= 3000
 GATEWAY_PORT ?= 3001
 ARGS ?=
 
-.PHONY: help setup up test check bench bench-ci load arm64 format lock package clean
+.PHONY: help setup up test test-unit check bench bench-ci load arm64 format lock package clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,8 +26,11 @@ setup: .venv/.ready node_modules/.ready ## install everything, pinned, into .ven
 up: setup ## the whole chat on this machine: page on port 3000, gateway on port 3001
 	@exec $(BIN)/groupcast up --page-port $(PAGE_PORT) --gateway-port $(GATEWAY_PORT) --auth $(AUTH) $(ARGS)
 
-test: setup build build/ministack/.ready ## every test
+test: setup build build/ministack/.ready ## every test, or those of a folder: make test ARGS=tests/attack
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-unit: setup ## the tests that start no process; half a minute
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(ARGS)
 
 bench: setup ## the fan-out against its peers, as ratios; writes build/bench.json
 	@$(BIN)/python -m compileall -q src loadtest
@@ -79,7 +82,7 @@ emulator: setup build/ministack/.ready ## an AWS on this machine, to deploy to w
 	@exec $(BIN)/python -m tests.deploy emulator $(ARGS)
 
 arm64: build/arm64/usr/bin/qemu-aarch64 setup ## import the artifact with an emulated arm64 Python (on Debian; 85 MB once)
-	$(BIN)/python -m pytest tests/unit/groupcast_deploy/test_artifact.py -k arm64
+	$(BIN)/python -m pytest tests/template/artifact -k arm64
 
 format: setup ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""--account-quota and --timeout: the chat on a small account and with a short function timeout."""
+"""--account-quota: what a small account does to the chat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from tests.conftest import running_stack
 from tests.contract.peer import Peer
-from tests.stack.test_start_stop import assert_one_clear_line, up
 
 pytestmark = pytest.mark.stack
 
@@ -39,9 +38,3 @@ async def test_connects_frames_and_posts_share_the_accounts_quota(tmp_path: Path
         "frames": {"accepted": 2, "refused": 1},
         "connects": {"accepted": 1, "refused": 0},
     }
-
-
-def test_an_impossible_timeout_is_one_clear_line() -> None:
-    """An unknown function, and a timeout over its queue's visibility timeout."""
-    assert_one_clear_line(up("--timeout", "fanout=3"), "there is no function fanout")
-    assert_one_clear_line(up("--timeout", "fanoutRetry=900"), "at least fanoutRetry's timeout")

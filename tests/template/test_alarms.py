@@ -182,14 +182,15 @@ def test_alarms_are_in_the_bill(template: Template) -> None:
     assert len(metrics_of(template)) == ALARM_METRICS
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS)
-def test_api_alarm_thresholds_are_parameters(package: Package, parameter: str) -> None:
-    """Small and large stages need different ones; no two parameters set the same alarm."""
-    usual, changed = (
-        one.of_type("AWS::CloudWatch::Alarm") for one in (package(), package("dev", f"{parameter}=77"))
-    )
-    assert {name for name in usual if usual[name] != changed[name]} == PARAMETERS[parameter]
-    assert {str(changed[name]["Threshold"]) for name in PARAMETERS[parameter]} == {"77"}
+def test_thresholds_of_the_front_door_are_parameters(package: Package) -> None:
+    """A small stage and a large one differ; and no two parameters set the same alarm."""
+    values = {parameter: 77 + place for place, parameter in enumerate(PARAMETERS)}
+    given = (f"{parameter}={value}" for parameter, value in values.items())
+    usual, changed = (one.of_type("AWS::CloudWatch::Alarm") for one in (package(), package("dev", *given)))
+    differing = {name for name in usual if usual[name] != changed[name]}
+    assert differing == set().union(*PARAMETERS.values())
+    for parameter, value in values.items():
+        assert {name for name in differing if changed[name]["Threshold"] == value} == PARAMETERS[parameter]
 
 
 def test_the_dashboard_shows_every_function(template: Template, service: dict[str, Any]) -> None:

@@ -196,9 +196,17 @@ def test_logs_hold_no_tokens(template: Template) -> None:
         assert settings["ThrottlingBurstLimit"] > 0
 
 
-def test_the_accounts_log_role_is_optional(package: Package) -> None:
-    """A stack sets it before its stage needs it, unless told that the account has one."""
-    own, shared = package(), package("dev", "logRole=shared")
+@pytest.fixture(scope="module")
+def tuned(package: Package) -> Template:
+    """A stage with several parameters changed at once: each packaging takes seconds."""
+    return package(
+        "dev", "logRole=shared", "offerAlarmSeconds=60", "postsPerSecond=40000", "fanoutConcurrency=20"
+    )
+
+
+def test_the_accounts_role_for_logs_can_be_left_alone(template: Template, tuned: Template) -> None:
+    """A stack sets it, before its stage needs it, unless told that the account has one."""
+    own, shared = template, tuned
     assert own.resources["WebsocketsDeploymentStage"]["DependsOn"] == ["ApiGatewayAccount"]
     assert own.resources["ApiGatewayAccount"]["DependsOn"] == ["WebsocketsApi"]
     assert not shared.of_type("AWS::ApiGateway::Account")
@@ -234,11 +242,10 @@ def test_alarms_and_dashboard_use_existing_metrics(template: Template) -> None:
     assert set(shown) <= metrics
 
 
-def test_thresholds_are_parameters(package: Package) -> None:
-    """An offer's maximum age depends on group sizes; the dashboard shows it and the budget."""
-    changed = package("dev", "offerAlarmSeconds=60", "postsPerSecond=40000")
-    assert changed.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == 60
-    (dashboard,) = changed.of_type("AWS::CloudWatch::Dashboard").values()
+def test_thresholds_are_parameters(tuned: Template) -> None:
+    """How old an offer may get depends on the size of groups; the dashboard draws it, and the budget."""
+    assert tuned.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == 60
+    (dashboard,) = tuned.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
     drawn = {
         line["label"]: line["value"]
@@ -285,19 +292,20 @@ def ours(lines: list[Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("  timeout: 10", "  timeoot: 10"),
-        ("          batchSize: 100", "          batchSise: 100"),
-        ("        Resource: !GetAtt ConnectionsTable.Arn", "        Resorce: !GetAtt ConnectionsTable.Arn"),
-    ],
-)
-def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) -> None:
-    """`osls package`, and thus `make check`, stops at an unknown key."""
+MISSPELT = {
+    "  timeout: 10": "  timeoot: 10",
+    "          batchSize: 100": "          batchSise: 100",
+    "        Resource: !GetAtt ConnectionsTable.Arn": "        Resorce: !GetAtt ConnectionsTable.Arn",
+}
+
+
+def test_a_misspelt_setting_is_an_error(tmp_path: Path) -> None:
+    """`osls package`, and with it `make check`, stops at keys that nobody knows, and names each."""
     text = (ROOT / "serverless.yml").read_text()
-    assert right in text
-    copy_project(tmp_path, text.replace(right, wrong, 1))
+    for right, wrong in MISSPELT.items():
+        assert right in text
+        text = text.replace(right, wrong, 1)
+    copy_project(tmp_path, text)
     done = subprocess.run(
         [*OSLS, "package"],
         cwd=tmp_path,
@@ -307,16 +315,17 @@ def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) 
         check=False,
     )
     assert done.returncode != 0
-    assert wrong.strip().partition(":")[0] in done.stdout + done.stderr
+    for wrong in MISSPELT.values():
+        assert wrong.strip().partition(":")[0] in done.stdout + done.stderr
 
 
-def test_concurrency_can_be_reserved(package: Package) -> None:
-    """Only for the fan-out, and only on request: a new account has none to spare."""
+def test_concurrency_can_be_reserved(template: Template, tuned: Template) -> None:
+    """For the fan-out alone, and only where it is asked for: a new account has none to give."""
 
     def reserved(template: Template) -> dict[str, int]:
         functions = template.of_type("AWS::Lambda::Function")
         key = "ReservedConcurrentExecutions"
         return {name: one[key] for name, one in functions.items() if key in one}
 
-    assert reserved(package()) == {}
-    assert reserved(package("dev", "fanoutConcurrency=20")) == {"FanoutMessageLambdaFunction": 20}
+    assert reserved(template) == {}
+    assert reserved(tuned) == {"FanoutMessageLambdaFunction": 20}

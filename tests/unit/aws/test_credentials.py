@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -165,27 +163,3 @@ def test_outside_lambda_botocores_chain_is_used(monkeypatch: pytest.MonkeyPatch,
     shared.unlink()
     with pytest.raises(NoCredentialsError, match="AWS_ACCESS_KEY_ID"):
         from_botocore()
-
-
-def test_botocores_expiry_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """For credentials that botocore would refresh."""
-    helper = tmp_path / "helper.py"
-    helper.write_text(
-        'print(\'{"Version": 1, "AccessKeyId": "P", "SecretAccessKey": "S", "SessionToken": "T",'
-        ' "Expiration": "2100-01-01T00:00:00Z"}\')'
-    )
-    config = tmp_path / "config"
-    config.write_text(f"[default]\ncredential_process = {sys.executable} {helper}\n")
-    for name in LAMBDA:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    assert from_botocore() == Credentials("P", "S", "T", 4102444800.0)
-
-
-def test_importing_costs_no_botocore() -> None:
-    """The modules of the hot path don't import botocore."""
-    check = (
-        "import sys, groupcast.aws.management, groupcast.aws.credentials; sys.exit('botocore' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", check], check=False, timeout=30).returncode == 0

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +13,6 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from localcloud.children import free_port
-from tests.conftest import ROOT
 from tests.contract.preflight import PreflightError, boto_options, connect_once, require_usable
 
 URL = "wss://abc.execute-api.eu-west-1.amazonaws.com/dev"
@@ -110,23 +106,6 @@ async def test_a_server_without_tls_is_reported() -> None:
     async with gateway() as url:
         with pytest.raises(PreflightError, match=r"at wss://.*; a server without TLS has ws://"):
             await connect_once(url.replace("ws", "wss", 1), "")
-
-
-def test_the_command_stops_before_the_suite() -> None:
-    """With exit code 2 and only that sentence."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("GROUPCAST_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.contract"],
-        cwd=ROOT,
-        env=ours,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("make contract: the stage's URL is missing: ")
-    assert done.stderr.count("\n") == 1
 
 
 def test_an_api_of_aws_names_its_region(monkeypatch: pytest.MonkeyPatch) -> None:

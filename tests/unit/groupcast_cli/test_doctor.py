@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -39,7 +38,6 @@ from groupcast_client.frames import Push
 from groupcast_client.model import Message
 from localcloud.errors import SignInError
 from tests.conftest import ROOT
-from tests.unit.groupcast_cli.support import Account, refusing_aws
 
 if TYPE_CHECKING:
     from groupcast_cli.doctor.subject import Subject
@@ -462,62 +460,6 @@ def test_wrong_usage(usage: tuple[str, ...], capsys: pytest.CaptureFixture[str])
         main(["doctor", *usage])
     assert caught.value.code == 2
     assert "usage: groupcast doctor" in capsys.readouterr().err
-
-
-def test_without_credentials_nothing_else_is_asked(
-    groupcast: Any, account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with refusing_aws("ExpiredToken", "The token session-token-of-a-test is expired") as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        said = groupcast("doctor", "--stage", "dev", "--json")
-    report = json.loads(said.out)
-    lines = {check["name"]: (check["status"], check["text"]) for check in report["checks"]}
-    assert [lines.pop(name)[0] for name in ("credentials", "clock")] == ["to do", "ok"]
-    assert set(lines.values()) == {("skipped", "needs the credentials first")}
-    assert report["counts"] == {"ok": 1, "to do": 1, "skipped": 14}
-    assert "AWS_ACCESS_KEY_ID" in said.out
-    assert "session-token" not in said.out
-    assert said.code == 1
-
-
-def test_a_stage_that_cannot_be_read_is_not_healthy(
-    groupcast: Any, account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing was checked."""
-    with refusing_aws("AccessDenied", "not authorized") as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", url)
-        said = groupcast("doctor", "--stage", "dev", "--no-chat")
-    lines = said.out.splitlines()
-    assert (
-        lines[2] == "to do   stack       these credentials lack the permission cloudformation:DescribeStacks"
-    )
-    assert all(line.endswith("needs the stack first") for line in lines[3:-2])
-    assert (said.code, said.err) == (1, "")
-
-
-def test_a_stack_of_another_version_is_not_healthy(groupcast: Any, account: Account) -> None:
-    """Its settings are unknown, and nobody can sign in to chat."""
-    account.deploy("odd", {})
-    said = groupcast("doctor", "--stage", "odd", "--no-chat")
-    (line,) = [one for one in said.out.splitlines() if one[8:20].strip() == "template"]
-    assert line.startswith("to do   template    the stack has the template of another version (KeyError: ")
-    assert said.code == 1
-
-
-def test_a_stage_that_is_not_there_is_to_be_deployed(groupcast: Any, account: Account) -> None:
-    said = groupcast("doctor", "--stage", "nowhere", "--no-chat")
-    lines = said.out.splitlines()
-    assert lines[2].startswith(
-        "to do   stack       there is no stack groupcast-nowhere in us-east-1: deploy it"
-    )
-    assert all(line.endswith("needs the stack first") for line in lines[3:-2])
-    assert lines[-1].startswith("2 ok, 1 to do, 12 skipped, in ")
-    assert (said.code, said.err) == (1, "")
-
-
-def test_a_user_without_a_password_is_refused(groupcast: Any, account: Account) -> None:
-    """Before any request: an unattended run must not wait at a prompt."""
-    assert "GROUPCAST_PASSWORD" in groupcast("doctor", "--stage", "dev", "--user", "ann").complaint
 
 
 def limits(total: int, free: int | None = None) -> dict[str, int]:

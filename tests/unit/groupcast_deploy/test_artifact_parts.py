@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path, PurePosixPath
 
 import botocore
 import pytest
 from botocore.regions import EndpointResolver
 
-from groupcast_deploy.artifact import ArtifactError, Target, build, dependencies, elf
-from groupcast_deploy.artifact.__main__ import main
-from groupcast_deploy.artifact.build import _label
-from groupcast_deploy.artifact.bytecode import find_interpreter
+from groupcast_deploy.artifact import ArtifactError, elf
 from groupcast_deploy.artifact.dependencies import pinned
 from groupcast_deploy.artifact.pruning import is_needed, without_other_services
-from tests.unit.groupcast_deploy.support import BuildFor, Sources
 
 LOCK = """\
 one==1.0 \\
@@ -27,11 +21,6 @@ one==1.0 \\
 two==2.0 ; sys_platform != 'win32' \\
     --hash=sha256:ba
 """
-
-
-def artifact_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "groupcast_deploy.artifact", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -86,61 +75,6 @@ def test_an_invalid_library_is_refused() -> None:
     """A text file called .so means a broken wheel."""
     with pytest.raises(ValueError, match="ELF"):
         elf.without_debug(b"#!/bin/sh\n")
-
-
-def test_there_is_no_interpreter_of_an_unknown_version() -> None:
-    """The build continues without bytecode and says so."""
-    assert find_interpreter("3.99") is None
-
-
-def test_an_unchanged_artifact_is_not_rebuilt(build_for: BuildFor, sources: Sources, tmp_path: Path) -> None:
-    """Contents decide, not times."""
-    output = tmp_path / "groupcast.zip"
-    output.write_bytes(build_for(Target()).archive.read_bytes())
-    assert not build(sources("same"), Target(), output).built
-
-
-def test_a_changed_source_makes_the_artifact_stale(sources: Sources) -> None:
-    """Even one character of a comment."""
-    folder = sources("changed")
-    before = _label(folder, Target(), None)
-    slots = folder / "src" / "groupcast" / "slots.py"
-    slots.write_text(slots.read_text() + "#")
-    assert len({before, _label(folder, Target(), None), _label(folder, Target("python3.12"), None)}) == 3
-
-
-def test_outside_the_checkout_it_tells_where_to_run(tmp_path: Path) -> None:
-    """One line, and exit code 1."""
-    done = artifact_command(cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "artifact: there is no pyproject.toml here: run this in groupcast's own folder\n"
-
-
-def test_a_refusal_by_uv_ends_the_build_in_one_line(
-    sources: Sources,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """uv's lines are joined after ours; nothing is left behind."""
-    uv = tmp_path / "uv"
-    uv.write_text("#!/bin/sh\nprintf 'No solution found:\\n  you want too much\\n' >&2; exit 1\n")
-    uv.chmod(0o755)
-    monkeypatch.setattr(dependencies, "find_uv_bin", lambda: str(uv))
-    folder = sources("refused")
-    monkeypatch.chdir(folder)
-    assert main([]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == "artifact: uv pip compile failed: No solution found: you want too much\n"
-    assert not (folder / "build").exists()
-
-
-def test_an_unknown_runtime_is_wrong_usage(tmp_path: Path) -> None:
-    """The choices are listed."""
-    done = artifact_command("--runtime", "python2.7", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "python3.13" in done.stderr
 
 
 def test_endpoints_are_those_of_our_services() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,26 +20,7 @@ def test_a_folder_is_created_and_locked_once(tmp_path: Path) -> None:
                 pass
 
 
-def test_a_dead_process_releases_its_folder(tmp_path: Path) -> None:
-    code = (
-        "import os, pathlib, sys\n"
-        "from localcloud.backends.datafolder import locked\n"
-        "with locked(pathlib.Path(sys.argv[1])):\n"
-        "    print('locked', flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"locked\n"
-        with pytest.raises(StartError, match="is in use"), locked(tmp_path):
-            pass
-        process.kill()
-    with locked(tmp_path):
-        pass
-
-
-def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
     """Nor is a path below one."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "data"):

@@ -21,7 +21,7 @@ from groupcast.ratelimit import (
 )
 from groupcast.tables.groups import Groups
 from groupcast.tables.users import Users
-from tests.unit.groupcast.world import NOW_MS, UNTIL_S, MakeWorld, Repeating, code_of, refused, someone
+from tests.stack.groupcast.world import NOW_MS, UNTIL_S, MakeWorld, Repeating, code_of, refused, someone
 
 pytestmark = pytest.mark.stack
 LARGE = "x" * 16_000

@@ -10,7 +10,7 @@ import pytest
 
 from groupcast.errors import GroupcastError
 from groupcast.tables.activity import GET_BATCH, RECENT_S, Activity
-from tests.unit.groupcast.world import MakeWorld, World, someone
+from tests.stack.groupcast.world import MakeWorld, World, someone
 
 pytestmark = pytest.mark.stack
 

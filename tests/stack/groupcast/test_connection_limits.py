@@ -18,7 +18,7 @@ from groupcast.ratelimit import (
 )
 from groupcast.tables.connections import LIFETIME_S
 from groupcast.tables.users import Users
-from tests.unit.groupcast.world import NOW_MS, MakeWorld, Repeating, code_of, refused, someone
+from tests.stack.groupcast.world import NOW_MS, MakeWorld, Repeating, code_of, refused, someone
 
 pytestmark = pytest.mark.stack
 

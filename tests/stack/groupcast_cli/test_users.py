@@ -22,7 +22,7 @@ from groupcast_cli.users import Outcome, put_user, random_password, wscat_line
 from localcloud.backends.userpool import only_pool
 from localcloud.service.model import Service
 from tests.conftest import GROUPCAST
-from tests.unit.groupcast_cli.support import (
+from tests.stack.groupcast_cli.support import (
     OTHER_REGION,
     TIMEOUT_S,
     Account,

@@ -11,7 +11,7 @@ import pytest
 from groupcast.auth import Principal
 from groupcast.errors import Code
 from groupcast.tables.connections import Connections
-from tests.unit.groupcast.world import NOW_MS, World, code_of
+from tests.stack.groupcast.world import NOW_MS, World, code_of
 
 pytestmark = pytest.mark.stack
 UNTIL_S = NOW_MS // 1000 + 3600

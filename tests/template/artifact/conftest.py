@@ -11,7 +11,7 @@ import pytest
 
 from groupcast_deploy.artifact import Target, build
 from tests.conftest import ROOT
-from tests.unit.groupcast_deploy.support import HOST_ARCHITECTURE, BuildFor, Built, Sources
+from tests.template.artifact.support import HOST_ARCHITECTURE, BuildFor, Built, Sources
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,8 @@ from groupcast.tables.items import stored_message_of
 from groupcast.tables.messages import StoredMessages
 from groupcast.tables.quotas import QuotasTable
 from tests.conftest import Stack
+from tests.stack.groupcast.world import World
 from tests.unit.groupcast.fanout.support import FakeSqs
-from tests.unit.groupcast.world import World
 
 pytestmark = pytest.mark.stack
 

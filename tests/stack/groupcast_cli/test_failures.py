@@ -34,7 +34,7 @@ from groupcast_cli.stage import client as aws_client
 from localcloud.eventsources.queues import Queues
 from localcloud.service.definition import load_service
 from tests.conftest import REGION, ROOT
-from tests.unit.groupcast_cli.failures_support import (
+from tests.stack.groupcast_cli.failures_support import (
     OFFER_REASON,
     REASON,
     Deployed,
@@ -48,7 +48,7 @@ from tests.unit.groupcast_cli.failures_support import (
     slot_leftover,
     stream_batch,
 )
-from tests.unit.groupcast_cli.support import OTHER_REGION, Account
+from tests.stack.groupcast_cli.support import OTHER_REGION, Account
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from groupcast.aws.json_api import SQS, AwsJsonClient
 from localcloud.backends.motoserver import sqs as motosqs
 from localcloud.backends.motoserver.lanes import DEDUPLICATION_S
 from tests.conftest import REGION
-from tests.unit.localcloud.support import aws
+from tests.stack.localcloud.support import aws
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -156,3 +156,17 @@ def test_the_pools_keys_are_fetched_while_the_module_loads(module: str) -> None:
         environ = {**SETTINGS, "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": url}
         run(f"import groupcast.handlers.{module}; print(0)", environ)
     assert asked == ["/us-east-1_pool/.well-known/jwks.json"]
+
+
+def test_a_cold_fan_out_loads_no_sdk() -> None:
+    """boto and aiohttp are most of a cold start; the function that must be fast does without them."""
+    code = "import json, sys, groupcast.handlers.fanout_message, groupcast.fanout.service\n"
+    code += "sdk = {'boto3', 'botocore.session', 'aioboto3', 'aiohttp'}\n"
+    code += "print(json.dumps(sorted(sdk & set(sys.modules))))"
+    assert run(code, SETTINGS) == []
+
+
+def test_posting_and_credentials_import_no_botocore() -> None:
+    """Not even its package."""
+    code = "import json, sys, groupcast.aws.management, groupcast.aws.credentials\n"
+    assert run(code + "print(json.dumps('botocore' in sys.modules))", SETTINGS) is False

@@ -14,7 +14,7 @@ import pytest_asyncio
 from groupcast_cli.main import main
 from localcloud.backends.moto import Moto
 from tests.conftest import REGION
-from tests.unit.groupcast_cli.support import Account, Said
+from tests.stack.groupcast_cli.support import Account, Said
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

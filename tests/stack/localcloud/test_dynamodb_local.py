@@ -17,7 +17,7 @@ from tests.unit.localcloud.eventsources.streams.support import FakeInvoker, unti
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-ROOT = Path(__file__).parents[5]
+ROOT = Path(__file__).parents[3]
 TABLE = Table(
     logical_id="MessagesTable",
     definition={

@@ -18,7 +18,7 @@ from groupcast.errors import Code
 from groupcast.holes import HOLE_FINAL_MS, SEND_TIMEOUT_MS
 from groupcast.tables.messages import Messages, NotStoredError
 from tests.conftest import Stack
-from tests.unit.groupcast.world import NOW_MS, MakeWorld, World, code_of
+from tests.stack.groupcast.world import NOW_MS, MakeWorld, World, code_of
 
 pytestmark = pytest.mark.stack
 

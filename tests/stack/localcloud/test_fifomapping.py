@@ -13,7 +13,7 @@ from localcloud.eventsources.queuemapping import QueueMappings
 from localcloud.eventsources.queues import Queues
 from localcloud.service.model import Queue, QueueMapping, Redrive
 from tests.conftest import REGION
-from tests.unit.localcloud.support import Invocations, aws
+from tests.stack.localcloud.support import Invocations, aws
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

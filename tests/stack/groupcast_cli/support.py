@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.conftest import ROOT
+
 OTHER_REGION = "eu-central-1"
 TIMEOUT_S = 20
 
@@ -55,6 +57,7 @@ def run_command(line: list[str], environment: dict[str, str]) -> Said:
     """Run a command in a process without a terminal."""
     done = subprocess.run(
         line,
+        cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -13,7 +13,7 @@ from loadtest.errors import LoadTestError
 from loadtest.experiments.calibration import calibrate, floor_of
 from loadtest.plan.scenario import UNIFORM, Scenario, Stage
 from loadtest.results.thresholds import parse_abort, parse_threshold
-from tests.unit.loadtest.known import Known, serving
+from tests.stack.loadtest.known import Known, serving
 
 
 def short(**asked: Any) -> Scenario:

@@ -17,7 +17,7 @@ from localcloud.eventsources.queuemapping import BATCHES_AT_ONCE, QueueMappings,
 from localcloud.eventsources.queues import Queues
 from localcloud.service.model import Queue, QueueMapping, Redrive
 from tests.conftest import REGION, ROOT
-from tests.unit.localcloud.support import Invocations, aws
+from tests.stack.localcloud.support import Invocations, aws
 
 MAPPING = QueueMapping("f", "Q", report_item_failures=True)
 RECORDED = json.loads((ROOT / "tests/events/sqs.json").read_text())["Records"][0]

@@ -23,7 +23,7 @@ from groupcast_deploy.artifact import Target, build
 from groupcast_deploy.artifact.build import LABEL
 from groupcast_deploy.artifact.bytecode import find_interpreter
 from tests.conftest import ROOT
-from tests.unit.groupcast_deploy.support import HOST_ARCHITECTURE, BuildFor, Built, Sources
+from tests.template.artifact.support import HOST_ARCHITECTURE, BuildFor, Built, Sources
 
 # A first build downloads the wheels of each architecture.
 pytestmark = pytest.mark.timeout(300)
@@ -208,3 +208,12 @@ def imported_by(python: Sequence[str | Path], built: Built) -> bool:
     )
     assert done.stderr == ""
     return done.stdout.split() == ["RSAAlgorithm", "https://dynamodb.eu-central-1.amazonaws.com", "True"]
+
+
+def test_an_artifact_of_the_same_inputs_is_left_alone(
+    build_for: BuildFor, sources: Sources, tmp_path: Path
+) -> None:
+    """A second deployment does not build again; contents decide, not times."""
+    output = tmp_path / "groupcast.zip"
+    output.write_bytes(build_for(Target()).archive.read_bytes())
+    assert not build(sources("same"), Target(), output).built
