@@ -126,8 +126,7 @@ async def test_enter_in_a_composition_does_not_send(chromium: Chromium, chat_url
 async def test_a_burst_over_the_limit_arrives_whole(chromium: Chromium, chat_url: str, group: str) -> None:
     """Messages over the limit are pending, then sent once and in order.
 
-    On a machine so slow that nothing is faster, no frame is refused; tests/browser/modules has one
-    that always is.
+    A slow machine may never exceed the limit; tests/unit/groupcast_web has a test that always does.
     """
     page = await enter(chromium, chat_url, group, "Ann")
     await page.evaluate(LISTEN)

@@ -1,8 +1,8 @@
 """fanoutMessage and fanoutRetry scaled down from 20 seconds to a few.
 
 It stops posting one second before its timeout instead of ten, treats every group as a large one, and calls a
-group busy after ten log messages instead of forty. In the group DOOMED it dies once,
-in the middle of its first pass.
+group busy after ten log messages instead of forty. In the group DOOMED it dies in the middle of its first
+pass, if the directory for its log line exists.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""--account-quota: what a small account does to the chat."""
+"""--account-quota and --timeout: the chat on a small account and with a short function timeout."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 
 def token(stack: Stack | None, *arguments: str, cwd: Path = ROOT) -> Said:
-    """`groupcast token`, in this process; without a stack, on the default port."""
+    """Run `groupcast token`; without a stack, on the default port."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(["token", *arguments, *(["--gateway-port", stack.gateway_port] if stack else [])])
@@ -48,7 +48,7 @@ def verified(stack: Stack, text: str, audience: str | None) -> dict[str, Any]:
 
 
 def test_it_prints_an_access_token_alone(cognito_stack: Stack) -> None:
-    """One line on stdout: a token that verifies against the pool's JWKS. Nothing on stderr."""
+    """One line on stdout, verified against the pool's JWKS; nothing on stderr."""
     line = [GROUPCAST, "token", "ann", "--gateway-port", cognito_stack.gateway_port]
     done = run_command(line, dict(os.environ))
     assert (done.code, done.err, done.out.count("\n")) == (0, "", 1)
@@ -65,21 +65,21 @@ def test_it_prints_the_id_token_when_asked(cognito_stack: Stack) -> None:
     assert "cognito:groups" not in claims
 
 
-def test_a_wrong_password_is_said(cognito_stack: Stack) -> None:
-    """And what to do."""
+def test_a_wrong_password_has_a_clear_error(cognito_stack: Stack) -> None:
+    """With the remedy."""
     assert_complains(
         token(cognito_stack, "ann", "--password", "x"), "password of ann is wrong", "leave --password out"
     )
 
 
 @pytest.mark.parametrize("password", [[], ["--password", "x"]])
-def test_an_unknown_user_is_said(cognito_stack: Stack, password: list[str]) -> None:
-    """And who is known."""
+def test_an_unknown_user_has_a_clear_error(cognito_stack: Stack, password: list[str]) -> None:
+    """It lists the known users."""
     assert_complains(token(cognito_stack, "zoe", *password), "no user zoe", "ann, bob, eve")
 
 
-def test_a_stack_without_sign_in_is_said(stack: Stack) -> None:
-    """There is nothing to sign in to: the line says how to connect without, and how to start it with."""
+def test_a_stack_without_sign_in_has_a_clear_error(stack: Stack) -> None:
+    """It tells how to connect without sign-in and how to start with it."""
     assert_complains(token(stack, "ann"), "?name=ann", "make up AUTH=cognito")
 
 

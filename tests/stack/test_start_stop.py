@@ -1,7 +1,4 @@
-"""Starting and stopping, also half-way: one clear line, exit code 1, nothing left behind.
-
-tests/unit/groupcast_cli/test_up.py has the errors that are found before anything starts.
-"""
+"""Starting and stopping, also half-way: one clear line, exit code 1, nothing left behind."""
 
 from __future__ import annotations
 
@@ -182,8 +179,8 @@ async def test_a_full_disk_stops_no_delivery_and_ctrl_c_everything(tmp_path: Pat
     )
 
 
-def test_a_second_up_is_said(stack: Stack) -> None:
-    """Whoever starts it twice learns that it runs already."""
+def test_a_second_up_has_a_clear_error(stack: Stack) -> None:
+    """It tells that one is already running."""
     assert_one_clear_line(up("--gateway-port", stack.gateway_port), "is another `make up` running?")
 
 
@@ -197,8 +194,8 @@ def test_missing_java_has_a_clear_error_and_the_rest_stops(tmp_path: Path) -> No
     assert_one_clear_line(done, "Java is missing")
 
 
-def test_a_function_that_does_not_load_is_said(tmp_path: Path) -> None:
-    """The start fails with the import's error, not at the first message."""
+def test_a_function_that_does_not_load_has_a_clear_error(tmp_path: Path) -> None:
+    """The start fails with the import's error, instead of the first message."""
     text = (ROOT / "serverless.yml").read_text().replace("handlers.ping.", "handlers.pong.")
     (tmp_path / "serverless.yml").write_text(text)
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")

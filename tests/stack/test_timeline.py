@@ -48,10 +48,10 @@ async def test_lanes_have_every_point_and_hops_take_as_long_as_on_aws(tmp_path: 
     lines, delivered_ns = await timeline_of(tmp_path, "--hops", "aws")
     assert_complete(lines, delivered_ns, {EXPRESS, STREAM_OFFER}, "received_ns")
     for message_id, line in lines.items():
-        # SQS's clock has milliseconds.
+        # SQS's clock has a resolution of a millisecond.
         assert line["received_ns"] - line["offered_ns"] >= (AWS.fifo_queue.p10_ms - 1) * MS
         assert delivered_ns[message_id] - line["last_post_ns"] >= (AWS.post.p10_ms - 1) * MS
-        # The event loop's timers may be a millisecond early, and so may the offer be.
+        # The event loop's timers may be a millisecond early, and so may the offer.
         assert line["offered_ns"] - line["accepted_ns"] >= (AWS.route.p10_ms - 2) * MS
 
 

@@ -182,8 +182,8 @@ def test_alarms_are_in_the_bill(template: Template) -> None:
     assert len(metrics_of(template)) == ALARM_METRICS
 
 
-def test_thresholds_of_the_front_door_are_parameters(package: Package) -> None:
-    """A small stage and a large one differ; and no two parameters set the same alarm."""
+def test_api_alarm_thresholds_are_parameters(package: Package) -> None:
+    """Small and large stages need different ones; no two parameters set the same alarm."""
     values = {parameter: 77 + place for place, parameter in enumerate(PARAMETERS)}
     given = (f"{parameter}={value}" for parameter, value in values.items())
     usual, changed = (one.of_type("AWS::CloudWatch::Alarm") for one in (package(), package("dev", *given)))

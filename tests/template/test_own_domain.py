@@ -44,7 +44,7 @@ def with_domain(package: Package) -> Template:
 def test_a_domain_leads_to_the_stage(
     request: pytest.FixtureRequest, stage: str, key: object, url: str
 ) -> None:
-    """With a base path or without one; and functions post to API Gateway's own address all the same."""
+    """With or without a base path; functions still post to API Gateway's own address."""
     template: Template = request.getfixturevalue(stage)
     (domain,) = template.of_type("AWS::ApiGatewayV2::DomainName").values()
     assert domain["DomainName"] == "chat.example.com"
@@ -65,7 +65,7 @@ def test_a_domain_leads_to_the_stage(
 
 
 def test_a_hosted_zone_gets_the_record(with_domain: Template, with_all: Template) -> None:
-    """An alias of the domain that API Gateway gives it; without a zone there is none."""
+    """An alias of API Gateway's domain for it."""
     assert not with_domain.of_type("AWS::Route53::RecordSet")
     (record,) = with_all.of_type("AWS::Route53::RecordSet").values()
     assert (record["HostedZoneId"], record["Name"], record["Type"]) == (
@@ -101,8 +101,8 @@ def test_a_hosted_zone_gets_the_record(with_domain: Template, with_all: Template
         ),
     ],
 )
-def test_half_a_domain_is_refused(given: dict[str, str], problem: str) -> None:
-    """By the module that osls asks for this part of the stack; the error has no stack trace."""
+def test_incomplete_domain_parameters_are_refused(given: dict[str, str], problem: str) -> None:
+    """Before anything is deployed, in one sentence without a stack trace."""
     script = f"""
         const given = {json.dumps(given)};
         require({json.dumps(str(OPTIONS))}).ownDomain({{

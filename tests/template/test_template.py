@@ -204,8 +204,8 @@ def tuned(package: Package) -> Template:
     )
 
 
-def test_the_accounts_role_for_logs_can_be_left_alone(template: Template, tuned: Template) -> None:
-    """A stack sets it, before its stage needs it, unless told that the account has one."""
+def test_the_accounts_log_role_is_optional(template: Template, tuned: Template) -> None:
+    """A stack sets it before its stage needs it, unless told that the account has one."""
     own, shared = template, tuned
     assert own.resources["WebsocketsDeploymentStage"]["DependsOn"] == ["ApiGatewayAccount"]
     assert own.resources["ApiGatewayAccount"]["DependsOn"] == ["WebsocketsApi"]
@@ -243,7 +243,7 @@ def test_alarms_and_dashboard_use_existing_metrics(template: Template) -> None:
 
 
 def test_thresholds_are_parameters(tuned: Template) -> None:
-    """How old an offer may get depends on the size of groups; the dashboard draws it, and the budget."""
+    """An offer's maximum age depends on group sizes; the dashboard shows it and the budget."""
     assert tuned.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == 60
     (dashboard,) = tuned.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
@@ -300,7 +300,7 @@ MISSPELT = {
 
 
 def test_a_misspelt_setting_is_an_error(tmp_path: Path) -> None:
-    """`osls package`, and with it `make check`, stops at keys that nobody knows, and names each."""
+    """`osls package`, and thus `make check`, stops at an unknown key."""
     text = (ROOT / "serverless.yml").read_text()
     for right, wrong in MISSPELT.items():
         assert right in text
@@ -320,7 +320,7 @@ def test_a_misspelt_setting_is_an_error(tmp_path: Path) -> None:
 
 
 def test_concurrency_can_be_reserved(template: Template, tuned: Template) -> None:
-    """For the fan-out alone, and only where it is asked for: a new account has none to give."""
+    """Only for the fan-out, and only on request: a new account has none to spare."""
 
     def reserved(template: Template) -> dict[str, int]:
         functions = template.of_type("AWS::Lambda::Function")

@@ -40,7 +40,7 @@ def test_text_reaches_the_resource_schemas_as_their_types(overridden: Template, 
 
 
 def test_text_where_a_number_belongs_is_found(overridden: Template, tmp_path: Path) -> None:
-    """cfn-lint takes "15" for 15 unless it is told to be strict."""
+    """cfn-lint accepts "15" for 15 unless it is strict."""
     alarm = json.loads(json.dumps(overridden.resources["OffersWait"]))
     alarm["Properties"]["Threshold"] = "15"
     document = {**overridden.document, "Resources": {"OffersWait": alarm}}

@@ -57,7 +57,7 @@ def pytest_runtest_teardown() -> Generator[None, object, object]:
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[None]:
-    """A call from deployed code or the client that blocks the event loop (a sleep, a file) fails."""
+    """Fail deployed code and the client if they block the event loop (a sleep, a file)."""
     with blockbuster_ctx(
         ["groupcast", "groupcast_client"], excluded_modules=["groupcast_cli", "groupcast_deploy"]
     ):

@@ -1,4 +1,4 @@
-"""Imports run downwards."""
+"""Imports run downwards, and a cold start of the fan-out loads no SDK."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from groupcast_cli.stage import REGION, Place, Stage, add_place, find_stage
+from groupcast_cli.stage import Place, Stage, add_place, find_stage
+from localcloud.service.model import REGION
 from tests.stack.groupcast_cli.support import OTHER_REGION, Account, refusing_aws
 
 NOWHERE = "http://127.0.0.1:1"

@@ -132,8 +132,8 @@ async def test_gone_members_are_removed_at_the_flush_in_batches() -> None:
     assert 1 < table.at_once_max <= DELETES_AT_ONCE
 
 
-async def test_very_many_gone_are_removed_meanwhile() -> None:
-    """What is held has a bound."""
+async def test_very_many_gone_members_are_removed_early() -> None:
+    """The number held back is bounded."""
     table = FakeTable(ids(DISCARDED_MAX))
     members = MembersTable(table, "t", 10, auth_required=False)
     for one in ids(DISCARDED_MAX):

@@ -401,7 +401,7 @@ async def test_a_full_buffer_stops_reading(service: Service) -> None:
         for number in range(1, 51):
             await service.push([number])
         await eventually(lambda: len(client._session.inbox._messages) == 5)
-        # Long enough for more to come in, if anything let it.
+        # Long enough for more to arrive if it could.
         await asyncio.sleep(0.05)
         assert len(client._session.inbox._messages) == 5
         assert await numbers(client, 50) == list(range(1, 51))

@@ -48,7 +48,7 @@ class Pinger:
 
 @pytest.mark.parametrize("pushed_at_s", [None, 1.0, INTERVAL_S * 1.5])
 def test_a_million_quiet_members_fit_the_quota(pushed_at_s: float | None) -> None:
-    """Connected all at once, and also after a push that reaches them all: at no time are pings too many."""
+    """Even if all connect at once or a push reaches all: pings never exceed the quota."""
     members, slices = 6_000, 5
 
     async def run() -> None:

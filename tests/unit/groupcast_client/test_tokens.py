@@ -44,6 +44,6 @@ def test_an_unreadable_token_has_no_end(token: str) -> None:
     ("token", "may"),
     [(jwt({}), True), ("", False), ("a b", False), ("a,b", False), ("a.b.c\n", False), ("앤", False)],
 )
-def test_what_would_break_the_handshake_is_found(token: str, *, may: bool) -> None:
-    """Header lines end at line breaks and lists divide at commas: no token may hold either."""
+def test_a_token_that_would_break_the_handshake_is_detected(token: str, *, may: bool) -> None:
+    """Line breaks end header lines and commas divide lists: no token may hold either."""
     assert tokens.fits_subprotocol(token) is may

@@ -73,7 +73,7 @@ async def test_the_environment_used_last_is_used_next(pool: Environments, tmp_pa
 
 
 async def test_runs_under_uvloop() -> None:
-    """The parent's side works on uvloop's transports: a reply, a killed process and the end."""
+    """The parent's side works with uvloop's transports: reply, kill and close."""
 
     async def scenario() -> tuple[Any, FunctionError]:
         async with environments() as pool:

@@ -31,7 +31,7 @@ FOREVER = 1e9
 
 
 class FakeQuotas(QuotasItem):
-    """It counts its calls, and fails while it is `broken`."""
+    """UpdateItem on one number, applied atomically, with random latency in both directions."""
 
     def __init__(self, dice: random.Random, trip_s: float = 0.005) -> None:
         super().__init__(dice, (0, trip_s))

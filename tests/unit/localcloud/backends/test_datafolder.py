@@ -20,7 +20,7 @@ def test_a_folder_is_created_and_locked_once(tmp_path: Path) -> None:
                 pass
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     """Nor is a path below one."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "data"):

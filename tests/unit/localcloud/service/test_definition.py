@@ -419,8 +419,8 @@ def test_a_missing_or_shapeless_section_is_named(tmp_path: Path) -> None:
         assert str(caught.value) == complaint
 
 
-def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:
-    """Whoever starts it in the wrong folder learns what is missing."""
+def test_a_missing_file_has_a_clear_error(tmp_path: Path) -> None:
+    """For users who start it in the wrong folder."""
     with pytest.raises(ServiceError, match=r"cannot read serverless\.yml"):
         load_service(tmp_path / "serverless.yml", stage="dev", region=REGION, params={})
 

@@ -22,7 +22,7 @@ def a_batch(count: int, **counts: int) -> Batch:
     return Batch(tuple(a_record(number) for number in range(count)), **counts)
 
 
-def test_without_a_window_whatever_waits_is_taken() -> None:
+def test_without_a_window_all_waiting_records_are_taken() -> None:
     """Up to the batch size, at once."""
     waiting = [a_record(number) for number in range(5)]
     assert batching.take(waiting, a_mapping(batch_size=10), waited_s=0, ended=False) == 5

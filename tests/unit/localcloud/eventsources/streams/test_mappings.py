@@ -1,4 +1,4 @@
-"""StreamMappings refuse a table without a stream before anything is started."""
+"""StreamMappings refuse values that Lambda refuses, before anything starts."""
 
 from __future__ import annotations
 
