@@ -92,15 +92,20 @@ class Stage:
         return f"--stage {self.name}{self.place.options}"
 
 
+def add_stage(parser: argparse.ArgumentParser) -> None:
+    """Add the required option `--stage`."""
+    parser.add_argument("--stage", required=True, help="the deployed stage, such as dev")
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Add the options `--region`, which has the default that deploying has, and `--endpoint-url`."""
-    parser.add_argument("--region", default=REGION, help=f"of the stage, {REGION} unless given")
+    parser.add_argument("--region", default=REGION, help="the stage's region (default: %(default)s)")
     parser.add_argument(
         "--endpoint-url",
         type=_url,
         metavar="URL",
-        help="of all AWS services of the stage, such as that of `make emulator`, "
-        "which needs no credentials; AWS_ENDPOINT_URL unless given",
+        help="send requests for all AWS services here, such as to `make emulator`, which needs no "
+        "credentials (default: AWS_ENDPOINT_URL, or AWS)",
     )
 
 

@@ -130,4 +130,4 @@ def test_an_emulator_that_refuses_keys_of_the_environment_is_said(account: Accou
 def test_an_endpoint_without_a_stage_is_said(groupcast: Any) -> None:
     """`groupcast token` would ask the local stack."""
     complaint = groupcast("token", "ann", "--endpoint-url", NOWHERE).complaint
-    assert "name the stage with --stage" in complaint
+    assert "for deployed stages: name one with --stage" in complaint
