@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from groupcast_cli.terminal import refreshed
 from loadtest.control.localstack import local_stack
 from loadtest.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from groupcast_cli.terminal import Steps
 
 _SCHEMES = ("ws://", "wss://")
 
@@ -42,10 +45,16 @@ def parse_side(text: str) -> Side:
 
 
 @asynccontextmanager
-async def started(side: Side) -> AsyncIterator[str]:
-    """Yield the side's URL, and run its local cloud meanwhile. Raises LoadTestError if it does not start."""
+async def started(side: Side, steps: Steps) -> AsyncIterator[str]:
+    """Yield the side's URL, and run its local cloud meanwhile. Its start is one of the steps.
+
+    Raises LoadTestError if it does not start.
+    """
     if side.url is not None:
         yield side.url
         return
-    async with local_stack(arguments=side.arguments) as cloud:
+    async with AsyncExitStack() as stack:
+        steps.step(f"starting a local cloud for {side.label}")
+        async with refreshed(steps):
+            cloud = await stack.enter_async_context(local_stack(arguments=side.arguments))
         yield cloud.gateway_url

@@ -27,6 +27,7 @@ INTERRUPTED = 130
 # A line of a pipe or file has any length.
 PLAIN_WIDTH = 100_000
 REFRESH_S = 0.1
+BAR_WIDTH = 20
 
 
 def console(stream: TextIO | None = None) -> Console:
@@ -90,21 +91,20 @@ def table(
     return made
 
 
-def row(
-    cells: Sequence[RenderableType],
-    widths: Sequence[int],
-    *,
-    gap: int = 2,
-    justify: JustifyMethod = "right",
-    style: str = "",
-) -> Table:
-    """A row of a table that grows: cells in columns of these widths at least, where the terminal has room."""
+def row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """A row of a table that grows. On a narrow terminal it wraps; rich would cut it."""
+    return "  ".join(map(str.rjust, cells, widths))
+
+
+def labelled(labels: Sequence[RenderableType], widths: Sequence[int], text: str) -> Table:
+    """A line of labels in columns of these widths and a text, which goes on in its own column."""
     from rich.table import Table
 
-    grid = Table.grid(padding=(0, gap, 0, 0))
+    grid = Table.grid(padding=(0, 1, 0, 0))
     for width in widths:
-        grid.add_column(justify=justify, min_width=width, overflow="fold")
-    grid.add_row(*cells, style=style)
+        grid.add_column(min_width=width)
+    grid.add_column(overflow="fold")
+    grid.add_row(*labels, text)
     return grid
 
 
@@ -174,6 +174,10 @@ class Steps:
         # Then both are the same terminal.
         show(shown, self._progress.console if self._progress and moves(sys.stdout) else console())
 
+    def note(self, shown: RenderableType) -> None:
+        """Print a lasting line on the stream of the steps, above them."""
+        show(shown, self._progress.console if self._progress else console(self._stream))
+
     def _finish(self) -> None:
         if self._progress and self._task is not None:
             self._progress.update(self._task, total=1, completed=1)
@@ -214,7 +218,7 @@ def _progress(stream: TextIO, *, bar: bool, kept: bool, is_ticking: bool) -> Pro
     )
     from rich.table import Column
 
-    share = (BarColumn(), TaskProgressColumn(text_format_no_percentage="")) if bar else ()
+    share = (BarColumn(BAR_WIDTH), TaskProgressColumn(text_format_no_percentage="")) if bar else ()
     return Progress(
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),

@@ -13,7 +13,7 @@ from groupcast_cli.doctor.finding import Finding, Status
 from groupcast_cli.doctor.subject import Subject
 from groupcast_cli.signin import PASSWORD_VARIABLE, stage_password
 from groupcast_cli.stage import Place, add_place, add_stage
-from groupcast_cli.terminal import row, waiting
+from groupcast_cli.terminal import labelled, waiting
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 TOKEN_VARIABLE = "GROUPCAST_TOKEN"  # noqa: S105 - its name, no token
-WIDTHS = (7, 11, 0)
+WIDTHS = (7, 11)
 STYLES = {Status.OK: "green", Status.TO_DO: "bold red", Status.SKIPPED: "yellow"}
 
 
@@ -94,7 +94,7 @@ def _line(name: str, found: Finding) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415 - only needed here
 
     status = Text(found.status, STYLES[found.status])
-    return row((status, name, found.text), WIDTHS, gap=1, justify="left")
+    return labelled((status, name), WIDTHS, found.text)
 
 
 def _login(options: argparse.Namespace) -> Login:

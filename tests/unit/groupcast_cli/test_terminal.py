@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
-import termios
-import threading
-from collections.abc import Callable
 from typing import TextIO
 
 import pytest
 
-from groupcast_cli.terminal import Steps, console, row, show, table
+from groupcast_cli.terminal import Steps, console, labelled, show, table
 from tests.conftest import GROUPCAST
 from tests.unit.groupcast_cli.support import TIMEOUT_S
+from tests.unit.streams import in_pipe, in_terminal, screen, without_codes
 
 LONG = (
     "the reason of a failure, which is a sentence of about a hundred characters that nobody may cut off here"
 )
 COMMAND = ".venv/bin/groupcast doctor --stage dev --endpoint-url http://127.0.0.1:4566 --user ann --json"
-CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture(autouse=True)
@@ -35,43 +30,10 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def in_terminal(write: Callable[[TextIO], None]) -> str:
-    """All that a terminal gets."""
-    ours, theirs = pty.openpty()
-    # So that lines end as they were written.
-    settings = termios.tcgetattr(theirs)
-    settings[1] &= ~termios.OPOST
-    termios.tcsetattr(theirs, termios.TCSANOW, settings)
-    got: list[bytes] = []
-
-    def read() -> None:
-        try:
-            while part := os.read(ours, 10_000):
-                got.append(part)
-        except OSError:
-            """Linux says so at the end."""
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    with os.fdopen(theirs, "w") as stream:
-        write(stream)
-    reader.join()
-    os.close(ours)
-    return b"".join(got).decode()
-
-
-def in_pipe(write: Callable[[TextIO], None]) -> str:
-    ours, theirs = os.pipe()
-    with os.fdopen(theirs, "w") as stream:
-        write(stream)
-    with os.fdopen(ours) as reader:
-        return reader.read()
-
-
 def show_all(stream: TextIO) -> None:
     on = console(stream)
     show(table("kind", "count", "reason", right=["count"], rows=[("[odd] :smile:", "1,234", LONG)]), on)
-    show(row(("ok", "alarms", LONG), (7, 11, 0), gap=1, justify="left"), on)
+    show(labelled(("ok", "alarms"), (7, 11), LONG), on)
     show(COMMAND, on)
 
 
@@ -89,7 +51,7 @@ def test_a_table_fits_the_terminal_and_keeps_its_text(monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", str(width))
     shown = in_terminal(show_all)
     assert "\x1b[1m" in shown
-    *lines, command = CODES.sub("", shown).splitlines()
+    *lines, command = without_codes(shown).splitlines()
     assert command == COMMAND
     assert max(map(len, lines)) <= width
     assert (len(lines) == 4) == (width == 200)
@@ -120,10 +82,10 @@ def test_a_terminal_shows_how_much_of_a_step_is_done(monkeypatch: pytest.MonkeyP
     """A bar and a share while it runs; at the end each step stays as a line with its time."""
     monkeypatch.setenv("COLUMNS", "100")
     shown = in_terminal(run_steps)
-    assert re.search(r"1 of 2: building.* 50%", CODES.sub("", shown))
-    first, second = CODES.sub("", shown).split("\r")[-1].splitlines()[-2:]
-    assert re.fullmatch(r"✓ 1 of 2: building .*0:00:00\s*", first)
-    assert re.fullmatch(r"✓ 2 of 2: sending .*0:00:00\s*", second)
+    assert re.search(r"1 of 2: building.* 50%", without_codes(shown))
+    first, second = screen(shown)
+    assert re.fullmatch(r"✓ 1 of 2: building .*0:00:00", first)
+    assert re.fullmatch(r"✓ 2 of 2: sending .*0:00:00", second)
 
 
 def test_steps_that_are_not_kept_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +96,9 @@ def test_steps_that_are_not_kept_leave_nothing(monkeypatch: pytest.MonkeyPatch) 
             steps.step("waiting")
 
     assert in_pipe(run) == ""
-    assert re.search(r"waiting.*\x1b\[2K[^\w]*$", in_terminal(run), re.DOTALL)
+    shown = in_terminal(run)
+    assert "waiting" in shown
+    assert screen(shown) == []
 
 
 @pytest.mark.parametrize("command", ["doctor --no-chat", "failures --redrive", "user ann"])
