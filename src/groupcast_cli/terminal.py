@@ -54,13 +54,16 @@ def moves(stream: TextIO) -> bool:
 
 
 def show(shown: RenderableType, on: Console | None = None) -> None:
-    """Print a table or a text, on stdout unless given. Text is never cut, so that commands can be copied."""
+    """Print a table or a text, on stdout unless given. Text stays whole, so that it can be copied."""
+    from rich.text import Text
+
     on = on or console()
+    is_text = isinstance(shown, (str, Text))
     if on.is_terminal:
-        on.print(shown, soft_wrap=isinstance(shown, str))
+        on.print(shown, soft_wrap=is_text)
         return
     with on.capture() as captured:
-        on.print(shown, soft_wrap=isinstance(shown, str))
+        on.print(shown, soft_wrap=is_text)
     on.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
     on.file.flush()
 
@@ -96,23 +99,11 @@ def row(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(map(str.rjust, cells, widths))
 
 
-def labelled(labels: Sequence[RenderableType], widths: Sequence[int], text: str) -> Table:
-    """A line of labels in columns of these widths and a text, which goes on in its own column."""
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    for width in widths:
-        grid.add_column(min_width=width)
-    grid.add_column(overflow="fold")
-    grid.add_row(*labels, text)
-    return grid
-
-
 class Steps:
     """Shows the steps of a command on a terminal, and how long they take. Elsewhere each step is a line.
 
-    `of` is the number of steps. `bar` shows the share of a step with a count. Unless the steps are `kept`, a
-    terminal forgets them at the end; if `is_quiet`, only terminals learn of them. A thread redraws them if
+    `of` is the number of steps. `bar` shows the share of a step with a count. Unless steps are `kept`, a
+    terminal forgets each at its end; if `is_quiet`, only terminals learn of them. A thread redraws them if
     `is_ticking`; otherwise the caller does, where a thread would disturb measurements or forking.
     """
 
@@ -129,6 +120,8 @@ class Steps:
         self._stream = stream
         self._of = of
         self._number = 0
+        self._text = ""
+        self._is_kept = kept
         self._is_quiet = is_quiet
         self._task: TaskID | None = None
         self._progress = (
@@ -154,11 +147,11 @@ class Steps:
         """Begin a step, which ends the one before. With a `count`, `advance` moves its bar."""
         self._finish()
         self._number += 1
-        text = f"{self._number} of {self._of}: {text}" if self._of else text
+        self._text = f"{self._number} of {self._of}: {text}" if self._of else text
         if self._progress:
-            self._task = self._progress.add_task(text, total=count)
+            self._task = self._progress.add_task(self._text, total=count)
         elif not self._is_quiet:
-            print(f"{text} …", file=self._stream, flush=True)
+            print(f"{self._text} …", file=self._stream, flush=True)
 
     def advance(self, done: float, text: str | None = None, *, of: float | None = None) -> None:
         """Set how much of the step is done, of which count, and its text. Only terminals show it."""
@@ -180,7 +173,9 @@ class Steps:
 
     def _finish(self) -> None:
         if self._progress and self._task is not None:
-            self._progress.update(self._task, total=1, completed=1)
+            self._progress.update(
+                self._task, total=1, completed=1, description=self._text, visible=self._is_kept
+            )
 
 
 @contextlib.contextmanager

@@ -13,16 +13,16 @@ from groupcast_cli.doctor.finding import Finding, Status
 from groupcast_cli.doctor.subject import Subject
 from groupcast_cli.signin import PASSWORD_VARIABLE, stage_password
 from groupcast_cli.stage import Place, add_place, add_stage
-from groupcast_cli.terminal import labelled, waiting
+from groupcast_cli.terminal import waiting
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from rich.console import RenderableType
+    from rich.text import Text
 
 TOKEN_VARIABLE = "GROUPCAST_TOKEN"  # noqa: S105 - its name, no token
-WIDTHS = (7, 11)
+STATUS_WIDTH, NAME_WIDTH = 8, 12
 STYLES = {Status.OK: "green", Status.TO_DO: "bold red", Status.SKIPPED: "yellow"}
 
 
@@ -90,11 +90,11 @@ async def _findings(stage: str, place: Place, login: Login | None, *, quiet: boo
     return findings
 
 
-def _line(name: str, found: Finding) -> RenderableType:
-    from rich.text import Text  # noqa: PLC0415 - only needed here
+def _line(name: str, found: Finding) -> Text:
+    from rich.text import Text  # noqa: PLC0415 - see terminal.py
 
-    status = Text(found.status, STYLES[found.status])
-    return labelled((status, name), WIDTHS, found.text)
+    status = (f"{found.status:{STATUS_WIDTH}}", STYLES[found.status])
+    return Text.assemble(status, f"{name:{NAME_WIDTH}}{found.text}")
 
 
 def _login(options: argparse.Namespace) -> Login:

@@ -19,7 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     target = Target(options.runtime, options.architecture)
     try:
-        artifact = build(Path.cwd(), target, options.output)
+        artifact = build(
+            Path.cwd(), target, options.output, lambda step: print(f"artifact: {step} …", flush=True)
+        )
     except (ArtifactError, OSError, subprocess.SubprocessError) as error:
         print(f"artifact: {error}", file=sys.stderr)
         return 1
@@ -34,10 +36,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     default = Target()
-    parser.add_argument("--runtime", choices=RUNTIMES, default=default.runtime, help="of the functions")
-    parser.add_argument("--architecture", choices=ARCHITECTURES, default=default.architecture, help="of them")
     parser.add_argument(
-        "--output", type=Path, default=Path("build/groupcast.zip"), metavar="FILE", help="gets it"
+        "--runtime", choices=RUNTIMES, default=default.runtime, help="runtime of the functions"
+    )
+    parser.add_argument(
+        "--architecture",
+        choices=ARCHITECTURES,
+        default=default.architecture,
+        help="architecture of the functions",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/groupcast.zip"), metavar="FILE", help="the zip"
     )
     return parser
 

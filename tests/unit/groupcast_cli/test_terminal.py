@@ -10,8 +10,9 @@ import sys
 from typing import TextIO
 
 import pytest
+from rich.text import Text
 
-from groupcast_cli.terminal import Steps, console, labelled, show, table
+from groupcast_cli.terminal import Steps, console, show, table
 from tests.conftest import GROUPCAST
 from tests.unit.groupcast_cli.support import TIMEOUT_S
 from tests.unit.streams import in_pipe, in_terminal, screen, without_codes
@@ -33,7 +34,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def show_all(stream: TextIO) -> None:
     on = console(stream)
     show(table("kind", "count", "reason", right=["count"], rows=[("[odd] :smile:", "1,234", LONG)]), on)
-    show(labelled(("ok", "alarms"), (7, 11), LONG), on)
+    show(Text.assemble(("ok      ", "green"), f"alarms      {LONG}"), on)
     show(COMMAND, on)
 
 
@@ -47,14 +48,14 @@ def run_steps(stream: TextIO) -> None:
 
 @pytest.mark.parametrize("width", [60, 200])
 def test_a_table_fits_the_terminal_and_keeps_its_text(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """Long cells go on in the next line of their column, numbers stay whole, and a command can be copied."""
+    """Long cells go on in the next line of their column, numbers stay whole, and text can be copied."""
     monkeypatch.setenv("COLUMNS", str(width))
     shown = in_terminal(show_all)
     assert "\x1b[1m" in shown
-    *lines, command = without_codes(shown).splitlines()
-    assert command == COMMAND
+    *lines, text, command = without_codes(shown).splitlines()
+    assert (text, command) == (f"ok      alarms      {LONG}", COMMAND)
     assert max(map(len, lines)) <= width
-    assert (len(lines) == 4) == (width == 200)
+    assert (len(lines) == 3) == (width == 200)
     for word in ("[odd]", ":smile:", "1,234", *LONG.split()):
         assert any(word in line for line in lines), word
 
