@@ -231,7 +231,7 @@ def _tell(progress: Steps, read: int, new: int, expected: int) -> None:
 
 
 def _show(findings: Findings, *, redrive: bool, discard: bool) -> None:
-    """A table of the kinds, advice for those that stay, the outcome, and what was not read."""
+    """A table of the kinds, advice for those that stay, the outcome, and the number of unread messages."""
     queue = f"{failures_name(findings.stage)}, stage {findings.stage} in {findings.region}"
     rows = findings.rows
     parts: list[Sequence[RenderableType]] = [

@@ -194,4 +194,4 @@ def _failure(error: BotoCoreError) -> str:
 
 
 def _unknown(user: str, users: Collection[str]) -> str:
-    return f"there is no user {user}; those who can sign in are {', '.join(users)}"
+    return f"there is no user {user}; the users are {', '.join(users)}"

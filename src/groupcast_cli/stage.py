@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # As in serverless.yml: they make the name of the stack, and where it is unless --region says otherwise.
 SERVICE = "groupcast"
-# As `make setup` installs it; what is printed with it can be pasted.
+# As `make setup` installs it, so that printed commands can be pasted.
 WSCAT = ".venv/bin/node node_modules/.bin/wscat"
 REGION = "us-east-1"
 
@@ -42,7 +42,7 @@ NOT_ALLOWED = frozenset({"AccessDenied", "AccessDeniedException"})
 
 
 class StageError(Exception):
-    """A stage is not there, or AWS refuses; the text says why in one line, and what to do."""
+    """A stage is missing, or AWS refuses; the text has reason and remedy in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def find_stage(name: str, place: Place) -> Stage:
-    """Ask CloudFormation for the stage. StageError where it is not there, or not completely."""
+    """Ask CloudFormation for the stage. Raises StageError if it is missing or incomplete."""
     stack_name = f"{SERVICE}-{name}"
     with client("cloudformation", place) as cloudformation:
         try:
@@ -127,7 +127,7 @@ def find_stage(name: str, place: Place) -> Stage:
 
 
 def stage_of(name: str, place: Place, stack: Mapping[str, Any]) -> Stage:
-    """Read the stage from an answer of DescribeStacks. StageError where the stack lacks an output."""
+    """Read the stage from an answer of DescribeStacks. Raises StageError if the stack lacks an output."""
     given = outputs(stack)
     try:
         return Stage(
@@ -176,12 +176,12 @@ def session_keys(place: Place) -> dict[str, str]:
 
 
 def explained(error: Exception, place: Place) -> str:
-    """One line for an error of botocore: what went wrong, and what to do."""
+    """One line with reason and remedy for an error of botocore."""
     return _refusal(error, place) if isinstance(error, ClientError) else _unasked(error, place)
 
 
 def deploy_hint(stage: str, place: Place) -> str:
-    """A clause that says how to deploy the stage there."""
+    """A clause with the command that deploys the stage there."""
     command = f"make deploy STAGE={stage}"
     if place.is_emulated:
         port = urlsplit(place.endpoint_url or "").port or 80
@@ -221,7 +221,7 @@ def _unasked(error: Exception, place: Place) -> str:
     if isinstance(error, NoCredentialsError):
         return f"there are no AWS credentials: {CREDENTIALS}, as for deploying"
     if isinstance(error, ParamValidationError):
-        # It gives lengths, not what was given.
+        # The text has lengths, but no values.
         return f"an option is not what AWS takes: {one_line(str(error))}"
     if place.is_emulated and isinstance(error, EndpointConnectionError):
         return f"nothing listens at {place.endpoint_url}: start `make emulator`, or check --endpoint-url"

@@ -180,7 +180,7 @@ class Steps:
 
 @contextlib.contextmanager
 def waiting(text: str, count: float | None = None) -> Iterator[Steps]:
-    """Tell a terminal on stderr what the command waits for, as long as it does; tell nobody else."""
+    """Show a terminal on stderr that the command waits, until it ends; print nothing elsewhere."""
     with Steps(sys.stderr, bar=count is not None, kept=False, is_quiet=True) as steps:
         steps.step(text, count)
         yield steps

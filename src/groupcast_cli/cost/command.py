@@ -32,8 +32,8 @@ def add_parser(commands: Any) -> None:
     """Add `cost` to the subparsers of the `groupcast` command."""
     parser = commands.add_parser(
         "cost",
-        help="say what a month on AWS costs",
-        description=f"What a month on AWS costs in {REGION}, at the prices of {AS_OF}, without free tiers.",
+        help="estimate the monthly costs on AWS",
+        description=f"Estimate monthly costs on AWS in {REGION}, at prices of {AS_OF}, without free tiers.",
         formatter_class=DefaultsFormatter,
     )
     whole = _number(int, 1, MAX_COUNT)

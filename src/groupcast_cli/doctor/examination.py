@@ -68,7 +68,7 @@ async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[
         for check, task in zip(CHECKS, checks, strict=True):
             yield check.name, await task
         if login is not None:
-            # After the others, which would slow down what it measures.
+            # After the others, which would disturb its measurements.
             yield CHAT, await _within(SIGN_IN_TIMEOUT_S + CHAT_TIMEOUT_S, _chat(subject, login))
         yield DRIFT.name, await drift
     finally:
@@ -121,7 +121,7 @@ async def _chat(subject: Subject, login: Login) -> Finding:
 
 
 async def _endpoint(stage: Stage, login: Login, expected: Expected) -> tuple[Endpoint, str]:
-    """The address to chat at, and the words for who chats."""
+    """The address to chat at, and a description of the user."""
     if not expected.auth_required:
         return Endpoint(stage.gateway_url, name=GUEST), f"guest {GUEST}"
     if login.token is not None:
