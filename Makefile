@@ -99,23 +99,26 @@ clean: ## remove what the commands above made
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "groupcast needs Python 3.11 or newer; name one with make PYTHON=python3.13")'
-	@echo "setting up .venv (once)"
+	@echo "setting up .venv (once), 1 of 3: a Python environment and uv, 25 MB …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(UV)
+	@echo "setting up .venv, 2 of 3: $$(grep -c == requirements.lock) packages, Node and Java among them, 210 MB: one to three minutes …"
 	@$(BIN)/uv pip sync -q --require-hashes --compile-bytecode requirements.lock
+	@echo "setting up .venv, 3 of 3: groupcast itself …"
 	@$(BIN)/uv pip install -q --no-deps --no-build-isolation --editable .
 	@touch $@
 
 node_modules/.ready: package-lock.json | .venv/.ready
-	@echo "setting up node_modules (once)"
+	@echo "setting up node_modules (once): $$(grep -c '"node_modules/' package-lock.json) packages, 110 MB: up to a minute …"
 	@$(BIN)/npm ci --loglevel=error --no-progress >/dev/null
 	@touch $@
 
 # An AWS to rehearse on, in an environment of its own: it needs other versions. Its functions run in a bare one.
 build/ministack/.ready: tests/deploy/ministack.lock | .venv/.ready
-	@echo "setting up the emulator for tests/deploy (once)"
+	@echo "setting up the emulator (once), 1 of 2: $$(grep -c == $<) packages, 30 MB: half a minute …"
 	@$(BIN)/python -m venv --clear build/ministack
 	@$(BIN)/uv pip sync -q --python build/ministack/bin/python --require-hashes --compile-bytecode $<
+	@echo "setting up the emulator, 2 of 2: an empty Python environment for its functions …"
 	@$(BIN)/python -m venv --clear --without-pip build/bare
 	@touch $@
 

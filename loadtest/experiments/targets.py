@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from groupcast_cli.terminal import refreshed
 from loadtest.control.localstack import local_stack
 from loadtest.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from groupcast_cli.terminal import Steps
 
 _SCHEMES = ("ws://", "wss://")
 
@@ -42,10 +45,16 @@ def parse_target(text: str) -> NamedTarget:
 
 
 @asynccontextmanager
-async def started(target: NamedTarget) -> AsyncIterator[str]:
-    """Yield the target's URL while its local cloud runs. Raises LoadTestError if it does not start."""
+async def started(target: NamedTarget, steps: Steps) -> AsyncIterator[str]:
+    """Yield the target's URL, and run its local cloud meanwhile. Its start is one of the steps.
+
+    Raises LoadTestError if it does not start.
+    """
     if target.url is not None:
         yield target.url
         return
-    async with local_stack(arguments=target.arguments) as cloud:
+    async with AsyncExitStack() as stack:
+        steps.step(f"starting a local cloud for {target.label}")
+        async with refreshed(steps):
+            cloud = await stack.enter_async_context(local_stack(arguments=target.arguments))
         yield cloud.gateway_url

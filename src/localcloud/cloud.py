@@ -27,7 +27,7 @@ from localcloud.service.model import with_ids
 from localcloud.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from localcloud.backends.dynamodb import OpenTable
@@ -40,6 +40,8 @@ HOST = "127.0.0.1"
 # Credentials for local requests. Not secret: no server here checks them, and AWS does not know them.
 ACCESS_KEY_ID = "localcloud"
 SECRET_ACCESS_KEY = "localcloud"  # noqa: S105
+# How often a start calls `on_step`.
+START_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,17 @@ class CloudOptions:
 
 
 class LocalCloud:
-    """An async context manager that runs the whole service. StartError if a part does not start."""
+    """An async context manager that runs the whole service. StartError if a part does not start.
 
-    def __init__(self, service: Service, options: CloudOptions) -> None:
+    `on_step` gets the name of each step of the start when it begins.
+    """
+
+    def __init__(
+        self, service: Service, options: CloudOptions, on_step: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._service = service
         self._options = options
+        self._on_step = on_step
         self._stack = AsyncExitStack()
         self._dynamodb = DynamoDBLocal(options.root, options.data)
         self._moto = Moto(options.origins)
@@ -140,15 +148,19 @@ class LocalCloud:
             self._stack.enter_context(locked(options.data))
         # The functions need the port before the gateway listens on it.
         self.gateway_port = options.gateway_port or children.free_port()
+        self._on_step("starting DynamoDB Local and moto")
         await self._start_together(self._dynamodb, self._moto)
+        self._on_step("creating tables and queues")
         service = await self._with_user_pool()
         tables = await create_tables(service.tables.values(), self._aws(self._dynamodb.endpoint))
         queues = await self._stack.enter_async_context(
             Queues(service.queues.values(), self._aws(self._moto.endpoint))
         )
+        self._on_step(f"loading {len(service.functions)} functions")
         environments = self._environments(service)
         await self._stack.enter_async_context(environments)
         await environments.warm(service.functions)
+        self._on_step("starting streams, queues, gateway and page")
         # The timeline stands before a frame's hop and behind that of a batch.
         hops = None if options.hops is None else HopDelays(options.hops)
         routes: Invoker = environments if hops is None else hops.routes(environments)

@@ -7,6 +7,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -53,9 +55,10 @@ class Stage:
 class Project:
     """A copy of the project in `folder`, which keeps `build` from an earlier copy."""
 
-    def __init__(self, folder: Path, emulator: Emulator) -> None:
+    def __init__(self, folder: Path, emulator: Emulator, say: Callable[[str], None] = lambda _: None) -> None:
         self.folder = folder
         self.emulator = emulator
+        self._say = say
         for entry in folder.iterdir() if folder.exists() else ():
             if entry.is_symlink() or entry.is_file():
                 entry.unlink()
@@ -83,7 +86,7 @@ class Project:
             **parameters,
         }
         options = [f"--param={name}={value}" for name, value in given.items()]
-        done = subprocess.run(
+        with subprocess.Popen(
             [self.folder / "node_modules/.bin/osls", command, "--stage", stage, "--region", REGION, *options],
             cwd=self.folder,
             env=self._environment(),
@@ -91,11 +94,19 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=OSLS_TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        ) as process:
+            assert process.stdout is not None
+            timer = threading.Timer(OSLS_TIMEOUT_S, process.kill)
+            timer.start()
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if line.strip():
+                    self._say(line.strip())
+            timer.cancel()
+        said = "".join(lines)
+        assert process.returncode == 0, said
+        return said
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace one place in a file."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import takewhile
@@ -17,7 +16,6 @@ from localcloud.children import free_port
 from tests.deploy.emulator import ROOT
 from tests.deploy.printed import groupcast_lines, printed_commands, run_printed, say_in_wscat
 
-START_TIMEOUT_S = 30
 TOOL = [sys.executable, "-m", "tests.deploy"]
 
 
@@ -34,21 +32,11 @@ def running_emulator(port: int) -> Iterator[list[str]]:
         try:
             assert process.stdout is not None
             said = "".join(takewhile(lambda line: not line.startswith("Ctrl-C"), process.stdout))
-            wait_until_it_listens(process, port)
+            with socket.create_connection(("127.0.0.1", port)):
+                """It listens by the time it says so."""
             yield printed_commands(said)
         finally:
             process.terminate()
-
-
-def wait_until_it_listens(process: subprocess.Popen[str], port: int) -> None:
-    until = time.monotonic() + START_TIMEOUT_S
-    while True:
-        assert process.poll() is None, "the emulator ended"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < until, "the emulator did not start"
-        time.sleep(0.05)
 
 
 @pytest.mark.timeout(180)

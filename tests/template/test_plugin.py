@@ -38,6 +38,7 @@ functions:
 BUILDS = """#!/bin/sh
 echo "$@" > asked
 mkdir -p build && echo "no zip" > build/small.zip
+echo "artifact: packing …"
 echo "build/small.zip built: for a test"
 """
 FAILS = """#!/bin/sh
@@ -104,6 +105,7 @@ def test_package_builds_for_the_runtime_of_serverless_yml(service: Service) -> N
     """One command packages: the builder gets runtime, architecture and file, and its output is shown."""
     service.has_python(BUILDS)
     code, said = service.package()
+    assert said.count("artifact: packing …") == 1
     asked = (service.folder / "asked").read_text().split()
     assert (code, said.count("build/small.zip built: for a test")) == (0, 1)
     assert asked[:2] == ["-m", "groupcast_deploy.artifact"]

@@ -48,7 +48,7 @@ PACKAGES = {
     ),
     "groupcast_cli": Package(
         ROOT / "src",
-        "stage arguments runfile users signin failures_kinds failures_queue failures cost doctor "
+        "terminal stage arguments runfile users signin failures_kinds failures_queue failures cost doctor "
         "announcement up main".split(),
         frozenset({"groupcast", "groupcast_client", "localcloud"}),
     ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from groupcast_cli import terminal
 from groupcast_cli.cost.prices import AS_OF
 from loadtest.report import distributions
 from loadtest.report import words as in_words
@@ -46,12 +47,11 @@ class Row:
     cost: Cost | None
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """A table with its warnings."""
-    lines = [HEAD, *(cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    drawn = ("  ".join(map(str.rjust, line, widths)) for line in lines)
-    return "\n".join([*drawn, *warnings(rows)])
+def show_all(rows: Sequence[Row]) -> None:
+    """Print a table and its warnings."""
+    terminal.show(terminal.table(*HEAD, right=HEAD, rows=[cells(row) for row in rows]))
+    for warning in warnings(rows):
+        terminal.show(warning)
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -205,7 +206,7 @@ def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert (done.code, done.err) == (0, "")
     assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
-    assert "redriving helps none of them: 3; --discard ends them\n" in done.out
+    assert "redriving does not help them: 3; --discard deletes them\n" in done.out
     expected = sorted(to_body(leftover(number, tries=0)) for number in (1, 2))
     assert (stage.redriven, stage.failed) == (expected, sorted(one.body for one in others))
     again = json.loads(groupcast("failures", "--stage", stage.name, "--redrive", "--json").out)
@@ -341,7 +342,7 @@ def test_a_refused_message_stays(stage: Deployed, groupcast: Any, replace_calls:
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert done.code == 1
     assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
-    assert "though it should not: 1, the first not taken" in done.out
+    assert "Failed: 1, the first not taken" in done.out
     assert "InternalError: later" in done.out
     (stays,) = stage.failed
     assert stays in {one.body for one in owed}
@@ -405,6 +406,28 @@ def test_the_only_copy_of_discarded_messages_is_printed(
     printed = {one["body"] for one in json.loads(said.out)["messages"] if one["discarded"]}
     assert printed | {*stage.failed} == {f"odd {number}" for number in range(15)}
     assert len(printed) == 10
+
+
+@pytest.mark.parametrize("action", ["--redrive", "--discard"])
+def test_ctrl_c_waits_for_the_end_of_a_batch(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None], action: str
+) -> None:
+    """Which messages are gone is known and said; the JSON has them all, and the others can be had at once."""
+
+    def interrupted(sqs: Any, **request: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return sqs.delete_message_batch(**request)
+
+    replace_calls(delete_message_batch=interrupted)
+    stage.fail(
+        *(given_up(leftover(one)) if action == "--redrive" else Outgoing(f"odd {one}") for one in range(15))
+    )
+    said = groupcast("failures", "--stage", stage.name, action, "--json")
+    done = "put back" if action == "--redrive" else "discarded"
+    assert (said.code, said.err) == (130, f"groupcast: interrupted; 10 were {done} before\n")
+    key = "putBack" if action == "--redrive" else "discarded"
+    assert (json.loads(said.out)[key], len(stage.failed)) == (10, 5)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_missing_stage_has_a_clear_error(account: Account, stage: Deployed, groupcast: Any) -> None:

@@ -133,4 +133,4 @@ def test_an_emulator_refusing_the_environments_keys_has_a_clear_error(
 def test_an_endpoint_without_a_stage_is_wrong_usage(groupcast: Any) -> None:
     """`groupcast token` would ask the local stack."""
     complaint = groupcast("token", "ann", "--endpoint-url", NOWHERE).complaint
-    assert "name the stage with --stage" in complaint
+    assert "for deployed stages: name one with --stage" in complaint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from groupcast_cli.terminal import show
 from loadtest.bench.pairs import (
     REPEATS_MAX,
     Bench,
@@ -64,7 +65,7 @@ async def test_rows_that_take_long_have_fewer_rounds() -> None:
         assert len(await bench(pairs)[0].rounds("x", Side("a", order), at_most=at_most)) == 2
 
 
-def test_a_row_without_a_ratio_is_never_met() -> None:
+def test_a_row_without_a_ratio_is_never_met(capsys: pytest.CaptureFixture[str]) -> None:
     """A slow harness is distinguished from a failing system."""
     slow, broken = (
         without_ratio("x", NotMeasuredError("late")),
@@ -72,7 +73,8 @@ def test_a_row_without_a_ratio_is_never_met() -> None:
     )
     assert (slow.met, slow.measured, slow.as_json()["ratio"]) == (False, False, None)
     assert (broken.met, broken.measured) == (False, True)
-    table = as_table([slow, broken])
+    show(as_table([slow, broken]))
+    table = capsys.readouterr().out
     assert "not measured: late" in table
     assert "3 were lost" in table
 
@@ -84,9 +86,10 @@ def test_forbidden_events_are_judged_by_the_worst_pair() -> None:
     assert worst_of("x", [0.2, 0.9], 1).ratio == 0.9
 
 
-def test_targets_are_floors_or_ceilings() -> None:
+def test_targets_are_floors_or_ceilings(capsys: pytest.CaptureFixture[str]) -> None:
     """≥ unless the row says otherwise."""
     row = Row("x", 2.0, 1.0, 3.0, 3, 2.5)
     assert not row.met
     assert Row("x", 2.0, 1.0, 3.0, 3, 2.5, at_most=True).met
-    assert "≥ 2.5" in as_table([row])
+    show(as_table([row]))
+    assert "≥ 2.5" in capsys.readouterr().out

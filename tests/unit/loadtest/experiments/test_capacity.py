@@ -13,6 +13,7 @@ import pytest
 
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.experiments import capacity
+from loadtest.experiments.targets import NamedTarget
 from loadtest.results.result import EXIT_CODES, Result, Verdict
 from tests.unit.loadtest import made_up
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from groupcast_cli.terminal import Steps
+    from loadtest.control.live import View
     from loadtest.control.runner import Session
-    from loadtest.experiments.targets import NamedTarget
     from loadtest.plan.scenario import Scenario
 
 
@@ -37,14 +39,15 @@ class Service:
         self.running = False
 
     @asynccontextmanager
-    async def started(self, side: NamedTarget) -> AsyncIterator[str]:
+    async def started(self, target: NamedTarget, _: Steps) -> AsyncIterator[str]:
         self.starts += 1
         self.running = True
-        yield side.url or "ws://local"
+        yield target.url or "ws://local"
         self.running = False
 
-    async def run(self, scenario: Scenario, session: Session) -> Result:
+    async def run(self, scenario: Scenario, session: Session, *, live: View) -> Result:
         assert self.running
+        live.close()
         self.rates.append(scenario.rate)
         self.urls.append(session.url)
         status = "pass" if scenario.rate <= self.holds_up_to else self.then

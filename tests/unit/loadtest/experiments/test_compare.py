@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from groupcast_cli.terminal import Steps
+    from loadtest.control.live import View
     from loadtest.control.runner import Session
     from loadtest.plan.scenario import Scenario
 
@@ -146,10 +148,11 @@ class Targets:
         self.verdict = Verdict("pass", 0, ())
 
     @asynccontextmanager
-    async def started(self, side: NamedTarget) -> AsyncIterator[str]:
-        yield f"ws://{side.label}"
+    async def started(self, target: NamedTarget, _: Steps) -> AsyncIterator[str]:
+        yield f"ws://{target.label}"
 
-    async def run(self, scenario: Scenario, session: Session) -> Result:
+    async def run(self, scenario: Scenario, session: Session, *, live: View) -> Result:
+        live.close()
         self.measured.append((session.label, scenario.seed))
         value = self.value(session.label, len(self.measured))
         outcomes = (ThresholdOutcome(session.thresholds[0].expression, value, held=value is not None),)
