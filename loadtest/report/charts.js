@@ -45,6 +45,9 @@ function logTicks(_plot, _axis, low, high) {
     .filter((tick) => low <= tick && tick <= high);
 }
 
+// Without room beside the data; a single point stands in the middle.
+const xRange = (_plot, low, high) => (low < high ? [low, high] : [low / 2, high * 2]);
+
 // From a round number below to one above.
 function logRange(low, high) {
   const [below, above] = [low, high].map((value) => 10 ** Math.floor(Math.log10(value)));
@@ -142,7 +145,7 @@ function options(panel, figure, at, isLast) {
     width: figure.clientWidth,
     height: panel.height,
     scales: {
-      x: { time: false, distr: panel.x_axis === "time" ? 1 : 3 },
+      x: { time: false, distr: panel.x_axis === "time" ? 1 : 3, range: xRange },
       y: { distr: panel.is_log ? 3 : 1, range: yRange(panel) },
     },
     series: [
@@ -259,5 +262,7 @@ new ResizeObserver(fit).observe(document.body);
 // Paper and the dark scheme have colours of their own; setSize redraws.
 for (const media of ["print", "(prefers-color-scheme: dark)"])
   matchMedia(media).addEventListener("change", fit);
-// png.py reads the height of the page here.
-document.documentElement.dataset.heightPx = document.documentElement.scrollHeight;
+// png.py reads the height of the page here. uPlot takes its size in a microtask.
+queueMicrotask(() => {
+  document.documentElement.dataset.heightPx = document.documentElement.scrollHeight;
+});
