@@ -36,13 +36,14 @@ const axes = {
 };
 
 // 1, 2 and 5 of each decade, or 1 alone over more than 3 decades.
-function logTicks(_plot, _axis, low, high) {
+function logTicks(_plot, axis, low, high) {
+  const least = axis === 0 ? 1 : 0;
   const factors = Math.log10(high / low) > 3 ? [1] : [1, 2, 5];
   const first = Math.floor(Math.log10(low));
   const decades = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, at) => first + at);
   return decades
     .flatMap((power) => factors.map((factor) => +`${factor}e${power}`))
-    .filter((tick) => low <= tick && tick <= high);
+    .filter((tick) => Math.max(low, least) <= tick && tick <= high);
 }
 
 // Without room beside the data; a single point stands in the middle.
@@ -56,7 +57,8 @@ function logRange(low, high) {
 }
 
 function line(panel, { name, values, ink: colour, width = 2, style = "line", dashed, fill, told = values }) {
-  const shown = style === "points" || style === "dots";
+  // Without a `show`, uPlot shows points where there is room, and always one between gaps.
+  const show = { points: true, dots: true, edge: false }[style];
   const stroke = style === "edge" ? undefined : () => ink(colour);
   return {
     label: name,
@@ -68,7 +70,7 @@ function line(panel, { name, values, ink: colour, width = 2, style = "line", das
     spanGaps: panel.x_axis !== "time",
     paths: { steps: uPlot.paths.stepped({ align: 1 }), dots: () => null }[style],
     points: {
-      show: shown || (style === "edge" ? false : undefined),
+      ...(show === undefined ? {} : { show }),
       size: 8,
       width: 2,
       stroke,
@@ -119,7 +121,7 @@ function marks({ limits = [], stages = [] }) {
 }
 
 function yRange({ is_log, unit, limits = [] }) {
-  const bounds = limits.map(([, value]) => value);
+  const bounds = limits.map(([, value]) => value).filter((value) => value > 0);
   return (_plot, low, high) => {
     if (is_log) return logRange(Math.min(low ?? 1, ...bounds), Math.max(high ?? 10, ...bounds));
     const top = Math.max(high ?? 0, ...bounds);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,6 +157,18 @@ async def test_without_scripts_all_values_are_there(chromium: Chromium, report_u
     rows = """[...document.querySelectorAll('.chart')].map(
       chart => chart.closest('section').querySelectorAll('tr').length)"""
     assert min(await page.evaluate(rows)) > 4
+
+
+async def test_a_second_between_gaps_is_a_dot(chromium: Chromium, tmp_path: Path) -> None:
+    """A median with unknown neighbours on both sides has no line, but a dot."""
+    result = made_up.result(seconds=60, members=(10,))
+    series = [
+        row if row.t_s == 30 else replace(row, p50=None, p90=None, p99=None, max=None)
+        for row in result.series
+    ]
+    write_html(replace(result, series=tuple(series), thresholds=()), tmp_path / "gaps.html")
+    page = await chromium.open((tmp_path / "gaps.html").as_uri())
+    assert (await page.evaluate(COLOURS))[3] > 10
 
 
 async def test_the_overview_is_drawn(chromium: Chromium, tmp_path: Path) -> None:
