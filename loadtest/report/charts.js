@@ -58,7 +58,7 @@ function logRange(low, high) {
 
 function line(panel, { name, values, ink: colour, width = 2, style = "line", dashed, fill, told = values }) {
   // Without a `show`, uPlot shows points where there is room, and always one between gaps.
-  const show = { points: true, dots: true, edge: false }[style];
+  const show = { points: true, dots: true, steps: false, edge: false }[style];
   const stroke = style === "edge" ? undefined : () => ink(colour);
   return {
     label: name,
