@@ -146,6 +146,8 @@ function options(panel, figure, at, isLast) {
   return {
     width: figure.clientWidth,
     height: panel.height,
+    // Half of the last tick's label stands beside the plot.
+    padding: [null, 30, null, null],
     scales: {
       x: { time: false, distr: panel.x_axis === "time" ? 1 : 3, range: xRange },
       y: { distr: panel.is_log ? 3 : 1, range: yRange(panel) },
