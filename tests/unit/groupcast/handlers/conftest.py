@@ -22,10 +22,10 @@ def session_cloud() -> Iterator[Cloud]:
         yield cloud
 
 
-@pytest.fixture
-def cloud(session_cloud: Cloud) -> Iterator[Cloud]:
-    yield session_cloud
+@pytest.fixture(autouse=True)
+def cloud(session_cloud: Cloud) -> Cloud:
     session_cloud.reset()
+    return session_cloud
 
 
 @pytest.fixture(scope="session")
