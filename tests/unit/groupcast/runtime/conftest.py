@@ -33,7 +33,7 @@ def output(capsys: pytest.CaptureFixture[str]) -> Output:
 def environ(cloud: Cloud, output: Output, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment of a function, which is also this process's."""
     service = load_service(ROOT / "serverless.yml", stage=STAGE, region=REGION, params={})
-    environ = service.functions["sendMessage"].environment | cloud.environ
+    environ = {**service.functions["sendMessage"].environment, **cloud.environ}
     environ["POWERTOOLS_SERVICE_NAME"] = output.service
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
