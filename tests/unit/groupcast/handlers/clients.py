@@ -69,6 +69,18 @@ class Client:
         assert self.send("joinGroup", groupId=group)["type"] == "joined"
         return group
 
+    def amend(self, cloud: Cloud, name: str, number: int) -> None:
+        """Change a number in the items of the connection."""
+        table = "groupcast-functions-connections"
+        answer = cloud.dynamodb.query(
+            TableName=table,
+            KeyConditionExpression="connectionId = :id",
+            ExpressionAttributeValues={":id": {"S": self.id}},
+        )
+        assert any(name in item for item in answer["Items"])
+        for item in answer["Items"]:
+            cloud.dynamodb.put_item(TableName=table, Item={**item, name: {"N": str(number)}})
+
     def spend(self, cloud: Cloud) -> None:
         """Leave the user no tokens for a minute."""
         account = f"connection:{self.id}" if self.user is None else f"user:id-of-{self.user}"

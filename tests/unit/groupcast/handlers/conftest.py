@@ -53,6 +53,14 @@ def streamed(session_cloud: Cloud) -> Iterator[Functions]:
     functions.close()
 
 
+@pytest.fixture(scope="module")
+def offering(session_cloud: Cloud) -> Iterator[Functions]:
+    """Like `guests`, with a sender that no failed offer has made pause yet."""
+    functions = Functions(session_cloud, "connect", "joinGroup", "sendMessage", auth="none")
+    yield functions
+    functions.close()
+
+
 @pytest.fixture
 def output(capsys: pytest.CaptureFixture[str]) -> Output:
     return Output(capsys)

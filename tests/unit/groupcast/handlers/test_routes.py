@@ -8,11 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.groupcast.cloud import Cloud, Fault, token
+from localcloud.service.definition import load_service
+from tests.conftest import REGION, ROOT
+from tests.unit.groupcast.cloud import STAGE, Cloud, Fault, token
 from tests.unit.groupcast.functions import Functions, Metric, Output
 from tests.unit.groupcast.handlers.clients import REQUEST_ID, Client
 
-ROUTES = ("joinGroup", "leaveGroup", "sendMessage", "history", "ping", "renew")
+SERVICE = load_service(ROOT / "serverless.yml", stage=STAGE, region=REGION, params={})
+ROUTES = [route.function for route in SERVICE.routes.values() if not route.key.startswith("$")]
 
 
 def refused(output: Output, code: str) -> Metric:
@@ -35,20 +38,18 @@ def test_a_conversation(guest: Client, another: Callable[[Client], Client], outp
     }
     again = bob.send("joinGroup", groupId=group, since=0)
     message = {name: ack[name] for name in ("messageId", "seq", "createdAt")}
-    assert again == {
-        "type": "joined",
-        "groupId": group,
-        "lastSeq": 1,
-        "messages": [{**message, "sender": "guest", "message": "hello"}],
-        "complete": True,
-    }
+    assert (again["type"], again["groupId"], again["lastSeq"]) == ("joined", group, 1)
+    assert again["complete"]
+    assert again["messages"] == [{**message, "sender": "guest", "message": "hello"}]
     assert bob.send("history")["messages"] == again["messages"]
     assert bob.send("history", before=1)["messages"] == []
     assert bob.send("history", since=0, limit=1)["messages"] == again["messages"]
-    assert bob.send("ping") == {"type": "pong", "groupId": group, "lastSeq": 1, "connectionId": bob.id}
-    assert bob.send("leaveGroup") == {"type": "left", "groupId": group}
-    assert bob.send("leaveGroup") == {"type": "left", "groupId": None}
-    assert bob.send("ping") == {"type": "pong", "groupId": None, "lastSeq": None, "connectionId": bob.id}
+    pong = bob.send("ping")
+    assert (pong["type"], pong["connectionId"]) == ("pong", bob.id)
+    assert (pong["groupId"], pong["lastSeq"]) == (group, 1)
+    assert [bob.send("leaveGroup")["groupId"] for _ in range(2)] == [group, None]
+    pong = bob.send("ping")
+    assert (pong["groupId"], pong["lastSeq"]) == (None, None)
     said = output.read()
     assert (said.logs, said.metrics) == ({}, [])
 
@@ -162,8 +163,10 @@ def test_a_message_that_was_sent_before(user: Client) -> None:
     assert user.send("sendMessage", message="hello", messageId=message_id)["code"] == "Conflict"
 
 
-def test_an_offer_that_the_queue_does_not_take(cloud: Cloud, guest: Client, output: Output) -> None:
+def test_an_offer_that_the_queue_does_not_take(cloud: Cloud, offering: Functions, output: Output) -> None:
     """The message is stored and acknowledged all the same; the stream will offer it."""
+    guest = Client(offering, output)
+    guest.connect()
     guest.join()
     cloud.faults["SendMessageBatch"] = Fault(400, "AccessDenied")
     ack = guest.send("sendMessage", message="hello")
