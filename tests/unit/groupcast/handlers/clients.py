@@ -13,6 +13,7 @@ from tests.unit.groupcast.functions import Functions, Output
 
 _numbers = itertools.count()
 REQUEST_ID = "request="
+CONNECTIONS = "groupcast-functions-connections"
 
 
 class Client:
@@ -71,15 +72,19 @@ class Client:
 
     def amend(self, cloud: Cloud, name: str, number: int) -> None:
         """Change a number in the items of the connection."""
-        table = "groupcast-functions-connections"
-        answer = cloud.dynamodb.query(
-            TableName=table,
+        items = self.items(cloud)
+        assert any(name in item for item in items)
+        for item in items:
+            cloud.dynamodb.put_item(TableName=CONNECTIONS, Item={**item, name: {"N": str(number)}})
+
+    def items(self, cloud: Cloud) -> list[dict[str, Any]]:
+        """The items of the connection."""
+        found: list[dict[str, Any]] = cloud.dynamodb.query(
+            TableName=CONNECTIONS,
             KeyConditionExpression="connectionId = :id",
             ExpressionAttributeValues={":id": {"S": self.id}},
-        )
-        assert any(name in item for item in answer["Items"])
-        for item in answer["Items"]:
-            cloud.dynamodb.put_item(TableName=table, Item={**item, name: {"N": str(number)}})
+        )["Items"]
+        return found
 
     def spend(self, cloud: Cloud) -> None:
         """Leave the user no tokens for a minute."""

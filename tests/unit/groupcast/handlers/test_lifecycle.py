@@ -38,6 +38,18 @@ def test_our_subprotocol_is_chosen_where_it_is_offered(
     assert (said.logs, said.metrics) == ({}, [])
 
 
+def test_a_connection_is_stored_as_the_authorizer_says(
+    cloud: Cloud, members: Functions, output: Output
+) -> None:
+    """With its user, and the end of their sign-in."""
+    client = Client(members, output, "ann", groups=("private-team",))
+    client.connect()
+    (item,) = client.items(cloud)
+    stored = [item["userId"]["S"], item["sender"]["S"], item["authorizedUntil"]["N"]]
+    assert stored == [client.authorizer[name] for name in ("principalId", "sender", "authorizedUntil")]
+    assert item["userGroups"]["S"] == '["private-team"]'
+
+
 def test_a_user_with_all_their_connections(
     user: Client, another: Callable[[Client], Client], output: Output
 ) -> None:
