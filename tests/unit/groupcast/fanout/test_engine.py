@@ -200,11 +200,13 @@ async def test_retries_beyond_the_grace_are_handed_off_at_once() -> None:
 async def test_refusals_add_up_across_invocations() -> None:
     """Even if each invocation hands the client off after the first one."""
     poster = FakePoster(lambda connection, *_: THROTTLED if connection == "c7=" else ACCEPTED)
-    served = engine(FakeMembers({"a": ids(50)}), poster, replace(UNHURRIED, grace_s=0.0))
+    # Longer than a pass takes where coverage is measured.
+    limits = replace(UNHURRIED, retry_base_s=0.2, refusal_cap_s=0.2, grace_s=0.0)
+    served = engine(FakeMembers({"a": ids(50)}), poster, limits)
     handed_off = []
     for _ in range(4):
         handed_off.append((await served.deliver([group("a", (b"1", 1))], later())).total("handed_off"))
-        await asyncio.sleep(UNHURRIED.refusal_cap_s)
+        await asyncio.sleep(limits.refusal_cap_s)
     assert handed_off == [1, 1, 1, 0]
     assert poster.deleted == ["c7="]
 
@@ -350,7 +352,9 @@ async def test_only_posts_are_booked(members: int) -> None:
     """Skipped connections take nothing of the budget; their retries do."""
     budget = CountingBudget()
     poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
-    served = engine(FakeMembers({"a": ids(members)}), poster, UNHURRIED, budget)
+    # Longer than a pass takes where coverage is measured.
+    limits = replace(UNHURRIED, full_base_s=0.5, refusal_cap_s=1.0)
+    served = engine(FakeMembers({"a": ids(members)}), poster, limits, budget)
     await passes(served, 20)
     assert poster.posts_to("c7=") < 20
     assert budget.booked + budget.owed == sum(poster.attempts.values()) + len(poster.deleted)
