@@ -51,8 +51,6 @@ class GroupLog:
     ) -> None:
         """Start after `since`; without it, `backlog` messages before the last one at the time of joining."""
         self.group_id = group_id
-        # How many numbers were skipped as holes.
-        self.skipped = 0
         self._backlog = backlog
         self._gap_wait_s = gap_wait_s
         self._hole_timeout_s = hole_timeout_s
@@ -241,9 +239,7 @@ class GroupLog:
 
     def _skip(self, shown_to: int, now: float) -> list[Message]:
         # Only to the end of what history has shown.
-        after = min(min(self._pending, default=shown_to + 1), shown_to + 1)
-        self.skipped += after - (self._next or after)
-        self._next = after
+        self._next = min(min(self._pending, default=shown_to + 1), shown_to + 1)
         return self._drain(now)
 
 

@@ -85,7 +85,7 @@ def test_a_wrong_import_is_named() -> None:
 def test_a_cold_fan_out_loads_no_sdk() -> None:
     """boto and aiohttp are most of a cold start; the function that must be fast does without them."""
     code = (
-        "import sys, groupcast.handlers.fanout_message, groupcast.aws.management, groupcast.fanout.service\n"
+        "import sys, groupcast.handlers.fanout_message, groupcast.aws.management, groupcast.runtime.fanout\n"
         "print(sorted({'boto3', 'botocore.session', 'aioboto3', 'aiohttp'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

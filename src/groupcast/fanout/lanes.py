@@ -19,10 +19,11 @@ from groupcast.fanout.catchup import (
     served_by,
     unserved,
 )
+from groupcast.fanout.deadlines import deadlines
 from groupcast.fanout.handover import HandOver, save_failures
 from groupcast.fanout.offers import from_body
 from groupcast.fanout.queue import failed, malformed
-from groupcast.fanout.result import Rejected, Result, times
+from groupcast.fanout.report import Rejected, Result
 from groupcast.model import Audience
 from groupcast.slots import SLOTS, lanes_for
 from groupcast.tables.groups import BUSY_MS, Note
@@ -83,7 +84,7 @@ class LaneDelivery:
 
         Those are offers of which a part could be put into no queue. All else is delivered or handed on.
         """
-        bounds = times(asyncio.get_running_loop().time(), remaining_s)
+        bounds = deadlines(asyncio.get_running_loop().time(), remaining_s)
         offer_age_ms = self._now_ms() - min(sent_at_ms(record) for record in records)
         offers, failures = read_offers(records)
         lanes = {lane.identifiers: lane for lane in lanes_of(offers)}

@@ -1,11 +1,10 @@
-"""What became of a batch: the sums that must come out, and what metrics and the log show. Pure."""
+"""The outcomes of an invocation: counts that must add up, for metrics, the log and Lambda. Pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from groupcast.fanout.closing import Closed
 
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
@@ -70,6 +69,18 @@ class GroupReport:
 
 
 @dataclass(slots=True)
+class Closed:
+    """The connections that were closed, and how often a close failed for which reason."""
+
+    connection_ids: list[str] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def count(self) -> int:
+        return len(self.connection_ids)
+
+
+@dataclass(slots=True)
 class Report:
     """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post.
 
@@ -110,3 +121,42 @@ class Report:
             ended = group.delivered + group.gone + group.refused + group.handed_off
             assert ended == group.members * group.messages, group
             assert group.handed_off == sum(leftover.owed for leftover in group.leftovers), group
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An item that went to the failures queue, and the reason."""
+
+    item_identifier: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A batch that was posted. `again` are the item identifiers that Lambda is to deliver again.
+
+    `offers` are the queue messages of a batch of DeliveryQueue, and `offer_age_ms` how long ago SQS took the
+    oldest of them.
+    """
+
+    report: Report
+    rejected: tuple[Rejected, ...]
+    again: tuple[str, ...]
+    offers: int = 0
+    offer_age_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A batch of the stream that was offered to lanes; `express` messages were so before, by their senders.
+
+    `offers` are queue messages, `untaken` those that the queue did not take; `again` is as in Result.
+    """
+
+    groups: int
+    messages: int
+    express: int
+    offers: int
+    untaken: int
+    rejected: tuple[Rejected, ...]
+    again: tuple[str, ...]

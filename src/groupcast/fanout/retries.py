@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout.batch import GroupBatch, pack
+from groupcast.fanout.deadlines import deadlines
 from groupcast.fanout.handover import save_failures
 from groupcast.fanout.leftover import Leftover, from_body, outgoing
 from groupcast.fanout.queue import Outgoing, failed, malformed
-from groupcast.fanout.result import Rejected, Result, times
+from groupcast.fanout.report import Rejected, Result
 from groupcast.slots import ALL_SLOTS
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Retries:
         Those are left to the queue's redrive policy: neither could they be finished, nor what they still
         owe be put into a queue.
         """
-        bounds = times(asyncio.get_running_loop().time(), remaining_s)
+        bounds = deadlines(asyncio.get_running_loop().time(), remaining_s)
         retries, outcome = _read(records)
         loaded = await self._messages.load(
             {one for retry in retries for one in retry.leftover.message_ids}, bounds.stop_at

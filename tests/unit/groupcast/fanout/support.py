@@ -86,7 +86,7 @@ class FakePost:
 
 
 class FakeMembers:
-    """Each connection of a group has the slot of its index."""
+    """Members and their removals. Each connection of a group has the slot of its index."""
 
     def __init__(self, groups: dict[str, list[str]], page_size: int = 100) -> None:
         self.groups = groups
@@ -161,7 +161,7 @@ def engine(
     budget: Budget | None = None,
     activity: FakeActivity | None = None,
 ) -> Engine:
-    return Engine(members, poster, limits, random.Random(7).random, budget, activity)
+    return Engine(members, members, poster, limits, random.Random(7).random, budget, activity)
 
 
 def later(seconds: float = 20.0) -> float:

@@ -6,7 +6,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupcast.fanout.batch import lowest, pack, read_stream, stream_batch
+from groupcast.fanout.batch import pack
+from groupcast.fanout.stream import lowest, read_stream, stream_batch
 from groupcast.model import Audience, Message, iso_ms
 
 NOW_MS = 1_795_368_000_000

@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from groupcast.aws.management import PostResult
-from groupcast.fanout.gone import GONE_DELAY_S
+from groupcast.fanout.deadlines import STOP_MARGIN_S
+from groupcast.fanout.departing import GONE_DELAY_S
 from groupcast.fanout.leftover import Leftover, from_body, to_body
 from groupcast.fanout.limits import PATIENT
 from groupcast.fanout.queue import Queue
-from groupcast.fanout.result import STOP_MARGIN_S
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX, Retries
 from groupcast.fanout.suspects import REFUSALS_MAX
 from groupcast.model import void_message

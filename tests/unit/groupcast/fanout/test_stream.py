@@ -8,12 +8,11 @@ from typing import Any
 
 from groupcast.aws.management import PostResult
 from groupcast.fanout import offers
-from groupcast.fanout.batch import read_stream
 from groupcast.fanout.express import Express
 from groupcast.fanout.handover import UNREADABLE_DELAY_S
 from groupcast.fanout.leftover import from_body
 from groupcast.fanout.queue import Queue
-from groupcast.fanout.stream import StreamDelivery, StreamOffers
+from groupcast.fanout.stream import StreamDelivery, StreamOffers, read_stream
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.items import encode
 from tests.unit.groupcast.fanout.support import (
