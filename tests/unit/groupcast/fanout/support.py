@@ -92,6 +92,7 @@ class FakeMembers:
         self.groups = groups
         self.page_size = page_size
         self.discarded: list[str] = []
+        self.flushed: list[str] = []
         self.expired: list[str] = []
         self.broken_after: int | None = None
 
@@ -120,7 +121,7 @@ class FakeMembers:
         self.discarded.append(connection_id)
 
     async def flush(self) -> None:
-        pass
+        self.flushed = list(self.discarded)
 
 
 def group(name: str, *frames: tuple[bytes, int], connections: list[str] | None = None) -> GroupBatch:

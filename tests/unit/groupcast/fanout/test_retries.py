@@ -329,3 +329,15 @@ async def test_members_left_unread_were_told_gone_all_the_same() -> None:
     await world.deliver(event(replace(one(1), told_gone=True)))
     (body,) = world.sqs.bodies(LEFTOVERS)
     assert from_body(body).told_gone
+
+
+async def test_a_leftover_is_given_up_at_its_eighth_try() -> None:
+    """The waits double from one second up to a minute: about two minutes in all."""
+    delays: list[int] = []
+    for tries in range(8):
+        world = World()
+        world.answers = {"c1=": ERROR}
+        await world.deliver(event(one(1, to=["c1="], tries=tries)))
+        delays += [delay_s for url, _, delay_s in world.sqs.sent if url == LEFTOVERS]
+    assert delays == [1, 2, 4, 8, 16, 32, 60]
+    assert [url for url, _, _ in world.sqs.sent] == [FAILURES]
