@@ -1,4 +1,4 @@
-"""API Gateway's `@connections`: what is posted there reaches a WebSocket client.
+"""API Gateway's `@connections`: posts to WebSocket clients.
 
 Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/
 apigateway-how-to-call-websocket-api-connections.html
@@ -39,12 +39,12 @@ MAX_MESSAGE_CHARS = 500
 
 
 class Outcome(Enum):
-    """What became of a post, and with it what to do next."""
+    """The outcome of a post, which decides the next step."""
 
     ACCEPTED = "accepted"
     GONE = "gone"  # the client has left: forget it
     REFUSED = "refused"  # will never be accepted: don't repeat it
-    THROTTLED = "throttled"  # the account's limit or the client's buffer, nobody says which: repeat it later
+    THROTTLED = "throttled"  # the account's limit or the client's buffer: repeat it later
     FULL = "full"  # the client leaves too much unread, and the answer says so: repeat it later
     RETRYABLE = "retryable"  # no answer, or a passing one: repeat it; it may have been delivered
 
@@ -91,7 +91,7 @@ _CREDENTIALS_REFUSED = frozenset(
         "UnrecognizedClientException",
     }
 )
-# The general names of what @connections calls LimitExceededException, with another status.
+# LimitExceededException of @connections, and its general names, which have another status.
 _THROTTLES = frozenset({"LimitExceededException", "ThrottlingException", "TooManyRequestsException"})
 # LimitExceededException has two causes, and AWS documents them in one sentence: "The client is sending more
 # than the allowed number of requests per unit of time or the WebSocket client side buffer is full." A message
@@ -153,7 +153,7 @@ class ManagementClient:
         await self.pool.close()
 
     def signer(self, method: str, data: bytes, credentials: Credentials, unix_s: int) -> ConnectionSigner:
-        """Return what signs one second's requests."""
+        """Return the signer of one second's requests."""
         scope = Scope(credentials, region=self._region, service=SERVICE, unix_s=unix_s)
         return ConnectionSigner(scope, method, self._host, self._base_path, data)
 
@@ -227,7 +227,7 @@ class PreparedBatch:
 
 
 def _message(body: bytes) -> str:
-    """Return an error's text: of `{"message": …}` what it says, of anything else the beginning."""
+    """Return an error's text: the message of `{"message": …}`, or the beginning of any other body."""
     try:
         parsed: Any = orjson.loads(body)
         text = parsed.get("message") or parsed.get("Message") or ""

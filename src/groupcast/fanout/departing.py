@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # A connection that was called gone, but was active of late, waits for so long in RetryQueue: by then API
 # Gateway knows a new connection, and $disconnect has removed one that is gone.
 GONE_DELAY_S = 2
-# The group's lane waits for the look at who was active.
+# The group's lane waits for the look at recent activity.
 ACTIVITY_TIMEOUT_S = 1.0
 # Less than the window of posts, over whose connections they go.
 CLOSINGS_AT_ONCE = 64
@@ -73,5 +73,5 @@ async def _recent(connection_ids: Sequence[str], activity: Activity) -> set[str]
     try:
         async with asyncio.timeout(ACTIVITY_TIMEOUT_S):
             return await activity.recent(connection_ids)
-    except Exception:  # noqa: BLE001 - whatever is in the way, no group must fail for those who left it
+    except Exception:  # noqa: BLE001 - a failed look must not fail the group
         return set(connection_ids)

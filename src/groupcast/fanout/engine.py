@@ -54,7 +54,7 @@ class Engine:
         activity: Activity | None = None,
     ) -> None:
         """`activity` tells which connections may be open though they are called gone; without it none may."""
-        # The window is kept from one invocation to the next: what it has learnt of the account holds on.
+        # The window is kept from one invocation to the next, with all that it has learnt of the account.
         window = AdaptiveWindow(limits)
         self._world = World(
             poster, members, removals, activity, window, budget or Unlimited(), limits, random
@@ -73,7 +73,7 @@ class Engine:
         `stop_at` is a loop time in seconds: after it nothing new is sent. Unfinished posts, and those that
         would only hold up the rest, are reported as leftovers of their group; members that were not read are
         `unread`. `on_done` gets each group's report as soon as it is complete, and whether the call goes on
-        after it; it must not raise. Never raises for what a connection, the network or a table does.
+        after it; it must not raise. Failures of connections, the network or a table are never raised.
         """
         world = self._world
         world.window.suspects.expire(asyncio.get_running_loop().time())
@@ -169,7 +169,7 @@ class _Run:
                         break
                     await self._feed_page(group, page, meter)
                     position = page.next
-        except Exception as error:  # noqa: BLE001 - whatever kept the members from us, they must not be lost
+        except Exception as error:  # noqa: BLE001 - members that could not be read must not be lost
             group.note_unread(position, self._suspects.counts)
             report.error = f"{type(error).__name__}: {error}"
         await meter.close()

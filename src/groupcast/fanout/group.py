@@ -69,7 +69,7 @@ class GroupFanout:
         return self.report.pages == 1 and page.is_last and len(page.connection_ids) <= SMALL_MEMBERS
 
     def later(self, page: Page) -> int | None:
-        """How many members come after a page; None where nobody knows."""
+        """How many members come after a page; None if unknown."""
         if page.is_last:
             return 0
         if self.batch.connection_ids is not None:
@@ -147,7 +147,7 @@ class Delivery:
         self.group.posts[self.index].send(self.connection_id, self._answered)
 
     def wait(self, due: float, *, is_full: bool) -> None:
-        """Note the loop time of the next try, and what it waits for."""
+        """Note the loop time of the next try, and whether it waits for a full buffer."""
         self.due = due
         self.is_full = is_full
         self.group.waiting.add(self)

@@ -1,4 +1,4 @@
-"""What the engine works with: members, posts, and what it keeps from one call to the next."""
+"""The engine's surroundings: members, posts, and the state that lasts from one call to the next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Poster(Protocol):
 
 
 class Activity(Protocol):
-    """Who was active of late."""
+    """Tells which connections were active of late."""
 
     async def recent(self, connection_ids: Sequence[str]) -> set[str]:
         """Those of some connections that connected, or sent a frame, within the last seconds."""
@@ -65,7 +65,7 @@ class Removals(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that the engine works with. `window` is what it has learnt of the account and of slow clients."""
+    """The surroundings. `window` keeps all that the engine has learnt of the account and of slow clients."""
 
     poster: Poster
     members: Members

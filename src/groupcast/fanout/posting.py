@@ -85,7 +85,7 @@ class Posting:
     def part_with_stragglers(self, group: GroupFanout) -> None:
         """Hand off a group's retries once nothing else is left of it, and none begins within the grace.
 
-        Clients whose buffer is full are not waited for.
+        It does not wait for clients whose buffer is full.
         """
         waiting = group.waiting
         if not group.fed or not waiting or group.open > len(waiting):
@@ -96,7 +96,7 @@ class Posting:
                 self._hand_off(delivery)
 
     def stop(self) -> None:
-        """Send nothing new: hand off what is ready or waits, and what fails from now on."""
+        """Send nothing new: hand off deliveries that are ready or wait, and those that fail from now on."""
         self.stopped = True
         waiting, self._ready = self._ready, deque()
         for delivery in (*waiting, *self._delayed.clear()):
@@ -125,7 +125,7 @@ class Posting:
             self._pump()
             if delivery.group.waiting:
                 self.part_with_stragglers(delivery.group)
-        except Exception as defect:  # noqa: BLE001 - whatever it is, the invocation must end with it
+        except Exception as defect:  # noqa: BLE001 - any defect must end the invocation
             self._on_defect(defect)
 
     def _not_accepted(self, delivery: Delivery, result: PostResult) -> None:
@@ -194,7 +194,7 @@ class Posting:
         held: set[GroupFanout] = set()
         for delivery in deliveries:
             if self._suspects.may_post(delivery.connection_id, now):
-                # Nobody has booked it: a retry, or all frames of one who was held back.
+                # Not booked yet: a retry, or all frames of a connection that was held back.
                 self._budget.owe(1 if delivery.attempts else len(delivery.group.frames))
                 self._ready.append(delivery)
             else:
@@ -221,8 +221,8 @@ class Posting:
 
     def _give_up_slow(self, delivery: Delivery) -> None:
         # A client that reads nothing would be posted to again with every message of its group. Closed, it
-        # connects again when it can and asks for what it missed by `since`: late, but whole. Where the close
-        # is refused, it gets the group's next message, and sees the gap.
+        # connects again when it can and asks for its missed messages by `since`: late, but whole. Where the
+        # close is refused, it gets the group's next message, and sees the gap.
         delivery.group.report.gone += delivery.group.left(delivery.index)
         self._report.slow.setdefault(delivery.connection_id, delivery.group.report)
         delivery.group.close_one()
@@ -235,7 +235,7 @@ class Posting:
 
 
 class _Delayed:
-    """Deliveries by the time of their next try. `on_due` is called with those whose time has come."""
+    """Deliveries by the time of their next try. `on_due` gets those that are due."""
 
     def __init__(self, on_due: Callable[[list[Delivery]], None]) -> None:
         self._on_due = on_due
@@ -243,7 +243,7 @@ class _Delayed:
         self._heap: list[tuple[float, int, Delivery]] = []
         self._count = 0
         self._wake: asyncio.Handle | None = None
-        # Kept beside it: for what is due at once uvloop gives a handle that does not know when.
+        # Kept beside it: uvloop's handle of a timer that is due at once does not know when.
         self._wake_at = 0.0
 
     def add(self, delivery: Delivery) -> None:

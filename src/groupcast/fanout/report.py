@@ -19,11 +19,12 @@ MAX_DELIVERY_SAMPLES = 100
 class GroupReport:
     """One group. Each of `messages` to each of `members` is delivered, gone, refused or handed off.
 
-    `slots` is the lane, None where connections were listed. `leftovers` are what was handed off; `unread`
-    are members that the pass did not come to, and `error` says why, unless it was the time, which `cut_short`
-    says of both. Posts that were turned away count as `throttled`, or as `full` where the answer named the
-    client's buffer. `slow_closed` are connections closed because they read too slowly; their messages are
-    among the gone. `gone_false` are connections that took a post after they had been called gone.
+    `slots` is the lane, None where connections were listed. `leftovers` name the connections that were handed
+    off. `unread` are members that the pass did not come to; `error` is the reason, empty where time ran out.
+    `cut_short` says that it ran out, for either. Posts that were turned away count as `throttled`, or as
+    `full` where the answer named the client's buffer. `slow_closed` are connections closed because they read
+    too slowly; their messages are among the gone. `gone_false` are connections that took a post after they
+    had been called gone.
     """
 
     group_id: str
@@ -85,7 +86,7 @@ class Report:
     """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post.
 
     `slow` are connections that were given up, each with the group that met it, `expired` those whose sign-in
-    is over (they count as members of no group here); how many of both were closed, and what was in the way,
+    is over (they count as members of no group here); how many of both were closed, and why others were not,
     is in `closed`.
     """
 

@@ -1,4 +1,4 @@
-"""What fanoutMessage does with a batch of the stream: offer its messages to lanes, or post them itself."""
+"""A batch of the stream of Messages: its messages are offered to lanes, or posted directly."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StreamOffers:
         groups, malformed = read_stream(records)
         give_up_at = deadlines(asyncio.get_running_loop().time(), remaining_s).give_up_at
         offered = [one for group in groups.values() for one in _packed(group)]
-        # After them: nobody waits for these.
+        # After them, since their senders have offered these already.
         offered += [one for group in groups.values() for one in _express(group)]
         taken, unsaved = await asyncio.gather(
             self._delivery.send([message for _, message in offered], give_up_at),
@@ -74,7 +74,7 @@ class StreamDelivery:
     async def deliver(self, records: Sequence[Mapping[str, Any]], remaining_s: float) -> Result:
         """Deliver a batch. `again` of the result is a sequence number from which AWS retries, or empty.
 
-        Members who had a message already get it twice then; its `seq` tells them.
+        Members that had a message already get it twice then, and drop it by its `seq`.
         """
         groups, malformed = read_stream(records)
         batches = [stream_batch(group_id, group, self._frame_bytes) for group_id, group in groups.items()]
@@ -162,7 +162,7 @@ def _packed(group: Sequence[StreamRecord]) -> list[tuple[str, Outgoing]]:
     """Offers of the messages that their senders left to the stream, each with its first sequence number.
 
     Each message is offered to the lanes that it was stored with, also where this comes again with fewer or
-    with more records: else somebody whose slot is in two ranges would get it twice.
+    with more records: else a member whose slot is in two ranges would get it twice.
     """
     records = [record for record in group if not record.stored.express]
     runs = groupby(records, key=lambda record: record.stored.audience.lanes)
