@@ -117,7 +117,7 @@ class NumberedMembers:
         yield Page(list(connection_ids), [], len(connection_ids), is_last=True)
 
     def discard(self, _connection_id: str) -> None:
-        """See Members."""
+        """See Removals."""
 
     async def flush(self) -> None:
-        """See Members."""
+        """See Removals."""

@@ -34,7 +34,7 @@ async def never_reading(stack: Stack, group_id: str, count: int) -> AsyncIterato
             peer.socket.transport.pause_reading()
             opened.callback(peer.socket.transport.abort)
             # The sockets themselves hold some megabytes.
-            while (await management.post(connection_id, FILLING)).status == OK:
+            while (await (await management.batch(FILLING)).post(connection_id)).status == OK:
                 pass
             return connection_id
 

@@ -246,14 +246,14 @@ async def test_the_engines_client_gets_the_same_answers_as_boto3(
             (malformed, b"{}", 400),
             (live, large, 413),
         ):
-            result = await own.post(connection_id, data)
+            result = await (await own.batch(data)).post(connection_id)
             theirs = await asyncio.to_thread(post, connection_id, data)
             assert theirs == (result.status, result.error_type)
             assert theirs[0] == expected
         ours: dict[int, str] = {}
         boto3s: dict[int, str] = {}
         for _ in range(POSTS):
-            result = await own.post(live, b"{}")
+            result = await (await own.batch(b"{}")).post(live)
             ours[result.status] = result.error_type if result.status else ""
             status, error_type = await asyncio.to_thread(post, live, b"{}")
             boto3s[status] = error_type

@@ -11,8 +11,8 @@ import os
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from groupcast.fanout import catchup, group, lanes, result, run
-from groupcast.fanout.run import Run
+from groupcast.fanout import catchup, deadlines, engine, group, lanes
+from groupcast.fanout.posting import Posting
 from groupcast.handlers import fanout_message, fanout_retry
 from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, WORKER_DEATH_FILE
 
@@ -27,10 +27,10 @@ BUSY_TAKEN = 10
 handler = fanout_message.handler
 retry_handler = fanout_retry.handler
 
-_on_result = Run.on_result
+_on_result = Posting.on_result
 
 
-def _on_result_or_die(self: Run, delivery: Delivery, posted: PostResult) -> None:
+def _on_result_or_die(self: Posting, delivery: Delivery, posted: PostResult) -> None:
     _on_result(self, delivery, posted)
     report = delivery.group.report
     if report.group_id == DOOMED and report.posts == POSTS_BEFORE_DEATH and not WORKER_DEATH_FILE.exists():
@@ -38,9 +38,9 @@ def _on_result_or_die(self: Run, delivery: Delivery, posted: PostResult) -> None
         os._exit(1)
 
 
-patch.object(Run, "on_result", _on_result_or_die).start()
-patch.object(result, "STOP_MARGIN_S", STOP_MARGIN_S).start()
+patch.object(Posting, "on_result", _on_result_or_die).start()
+patch.object(deadlines, "STOP_MARGIN_S", STOP_MARGIN_S).start()
 patch.object(catchup, "BUSY_TAKEN", BUSY_TAKEN).start()
-patch.object(result, "GIVE_UP_MARGIN_S", GIVE_UP_MARGIN_S).start()
-for module in (catchup, group, lanes, run):
+patch.object(deadlines, "GIVE_UP_MARGIN_S", GIVE_UP_MARGIN_S).start()
+for module in (catchup, engine, group, lanes):
     patch.object(module, "SMALL_MEMBERS", 0).start()

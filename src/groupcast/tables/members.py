@@ -1,4 +1,4 @@
-"""Reads a group's members and removes gone ones, through the signed client, for its speed."""
+"""The members of a group, read at the fan-out's speed: by the signed client instead of an SDK."""
 
 from __future__ import annotations
 
@@ -17,17 +17,10 @@ if TYPE_CHECKING:
     from groupcast.aws.calls import Calls
     from groupcast.slots import SlotRange
 
-# The limit of BatchWriteItem.
-DELETE_BATCH = 25
-DELETES_AT_ONCE = 4
-# The limit of BatchGetItem.
+# What BatchGetItem takes at a time.
 GET_BATCH = 100
 GET_ATTEMPTS_MAX = 5
 GET_RETRY_BASE_S = 0.05
-# Up to this many gone connections are removed only after the live ones are served.
-DISCARDED_MAX = 1_000
-DELETE_ATTEMPTS_MAX = 5
-DELETE_RETRY_BASE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +42,9 @@ class UnreadError(GroupcastError):
 
 
 class MembersTable:
-    """Reads members from `GroupIdIndex` and removes gone connections from the Connections table.
+    """`GroupIdIndex` of the Connections table.
 
-    A removal that fails is left to the next fan-out or to TTL. With `auth_required`, members without a token
-    expiry count as expired. `now_s` returns seconds since 1970.
+    With `auth_required` connections without a token's end count as expired. `now_s` gives seconds since 1970.
     """
 
     def __init__(
@@ -69,9 +61,6 @@ class MembersTable:
         self._page_size = page_size
         self._auth_required = auth_required
         self._now_s = now_s
-        self._discarded: list[str] = []
-        self._removals: set[asyncio.Task[None]] = set()
-        self._at_once = asyncio.Semaphore(DELETES_AT_ONCE)
 
     async def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
         """The members of a group in these slots; reads one page ahead. Raises GroupcastError."""
@@ -101,18 +90,6 @@ class MembersTable:
             items = await self._get(connection_ids[start:end])
             here = [item for item in items if item.get("groupId", {}).get("S") == group_id]
             yield self._page(here, end, is_last=end == len(connection_ids))
-
-    def discard(self, connection_id: str) -> None:
-        """Remove a connection at the latest by the end of `flush`."""
-        self._discarded.append(connection_id)
-        if len(self._discarded) == DISCARDED_MAX:
-            self._remove_discarded()
-
-    async def flush(self) -> None:
-        """Wait until every discarded connection is removed or its removal has failed."""
-        self._remove_discarded()
-        if self._removals:
-            await asyncio.wait(self._removals)
 
     def _read(
         self, group_id: str, slots: SlotRange, start: dict[str, Any] | None
@@ -155,30 +132,4 @@ class MembersTable:
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not keys:
                 return found
-        raise UnreadError(f"DynamoDB left {len(keys)} connections unread")
-
-    def _remove_discarded(self) -> None:
-        discarded, self._discarded = list(dict.fromkeys(self._discarded)), []
-        for start in range(0, len(discarded), DELETE_BATCH):
-            batch = discarded[start : start + DELETE_BATCH]
-            task = asyncio.get_running_loop().create_task(self._remove(batch))
-            self._removals.add(task)
-            task.add_done_callback(self._removals.discard)
-
-    async def _remove(self, connection_ids: list[str]) -> None:
-        left: list[Any] = [
-            {"DeleteRequest": {"Key": encode({"connectionId": connection_id})}}
-            for connection_id in connection_ids
-        ]
-        async with self._at_once:
-            for attempt in range(DELETE_ATTEMPTS_MAX):
-                await back_off(attempt, DELETE_RETRY_BASE_S)
-                try:
-                    answer = await self._dynamodb.call(
-                        "BatchWriteItem", {"RequestItems": {self._table: left}}
-                    )
-                except GroupcastError:
-                    return
-                left = answer.get("UnprocessedItems", {}).get(self._table, [])
-                if not left:
-                    return
+        raise UnreadError(f"{len(keys)} connections could not be read")

@@ -160,7 +160,7 @@ def test_the_pools_keys_are_fetched_while_the_module_loads(module: str) -> None:
 
 def test_a_cold_fan_out_loads_no_sdk() -> None:
     """boto and aiohttp are most of a cold start; the function that must be fast does without them."""
-    code = "import json, sys, groupcast.handlers.fanout_message, groupcast.fanout.service\n"
+    code = "import json, sys, groupcast.handlers.fanout_message, groupcast.runtime.fanout\n"
     code += "sdk = {'boto3', 'botocore.session', 'aioboto3', 'aiohttp'}\n"
     code += "print(json.dumps(sorted(sdk & set(sys.modules))))"
     assert run(code, SETTINGS) == []

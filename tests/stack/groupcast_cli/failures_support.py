@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from groupcast.fanout import offers
-from groupcast.fanout.batch import read_stream
 from groupcast.fanout.lanes import RECEIVES_MAX, read_offers
 from groupcast.fanout.leftover import Leftover, outgoing, to_body
 from groupcast.fanout.queue import Outgoing, failed, malformed
 from groupcast.fanout.retries import TRIES_MAX
+from groupcast.fanout.stream import read_stream
 from groupcast.model import Audience, Message
 from groupcast.slots import SlotRange
 from localcloud.eventsources.streams.batching import Batch

@@ -14,7 +14,9 @@ import pytest
 from botocore.awsrequest import AWSRequest
 
 from groupcast.aws.credentials import CredentialsProvider
+from groupcast.aws.errors import NoCredentialsError
 from groupcast.aws.management import MAX_MESSAGE_CHARS, ManagementClient, Outcome, PostResult, classify
+from groupcast.aws.pool import MAX_WAITING
 from groupcast.aws.sigv4 import Credentials
 
 if TYPE_CHECKING:
@@ -91,6 +93,10 @@ async def _stage() -> AsyncIterator[Stage]:
         await server.wait_closed()
 
 
+async def post(client: ManagementClient, connection_id: str, data: bytes) -> PostResult:
+    return await (await client.batch(data)).post(connection_id)
+
+
 def _answer(status: str, *, error_type: str = "", body: str = "") -> bytes:
     return (
         f"HTTP/1.1 {status}\r\nx-amzn-ErrorType: {error_type}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
@@ -100,12 +106,12 @@ def _answer(status: str, *, error_type: str = "", body: str = "") -> bytes:
 async def test_a_post_has_a_body_and_a_delete_has_none() -> None:
     """Both go to the connection's path."""
     async with _stage() as stage:
-        posted = await stage.client.post(ID, b"hello")
+        posted = await post(stage.client, ID, b"hello")
         deleted = await stage.client.delete(ID)
         assert posted == deleted == PostResult(Outcome.ACCEPTED, 200)
-        (post, body), (delete, nothing) = stage.api.requests
-        assert post.startswith("POST /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n")
-        assert f"Host: 127.0.0.1:{stage.api.port}\r\n" in post
+        (posting, body), (delete, nothing) = stage.api.requests
+        assert posting.startswith("POST /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n")
+        assert f"Host: 127.0.0.1:{stage.api.port}\r\n" in posting
         assert delete.startswith("DELETE /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n")
         assert (body, nothing) == (b"hello", b"")
 
@@ -151,9 +157,46 @@ async def test_a_batch_follows_time_and_credentials() -> None:
 async def test_a_malformed_id_is_refused() -> None:
     """An unusable id is an outcome, not an exception in the middle of a batch."""
     async with _stage() as stage:
-        result = await stage.client.post("..", b"hello")
+        result = await post(stage.client, "..", b"hello")
         assert (result.outcome, result.error_type) == (Outcome.REFUSED, "InvalidConnectionId")
         assert stage.api.requests == []
+
+
+async def test_without_credentials_each_post_fails_in_passing() -> None:
+    """The posts of a batch and a delete end as results, and go out once there are credentials."""
+    async with _stage() as stage:
+        without = CredentialsProvider(environ={}, load=_no_credentials)
+        stage.client.credentials = without
+        batch = await stage.client.batch(b"hello")
+        expected = (Outcome.RETRYABLE, 0, "NoCredentialsError", "no credentials are loaded")
+        assert await batch.post(ID) == await stage.client.delete(ID) == expected
+        assert stage.api.requests == []
+        stage.client.credentials = stage.provider
+        assert (await batch.post(ID)).outcome is Outcome.ACCEPTED
+
+
+async def test_posts_beyond_the_pools_room_fail_in_passing() -> None:
+    """Each has one result, later than `send`; the others are posted."""
+    async with _stage() as stage:
+        batch = await stage.client.batch(b"hello")
+        results: list[PostResult] = []
+        finished = asyncio.Event()
+
+        def on_result(_: str, result: PostResult) -> None:
+            results.append(result)
+            if len(results) == MAX_WAITING + 3:
+                finished.set()
+
+        for number in range(MAX_WAITING + 3):
+            batch.send(f"id{number}=", on_result)
+        assert results == []
+        await finished.wait()
+        failed = [result for result in results if result.outcome is not Outcome.ACCEPTED]
+        assert [(one.outcome, one.reason) for one in failed] == [(Outcome.RETRYABLE, "0 PoolFullError")] * 3
+
+
+def _no_credentials() -> Credentials:
+    raise NoCredentialsError("as told")
 
 
 async def test_errors_keep_their_type_and_text() -> None:
@@ -162,11 +205,11 @@ async def test_errors_keep_their_type_and_text() -> None:
         for text, outcome in (("client side buffer is full", Outcome.FULL), ("Too Many", Outcome.THROTTLED)):
             body = f'{{"message": "{text}"}}'
             stage.api.answer = _answer("429 X", error_type="LimitExceededException:http://x/", body=body)
-            assert await stage.client.post(ID, b"") == PostResult(
+            assert await post(stage.client, ID, b"") == PostResult(
                 outcome, 429, "LimitExceededException", text
             )
         stage.api.answer = _answer("410 Gone", error_type="GoneException")
-        assert await stage.client.post(ID, b"") == PostResult(Outcome.GONE, 410, "GoneException", "")
+        assert await post(stage.client, ID, b"") == PostResult(Outcome.GONE, 410, "GoneException", "")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +226,7 @@ async def test_any_error_body_gives_a_message(body: str, message: str) -> None:
     """The beginning of the body is kept."""
     async with _stage() as stage:
         stage.api.answer = _answer("500 X", body=body)
-        assert await stage.client.post(ID, b"") == PostResult(Outcome.RETRYABLE, 500, "", message)
+        assert await post(stage.client, ID, b"") == PostResult(Outcome.RETRYABLE, 500, "", message)
 
 
 @pytest.mark.parametrize("error_type", ["ExpiredTokenException", "InvalidSignatureException"])
@@ -191,7 +234,7 @@ async def test_refused_credentials_are_reported(error_type: str) -> None:
     """An expired token is retryable, and the provider learns of the refused credentials."""
     async with _stage() as stage:
         stage.api.answer = _answer("403 Forbidden", error_type=error_type)
-        result = await stage.client.post(ID, b"")
+        result = await post(stage.client, ID, b"")
         assert result.outcome is Outcome.RETRYABLE
         assert stage.provider.were_refused == [stage.provider.credentials]
 
@@ -201,7 +244,7 @@ async def test_no_response_is_retryable() -> None:
     async with _stage() as stage:
         port = stage.api.port
     client = ManagementClient(f"http://127.0.0.1:{port}", "us-east-1", Provider(), max_connections=1)
-    result = await client.post(ID, b"")
+    result = await post(client, ID, b"")
     await client.close()
     assert (result.outcome, result.status, result.error_type) == (Outcome.RETRYABLE, 0, "ConnectError")
 
@@ -267,7 +310,7 @@ async def test_an_endpoint_may_end_with_a_slash(endpoint: str, path: str) -> Non
     async with _stage() as stage:
         url = f"http://127.0.0.1:{stage.api.port}{endpoint}"
         client = ManagementClient(url, "us-east-1", Provider(), max_connections=1)
-        await client.post("x", b"")
+        await post(client, "x", b"")
         await client.close()
         assert stage.api.requests[0][0].split()[1] == path
 
@@ -279,7 +322,7 @@ async def test_requests_are_signed_for_their_path_on_the_wire(base_path: str, co
     async with _stage() as stage:
         origin = f"http://127.0.0.1:{stage.api.port}"
         client = ManagementClient(origin + base_path, "us-east-1", stage.provider, max_connections=1)
-        await client.post(connection_id, b"hello")
+        await post(client, connection_id, b"hello")
         await client.close()
         ((head, body),) = stage.api.requests
         method, path, _ = head.partition("\r\n")[0].split(" ")

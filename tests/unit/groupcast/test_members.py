@@ -10,7 +10,8 @@ import pytest
 
 from groupcast.aws.errors import ServiceError
 from groupcast.slots import ALL_SLOTS, SlotRange
-from groupcast.tables.members import DELETE_BATCH, DELETES_AT_ONCE, DISCARDED_MAX, MembersTable
+from groupcast.tables.members import MembersTable
+from groupcast.tables.removals import DELETE_BATCH, DELETES_AT_ONCE, DISCARDED_MAX, RemovalsTable
 
 
 class FakeTable:
@@ -121,12 +122,12 @@ async def test_only_the_wanted_slots_are_read() -> None:
 async def test_gone_members_are_removed_at_the_flush_in_batches() -> None:
     """Not earlier, so that no delivery waits; each once, in a bounded number of concurrent batches."""
     table = FakeTable(ids(260))
-    members = MembersTable(table, "t", 10, auth_required=False)
+    removals = RemovalsTable(table, "t")
     for one in [*ids(250), *ids(30)]:
-        members.discard(one)
+        removals.discard(one)
     await asyncio.sleep(0)
     assert table.batches == []
-    await members.flush()
+    await removals.flush()
     assert table.ids == ids(260)[250:]
     assert table.batches == [DELETE_BATCH] * 10
     assert 1 < table.at_once_max <= DELETES_AT_ONCE
@@ -135,22 +136,22 @@ async def test_gone_members_are_removed_at_the_flush_in_batches() -> None:
 async def test_very_many_gone_members_are_removed_early() -> None:
     """The number held back is bounded."""
     table = FakeTable(ids(DISCARDED_MAX))
-    members = MembersTable(table, "t", 10, auth_required=False)
+    removals = RemovalsTable(table, "t")
     for one in ids(DISCARDED_MAX):
-        members.discard(one)
+        removals.discard(one)
     await asyncio.sleep(0.05)
     assert table.batches
-    await members.flush()
+    await removals.flush()
     assert table.ids == []
 
 
 async def test_unprocessed_items_are_tried_again() -> None:
     """DynamoDB may leave items of a batch unprocessed."""
     table = FakeTable(ids(25), refuse=7)
-    members = MembersTable(table, "t", 10, auth_required=False)
+    removals = RemovalsTable(table, "t")
     for one in ids(25):
-        members.discard(one)
-    await members.flush()
+        removals.discard(one)
+    await removals.flush()
     assert table.batches == [25, 7]
     assert table.ids == []
 
@@ -158,10 +159,10 @@ async def test_unprocessed_items_are_tried_again() -> None:
 async def test_a_failed_removal_fails_no_delivery() -> None:
     """The next fan-out finds the members again."""
     table = FakeTable(ids(30), broken=True)
-    members = MembersTable(table, "t", 10, auth_required=False)
+    removals = RemovalsTable(table, "t")
     for one in ids(30):
-        members.discard(one)
-    await members.flush()
+        removals.discard(one)
+    await removals.flush()
     assert len(table.ids) == 30
 
 

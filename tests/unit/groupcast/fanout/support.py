@@ -92,6 +92,7 @@ class FakeMembers:
         self.groups = groups
         self.page_size = page_size
         self.discarded: list[str] = []
+        self.flushed: list[str] = []
         self.expired: list[str] = []
         self.broken_after: int | None = None
 
@@ -120,7 +121,7 @@ class FakeMembers:
         self.discarded.append(connection_id)
 
     async def flush(self) -> None:
-        pass
+        self.flushed = list(self.discarded)
 
 
 def group(name: str, *frames: tuple[bytes, int], connections: list[str] | None = None) -> GroupBatch:
@@ -161,7 +162,7 @@ def engine(
     budget: Budget | None = None,
     activity: FakeActivity | None = None,
 ) -> Engine:
-    return Engine(members, poster, limits, random.Random(7).random, budget, activity)
+    return Engine(members, members, poster, limits, random.Random(7).random, budget, activity)
 
 
 def later(seconds: float = 20.0) -> float:

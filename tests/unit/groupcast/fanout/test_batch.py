@@ -3,11 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupcast.fanout.batch import lowest, pack, read_stream, stream_batch
+from groupcast.fanout.batch import pack, readable
+from groupcast.fanout.stream import lowest, read_stream, stream_batch
 from groupcast.model import Audience, Message, iso_ms
+from groupcast.protocol import MAX_FRAME_BYTES
 
 NOW_MS = 1_795_368_000_000
 FRAME_BYTES = 32 * 1024
@@ -136,3 +139,21 @@ def test_packing_fills_frames() -> None:
     """No frame ends while the next message would fit."""
     frames = pack("group1", [message(seq, "x" * 100) for seq in range(1, 400)], 32_768)
     assert all(len(frame.data) > 32_768 - 400 for frame in frames[:-1])
+
+
+def test_a_frame_may_be_full_to_the_last_byte() -> None:
+    """One byte less, and the second message goes into a frame of its own."""
+    messages = [message(seq, "x" * 100) for seq in (1, 2)]
+    (frame,) = pack("group1", messages, FRAME_BYTES)
+    full_bytes = len(frame.data)
+    assert [one.messages for one in pack("group1", messages, full_bytes)] == [2]
+    assert [one.messages for one in pack("group1", messages, full_bytes - 1)] == [1, 1]
+
+
+def test_the_longest_message_fills_a_frame_to_the_last_byte() -> None:
+    """API Gateway takes it; a byte more, and nobody could get it."""
+    (frame,) = pack("group1", [message(1, "")], FRAME_BYTES)
+    longest = "x" * (MAX_FRAME_BYTES - len(frame.data))
+    assert readable(message(1, longest)).text == longest
+    with pytest.raises(ValueError, match="longer than a frame"):
+        readable(message(1, longest + "x"))

@@ -218,3 +218,21 @@ def test_without_a_budget_nobody_waits() -> None:
         assert meter.waited_s == 0.0
 
     run(main())
+
+
+def test_after_a_failed_booking_posts_go_out_unbooked_for_five_seconds() -> None:
+    """Then the table is asked again."""
+
+    async def main() -> None:
+        table = FakeQuotas(random.Random(1))
+        shared = budget(table, Rate(1_000, 500))
+        table.broken = True
+        assert await shared.book(10) == 0.0
+        table.broken, table.calls = False, 0
+        await asyncio.sleep(4.9)
+        assert (await shared.book(10), table.calls) == (0.0, 0)
+        await asyncio.sleep(0.2)
+        await shared.book(10)
+        assert table.calls > 0
+
+    run(main())

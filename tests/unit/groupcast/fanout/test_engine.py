@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
 
-from groupcast.aws.errors import PoolFullError
 from groupcast.aws.management import PostResult
-from groupcast.fanout.engine import Engine
+from groupcast.fanout.engine import GROUPS_AT_ONCE, Engine
 from groupcast.fanout.leftover import Leftover, outgoing
 from groupcast.fanout.limits import Limits
 from groupcast.fanout.report import GroupReport, Report
-from groupcast.fanout.run import GROUPS_AT_ONCE
 from groupcast.fanout.suspects import FULL_DELAY_S, REFUSALS_MAX, STREAK_S
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.members import Page
@@ -30,7 +28,6 @@ from tests.unit.groupcast.fanout.support import (
     REFUSED,
     THROTTLED,
     FakeMembers,
-    FakePost,
     FakePoster,
     engine,
     group,
@@ -495,25 +492,3 @@ async def test_a_defect_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Report, "note_delivery", broken)
     with pytest.raises(ZeroDivisionError):
         await engine(members, poster).deliver([group("a", (b"1", 1))], later())
-
-
-async def test_a_post_that_cannot_even_be_sent_is_tried_again() -> None:
-    """Without room or credentials it counts like a lost post, and others continue."""
-    poster = FakePoster(lambda *_: ACCEPTED)
-    refusals = iter(range(5))
-
-    async def batch(data: bytes) -> FakePost:
-        post = FakePost(poster, data)
-        send = post.send
-
-        def sometimes(connection_id: str, on_result: Callable[[str, PostResult], None]) -> None:
-            if next(refusals, None) is not None:
-                raise PoolFullError("full")
-            send(connection_id, on_result)
-
-        post.send = sometimes  # type: ignore[method-assign]
-        return post
-
-    poster.batch = batch  # type: ignore[method-assign]
-    report = await engine(FakeMembers({"a": ids(20)}), poster).deliver([group("a", (b"1", 1))], later())
-    assert (report.total("delivered"), report.total("retried")) == (20, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from groupcast.errors import GroupcastError
-from groupcast.fanout.gone import GONE_DELAY_S
+from groupcast.fanout.departing import GONE_DELAY_S
 from groupcast.fanout.leftover import Leftover
 from tests.unit.groupcast.fanout.support import (
     ACCEPTED,

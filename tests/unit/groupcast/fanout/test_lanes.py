@@ -23,8 +23,7 @@ from groupcast.fanout.lanes import (
 from groupcast.fanout.leftover import Leftover, from_body
 from groupcast.fanout.offers import outgoing
 from groupcast.fanout.queue import Queue, Received
-from groupcast.fanout.report import GroupReport
-from groupcast.fanout.result import Result
+from groupcast.fanout.report import GroupReport, Result
 from groupcast.model import Audience
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.groups import BUSY_MS, ServedGroups

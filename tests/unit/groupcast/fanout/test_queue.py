@@ -96,3 +96,12 @@ async def test_failures_travel_with_their_attributes() -> None:
         "reason": {"DataType": "String", "StringValue": "because"},
         "item": {"DataType": "String", "StringValue": "1"},
     }
+
+
+async def test_a_call_may_be_full_to_the_last_byte() -> None:
+    """256 KB go in one request, a byte more in two."""
+    for more, batch_sizes in ((0, [2]), (1, [1, 1])):
+        sqs = FakeSqs()
+        bodies = [Outgoing("x" * (128 * 1024)), Outgoing("x" * (128 * 1024 + more))]
+        assert all(await Queue(sqs, URL).send(bodies, later()))
+        assert sqs.batch_sizes == batch_sizes

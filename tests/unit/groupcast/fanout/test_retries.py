@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from groupcast.aws.management import PostResult
-from groupcast.fanout.gone import GONE_DELAY_S
+from groupcast.fanout.deadlines import STOP_MARGIN_S
+from groupcast.fanout.departing import GONE_DELAY_S
 from groupcast.fanout.leftover import Leftover, from_body, to_body
 from groupcast.fanout.limits import PATIENT
 from groupcast.fanout.queue import Queue
-from groupcast.fanout.result import STOP_MARGIN_S
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX, Retries
 from groupcast.fanout.suspects import REFUSALS_MAX
 from groupcast.model import void_message
@@ -329,3 +329,15 @@ async def test_unread_members_keep_their_first_410() -> None:
     await world.deliver(event(replace(one(1), told_gone=True)))
     (body,) = world.sqs.bodies(LEFTOVERS)
     assert from_body(body).told_gone
+
+
+async def test_a_leftover_is_given_up_at_its_eighth_try() -> None:
+    """The waits double from one second up to a minute: about two minutes in all."""
+    delays: list[int] = []
+    for tries in range(8):
+        world = World()
+        world.answers = {"c1=": ERROR}
+        await world.deliver(event(one(1, to=["c1="], tries=tries)))
+        delays += [delay_s for url, _, delay_s in world.sqs.sent if url == LEFTOVERS]
+    assert delays == [1, 2, 4, 8, 16, 32, 60]
+    assert [url for url, _, _ in world.sqs.sent] == [FAILURES]

@@ -6,14 +6,16 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from groupcast.aws.management import PostResult
 from groupcast.fanout import offers
-from groupcast.fanout.batch import read_stream
 from groupcast.fanout.express import Express
 from groupcast.fanout.handover import UNREADABLE_DELAY_S
 from groupcast.fanout.leftover import from_body
 from groupcast.fanout.queue import Queue
-from groupcast.fanout.stream import StreamDelivery, StreamOffers
+from groupcast.fanout.stream import StreamDelivery, StreamOffers, read_stream
+from groupcast.runtime.fanout import Fanout
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.items import encode
 from tests.unit.groupcast.fanout.support import (
@@ -220,3 +222,20 @@ async def test_refused_offers_make_the_stream_retry() -> None:
     world.sqs.fails = lambda body: None if "groupId" in body else True
     result = await world.stream.deliver([malformed(9), record("a", 2, 13)], REMAINING_S)
     assert (result.again, len(result.rejected)) == (("9",), 1)
+
+
+@pytest.mark.parametrize(("source", "served"), [("aws:dynamodb", "stream"), ("aws:sqs", "lanes")])
+async def test_the_source_of_a_batch_decides_who_serves_it(source: str, served: str) -> None:
+    """The stream offers its messages, the queue's offers are posted."""
+
+    class Serving:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def deliver(self, records: object, remaining_s: float) -> tuple[str, object, float]:
+            return self.name, records, remaining_s
+
+    records: list[dict[str, str]] = [{"eventSource": source}]
+    fanout = Fanout(Serving("stream"), Serving("lanes"))  # type: ignore[arg-type]
+    result: object = await fanout.deliver(records, 7.0)
+    assert result == (served, records, 7.0)

@@ -190,3 +190,21 @@ def test_the_window_stays_within_its_limits(results: list[str]) -> None:
 def test_delays_are_bounded(attempt: int, random: float) -> None:
     """Full jitter below a capped exponential."""
     assert 0 <= AdaptiveWindow(LIMITS).delay_s(attempt, random) <= LIMITS.retry_cap_s
+
+
+def test_three_connections_turned_away_tell_of_the_account() -> None:
+    """Two may both be slow."""
+    window = AdaptiveWindow(LIMITS)
+    seen = []
+    for number in range(3):
+        throttled(window, f"connection-{number}=")
+        seen.append(window.account_throttled)
+    assert seen == [False, False, True]
+    assert window.size == LIMITS.window_start // 2
+
+
+def test_delays_double_up_to_the_cap() -> None:
+    """`random` takes a part of it."""
+    window = AdaptiveWindow(Limits(retry_base_s=0.025, retry_cap_s=0.25))
+    assert [window.delay_s(attempt, 1.0) for attempt in range(1, 6)] == [0.025, 0.05, 0.1, 0.2, 0.25]
+    assert window.delay_s(3, 0.5) == 0.05

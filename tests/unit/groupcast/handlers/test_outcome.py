@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 
-from groupcast.fanout.closing import Closed
 from groupcast.fanout.leftover import Leftover
-from groupcast.fanout.report import GroupReport, Report
-from groupcast.fanout.result import Offered, Rejected, Result
+from groupcast.fanout.report import Closed, GroupReport, Offered, Rejected, Report, Result
 from groupcast.handlers.outcome import conclude
 from groupcast.slots import SlotRange
 from tests.unit.groupcast.functions import Metric, Output

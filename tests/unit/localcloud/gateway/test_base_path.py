@@ -45,10 +45,10 @@ async def test_clients_and_functions_reach_it() -> None:
             async with dial(gateway, path) as client:
                 event = await functions.called("connect", number)
                 connection_id = event["requestContext"]["connectionId"]
-                assert (await ours.post(connection_id, b"ours")).outcome is Outcome.ACCEPTED
+                assert (await (await ours.batch(b"ours")).post(connection_id)).outcome is Outcome.ACCEPTED
                 await asyncio.to_thread(boto.post_to_connection, ConnectionId=connection_id, Data=b"boto's")
                 assert [await client.recv(), await client.recv()] == ["ours", "boto's"]
-                assert (await ours.post(NOBODY, b"ours")).outcome is Outcome.GONE
+                assert (await (await ours.batch(b"ours")).post(NOBODY)).outcome is Outcome.GONE
                 assert (await ours.delete(connection_id)).outcome is Outcome.ACCEPTED
                 await client.wait_closed()
         await ours.close()
@@ -64,5 +64,5 @@ async def test_another_path_leads_nowhere() -> None:
         assert caught.value.response.status_code == 403
         endpoint = f"http://127.0.0.1:{gateway.port}/other"
         client = ManagementClient(endpoint, "eu-central-1", Provider(), max_connections=1)
-        assert (await client.post(NOBODY, b"")).status == 404
+        assert (await (await client.batch(b"")).post(NOBODY)).status == 404
         await client.close()

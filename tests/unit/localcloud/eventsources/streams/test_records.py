@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from groupcast.fanout.batch import read_stream
+from groupcast.fanout.stream import read_stream
 from localcloud.eventsources.streams.batching import Batch
 from localcloud.eventsources.streams.discards import (
     AGE_EXCEEDED,
