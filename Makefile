@@ -16,7 +16,7 @@ PAGE_PORT ?= 3000
 GATEWAY_PORT ?= 3001
 ARGS ?=
 
-.PHONY: help setup up test check bench bench-ci load arm64 format lock package clean
+.PHONY: help setup up test test-unit coverage check bench bench-ci load arm64 format lock package clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,8 +26,18 @@ setup: .venv/.ready node_modules/.ready ## install everything, pinned, into .ven
 up: setup ## the whole chat on this machine: page on port 3000, gateway on port 3001
 	@exec $(BIN)/groupcast up --page-port $(PAGE_PORT) --gateway-port $(GATEWAY_PORT) --auth $(AUTH) $(ARGS)
 
-test: setup build build/ministack/.ready ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+# All unit tests run once, with coverage on.
+test: setup build build/ministack/.ready $(if $(ARGS),,coverage) ## every test, or those of a folder: make test ARGS=tests/attack
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(or $(ARGS),--ignore=tests/unit)
+
+test-unit: setup ## the tests that start no process; half a minute
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(ARGS)
+
+# Each package by itself: one must not hide behind the other.
+coverage: setup ## the same, and which lines and branches of the chat and its client they run: at least 95 %
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report= tests/unit $(ARGS)
+	$(BIN)/coverage report --include='src/groupcast/*' --fail-under=95
+	$(BIN)/coverage report --include='src/groupcast_client/*' --fail-under=95
 
 bench: setup ## the fan-out against its peers, as ratios; writes build/bench.json
 	@$(BIN)/python -m compileall -q src loadtest
@@ -92,27 +102,30 @@ lock: setup ## resolve the dependencies anew
 	$(BIN)/npm install --package-lock-only --silent
 
 clean: ## remove what the commands above made
-	rm -rf .venv node_modules build .serverless .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .coverage .venv node_modules build .serverless .mypy_cache .ruff_cache .pytest_cache
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "groupcast needs Python 3.11 or newer; name one with make PYTHON=python3.13")'
-	@echo "setting up .venv (once)"
+	@echo "setting up .venv (once), 1 of 3: a Python environment and uv, 25 MB …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(UV)
+	@echo "setting up .venv, 2 of 3: $$(grep -c == requirements.lock) packages, Node and Java among them, 210 MB: one to three minutes …"
 	@$(BIN)/uv pip sync -q --require-hashes --compile-bytecode requirements.lock
+	@echo "setting up .venv, 3 of 3: groupcast itself …"
 	@$(BIN)/uv pip install -q --no-deps --no-build-isolation --editable .
 	@touch $@
 
 node_modules/.ready: package-lock.json | .venv/.ready
-	@echo "setting up node_modules (once)"
+	@echo "setting up node_modules (once): $$(grep -c '"node_modules/' package-lock.json) packages, 110 MB: up to a minute …"
 	@$(BIN)/npm ci --loglevel=error --no-progress >/dev/null
 	@touch $@
 
 # An AWS to rehearse on, in an environment of its own: it needs other versions. Its functions run in a bare one.
 build/ministack/.ready: tests/deploy/ministack.lock | .venv/.ready
-	@echo "setting up the emulator for tests/deploy (once)"
+	@echo "setting up the emulator (once), 1 of 2: $$(grep -c == $<) packages, 30 MB: half a minute …"
 	@$(BIN)/python -m venv --clear build/ministack
 	@$(BIN)/uv pip sync -q --python build/ministack/bin/python --require-hashes --compile-bytecode $<
+	@echo "setting up the emulator, 2 of 2: an empty Python environment for its functions …"
 	@$(BIN)/python -m venv --clear --without-pip build/bare
 	@touch $@
 

@@ -6,13 +6,14 @@ import argparse
 import asyncio
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
+from groupcast_cli.terminal import Steps, refreshed
 from loadtest import report
 from loadtest.control.live import LiveView
 from loadtest.control.localstack import local_stack
@@ -27,7 +28,9 @@ from loadtest.results.result import ERROR, EXIT_CODES, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    from loadtest.control.localstack import LocalStack
     from loadtest.results.result import Result
 
 USAGE = 2
@@ -101,7 +104,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         ("png", "a picture of that report (needs Chromium and --html)"),
     ):
         reports.add_argument(f"--{form}", type=Path, metavar="FILE", help=help_text)
-    reports.add_argument("--headless", action="store_true", help="no live table")
+    reports.add_argument("--headless", action="store_true", help="no progress and no live table")
     local = parser.add_argument_group("local cloud")
     local.add_argument(
         "--poll-interval-s", type=float, metavar="S", help="between polls of the stream (default: as on AWS)"
@@ -132,17 +135,17 @@ async def _run(options: argparse.Namespace) -> int:
         command=_recorded(options),
         stop=stop,
     )
-    if options.calibrate:
-        _say(options, f"calibrating with {scenario.users} users on a null server …")
-        session = replace(session, floor=await calibrated_floor(scenario, options.calibrate, stop))
-        if stop.is_set():
-            return EXIT_CODES[INTERRUPTED]
     async with AsyncExitStack() as stack:
-        if options.url is None:
-            _say(options, "starting a local cloud …")
-            opened = local_stack(poll_interval_s=options.poll_interval_s, arguments=options.up)
-            cloud = await stack.enter_async_context(opened)
-            session = replace(session, url=cloud.gateway_url, timeline=cloud.timeline)
+        with ExitStack() as shown:
+            steps = None if options.headless else shown.enter_context(_steps())
+            floor = await calibrated_floor(scenario, options.calibrate, stop, steps)
+            session = replace(session, floor=floor)
+            if stop.is_set():
+                return EXIT_CODES[INTERRUPTED]
+            if options.url is None:
+                opened = local_stack(poll_interval_s=options.poll_interval_s, arguments=options.up)
+                cloud = await _opened(stack, opened, steps)
+                session = replace(session, url=cloud.gateway_url, timeline=cloud.timeline)
         result = await run(
             scenario, session, live=None if options.headless else LiveView(scenario, sys.stderr)
         )
@@ -153,7 +156,8 @@ async def _run(options: argparse.Namespace) -> int:
 
 async def _calibrate(options: argparse.Namespace) -> int:
     scenario = scenario_of(options)
-    result = await calibrate(scenario, scenario.duration_s, _stop_on_interrupt())
+    with _steps() as steps:
+        result = await calibrate(scenario, scenario.duration_s, _stop_on_interrupt(), steps)
     if options.json:
         _write_bytes(options.json, result.to_json())
     print(calibration_text(result))
@@ -185,9 +189,19 @@ def _stop_on_interrupt() -> asyncio.Event:
     return stop
 
 
-def _say(options: argparse.Namespace, text: str) -> None:
-    if not options.headless:
-        print(text, file=sys.stderr, flush=True)
+def _steps() -> Steps:
+    """Steps on stderr that no thread redraws: it would disturb the measurement."""
+    return Steps(sys.stderr, bar=True, kept=False, is_ticking=False)
+
+
+async def _opened(
+    stack: AsyncExitStack, cloud: AbstractAsyncContextManager[LocalStack], steps: Steps | None
+) -> LocalStack:
+    if steps is None:
+        return await stack.enter_async_context(cloud)
+    steps.step("starting a local cloud")
+    async with refreshed(steps):
+        return await stack.enter_async_context(cloud)
 
 
 def _write(result: Result, options: argparse.Namespace) -> None:

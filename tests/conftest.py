@@ -1,4 +1,4 @@
-"""The local stack that tests talk to: the very command that a user runs, started once."""
+"""The local stack for tests: the same command that a user runs, started once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hypothesis import settings
 
 from groupcast_cli.signin import sign_in
 from localcloud.backends.dynamodb import create_tables
+from localcloud.service import model
 from localcloud.service.definition import load_service
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from localcloud.service.model import Service
 
-# An example takes as long as the machine is busy: no test judges by time.
+# No deadline: on a busy machine an example may take long.
 settings.register_profile("groupcast", deadline=None)
 settings.load_profile("groupcast")
 
@@ -34,12 +35,12 @@ ROOT = Path(__file__).parent.parent
 GROUPCAST = str(Path(sys.executable).parent / "groupcast")
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
-REGION = "us-east-1"
+REGION = model.REGION
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running `groupcast up`, by its addresses; Cognito and its users with `--auth cognito` alone."""
+    """The addresses of a running `groupcast up`; Cognito and its users only with `--auth cognito`."""
 
     process: subprocess.Popen[str]
     page_url: str
@@ -59,7 +60,7 @@ class Stack:
         return str(urlsplit(self.gateway_url).port)
 
     def token(self, user: str, use: str = "access") -> str:
-        """Signs a demo user in; `use` is `access` or `id`."""
+        """Sign in a demo user and return the token; `use` is `access` or `id`."""
         tokens = sign_in(self.cognito_url, self.client_id, user, self.passwords[user])
         return tokens.id if use == "id" else tokens.access
 
@@ -75,9 +76,9 @@ class Stack:
 
 @contextmanager
 def running_stack(log: Path, *arguments: str, root: Path = ROOT) -> Iterator[Stack]:
-    """`groupcast up` on free ports; stopped by Ctrl-C's signal at the end, which must end it with 0.
+    """Run `groupcast up` on free ports; at the end SIGINT must stop it with exit code 0.
 
-    `root` is where it finds serverless.yml. Functions of tests can be named with --handler.
+    `root` is the folder of serverless.yml. --handler can name functions of tests.
     """
     command = [GROUPCAST, "up", "--json", "--page-port", "0", "--gateway-port", "0", "--log", str(log)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -110,7 +111,7 @@ def running_stack(log: Path, *arguments: str, root: Path = ROOT) -> Iterator[Sta
 
 
 def amended_root(directory: Path, *changes: tuple[str, str]) -> Path:
-    """A root for `running_stack` whose serverless.yml has other text in some places."""
+    """A root for `running_stack` whose serverless.yml has some texts replaced."""
     text = (ROOT / "serverless.yml").read_text()
     for old, new in changes:
         assert old in text, old
@@ -122,14 +123,14 @@ def amended_root(directory: Path, *changes: tuple[str, str]) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack as `make up` starts it, but for its ports."""
+    """The stack of `make up`, on other ports."""
     with running_stack(tmp_path_factory.mktemp("stack") / "functions.log") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def cognito_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack as `make up AUTH=cognito` starts it, but for its ports."""
+    """The stack of `make up AUTH=cognito`, on other ports."""
     log = tmp_path_factory.mktemp("cognito") / "functions.log"
     with running_stack(log, "--auth", "cognito") as running:
         yield running
@@ -137,12 +138,12 @@ def cognito_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def unit_service() -> Service:
-    """serverless.yml for a stage of its own, so that its tables are nobody else's."""
+    """serverless.yml for a stage of its own, with its own tables."""
     return load_service(ROOT / "serverless.yml", stage="unit", region=REGION, params={})
 
 
 @pytest.fixture(scope="session")
 def unit_tables(stack: Stack, unit_service: Service) -> dict[str, str]:
-    """Real tables by logical id, on the stack's DynamoDB, which no function listens to."""
+    """Real tables by logical id, on the stack's DynamoDB, without functions."""
     asyncio.run(create_tables(unit_service.tables.values(), stack.aws(stack.dynamodb_url)))
     return {logical_id: table.name for logical_id, table in unit_service.tables.items()}

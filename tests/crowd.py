@@ -1,4 +1,4 @@
-"""People who are connected and note every push, and what the fan-out has logged meanwhile."""
+"""Connected members who record every push, and the fan-out's log lines meanwhile."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from websockets.exceptions import ConnectionClosed
 from tests.conftest import Stack
 
 PATIENCE_S = 45.0
-# Handshakes under way at once: the gateway's functions have four environments each.
+# Concurrent handshakes: each function has four environments.
 CONNECTING = 16
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """A message as it came in a push, without text for a void number; `at_s` is of time.perf_counter."""
+    """A message as pushed, without text for a void number; `at_s` is its time.perf_counter."""
 
     seq: int
     text: str
@@ -33,7 +33,7 @@ class Pushed:
 
 
 class Person:
-    """One connection, read all the time. Unlike the client, it drops nothing and asks for nothing."""
+    """A connection that is read all the time. Unlike the client, it drops and requests nothing."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -47,7 +47,7 @@ class Person:
 
     @property
     def seqs(self) -> list[int]:
-        """In the order of arrival."""
+        """Received numbers, in order of arrival."""
         return [pushed.seq for pushed in self.got]
 
     async def ask(self, action: str, **fields: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Person:
         return reply
 
     async def read(self) -> None:
-        """Note incoming frames until the connection ends."""
+        """Record incoming frames until the connection ends."""
         try:
             async for text in self._socket:
                 self._take(json.loads(text))
@@ -84,12 +84,12 @@ class Person:
 
 @asynccontextmanager
 async def people(stack: Stack, count: int, group_id: str) -> AsyncIterator[list[Person]]:
-    """So many members of a group."""
+    """Connect `count` members of a group."""
     connecting = asyncio.Semaphore(CONNECTING)
 
     async def come(opened: AsyncExitStack) -> Person:
         async with connecting:
-            # Nobody answers pings while a test has stopped the gateway.
+            # While a test stops the gateway, pings go unanswered.
             connection = ws_connect(stack.gateway_url, proxy=None, ping_interval=None)
             person = Person(await opened.enter_async_context(connection))
             reading.append(asyncio.create_task(person.read()))
@@ -105,7 +105,7 @@ async def people(stack: Stack, count: int, group_id: str) -> AsyncIterator[list[
 
 
 async def eventually(is_true: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    """Return once it is true; AssertionError where it never is."""
+    """Wait until it is true; AssertionError if it never is."""
     until_s = time.perf_counter() + patience_s
     while not is_true():
         assert time.perf_counter() < until_s, "in vain"
@@ -113,7 +113,7 @@ async def eventually(is_true: Callable[[], bool], patience_s: float = PATIENCE_S
 
 
 async def all_have(members: Iterable[Person], seqs: Iterable[int]) -> None:
-    """Return once each has had all of these."""
+    """Wait until every member has all of these numbers."""
     wanted, waiting = set(seqs), list(members)
 
     def have() -> bool:
@@ -124,7 +124,7 @@ async def all_have(members: Iterable[Person], seqs: Iterable[int]) -> None:
 
 
 def surplus(members: Iterable[Person]) -> int:
-    """How many pushes of a message came to somebody who had it already."""
+    """The number of duplicate pushes."""
     return sum(count - 1 for person in members for count in Counter(person.seqs).values())
 
 
@@ -137,5 +137,5 @@ def logged(stack: Stack, message: str) -> list[dict[str, Any]]:
 
 
 def logged_since(stack: Stack, message: str, before: int) -> list[dict[str, Any]]:
-    """The same without the first `before`."""
+    """The same without the first `before` lines."""
     return logged(stack, message)[before:]

@@ -1,7 +1,7 @@
-"""Makes src/groupcast/unicode_tables.py from ICU's data: `python -m tests.unicode_tables`.
+"""Generates src/groupcast/unicode_tables.py from ICU's data: `python -m tests.unicode_tables`.
 
-ICU is 40 MB of libraries, too much for a cold start in Lambda, and no small Python package has both the
-confusables and Identifier_Status of a recent Unicode: so the 6 KB that matter are copied.
+ICU's libraries have 40 MB, too much for a cold start in Lambda, and no small Python package has both the
+confusables and Identifier_Status of a recent Unicode. So the relevant 6 KB are copied.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 import icu
 
 PATH = Path(__file__).parents[1] / "src/groupcast/unicode_tables.py"
-# The oldest Python that groupcast runs on (3.11) has Unicode 14; its NFKD knows nothing newer.
+# Python 3.11, the oldest supported one, has Unicode 14; its NFKD knows nothing newer.
 _OLD = icu.UnicodeSet("[:Age=14.0:]")
 BASE = "private"
 # One stroke each, which many fonts draw alike.
 STROKES = str.maketrans("l1|", "iii")
 NAMED = re.compile(r"(?:.*\bLATIN .*|REGIONAL INDICATOR SYMBOL )LETTER (?:[A-Z]+ )*([A-Z])(?: WITH .*)?")
-# Shown as a blank, though Unicode calls them letters or symbols: Braille's, an object's, two of hieroglyphs.
+# Displayed as blanks, although Unicode calls them letters or symbols: Braille, an object, two hieroglyphs.
 BLANKS = "\u2800\ufffc\U00013441\U00013442"
 # UTS 39, 5.1: scripts that are written together.
 TOGETHER = {
@@ -36,7 +36,8 @@ EVERY = {"Zyyy", "Zinh"}
 _SPOOF = icu.SpoofChecker()
 _NFKD = icu.Normalizer2.getInstance(None, "nfkc", icu.UNormalizationMode2.DECOMPOSE)
 _UNSEEN = icu.UnicodeSet(r"[[:C:][:M:][:P:][:S:][:Z:][:DI:]]")
-# ASCII for e-mail addresses, but no second hyphen. In NFC a dot above stands alone only where `i` hides it.
+# ASCII for e-mail addresses, but no second hyphen. In NFC a dot above stays separate only after `i`, which
+# hides it.
 _NAMES = icu.UnicodeSet(r"[[:Identifier_Status=Allowed:][!-~]-[\u0307\u2010]]")
 
 

@@ -9,17 +9,19 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import uvloop
 
+from groupcast_cli.terminal import show
 from loadtest.bench import (
+    fixtures,
     interrupted,
     invocations,
     neighbour,
     order,
-    parts,
     posting,
     quiet,
     saturated,
@@ -28,7 +30,9 @@ from loadtest.bench import (
 from loadtest.bench.pairs import Bench, NoRatioError, Row, as_table, without_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
+
+T = TypeVar("T")
 
 DEFAULT_PAIRS = 5
 TARGET_MISSED = 3
@@ -58,44 +62,59 @@ CLOUDS = {
 
 async def run(bench: Bench, wanted: Collection[str]) -> list[Row]:
     """Measure the wanted rows."""
-    rows = [row for name, measure in POSTING.items() if name in wanted for row in measure(bench)]
+    rows = [row for _, measure in _each(POSTING, wanted, bench) for row in measure(bench)]
     if any(name in wanted for name in INVOCATIONS):
         rows += await _invocations(bench, wanted)
-    for name, measure_cloud in CLOUDS.items():
-        if name in wanted:
-            try:
-                rows += await measure_cloud(bench)
-            except NoRatioError as error:
-                rows.append(without_ratio(name, error))
+    for name, measure_cloud in _each(CLOUDS, wanted, bench):
+        try:
+            rows += await measure_cloud(bench)
+        except NoRatioError as error:
+            rows.append(without_ratio(name, error))
     return rows
 
 
 async def _invocations(bench: Bench, wanted: Collection[str]) -> list[Row]:
     rows: list[Row] = []
-    async with parts.tables() as (service, dynamodb):
-        for name, measure in INVOCATIONS.items():
-            if name not in wanted:
-                continue
+    async with fixtures.tables() as (service, dynamodb):
+        for name, measure in _each(INVOCATIONS, wanted, bench):
             stale = invocations.STALE_RATIO if name == "large-group" else 0
-            with parts.sink("--gone-ratio", str(stale)) as port:
+            with fixtures.sink("--gone-ratio", str(stale)) as port:
                 rows += await measure(bench, invocations.Invocations(service, dynamodb, port))
     return rows
 
 
+def _each(measures: Mapping[str, T], wanted: Collection[str], bench: Bench) -> Iterator[tuple[str, T]]:
+    """The wanted measures, each of which is announced."""
+    for name, measure in measures.items():
+        if name in wanted:
+            bench.say(name)
+            yield name, measure
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=DEFAULT_PAIRS, help="of each row (default: %(default)s)")
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--pairs", type=int, default=DEFAULT_PAIRS, help="pairs of each row (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/bench.json"), help="file (default: %(default)s)"
+    )
     names = (*POSTING, *VIRTUAL, *INVOCATIONS, *CLOUDS)
-    parser.add_argument("--rows", nargs="+", choices=names, default=names, help="(default: all)")
+    parser.add_argument(
+        "--rows", nargs="+", choices=names, default=names, help="rows to measure (default: all)"
+    )
     options = parser.parse_args()
-    bench = Bench(options.pairs, lambda text: print(f"  {text}", file=sys.stderr, flush=True))
-    rows = [row for name, measure in VIRTUAL.items() if name in options.rows for row in measure(bench)]
+    began_s = time.monotonic()
+    bench = Bench(
+        options.pairs,
+        lambda text: print(f"{time.monotonic() - began_s:6.0f} s  {text}", file=sys.stderr, flush=True),
+    )
+    rows = [row for _, measure in _each(VIRTUAL, options.rows, bench) for row in measure(bench)]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         rows += runner.run(run(bench, options.rows))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps({"rows": [row.as_json() for row in rows]}, indent=2) + "\n")
-    print(as_table(rows))
+    show(as_table(rows))
     if any(row.measured and not row.met for row in rows):
         return TARGET_MISSED
     return 0 if all(row.measured for row in rows) else NOT_MEASURED

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PAGE_MEMBERS = 1_000
 PAGE_S = (0.004, 0.010)
-# Each of request and response.
+# The request's time, and the response's.
 UPDATE_S = (0.001, 0.004)
 POST_S = (0.005, 0.030)
 _ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
@@ -32,32 +32,33 @@ _THROTTLED = PostResult(Outcome.THROTTLED, 429, "LimitExceededException")
 
 
 class QuotasItem:
-    """DynamoDB's UpdateItem on the table Quotas, as QuotasTable calls it."""
+    """UpdateItem on the table Quotas, as QuotasTable calls it. `trip_s` bounds the time each way."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: random.Random, trip_s: tuple[float, float] = UPDATE_S) -> None:
+        self.free_at_us: int | None = None
         self._dice = dice
-        self._free_at_us: int | None = None
+        self._trip_s = trip_s
 
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Apply an update between request and response. Raises ServiceError if its condition fails."""
-        await asyncio.sleep(self._dice.uniform(*UPDATE_S))
+        await asyncio.sleep(self._dice.uniform(*self._trip_s))
         applied = self._apply(payload)
-        await asyncio.sleep(self._dice.uniform(*UPDATE_S))
+        await asyncio.sleep(self._dice.uniform(*self._trip_s))
         if not applied:
             raise ServiceError(
                 operation, 400, CONDITION_FAILED, "The conditional request failed", passing=False
             )
-        return {"Attributes": {"freeAtUs": {"N": str(self._free_at_us)}}}
+        return {"Attributes": {"freeAtUs": {"N": str(self.free_at_us)}}}
 
     def _apply(self, payload: Mapping[str, Any]) -> bool:
         values = {name: int(value["N"]) for name, value in payload["ExpressionAttributeValues"].items()}
         begins = "attribute_not_exists" in payload["ConditionExpression"]
-        if self._free_at_us is None or self._free_at_us < values[":floor"]:
+        if self.free_at_us is None or self.free_at_us < values[":floor"]:
             if begins:
-                self._free_at_us = values[":next"]
+                self.free_at_us = values[":next"]
             return begins
         if not begins:
-            self._free_at_us += values[":take"]
+            self.free_at_us += values[":take"]
         return not begins
 
 
@@ -116,7 +117,7 @@ class NumberedMembers:
         yield Page(list(connection_ids), [], len(connection_ids), is_last=True)
 
     def discard(self, _connection_id: str, _group_id: str) -> None:
-        """See Members."""
+        """See Removals."""
 
     async def flush(self) -> None:
-        """See Members."""
+        """See Removals."""

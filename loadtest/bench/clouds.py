@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BUILD = Path("build/bench")
 LANES, STREAM = "lanes", "stream"
-# Longer than any pause in a fan-out.
+# Longer than any pause of a fan-out.
 SETTLE_S = 2.0
 COUNTS_TIMEOUT_S = 10.0
 

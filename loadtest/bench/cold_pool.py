@@ -18,7 +18,7 @@ import uvloop
 from groupcast.aws.errors import HttpError
 from groupcast.aws.origin import Origin
 from groupcast.aws.pool import Pool
-from loadtest.bench import parts
+from loadtest.bench import fixtures
 
 if TYPE_CHECKING:
     from groupcast.aws.http1 import Response
@@ -83,7 +83,7 @@ async def measure(port: int, ca: str, at_once: int, posts: int) -> Measured:
 
 async def compare(port: int, ca: str, delay_ms: int) -> None:
     """Print a row for each number of posts and each setting."""
-    # Loads what the first pool of a process needs.
+    # Warm up: the first pool of a process loads modules.
     await measure(port, ca, 1, 1)
     for posts in POSTS:
         found: dict[int, list[Measured]] = {at_once: [] for at_once in AT_ONCE}
@@ -100,9 +100,9 @@ def main() -> None:
     print("| answer after | posts | connects at once | first | half | last | CPU | connections |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
-        chain, key, ca = parts.certificate(Path(folder))
+        chain, key, ca = fixtures.certificate(Path(folder))
         for delay_ms in DELAYS_MS:
-            with parts.sink("--tls", chain, key, "--delay-ms", str(delay_ms)) as port:
+            with fixtures.sink("--tls", chain, key, "--delay-ms", str(delay_ms)) as port:
                 uvloop.run(compare(port, ca, delay_ms))
 
 

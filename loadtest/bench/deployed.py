@@ -1,4 +1,4 @@
-"""A version of groupcast as it is deployed: its artifact, built for this machine, and its serverless.yml."""
+"""A checkout's groupcast as deployed: its artifact, built for this machine, and its serverless.yml."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud.service.definition import load_service
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from localcloud.service.model import Service
 
-REGION = "us-east-1"
 STAGE = "dev"
 CORE_MB = 1769
 _RUNNER = Path(__file__).parent / "function.py"
@@ -43,11 +43,11 @@ class Deployed:
         size_mb: int,
         group: Path | None,
     ) -> dict[str, Any]:
-        """Figures of a new environment, as function.py prints them. RuntimeError where it fails."""
+        """Run `function` in a new environment and return function.py's figures. RuntimeError if it fails."""
         quota = group and {"folder": str(group), "share": min(1.0, size_mb / CORE_MB)}
         module = self.service.functions[function].handler.rpartition(".")[0]
         process = await asyncio.create_subprocess_exec(
-            # Without this machine's packages: the artifact has its own.
+            # Hide this machine's packages: the artifact has its own.
             *(sys.executable, "-S", "-P", str(_RUNNER), module),
             env={
                 "PATH": os.environ["PATH"],

@@ -1,8 +1,9 @@
-"""One deployed function by itself: what loading it costs, its first call and later ones, and its memory.
+"""Measures one deployed function: the cost of loading, of the first and of later calls, and its memory.
 
-Run by its path in the function's own Python, so it imports nothing of the project: `python function.py
-MODULE` reads {"events": […], "quota": null or {"folder", "share"}} and prints one line of JSON. A quota holds
-for the first call, as on Lambda, where a loading module has a whole vCPU; later calls are to tell their CPU.
+It runs with the function's packages alone and imports nothing else of the project: `python function.py
+MODULE` reads {"events": […], "quota": null or {"folder", "share"}} and prints one line of JSON. The quota
+limits only the first call: on Lambda, a loading module has a whole vCPU, and later calls are measured by CPU
+time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PERIOD_US = 20_000
 
 
 class Context:
-    """What handlers ask Lambda for."""
+    """The part of Lambda's context that handlers use."""
 
     def get_remaining_time_in_millis(self) -> int:
         return TIMEOUT_MS
@@ -33,7 +34,7 @@ def main() -> None:
     quota = job["quota"]
     if quota:
         limit(Path(quota["folder"]), 1.0)
-        # 0 is the process that writes it.
+        # 0 means the writing process.
         (Path(quota["folder"]) / "cgroup.procs").write_text("0")
     answers: list[Any] = []
     laps = [_now()]
@@ -74,7 +75,7 @@ def _now() -> tuple[float, float]:
 
 
 def _peak_kb() -> int:
-    # Not getrusage: its maximum begins with what the parent had before the exec. Linux, as Lambda is.
+    # Not getrusage: its maximum includes the parent's memory before exec. Needs Linux, as on Lambda.
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0])
 

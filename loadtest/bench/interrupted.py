@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loadtest.bench.clouds import LANES, Measurement, cloud
 from loadtest.bench.pairs import NotMeasuredError, Row, row_of, worst_of
 from loadtest.plan.scenario import UNIFORM, Scenario
-from loadtest.results.where import read_timeline
+from loadtest.results.deliverypath import read_timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

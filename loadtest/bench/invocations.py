@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from loadtest.bench import parts
+from loadtest.bench import fixtures
 from loadtest.bench.pairs import Row, row_of
 from loadtest.peers.run import connection_ids
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from loadtest.bench.pairs import Bench, Measured
@@ -31,10 +32,10 @@ class Invocations:
         self._dynamodb = dynamodb
         self._env = {
             **service.functions["fanoutMessage"].environment,
-            **parts.CREDENTIALS,
+            **fixtures.CREDENTIALS,
             # Measure the cost of posting, without the budget.
             "POSTS_PER_SECOND": "0",
-            "AWS_DEFAULT_REGION": parts.REGION,
+            "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
             "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://127.0.0.1:{sink_port}/dev",
@@ -46,21 +47,21 @@ class Invocations:
         number = next(_group_numbers)
         group_id = f"group-{number}"
         ids = [f"{number:03d}{one[3:]}" for one in connection_ids(members)]
-        await parts.fill(self._service, self._dynamodb, group_id, ids)
+        await fixtures.fill(self._service, self._dynamodb, group_id, ids)
         return group_id
 
     async def run(self, handler: str, group_id: str, *more: str, **env: str) -> Measured:
         """Measure an invocation for a group, in an environment that has already served another group."""
         self._warm_group = self._warm_group or await self.fill(WARM_MEMBERS)
         arguments = ("--handler", handler, "--group", group_id, "--warm-group", self._warm_group, *more)
-        measured = parts.measure("loadtest.bench.invocation", *arguments, env={**self._env, **env})
+        measured = fixtures.measure("loadtest.bench.invocation", *arguments, env={**self._env, **env})
         if measured["failures"]:
             raise RuntimeError(f"the invocation did not reach all members: {measured}")
         return measured
 
     def cold(self, handler: str, group_id: str) -> Measured:
         arguments = ("--handler", handler, "--group", group_id)
-        return parts.measure("loadtest.bench.cold", *arguments, env=self._env)
+        return fixtures.measure("loadtest.bench.cold", *arguments, env=self._env)
 
 
 async def large_group(bench: Bench, invocations: Invocations) -> list[Row]:

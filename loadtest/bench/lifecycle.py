@@ -1,4 +1,4 @@
-"""Events of every function, in the order of a connection's life."""
+"""An event for every function, in the order of a connection's life cycle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MESSAGE_BYTES = 200
 
 @dataclass(slots=True)
 class Life:
-    """What a life needs to know: a token, then what the authorizer said, then a stored message's key."""
+    """State for the events of one connection: its token, the authorizer's context, a stored message's key."""
 
     api: Api
     token: str
@@ -36,7 +36,7 @@ class Life:
     message_key: str = ""
 
     def learn(self, function: str, answer: Any) -> None:
-        """Take from a first answer what later events need. RuntimeError for one that is an error."""
+        """Keep the values of an answer that later events need. RuntimeError if the answer is an error."""
         if function == "authorize":
             self.who = {**answer["context"], "principalId": answer["principalId"]}
         elif "batchItemFailures" in answer:
@@ -82,7 +82,7 @@ def _leftover(life: Life, one: str) -> dict[str, Any]:
     return {"Records": [{**record, "body": to_body(Leftover(GROUP, (life.message_key,), (one,)))}]}
 
 
-# By the functions' names in serverless.yml.
+# Keyed by the functions' names in serverless.yml.
 EVENTS: dict[str, Event] = {
     "authorize": lambda life, one: authorizer_event(life.api, _client(one), _stamp(), _request(life)),
     "connect": lambda life, one: connect_event(life.api, _client(one), _stamp(), _request(life), life.who),

@@ -1,13 +1,12 @@
-"""What a cold start costs, and how much memory each function should have: `python -m loadtest.bench.memory`.
+"""Measures cold starts and the memory each function should have: `python -m loadtest.bench.memory`.
 
-Lambda gives a loading module a whole vCPU, at any memory; and a running handler a share, one core at
-1,769 MB. It bills memory times duration: work that is all CPU costs the same at any size, and is done sooner
-in a larger one, while waiting costs more there. So a function gets the smallest size that answers its first
-call within COLD_MS_MAX, spends no more than WARM_MS_MAX on the CPU of a later one, and leaves room above the
-memory it uses.
+Lambda gives a loading module a whole vCPU at any memory size, and a running handler a share of it: one core
+at 1,769 MB. It bills memory times duration. CPU-bound work costs the same at any size and ends sooner in a
+larger one; waiting costs more there. So a function gets the smallest size that answers the first call within
+COLD_MS_MAX, uses at most WARM_MS_MAX of CPU for a later call, and leaves spare memory.
 
-Each function runs in the artifact that is deployed, built for this machine, over TLS, against a local stack.
-With `--against CHECKOUT` that version's functions run in turn with these.
+Each function runs from the deployed artifact, built for this machine, over TLS and against a local stack.
+With `--against CHECKOUT` that version's functions run alternately with these.
 
 Sources: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html and
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
@@ -27,8 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groupcast_cli.signin import sign_in
-from loadtest.bench import parts
-from loadtest.bench.deployed import CORE_MB, REGION, STAGE, Deployed, deployed
+from loadtest.bench import fixtures
+from loadtest.bench.deployed import CORE_MB, STAGE, Deployed, deployed
 from loadtest.bench.lifecycle import EVENTS, Life
 from loadtest.bench.memory_table import Sample, as_table
 from loadtest.bench.quota import control_group
@@ -36,6 +35,7 @@ from loadtest.bench.tlsfront import tls_front
 from loadtest.control.children import ROOT, child
 from localcloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from localcloud.gateway.events import Api
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 SIZES_MB = (256, 512, 1024, CORE_MB)
 ROUNDS = 3
 CALLS = 40
-# So that no limit of ours is what is measured.
+# Lift groupcast's own limits, which would distort the measurement.
 UNLIMITED = {
     "MESSAGES_PER_SECOND": "1000",
     "MESSAGE_BURST": "10000",
@@ -54,11 +54,11 @@ UNLIMITED = {
 
 
 async def measure(versions: Sequence[Deployed], functions: Sequence[str], rounds: int) -> list[Sample]:
-    """Every function in processes of its own: each size, and the versions in turn, `rounds` times."""
+    """Run every function in new processes: at each size, with the versions in turn, `rounds` times."""
     samples: list[Sample] = []
     with control_group() as group:
         if group is None:
-            print("no CPU quota: this machine lets nobody make a control group", file=sys.stderr)
+            print("no CPU quota: this machine does not allow creating a control group", file=sys.stderr)
         async with _stack() as (environ, life):
             for number in range(rounds):
                 for size_mb in SIZES_MB:
@@ -96,12 +96,12 @@ async def _stack() -> AsyncIterator[tuple[dict[str, str], Life]]:
     ports = ["--page-port", "0", "--gateway-port", "0", "--log", "build/memory.log"]
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        chain, key, ca = parts.certificate(folder)
+        chain, key, ca = fixtures.certificate(folder)
         line = await stack.enter_async_context(
             child(*command, *ports, stop_by=signal.SIGINT, errors=Path("build/memory.err"))
         )
         said = json.loads(line)
-        sink = stack.enter_context(parts.sink("--tls", chain, key))
+        sink = stack.enter_context(fixtures.sink("--tls", chain, key))
         behind_tls = {
             name: await stack.enter_async_context(tls_front(said[name], chain, key))
             for name in ("dynamodbUrl", "sqsUrl", "cognitoUrl")
@@ -131,7 +131,7 @@ def _environ(said: dict[str, Any], behind_tls: dict[str, str], sink: int, ca: st
 
 
 def _authorities(folder: Path, ca: str) -> str:
-    """The system's CAs and ours in one file: loading all of them is a part of a cold start."""
+    """The system's CAs and ours in one file: loading all of them is part of a cold start."""
     system = ssl.get_default_verify_paths().cafile
     bundle = folder / "bundle.pem"
     bundle.write_text((Path(system).read_text() if system else "") + Path(ca).read_text())

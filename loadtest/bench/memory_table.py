@@ -1,4 +1,4 @@
-"""The table of cold starts, and the size that each function should have. Pure."""
+"""The table of cold starts with the recommended size of each function. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ROOM = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One environment: CPU of its module and of its first call, of later calls, and the memory it used.
+    """One environment: CPU time of loading, of the first call and of later calls, and peak memory.
 
-    `wall_ms`, from the module's first line to the first answer, under the quota of `size_mb`; None where
-    there is no quota.
+    `wall_ms` is from the module's first line to the first answer, under the quota of `size_mb`; None without
+    a quota.
     """
 
     version: str
@@ -33,17 +33,17 @@ class Sample:
     wall_ms: float | None
 
     def cold_ms(self, size_mb: int) -> float:
-        """Time to the first answer at a size, by CPU alone."""
+        """The time to the first answer at a size, computed from CPU time."""
         return self.module_cpu_ms + at_size(self.handler_cpu_ms, size_mb)
 
 
 def at_size(cpu_ms: float, size_mb: int) -> float:
-    """How long a handler's CPU time takes at a size. A second core does not help it."""
+    """The duration of a handler's CPU time at a size. A second core does not shorten it."""
     return cpu_ms * max(1.0, CORE_MB / size_mb)
 
 
 def chosen_size(samples: Sequence[Sample], sizes_mb: Sequence[int]) -> int:
-    """The smallest size that serves; a whole core where none does."""
+    """The smallest size that meets all limits; a whole core if none does."""
     for size_mb in sizes_mb:
         cold_ms = median(one.cold_ms(size_mb) for one in samples)
         warm_ms = median(at_size(one.warm_cpu_ms, size_mb) for one in samples)
@@ -59,7 +59,7 @@ def as_table(
     sizes_mb: Sequence[int],
     memory_mb: Mapping[str, int],
 ) -> str:
-    """Markdown: a row for each function and version, then the ratio at the memory it had before."""
+    """Format as Markdown: a row for each function and version, then the ratios at the old memory size."""
     versions = list(dict.fromkeys(one.version for one in samples))
     head = ["function", "version", "module", "handler", *(f"{size:,} MB" for size in sizes_mb)]
     rows = [[*head, "warm", "peak", "size"]]
@@ -98,7 +98,7 @@ def _ratio_row(
         [one.cold_ms(memory_mb) for one in samples if (one.function, one.version) == (function, version)]
         for version in versions
     )
-    # Both ran in turn: the first of one belongs to the first of the other.
+    # Versions ran alternately, so equal positions form a pair.
     ratios = sorted(theirs / ours for ours, theirs in zip(before, after, strict=True))
     return [
         function,

@@ -6,10 +6,13 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from groupcast_cli.terminal import table
 from loadtest.errors import LoadTestError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from rich.table import Table
 
 Measured = dict[str, Any]
 T = TypeVar("T")
@@ -140,10 +143,9 @@ def without_ratio(name: str, error: NoRatioError) -> Row:
     return Row(name, None, 0.0, 0.0, 0, None, detail=str(error), measured=measured)
 
 
-def as_table(rows: Sequence[Row]) -> str:
-    """Format the rows as an aligned table."""
-    head = ("what", "ratio", "spread", "target", "met", "pairs", "")
-    body = [
+def as_table(rows: Sequence[Row]) -> Table:
+    """The rows as a table for a terminal."""
+    cells = [
         (
             row.name,
             "-" if row.ratio is None else f"{row.ratio:.2f} {row.unit}",
@@ -155,9 +157,4 @@ def as_table(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in (head, tuple("-" * width for width in widths), *body)
-    )
-    return "\n".join(lines)
+    return table("what", "ratio", "spread", "target", "met", "pairs", "values", rows=cells)

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtest.bench import parts
+from loadtest.bench import fixtures
 from loadtest.bench.pairs import Row, row_of
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ WRK_SECONDS = 2
 def cpu_per_post(bench: Bench, *, tls: bool) -> list[Row]:
     """Compare CPU per accepted post with aioboto3 with a bounded gather, and with other peers."""
     with tempfile.TemporaryDirectory() as folder:
-        chain, key, ca = parts.certificate(Path(folder))
-        with parts.sink(*(("--tls", chain, key) if tls else ())) as port:
+        chain, key, ca = fixtures.certificate(Path(folder))
+        with fixtures.sink(*(("--tls", chain, key) if tls else ())) as port:
             scheme, more = ("https", ("--cafile", ca)) if tls else ("http", ())
             endpoint = f"{scheme}://127.0.0.1:{port}/dev"
 
             def poster(module: str, posts: int) -> Callable[[], Measured]:
-                return lambda: parts.measure(
+                return lambda: fixtures.measure(
                     f"loadtest.peers.{module}",
                     *("--endpoint", endpoint, "--posts", str(posts), "--window", str(CONNECTIONS)),
                     *more,
@@ -56,7 +56,7 @@ def _other_peers(
 
     def node() -> Measured | None:
         arguments = ("--endpoint", endpoint, "--posts", str(PEER_POSTS), "--window", str(CONNECTIONS))
-        return parts.measure_node("loadtest/peers/node_promise_all.mjs", *arguments)
+        return fixtures.measure_node("loadtest/peers/node_promise_all.mjs", *arguments)
 
     if node() is None:
         bench.say("skipping the row of Node, which is not installed")
@@ -81,16 +81,16 @@ def _per_post(measured: Measured) -> float:
 
 def posts_per_second(bench: Bench) -> list[Row]:
     """Compare posts a second of one process with wrk on the same sink and number of connections."""
-    with parts.sink() as port:
+    with fixtures.sink() as port:
         endpoint = f"http://127.0.0.1:{port}/dev"
         url = f"{endpoint}/@connections/L0SM9cOFvHcCIhw%3D"
-        if parts.wrk(url, CONNECTIONS, 1) is None:
+        if fixtures.wrk(url, CONNECTIONS, 1) is None:
             bench.say("skipping the row of wrk, which is not installed (apt-get install wrk)")
             return []
         arguments = ("--endpoint", endpoint, "--posts", str(3 * ENGINE_POSTS), "--window", str(CONNECTIONS))
         pairs = bench.alternate(
-            lambda: parts.measure("loadtest.peers.groupcast_engine", *arguments),
-            lambda: {"per_s": parts.wrk(url, CONNECTIONS, WRK_SECONDS)},
+            lambda: fixtures.measure("loadtest.peers.groupcast_engine", *arguments),
+            lambda: {"per_s": fixtures.wrk(url, CONNECTIONS, WRK_SECONDS)},
         )
         rates = [(ours["posts"] / ours["wall_s"], theirs["per_s"]) for ours, theirs in pairs]
     mine, other = (sorted(rate)[len(rates) // 2] for rate in zip(*rates, strict=True))

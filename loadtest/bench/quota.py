@@ -1,4 +1,4 @@
-"""A control group that holds a process to a share of a CPU, where this machine lets us make one."""
+"""A control group that limits a process to a share of a CPU, if this machine allows creating one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from loadtest.bench.function import limit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# cgroup v2, and where v1 mounts its controller.
+# cgroup v2, and v1's mount point of the cpu controller.
 ROOTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu"))
 EMPTY_TIMEOUT_S = 2.0
 
 
 @contextlib.contextmanager
 def control_group() -> Iterator[Path | None]:
-    """The folder of a new group, gone afterwards; None where there can't be one."""
+    """Create a group and yield its folder, or None if that fails; remove it at the end."""
     folder = _made()
     try:
         yield folder
@@ -48,7 +48,7 @@ def _made() -> Path | None:
 
 
 def _remove(folder: Path) -> None:
-    # The kernel may need a moment to forget the group's last process.
+    # The kernel may need a moment to remove the group's last process.
     give_up_at = time.monotonic() + EMPTY_TIMEOUT_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""TLS before local services, since AWS's own are reached by it and handshakes are part of a cold start."""
+"""A TLS proxy for local services: AWS's services use TLS, and handshakes are part of a cold start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK_BYTES = 64 * 1024
 
 @asynccontextmanager
 async def tls_front(url: str, chain: str, key: str) -> AsyncIterator[str]:
-    """The https URL of a server that passes everything on to `url`, which is http."""
+    """Yield the https URL of a proxy to the http `url`."""
     behind = urlsplit(url)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(chain, key)
@@ -43,7 +43,7 @@ async def tls_front(url: str, chain: str, key: str) -> AsyncIterator[str]:
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    # Functions end without closing what they kept.
+    # Functions exit without closing their connections.
     with contextlib.suppress(OSError, ssl.SSLError):
         while data := await reader.read(CHUNK_BYTES):
             writer.write(data)

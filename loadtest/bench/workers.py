@@ -142,7 +142,8 @@ async def _work(poster: SlowPoster, quotas: QuotasItem, skew_s: float, dice: ran
         now_us=lambda: _EPOCH_US + int((loop.time() + skew_s) * US_PER_S),
         loop_time=loop.time,
     )
-    engine = Engine(NumberedMembers(size, dice), poster, Limits(), dice.random, shared)
+    members = NumberedMembers(size, dice)
+    engine = Engine(members, members, poster, Limits(), dice.random, shared)
     batch = GroupBatch("group", (Frame(b"message", ("message",), 0),), 1, ("item",), members=size)
     while True:
         await engine.deliver([batch], loop.time() + STOP_AFTER_S)

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
-import orjson
 
 from loadtest.control.children import ROOT
 from loadtest.errors import LoadTestError, WorkerError
-from loadtest.generate.protocol import MAX_LINE_BYTES, MessageType, Order
-from loadtest.results.tally import Arrivals, Tally, WorkerProgress
+from loadtest.generate.protocol import MAX_LINE_BYTES, Command, Order, Report, line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from loadtest.results.tally import Arrivals, Tally, WorkerProgress
 
 _EXIT_GRACE_S = 5.0
 
@@ -32,11 +32,11 @@ class WorkerProcess:
         self._process = process
         self._listening = loop.create_task(self._listen())
 
-    def send(self, kind: MessageType, value: object = None) -> None:
+    def send(self, command: Command) -> None:
         assert self._process.stdin is not None
         # _listen reports a worker that has ended.
         with suppress(ConnectionError):
-            self._process.stdin.write(kind.line(value))
+            self._process.stdin.write(line(command))
 
     async def close(self) -> None:
         """End the worker by closing its input."""
@@ -55,20 +55,18 @@ class WorkerProcess:
 
     async def _listen(self) -> None:
         assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            ((kind, value),) = orjson.loads(line).items()
-            if kind == MessageType.PROGRESS:
-                self.progress = msgspec.convert(value, WorkerProgress)
-            elif kind == MessageType.FAILED:
-                self._fail(LoadTestError(value))
-            elif kind == MessageType.READY:
-                self.ready.set_result(msgspec.convert(value, Arrivals))
-            elif kind == MessageType.DONE:
-                tally = msgspec.convert(value, Tally)
-                # A worker that was stopped while its users connected never sent READY.
+        async for report_line in self._process.stdout:
+            report = msgspec.json.decode(report_line, type=Report)
+            if report.failed is not None:
+                self._fail(LoadTestError(report.failed))
+            self.progress = report.progress or self.progress
+            if report.ready is not None:
+                self.ready.set_result(report.ready)
+            if report.done is not None:
+                # A worker that was stopped while its users connected never sent `ready`.
                 if not self.ready.done():
-                    self.ready.set_result(tally.arrivals)
-                self.tally.set_result(tally)
+                    self.ready.set_result(report.done.arrivals)
+                self.tally.set_result(report.done)
         self._fail(WorkerError("a worker process ended unexpectedly"))
 
     def _fail(self, error: LoadTestError) -> None:
@@ -93,7 +91,7 @@ async def fleet(orders: Sequence[Order]) -> AsyncIterator[list[WorkerProcess]]:
             )
             worker = WorkerProcess(process)
             workers.append(worker)
-            worker.send(MessageType.ORDER, order)
+            worker.send(Command(order=order))
         yield workers
     finally:
         await asyncio.gather(*(worker.close() for worker in workers))

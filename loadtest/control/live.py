@@ -1,10 +1,12 @@
-"""The live table of a run: a row every two seconds, and a progress bar over the stages."""
+"""The live table of a run: a row every two seconds, and a bar for the whole run."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from groupcast_cli.terminal import Steps, row
 from loadtest.plan.schedule import horizon_s, stage_bounds_s
 
 if TYPE_CHECKING:
@@ -13,10 +15,10 @@ if TYPE_CHECKING:
     from loadtest.results.result import LedgerTotals
 
 EVERY_S = 2.0
-_BAR_WIDTH = 40
 _HEAD_EVERY = 20
-_CLEAR_LINE = "\r\x1b[2K"
 _COLUMNS = ("time", "users", "sent", "delivered", "p50 ms", "p99 ms", "max ms", "lost", "lag ms")
+# Together they fit 80 columns.
+_WIDTHS = (7, 7, 7, 10, 7, 7, 7, 5, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,35 +67,51 @@ class View(Protocol):
 
 
 class LiveView:
-    """Writes a table with a progress bar to a terminal, and plain rows to other streams."""
+    """Writes a row of a table every EVERY_S; on a terminal there is a bar below."""
 
     def __init__(self, scenario: Scenario, stream: TextIO) -> None:
-        self._scenario = scenario
-        self._stream = stream
-        self._tty = stream.isatty()
+        # Redrawn with each row: a thread would disturb the measurement.
+        self._steps = Steps(stream, bar=True, kept=False, is_quiet=True, is_ticking=False)
+        self._opened = ExitStack()
+        self._bar = PhaseView(scenario, self._steps)
         self._rows = 0
 
     def show(self, snapshot: Snapshot) -> None:
-        """Add a row, and move the bar below it."""
-        if self._tty:
-            self._stream.write(_CLEAR_LINE)
+        """Add a row, and move the bar."""
+        if not self._rows:
+            self._opened.enter_context(self._steps)
+            self._steps.step("")
         if self._rows % _HEAD_EVERY == 0:
-            self._write_line(_line(_COLUMNS))
+            self._steps.note(row(_COLUMNS, _WIDTHS))
         self._rows += 1
-        self._write_line(_line(_cells(snapshot)))
-        if self._tty:
-            self._stream.write(
-                f"{progress_bar(self._scenario, snapshot.at_s)}  {phase(self._scenario, snapshot.at_s)}"
-            )
-        self._stream.flush()
+        self._steps.note(row(_cells(snapshot), _WIDTHS))
+        self._bar.show(snapshot)
 
     def close(self) -> None:
-        if self._tty:
-            self._stream.write(_CLEAR_LINE)
-            self._stream.flush()
+        self._opened.close()
 
-    def _write_line(self, line: str) -> None:
-        self._stream.write(f"{line}\n")
+
+class PhaseView:
+    """Moves the bar of a step by the progress of a run, whose phase is added to the step's label."""
+
+    def __init__(self, scenario: Scenario, steps: Steps, label: str = "") -> None:
+        self._scenario = scenario
+        self._steps = steps
+        self._label = f"{label}: " if label else ""
+
+    def show(self, snapshot: Snapshot) -> None:
+        text = f"{self._label}{phase(self._scenario, snapshot.at_s)}"
+        self._steps.advance(snapshot.at_s or 0.0, text, of=horizon_s(self._scenario))
+        self._steps.refresh()
+
+    def close(self) -> None:
+        """The caller ends the step."""
+
+
+def expected_s(scenario: Scenario) -> float:
+    """About how long a run takes."""
+    connecting_s = scenario.stages[0].users / scenario.connect_rate
+    return connecting_s + horizon_s(scenario) + scenario.drain_s
 
 
 def phase(scenario: Scenario, at_s: float | None) -> str:
@@ -109,18 +127,6 @@ def phase(scenario: Scenario, at_s: float | None) -> str:
     return "draining"
 
 
-def progress_bar(scenario: Scenario, at_s: float | None) -> str:
-    """The whole run as a bar, with a stroke at the start of each stage."""
-    total_s = horizon_s(scenario)
-    done = min((at_s or 0.0) / total_s, 1.0)
-    cells = ["█" if place < done * _BAR_WIDTH else "░" for place in range(_BAR_WIDTH)]
-    for from_s, _ in stage_bounds_s(scenario):
-        place = round(from_s / total_s * _BAR_WIDTH)
-        if 0 < place < _BAR_WIDTH:
-            cells[place] = "│"
-    return f"{''.join(cells)} {done:4.0%}"
-
-
 def _cells(snapshot: Snapshot) -> tuple[str, ...]:
     return (
         "connect" if snapshot.at_s is None else f"{snapshot.at_s:.0f} s",
@@ -133,10 +139,6 @@ def _cells(snapshot: Snapshot) -> tuple[str, ...]:
         f"{snapshot.lost:,}",
         _ms(snapshot.lag_ms),
     )
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "".join(cell.rjust(12 if place == len(_COLUMNS[:3]) else 9) for place, cell in enumerate(cells))
 
 
 def _ms(value: float | None) -> str:

@@ -18,14 +18,14 @@ from loadtest.clock import NS_PER_S
 from loadtest.control.fleet import fleet
 from loadtest.control.live import EVERY_S, Snapshot
 from loadtest.errors import ConnectError, WorkerError
-from loadtest.generate.protocol import MessageType, Order
+from loadtest.generate.protocol import Command, Order
 from loadtest.generate.users import JOIN_SETTLE_S
 from loadtest.plan import schedule
 from loadtest.results import merge
+from loadtest.results.deliverypath import paths_of, read_timeline
 from loadtest.results.result import Machine, Result, Target
 from loadtest.results.thresholds import evaluate
 from loadtest.results.verdict import Incidents, judge
-from loadtest.results.where import read_timeline, where_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,7 @@ class _ActiveRun:
         if self._stopped_ns is None:
             _check_joined([worker.ready.result() for worker in self._workers])
             self._start_ns = monotonic_ns() + round((JOIN_SETTLE_S + _START_AFTER_S) * NS_PER_S)
-            self._send(MessageType.GO, self._start_ns)
+            self._send(Command(go_ns=self._start_ns))
         horizon_s = schedule.horizon_s(self._scenario)
         try:
             async with asyncio.timeout(horizon_s + self._scenario.drain_s + _OVERTIME_S):
@@ -164,14 +164,14 @@ class _ActiveRun:
     def _stop(self) -> None:
         if self._stopped_ns is None:
             self._stopped_ns = monotonic_ns()
-            self._send(MessageType.STOP)
+            self._send(Command(stop=True))
 
     def _at_s(self, now_ns: int) -> float | None:
         return None if self._start_ns is None else max((now_ns - self._start_ns) / NS_PER_S, 0.0)
 
-    def _send(self, kind: MessageType, value: object = None) -> None:
+    def _send(self, command: Command) -> None:
         for worker in self._workers:
-            worker.send(kind, value)
+            worker.send(command)
 
 
 def _check_joined(arrivals: Sequence[Arrivals]) -> None:
@@ -228,7 +228,7 @@ def _where(session: Session, run_id: str, messages: Sequence[merge.Message]) -> 
         for message in messages
         if message.row.last_ns and message.second >= 0
     }
-    return where_of(read_timeline(session.timeline, schedule.message_prefix(run_id)), delivered_ns)
+    return paths_of(read_timeline(session.timeline, schedule.message_prefix(run_id)), delivered_ns)
 
 
 def _target(session: Session) -> Target:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from loadtest.control.children import child
+from loadtest.control.live import PhaseView, expected_s
 from loadtest.control.runner import Session, run
 from loadtest.plan.scenario import Scenario, Stage
 from loadtest.results.result import Floor
@@ -19,6 +20,7 @@ from loadtest.results.result import Floor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from groupcast_cli.terminal import Steps
     from loadtest.results.result import Result
 
 # The null server is a single process.
@@ -28,8 +30,13 @@ _WARMUP_S = 0.5
 _DRAIN_S = 1.0
 
 
-async def calibrate(scenario: Scenario, duration_s: float, stop: asyncio.Event | None = None) -> Result:
-    """Put the largest stage of `scenario` on a null server for `duration_s`. Raises LoadTestError."""
+async def calibrate(
+    scenario: Scenario, duration_s: float, stop: asyncio.Event | None = None, steps: Steps | None = None
+) -> Result:
+    """Put the largest stage of `scenario` on a null server for `duration_s`. Raises LoadTestError.
+
+    It is one of the `steps`, if given.
+    """
     users = min(scenario.users, MAX_USERS)
     flat = replace(
         scenario,
@@ -39,15 +46,20 @@ async def calibrate(scenario: Scenario, duration_s: float, stop: asyncio.Event |
         warmup_s=_WARMUP_S,
         drain_s=_DRAIN_S,
     )
+    live = None
+    if steps is not None:
+        label = f"calibrating with {users:,} users on a null server"
+        steps.step(f"{label}, about {expected_s(flat):.0f} s")
+        live = PhaseView(flat, steps, label)
     async with null_server(users) as url:
-        return await run(flat, Session(url, label="null server", stop=stop or asyncio.Event()))
+        return await run(flat, Session(url, label="null server", stop=stop or asyncio.Event()), live=live)
 
 
 async def calibrated_floor(
-    scenario: Scenario, duration_s: float, stop: asyncio.Event | None = None
+    scenario: Scenario, duration_s: float, stop: asyncio.Event | None = None, steps: Steps | None = None
 ) -> Floor | None:
     """Calibrate and return the floor; None if `duration_s` is 0. Raises LoadTestError."""
-    return floor_of(await calibrate(scenario, duration_s, stop)) if duration_s else None
+    return floor_of(await calibrate(scenario, duration_s, stop, steps)) if duration_s else None
 
 
 def floor_of(result: Result) -> Floor:

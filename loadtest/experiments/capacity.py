@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groupcast_cli.terminal import Steps, row
+from loadtest.control.live import PhaseView, expected_s
 from loadtest.control.options import add_session_arguments, thresholds_of, token_of
 from loadtest.control.runner import Session, run
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.experiments.calibration import calibrated_floor
-from loadtest.experiments.sides import Side, started
+from loadtest.experiments.targets import NamedTarget, started
 from loadtest.plan.options import add_scenario_arguments, scenario_of
 from loadtest.results.result import ERROR, EXIT_CODES, INTERRUPTED, NOT_MEASURED, PASS, THRESHOLD_FAILED
 
@@ -27,6 +30,7 @@ START_RATE = 1.0
 FACTOR = 1.5
 MAX_STEPS = 12
 _HEAD = ("messages/s", "deliveries/s", "delivery p50", "delivery p99", "last p99", "lost", "verdict")
+_WIDTHS = (10, 12, 12, 12, 10, 5, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,14 @@ async def main(options: argparse.Namespace) -> int:
         raise ScenarioError("capacity needs an objective, such as --threshold 'delivery_ms:p(99)<250'")
     thresholds, abort_on = thresholds_of(options)
     token = token_of(options.token_command)
-    floor = await calibrated_floor(scenario, options.calibrate)
     steps: list[Step] = []
+    progress = Steps(sys.stderr, bar=True, kept=False, is_ticking=False)
     try:
-        async with started(Side("groupcast", options.url)) as url:
-            session = Session(url, token=token, thresholds=thresholds, abort_on=abort_on, floor=floor)
-            await _climb(rates, scenario, session, steps)
+        with progress:
+            floor = await calibrated_floor(scenario, options.calibrate, steps=progress)
+            async with started(NamedTarget("groupcast", options.url), progress) as url:
+                session = Session(url, token=token, thresholds=thresholds, abort_on=abort_on, floor=floor)
+                await _climb(rates, scenario, session, steps, progress)
     finally:
         # After Ctrl-C, report the completed steps.
         if steps:
@@ -90,11 +96,16 @@ async def main(options: argparse.Namespace) -> int:
     return judged(steps, options.max_steps).exit_code
 
 
-async def _climb(rates: Sequence[float], scenario: Scenario, session: Session, steps: list[Step]) -> None:
-    print(as_line(_HEAD), flush=True)
-    for rate in rates:
-        steps.append(step_of(await run(replace(scenario, rate=rate), session)))
-        print(as_line(_cells(steps[-1])), flush=True)
+async def _climb(
+    rates: Sequence[float], scenario: Scenario, session: Session, steps: list[Step], progress: Steps
+) -> None:
+    progress.say(row(_HEAD, _WIDTHS))
+    for number, rate in enumerate(rates, 1):
+        label = f"at most {len(rates)} steps, {number}: {rate:g} messages a second"
+        progress.step(f"{label}, about {expected_s(scenario):.0f} s")
+        live = PhaseView(scenario, progress, label)
+        steps.append(step_of(await run(replace(scenario, rate=rate), session, live=live)))
+        progress.say(row(_cells(steps[-1]), _WIDTHS))
         if steps[-1].status != PASS:
             return
 
@@ -147,10 +158,6 @@ def judged(steps: Sequence[Step], max_steps: int) -> Capacity:
     if last.status == NOT_MEASURED:
         more += "; the harness is the limit there, and the service may carry more"
     return Capacity(tuple(steps), highest, f"{verdict}; {more}", EXIT_CODES[PASS])
-
-
-def as_line(cells: Sequence[str]) -> str:
-    return "  ".join(f"{cell:>12}" for cell in cells)
 
 
 def _cells(step: Step) -> tuple[str, ...]:

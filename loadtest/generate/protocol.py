@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-import orjson
+import msgspec
 
-from loadtest.plan.scenario import Scenario  # noqa: TC001 - msgspec resolves the annotation
+from loadtest.plan.scenario import Scenario  # noqa: TC001 - msgspec resolves the annotations
+from loadtest.results.tally import Arrivals, Tally, WorkerProgress  # noqa: TC001
 
 # A run's last line holds a row for each message.
 MAX_LINE_BYTES = 2**30
-
-
-class MessageType(StrEnum):
-    """The only key of a line. A worker sends READY with its arrivals, PROGRESS every second, and at last DONE
-    with its tally, or FAILED with a reason. The runner sends ORDER, GO with the start's instant, and STOP.
-    """
-
-    READY = "ready"
-    PROGRESS = "progress"
-    DONE = "done"
-    FAILED = "failed"
-    ORDER = "order"
-    GO = "go"
-    STOP = "stop"
-
-    def line(self, value: object = None) -> bytes:
-        return orjson.dumps({self.value: value}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +23,24 @@ class Order:
     scenario: Scenario
     token: str | None = field(default=None, repr=False)
     settle_s: float | None = None
+
+
+class Command(msgspec.Struct, omit_defaults=True):
+    """A line to a worker: first `order`, later `go_ns` with the start's instant, or `stop`."""
+
+    order: Order | None = None
+    go_ns: int | None = None
+    stop: bool = False
+
+
+class Report(msgspec.Struct, omit_defaults=True):
+    """A line of a worker: `ready`, `progress` every second, and at last `done`, or `failed` with a reason."""
+
+    ready: Arrivals | None = None
+    progress: WorkerProgress | None = None
+    done: Tally | None = None
+    failed: str | None = None
+
+
+def line(message: Command | Report) -> bytes:
+    return msgspec.json.encode(message) + b"\n"

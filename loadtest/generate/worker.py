@@ -16,13 +16,12 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import orjson
 import uvloop
 
 from loadtest.clock import NS_PER_S, until
 from loadtest.errors import LoadTestError
 from loadtest.generate.health import HealthMonitor, allow_files, record_cost_ns
-from loadtest.generate.protocol import MAX_LINE_BYTES, MessageType, Order
+from loadtest.generate.protocol import MAX_LINE_BYTES, Command, Order, Report, line
 from loadtest.generate.sender import Sender
 from loadtest.generate.users import VirtualUsers
 from loadtest.generate.wire import Dialer
@@ -51,11 +50,12 @@ async def _main() -> int:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
     )
-    order = msgspec.convert(orjson.loads(await commands.readline())[MessageType.ORDER], Order)
+    order = msgspec.json.decode(await commands.readline(), type=Command).order
+    assert order is not None
     try:
         worker = await Worker.create(order)
     except LoadTestError as error:
-        _send(MessageType.FAILED, str(error))
+        _send(Report(failed=str(error)))
         return 1
     working = asyncio.create_task(worker.run())
     listening = asyncio.create_task(_obey(commands, worker, working))
@@ -67,11 +67,11 @@ async def _main() -> int:
 
 
 async def _obey(commands: asyncio.StreamReader, worker: Worker, working: asyncio.Task[None]) -> None:
-    async for line in commands:
-        ((kind, value),) = orjson.loads(line).items()
-        if kind == MessageType.GO:
-            worker.go(value)
-        elif kind == MessageType.STOP:
+    async for command_line in commands:
+        command = msgspec.json.decode(command_line, type=Command)
+        if command.go_ns is not None:
+            worker.go(command.go_ns)
+        if command.stop:
             worker.stop()
     working.cancel()
 
@@ -122,12 +122,12 @@ class Worker:
             initial = [planned for planned in self._connections if planned.initial]
             until_ns = 0
             if await self._unless_stopped(self._users.connect_all(initial, monotonic_ns())):
-                _send(MessageType.READY, self._users.arrivals())
+                _send(Report(ready=self._users.arrivals()))
                 if await self._unless_stopped(asyncio.wait_for(self._start, None)):
                     until_ns = await self._load(self._start.result())
             for task in background:
                 task.cancel()
-        _send(MessageType.DONE, self._tally(until_ns))
+        _send(Report(done=self._tally(until_ns)))
         self._users.close()
         await asyncio.sleep(GOODBYE_S)
 
@@ -196,7 +196,7 @@ class Worker:
     async def _report_progress(self) -> None:
         while True:
             await asyncio.sleep(PROGRESS_EVERY_S)
-            _send(MessageType.PROGRESS, self._progress())
+            _send(Report(progress=self._progress()))
 
     def _progress(self) -> WorkerProgress:
         overdue_ns = monotonic_ns() - round(self._scenario.drain_s * NS_PER_S)
@@ -234,8 +234,7 @@ class Worker:
             ack=sender.ack.to_dict(),
             lag=self._health.lag.to_dict(),
             delivery=tuple((second, part.to_dict()) for second, part in self._ledger.seconds.items()),
-            # orjson does not encode named tuples.
-            rows=tuple((*row,) for row in self._ledger.rows(until_ns)),
+            rows=tuple(self._ledger.rows(until_ns)),
             sent=tuple(sender.sent),
             acknowledged=tuple(sender.acknowledged),
             refused=sender.refused,
@@ -249,8 +248,8 @@ class Worker:
         )
 
 
-def _send(kind: MessageType, value: object) -> None:
-    sys.stdout.buffer.write(kind.line(value))
+def _send(report: Report) -> None:
+    sys.stdout.buffer.write(line(report))
     sys.stdout.buffer.flush()
 
 

@@ -13,7 +13,8 @@ from groupcast.fanout.batch import Frame, GroupBatch
 from groupcast.fanout.engine import Engine
 from groupcast.fanout.limits import Limits
 from groupcast.tables.members import Page
-from loadtest.peers.run import REGION, Stopwatch, job_from_arguments
+from loadtest.peers.run import Stopwatch, job_from_arguments
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -25,7 +26,7 @@ STOP_AFTER_S = 300.0
 
 
 class ListedMembers:
-    """Known members, so that only posting is measured."""
+    """Known members that are never removed, so that only posting is measured."""
 
     def __init__(self, ids: list[str]) -> None:
         self.ids = ids
@@ -52,7 +53,7 @@ async def run() -> None:
     )
     limits = Limits(window_start=job.window, window_max=job.window)
     members = ListedMembers(job.ids[: job.window])
-    engine = Engine(members, poster, limits, lambda: 0.5)
+    engine = Engine(members, members, poster, limits, lambda: 0.5)
     batch = GroupBatch("group1", (Frame(job.data, ("message1",), 0),), 1, ("1",))
     loop = asyncio.get_running_loop()
     await engine.deliver([batch], loop.time() + STOP_AFTER_S)

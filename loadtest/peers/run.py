@@ -9,11 +9,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from localcloud.service.model import REGION
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MESSAGE_BYTES = 200
-REGION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True)

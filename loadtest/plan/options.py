@@ -8,15 +8,16 @@ import shlex
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec.structs import asdict
 
 from loadtest.errors import ScenarioError
 from loadtest.plan.scenario import ARRIVALS, Scenario, Stage
+from localcloud.service.checks import Section, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-T = TypeVar("T")
+    from collections.abc import Callable
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
@@ -28,6 +29,28 @@ _NAMES = {
     "size_bytes": "size",
     "stages": "stage",
 }
+
+
+_TIMES = {"duration", "warmup", "drain"}
+
+
+class ScenarioFile(Section, rename="kebab"):
+    """Options by name, all of them optional. Times are texts such as 2m, or seconds."""
+
+    users: int | None = None
+    connect_rate: float | None = None
+    groups: int | None = None
+    rate: float | None = None
+    arrival: Literal["poisson", "uniform"] | None = None
+    duration: Any = None
+    warmup: Any = None
+    drain: Any = None
+    processes: int | None = None
+    size: int | None = None
+    seed: int | None = None
+    stage: list[str] | None = None
+    threshold: list[str] | None = None
+    abort_on: list[str] | None = None
 
 
 def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,15 +95,21 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     return Scenario(**{**chosen, "stages": tuple(chosen.get("stages", ()))})
 
 
-def file_values(path: Path | None) -> Mapping[str, Any]:
+def file_values(path: Path | None) -> dict[str, Any]:
     """Read a scenario file; `threshold` and `abort_on` are lists of texts. Raises ScenarioError."""
     if path is None:
         return {}
     try:
-        values = tomllib.loads(path.read_text())
-        return {name.replace("-", "_"): _file_value(name, value) for name, value in values.items()}
+        raw = {name.replace("_", "-"): value for name, value in tomllib.loads(path.read_text()).items()}
+        given = asdict(checked(raw, ScenarioFile, str(path), is_strict=True, raises=ScenarioError))
+        values = {name: value for name, value in given.items() if value is not None}
+        for name in _TIMES & values.keys():
+            values[name] = duration_s(str(values[name]))
+        if "stage" in values:
+            values["stage"] = [stage(text) for text in values["stage"]]
     except (OSError, ValueError, argparse.ArgumentTypeError) as error:
         raise ScenarioError(f"{path}: {error}") from error
+    return values
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -105,26 +134,3 @@ def stage(text: str) -> Stage:
     if not colon or not users.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} is not a stage such as 30s:200")
     return Stage(duration_s(time), int(users))
-
-
-def _file_value(option: str, value: Any) -> Any:
-    name = option.replace("-", "_")
-    defaults = {_NAMES.get(field.name, field.name): field.default for field in fields(Scenario)}
-    if name in {"threshold", "abort_on"}:
-        return _checked(name, value, list)
-    if name == "stage":
-        return [stage(text) for text in _checked(name, value, list)]
-    if name in {"duration", "warmup", "drain"}:
-        return duration_s(str(value))
-    if name not in defaults:
-        raise ValueError(f"{option} is not one of {', '.join((*defaults, 'threshold', 'abort_on'))}")
-    default = defaults[name]
-    if isinstance(default, float):
-        return float(_checked(name, value, (int, float)))
-    return _checked(name, value, type(default))
-
-
-def _checked(name: str, value: Any, kind: type[T] | tuple[type[T], ...]) -> T:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{name} can't be {value!r}")  # noqa: TRY004 - a file's value, not a program's type
-    return value

@@ -97,7 +97,7 @@ def horizon_s(scenario: Scenario) -> float:
 
 
 def steady_users(scenario: Scenario) -> list[int]:
-    """For each stage, the number of users who are online throughout: only they send."""
+    """For each stage, the number of users who are online all the time. Only they send."""
     counts = [stage.users for stage in scenario.stages]
     return [min(before, now) for before, now in zip([counts[0], *counts], counts, strict=False)]
 

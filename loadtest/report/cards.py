@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import htpy as h
+
 from loadtest.report import words
-from loadtest.report.markup import Markup, tag, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,70 +14,59 @@ if TYPE_CHECKING:
 MAX_TABLE_ROWS = 500
 
 
-def card(identity: str, title: str, lead: str | None, *content: Markup, kind: str = "") -> Markup:
+def card(identity: str, title: str, lead: str | None, *content: h.Node, kind: str = "") -> h.Element:
     """A section with a heading."""
-    return tag(
-        "section",
-        tag("h2", text(title), id=f"{identity}-heading"),
-        *([tag("p", text(lead), class_="lead")] if lead else []),
-        *content,
-        class_=f"card {kind}".strip(),
-        id=identity,
-        aria_labelledby=f"{identity}-heading",
-    )
+    return h.section(class_=["card", kind], id=identity, aria_labelledby=f"{identity}-heading")[
+        h.h2(id=f"{identity}-heading")[title],
+        h.p(".lead")[lead] if lead else None,
+        content,
+    ]
 
 
-def empty_card(identity: str, title: str) -> Markup:
+def empty_card(identity: str, title: str) -> h.Element:
     return card(identity, title, "There were too few samples to draw.")
 
 
-def figure(drawn: Markup) -> Markup:
-    """A chart or a table, in a frame that scrolls on narrow screens."""
-    return tag("div", drawn, class_="figure")
-
-
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Markup]], *, texts: int = 1) -> Markup:
-    """A table whose first `texts` columns hold text, the others numbers."""
+def table(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[h.Node]], *, texts: int = 1
+) -> h.Element:
+    """A table whose first `texts` columns hold text, the others numbers. It scrolls on narrow screens."""
     kinds = [None if at < texts else "number" for at in range(len(head))]
-    titles = (tag("th", text(name), scope="col", class_=kind) for name, kind in zip(head, kinds, strict=True))
-    lines = (
-        tag(
-            "tr",
-            tag("th", row[0], scope="row"),
-            *(tag("td", cell, class_=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)),
-        )
-        for row in rows
-    )
-    return figure(
-        tag(
-            "table",
-            tag("caption", text(caption), class_="hidden"),
-            tag("thead", tag("tr", *titles)),
-            tag("tbody", *lines),
-        )
-    )
+    return h.div(".figure")[
+        h.table[
+            h.caption(".hidden")[caption],
+            h.thead[
+                h.tr[(h.th(scope="col", class_=kind)[name] for name, kind in zip(head, kinds, strict=True))]
+            ],
+            h.tbody[
+                (
+                    h.tr[
+                        h.th(scope="row")[row[0]],
+                        (h.td(class_=kind)[cell] for cell, kind in zip(row[1:], kinds[1:], strict=True)),
+                    ]
+                    for row in rows
+                )
+            ],
+        ]
+    ]
 
 
-def table_behind(caption: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
+def table_behind(caption: str, head: Sequence[str], rows: Sequence[Sequence[h.Node]]) -> h.Element:
     """The values of a chart as a collapsed table."""
     more = len(rows) - MAX_TABLE_ROWS
-    left_out = [tag("p", text(f"{words.count(more)} more in the JSON."))] if more > 0 else []
-    shown = table(caption, head, as_text(rows[:MAX_TABLE_ROWS]))
-    return tag(
-        "details",
-        tag("summary", text("As a table")),
-        tag("div", shown, *left_out, class_="scrolls", tabindex="0", role="region", aria_label=caption),
-    )
+    return h.details[
+        h.summary["As a table"],
+        h.div(".scrolls", tabindex="0", role="region", aria_label=caption)[
+            table(caption, head, rows[:MAX_TABLE_ROWS]),
+            h.p[f"{words.count(more)} more in the JSON."] if more > 0 else None,
+        ],
+    ]
 
 
-def tile(name: str, value: str, more: str) -> Markup:
-    return tag("div", tag("dt", text(name)), tag("dd", tag("strong", text(value)), tag("span", text(more))))
+def tile(name: str, value: str, more: str) -> h.Element:
+    return h.div[h.dt[name], h.dd[h.strong[value], h.span[more]]]
 
 
-def mark(label: str, *, good: bool) -> Markup:
+def mark(label: str, *, good: bool) -> h.Element:
     """Text in green or red, with a sign for readers who see neither."""
-    return tag("span", text(f"{'✓' if good else '✗'} {label}"), class_="good" if good else "bad")
-
-
-def as_text(rows: Iterable[Sequence[object]]) -> list[tuple[Markup, ...]]:
-    return [tuple(text(cell) for cell in row) for row in rows]
+    return h.span(class_="good" if good else "bad")[f"{'✓' if good else '✗'} {label}"]

@@ -6,9 +6,11 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from loadtest.report import overtime, verdicts, words
-from loadtest.report.cards import as_text, card, figure, mark, table, table_behind, tile
-from loadtest.report.markup import Markup, tag, text
+import htpy as h
+
+from loadtest.report import charts, verdicts, words
+from loadtest.report.cards import card, mark, table, table_behind, tile
+from loadtest.report.thinning import thinned
 
 if TYPE_CHECKING:
     from loadtest.results.result import Metric, Result
@@ -18,7 +20,7 @@ NO_VALUE = "\N{EN DASH}"
 _FAULTS = frozenset({"lost", "duplicate", "refused"})
 
 
-def figures(result: Result) -> Markup:
+def figures(result: Result) -> h.Element:
     """The key figures, as tiles."""
     metrics, counts, series = result.metrics, result.ledger, result.series
     measured = verdicts.is_measured(result)
@@ -35,7 +37,7 @@ def figures(result: Result) -> Markup:
     delivered = words.rate(sum(row.delivered for row in series) / seconds)
     sent = words.rate(sum(row.sent for row in series) / seconds)
     tiles.append(tile("deliveries a second", delivered, f"from {sent} messages"))
-    return tag("dl", *tiles, class_="tiles")
+    return h.dl(".tiles")[tiles]
 
 
 def _latency(metric: Metric, *, measured: bool) -> tuple[str, str]:
@@ -47,20 +49,18 @@ def _latency(metric: Metric, *, measured: bool) -> tuple[str, str]:
     return words.ms(metric.p99), median
 
 
-def health(result: Result) -> Markup:
+def health(result: Result) -> h.Element:
     """The health of the harness."""
-    rows = overtime.thinned(result.series)
+    rows = thinned(result.series)
     by_second = [(row.t_s, words.ms(row.loop_lag_ms_max), words.share(row.cpu)) for row in rows]
     return card(
         "harness-health",
         "Can these numbers be believed?",
         verdicts.harness(result),
-        tag(
-            "div",
-            table("Health of the harness", ("harness", "value"), as_text(_health_rows(result)), texts=2),
-            figure(overtime.harness(rows)) if rows else Markup(""),
-            class_="halves",
-        ),
+        h.div(".halves")[
+            table("Health of the harness", ("harness", "value"), _health_rows(result), texts=2),
+            charts.harness(rows) if rows else None,
+        ],
         table_behind("The harness by second", ("second", "longest loop lag", "CPU"), by_second),
         kind="" if verdicts.is_measured(result) else "doubt",
     )
@@ -81,11 +81,11 @@ def _health_rows(result: Result) -> list[tuple[str, str]]:
     ]
 
 
-def thresholds(result: Result) -> Markup:
+def thresholds(result: Result) -> h.Element:
     rows = [
         (
-            text(one.expression),
-            text(verdicts.found(one)),
+            one.expression,
+            verdicts.found(one),
             mark("held" if one.held else "failed", good=one.held),
         )
         for one in result.thresholds
@@ -98,11 +98,11 @@ def thresholds(result: Result) -> Markup:
     return card("thresholds", "Thresholds", "The conditions of this run.", shown)
 
 
-def ledger(result: Result) -> Markup:
+def ledger(result: Result) -> h.Element:
     rows = [
         (
-            text(name.replace("_", " ")),
-            mark(words.count(number), good=not number) if name in _FAULTS else text(words.count(number)),
+            name.replace("_", " "),
+            mark(words.count(number), good=not number) if name in _FAULTS else words.count(number),
         )
         for name, number in asdict(result.ledger).items()
     ]
@@ -110,7 +110,7 @@ def ledger(result: Result) -> Markup:
     return card("ledger", "Ledger", verdicts.ledger(result), shown)
 
 
-def scenario(result: Result) -> Markup:
+def scenario(result: Result) -> h.Element:
     """The scenario and the command line."""
     scenario, machine, target = result.scenario, result.machine, result.target
     stages = ", ".join(f"{stage.duration_s:g} s of {words.count(stage.users)}" for stage in scenario.stages)
@@ -129,11 +129,11 @@ def scenario(result: Result) -> Markup:
         ("harness", f"{words.plural(scenario.processes, 'process', 'processes')}, seed {scenario.seed}"),
         ("machine", f"{words.plural(machine.cores, 'core')}, Python {machine.python}, {machine.platform}"),
     )
-    command = tag("code", text(shlex.join(("python", "-m", "loadtest", *result.command))))
+    command = shlex.join(("python", "-m", "loadtest", *result.command))
     return card(
         "scenario",
         "Scenario",
         None,
-        table("Scenario", ("setting", "value"), as_text(rows), texts=2),
-        tag("p", command, class_="command"),
+        table("Scenario", ("setting", "value"), rows, texts=2),
+        h.p(".command")[h.code[command]],
     )

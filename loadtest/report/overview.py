@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadtest.report import distributions, verdicts, words
-from loadtest.report.cards import card, empty_card, figure, mark, table
-from loadtest.report.distributions import Size
-from loadtest.report.markup import Markup, tag, text
+import htpy as h
+
+from loadtest.report import charts, verdicts, words
+from loadtest.report.cards import card, empty_card, mark, table
+from loadtest.report.charts import Size
 from loadtest.results.result import PASS
 
 if TYPE_CHECKING:
@@ -18,22 +19,21 @@ if TYPE_CHECKING:
 _HEAD = ("target", "members", "messages a second", "median", "p99", "max", "lost", "floor", "verdict")
 
 
-def overview(results: Sequence[Result]) -> tuple[str, Sequence[Markup]]:
+def overview(results: Sequence[Result]) -> tuple[str, Sequence[h.Element]]:
     """Return the title and the parts of the page."""
     measured = [size_of(result) for result in results if verdicts.is_measured(result)]
     title = headline(measured)
-    header = tag(
-        "header",
-        tag("p", text(f"groupcast load test · {words.plural(len(results), 'run')}"), class_="over"),
-        tag("h1", text(title[0].upper() + title[1:])),
-    )
+    header = h.header[
+        h.p(".over")[f"groupcast load test · {words.plural(len(results), 'run')}"],
+        h.h1[title[0].upper() + title[1:]],
+    ]
     drawn = [size for size in measured if size.max is not None]
     if drawn:
         lead = "From a message's due time until the last member of its group had it."
-        chart = card("by-size", "Group size and completion", lead, figure(distributions.by_size(drawn)))
+        chart = card("by-size", "Group size and completion", lead, charts.by_size(drawn))
     else:
         chart = empty_card("by-size", "Group size and completion")
-    return title, (header, tag("main", chart, _runs(results)))
+    return title, (header, h.main[chart, _runs(results)])
 
 
 def headline(sizes: Sequence[Size]) -> str:
@@ -58,7 +58,7 @@ def size_of(result: Result) -> Size:
     return Size(result.target.label, members, complete.p50, complete.p99, complete.max)
 
 
-def _runs(results: Sequence[Result]) -> Markup:
+def _runs(results: Sequence[Result]) -> h.Element:
     rows = []
     for result in sorted(results, key=lambda one: (size_of(one).members, size_of(one).label)):
         size, floor = size_of(result), result.health.floor_ms
@@ -66,15 +66,15 @@ def _runs(results: Sequence[Result]) -> Markup:
         status = result.verdict.status
         rows.append(
             (
-                text(size.label),
-                text(words.count(size.members)),
-                text(words.rate(result.scenario.rate)),
+                size.label,
+                words.count(size.members),
+                words.rate(result.scenario.rate),
                 *(
-                    text(words.ms(value) if is_measured else "not measured")
+                    words.ms(value) if is_measured else "not measured"
                     for value in (size.p50, size.p99, size.max)
                 ),
                 mark(words.count(lost), good=not lost),
-                text(words.ms(floor.p50) if floor else "not calibrated"),
+                words.ms(floor.p50) if floor else "not calibrated",
                 mark(verdicts.STATUS_WORDS.get(status, status), good=status == PASS),
             )
         )

@@ -5,23 +5,25 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from loadtest.report import distributions, overtime, verdicts, words
-from loadtest.report.cards import as_text, card, empty_card, figure, table, table_behind
-from loadtest.report.markup import Markup, joined, tag, text
+import htpy as h
+
+from loadtest.report import bars, charts, verdicts, words
+from loadtest.report.cards import card, empty_card, table, table_behind
+from loadtest.report.charts import Size
+from loadtest.report.thinning import thinned
 from loadtest.results.result import EXPRESS, STREAM, STREAM_OFFER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadtest.results.result import DeliveryPath, Result
+    from loadtest.results.result import DeliveryPath, GroupRow, Result
 
+# The others are in a collapsed table.
 MAX_GROUP_ROWS = 12
-# A table with more rows is collapsed.
-OPEN_ROWS = 4
 _CURVES = {
-    "ack_ms": ("curve-ack", "ack"),
-    "delivery_ms": ("curve-delivery", "each delivery"),
-    "group_complete_ms": ("curve-complete", "last delivery"),
+    "ack_ms": ("teal", "ack"),
+    "delivery_ms": ("blue", "each delivery"),
+    "group_complete_ms": ("orange", "last delivery"),
 }
 _METRICS = {
     "connect_ms": "connect",
@@ -61,12 +63,12 @@ _PARTS = {
 }
 
 
-def latency(result: Result) -> Markup:
-    rows = overtime.thinned(result.series)
+def latency(result: Result) -> h.Element:
+    rows = thinned(result.series)
     if all(row.max is None for row in rows):
         return empty_card("latency-over-time", "Latency over time")
     statistics = ("p50", "p90", "p99", "max")
-    by_second = [
+    by_second: list[tuple[h.Node, ...]] = [
         (row.t_s, words.count(row.users), *(words.ms(getattr(row, key)) for key in statistics))
         for row in rows
     ]
@@ -75,12 +77,12 @@ def latency(result: Result) -> Markup:
         "Latency over time",
         f"From a message's due time until each member had it; {_grain(result, rows)}"
         f"{verdicts.caveat(result)}",
-        figure(overtime.latency(rows, limits=verdicts.limits(result), stages=_stage_marks(result))),
+        charts.latency(rows, limits=verdicts.limits(result), stages=_stage_marks(result)),
         table_behind("Delivery latency by second", ("second", "users", *statistics), by_second),
     )
 
 
-def percentiles(result: Result) -> Markup:
+def percentiles(result: Result) -> h.Element:
     metrics = result.metrics
     curves = {kind: (name, getattr(metrics, metric).curve) for metric, (kind, name) in _CURVES.items()}
     if not any(curve for _, curve in curves.values()):
@@ -95,104 +97,119 @@ def percentiles(result: Result) -> Markup:
         "Percentiles",
         "Each tick to the right is ten times rarer. A curve ends where fewer than 10 samples lie beyond it."
         + verdicts.caveat(result),
-        figure(distributions.percentiles(curves)),
+        charts.percentiles(curves),
         table_behind("Percentiles of each metric", head, rows),
     )
 
 
-def deliveries(result: Result) -> Markup:
-    rows = overtime.thinned(result.series)
+def deliveries(result: Result) -> h.Element:
+    rows = thinned(result.series)
     if not rows:
         return empty_card("delivered-against-expected", "Delivered and expected")
     counts = ("users", "sent", "expected", "delivered")
-    by_second = [(row.t_s, *(words.count(getattr(row, key)) for key in counts)) for row in rows]
+    by_second: list[tuple[h.Node, ...]] = [
+        (row.t_s, *(words.count(getattr(row, key)) for key in counts)) for row in rows
+    ]
     return card(
         "delivered-against-expected",
         "Delivered and expected",
         "By the second their message was due. Lost deliveries are red.",
-        figure(overtime.deliveries(rows)),
+        charts.deliveries(rows),
         table_behind("Deliveries by second", ("second", *counts), by_second),
     )
 
 
-def groups(result: Result) -> Markup:
+def groups(result: Result) -> h.Element:
     every = [
-        distributions.Size(
-            row.group, row.members, row.complete_ms_p50, row.complete_ms_p99, row.complete_ms_max
-        )
+        (Size(row.group, row.members, row.complete_ms_p50, row.complete_ms_p99, row.complete_ms_max), row)
         for row in result.groups
     ]
-    slowest_first = sorted(every, key=lambda size: size.max or 0, reverse=True)
-    shown = sorted(slowest_first[:MAX_GROUP_ROWS], key=lambda size: (size.members, size.label))
-    if all(size.max is None for size in shown):
+    slowest_first = sorted(every, key=lambda one: one[0].max or 0, reverse=True)
+    shown = sorted(slowest_first[:MAX_GROUP_ROWS], key=lambda one: (one[0].members, one[0].label))
+    if all(size.max is None for size, _ in shown):
         return empty_card("group-size", "Group size and completion")
+    extent, drawn = bars.ranges([size for size, _ in shown])
+    rows = [
+        (label, range_, *numbers)
+        for range_, (label, *numbers) in zip(drawn, (_group(*one) for one in shown), strict=True)
+    ]
+    head = ("members", "messages", "median", "p99", "slowest")
     left_out = len(every) > len(shown)
     only = f" The {len(shown)} slowest of {words.plural(len(every), 'group')}." if left_out else ""
-    messages = [row.messages for row in result.groups]
-    by_group = [
-        (
-            size.label,
-            words.count(size.members),
-            words.count(number),
-            *map(words.ms, (size.p50, size.p99, size.max)),
-        )
-        for size, number in zip(every, messages, strict=True)
-    ]
     return card(
         "group-size",
         "Group size and completion",
-        f"From a message's due time until the last member had it.{only}{verdicts.caveat(result)}",
-        figure(distributions.groups(shown)),
-        _groups_table(by_group),
+        f"From a message's due time until the last member had it: {bars.RANGES}.{only}"
+        f"{verdicts.caveat(result)}",
+        table("Completion by group", ("group", extent, *head), rows, texts=2),
+        table_behind("Completion of all groups", ("group", *head), [_group(*one) for one in every])
+        if left_out
+        else None,
     )
 
 
-def _groups_table(rows: Sequence[Sequence[str]]) -> Markup:
-    caption, head = "Completion by group", ("group", "members", "messages", "p50", "p99", "max")
-    return (
-        table(caption, head, as_text(rows)) if len(rows) <= OPEN_ROWS else table_behind(caption, head, rows)
-    )
+def _group(size: Size, row: GroupRow) -> tuple[str, ...]:
+    latencies = map(words.ms, (size.p50, size.p99, size.max))
+    return (size.label, words.count(size.members), words.count(row.messages), *latencies)
 
 
-def where(result: Result) -> Markup:
-    """The parts of the delivery time by path; empty without a timeline."""
+def where(result: Result) -> h.Element | None:
+    """The parts of the delivery time by path; None without a timeline."""
     if not result.where:
-        return Markup("")
+        return None
     return card(
         "where-the-time-goes",
         "Where the time goes",
         "Messages offered by sendMessage skip the stream, which is polled 4 times a second. "
         "Each part has other slow messages, so a bar of p99s is longer than the p99 of the whole."
         + verdicts.caveat(result),
-        *map(_path, result.where),
+        map(_path, result.where),
     )
 
 
-def _path(path: DeliveryPath) -> Markup:
+def _path(path: DeliveryPath) -> h.Fragment:
     parts = [(_PARTS[part.begin, part.end], part.times) for part in path.parts]
-    bars = [
-        distributions.Bar(name, [(part, getattr(times, statistic)) for (part, _, _), times in parts])
-        for statistic, name in (("p50", "median"), ("p90", "p90"), ("p99", "p99"))
-        if all(getattr(times, statistic) is not None for _, times in parts)
-    ]
     title = f"{_PATHS[path.name]}: {words.plural(parts[0][1].count, 'message')}"
-    identity = f"where-{path.name.replace(' ', '-')}"
-    classes = {part: kind for (part, kind, _), _ in parts}
     rows = [
         (
-            joined((tag("span", class_=f"swatch {kind}"), text(part))),
-            text(meaning),
-            *map(text, map(words.ms, (times.p50, times.p90, times.p99, times.max))),
+            (h.span(class_=f"swatch {colour}"), part),
+            meaning,
+            *map(words.ms, (times.p50, times.p90, times.p99, times.max)),
         )
-        for (part, kind, meaning), times in parts
+        for (part, colour, meaning), times in parts
     ]
-    return joined(
-        (
-            tag("h3", text(title)),
-            *([figure(distributions.stacked(identity, title, bars, classes))] if bars else []),
-            table(f"Parts: {title}", ("part", "meaning", "median", "p90", "p99", "max"), rows, texts=2),
-        )
-    )
+    return h.fragment[
+        h.h3[title],
+        _bars(path),
+        table(f"Parts: {title}", ("part", "meaning", "median", "p90", "p99", "max"), rows, texts=2),
+    ]
+
+
+def _bars(path: DeliveryPath) -> h.Element | None:
+    known = {
+        name: [
+            (*_PARTS[part.begin, part.end][:2], value)
+            for part in path.parts
+            if (value := getattr(part.times, statistic)) is not None
+        ]
+        for statistic, name in (("p50", "median"), ("p90", "p90"), ("p99", "p99"))
+    }
+    sums = {
+        name: sum(value for *_, value in parts)
+        for name, parts in known.items()
+        if len(parts) == len(path.parts)
+    }
+    if not sums:
+        return None
+    longest_ms = max(sums.values())
+    return h.div(".figure")[
+        h.dl(".bars")[
+            (
+                (h.dt[name], h.dd[bars.stacked(known[name], longest_ms), h.span[words.ms(total)]])
+                for name, total in sums.items()
+            )
+        ]
+    ]
 
 
 def _stage_marks(result: Result) -> list[tuple[float, str]]:

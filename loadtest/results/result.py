@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-import orjson
 
 from loadtest.plan.scenario import Scenario  # noqa: TC001 - msgspec resolves the annotation
 from loadtest.results.histogram import PRECISION, SUB_BUCKET_BITS, UNIT, Histogram
@@ -238,7 +237,7 @@ class Result:
     schema: int = SCHEMA
 
     def to_json(self) -> bytes:
-        return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE)
+        return msgspec.json.encode(self) + b"\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Result:

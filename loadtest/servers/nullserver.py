@@ -1,4 +1,4 @@
-"""A null server: it answers joins, acknowledges messages and broadcasts them immediately, nothing else.
+"""A null server: it only answers joins, and acknowledges and immediately broadcasts messages.
 
 `python -m loadtest.servers.nullserver CONNECTIONS` prints its port and serves 127.0.0.1 until it is stopped.
 Its latency is that of the harness and the machine: the floor under every measurement.

@@ -1,4 +1,4 @@
-"""What `groupcast up` says once it is up: to a person, to a program, and to the other commands."""
+"""The announcement of `groupcast up`: for people, for programs, and for the other commands."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from localcloud.backends.userpool import DemoUser, OpenUserPool
     from localcloud.cloud import LocalCloud
 
-# Who is in the two lines to paste.
+# The users in the two commands to paste.
 PASTED = ("ann", "bob")
 
 
 def as_json(cloud: LocalCloud) -> str:
-    """One line: where everything is and, where one signs in, who can."""
+    """One line of JSON: all addresses and, with a user pool, its users."""
     places: dict[str, Any] = {
         "pageUrl": cloud.page_url,
         "gatewayUrl": cloud.gateway_url,
@@ -39,7 +39,7 @@ def as_json(cloud: LocalCloud) -> str:
 
 
 def for_other_commands(cloud: LocalCloud) -> dict[str, Any]:
-    """What `groupcast token` needs: `auth` and, with cognito, where to sign in and the demo users."""
+    """State for `groupcast token`: `auth` and, with cognito, the user pool and its demo users."""
     if cloud.user_pool is None:
         return {"auth": "none"}
     return {
@@ -51,10 +51,10 @@ def for_other_commands(cloud: LocalCloud) -> dict[str, Any]:
 
 
 def as_text(cloud: LocalCloud, log: Path) -> str:
-    """All that a person needs for a first chat, ready to paste."""
+    """Addresses and commands for a first chat, ready to paste."""
     pool = cloud.user_pool
     return f"""
-groupcast is up. {_who_may(pool)}
+groupcast is up. {_access(pool)}
 
   chat page      {cloud.page_url}
   gateway        {cloud.gateway_url}
@@ -66,7 +66,7 @@ Open the page in two windows, or use two more terminals:
 
 {_pasted(cloud)}
 
-and type there, in both the first line, then in one of them the second:
+Type the first line in both of them, then the second line in one:
 
   {{"action":"joinGroup","groupId":"group1"}}
   {{"action":"sendMessage","message":"안녕하세요!"}}
@@ -74,11 +74,11 @@ and type there, in both the first line, then in one of them the second:
 Ctrl-C stops everything."""
 
 
-def _who_may(pool: OpenUserPool | None) -> str:
+def _access(pool: OpenUserPool | None) -> str:
     if pool is None:
-        return "No sign-in is needed: a connection is called what ?name= says."
+        return "No sign-in is needed: ?name= names a connection."
     lines = "\n".join(_user_line(user) for user in pool.users)
-    return f"Who connects must sign in; groups called private-… are for their members:\n\n{lines}"
+    return f"Users sign in; groups called private-… are for their members:\n\n{lines}"
 
 
 def _user_line(user: DemoUser) -> str:

@@ -1,4 +1,4 @@
-"""What the commands have in common: defaults, and how the text of an option is read."""
+"""Defaults and parsers of options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import math
 import re
 
 from localcloud.gateway import AccountQuota
-from localcloud.visitors import ORIGIN
+from localcloud.origins import ORIGIN
 
 # API Gateway developer guide, "Map API stages to a custom domain name for WebSocket APIs".
 BASE_PATH = re.compile(r"[A-Za-z0-9$_.+!*'()-]{1,300}")
-REGION = "us-east-1"
 DEFAULT_PAGE_PORT = 3000
 DEFAULT_GATEWAY_PORT = 3001
 MAX_PORT = 65_535
@@ -19,10 +18,18 @@ MAX_PORT = 65_535
 MAX_TIMEOUT_S = 900
 
 
+class DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds defaults to the help, except those that say nothing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        says_nothing = action.default is None or action.default is False or action.default == []
+        return action.help if says_nothing else super()._get_help_string(action)
+
+
 def port(text: str) -> int:
     number = int(text)
     if not 0 <= number <= MAX_PORT:
-        raise argparse.ArgumentTypeError(f"{text} is no TCP port")
+        raise argparse.ArgumentTypeError(f"{text} is not a TCP port")
     return number
 
 
@@ -36,7 +43,7 @@ def positive(text: str) -> int:
 def seconds(text: str) -> float:
     number = float(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no time in seconds")
+        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds")
     return number
 
 
@@ -48,7 +55,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def timeout(text: str) -> tuple[str, int]:
-    """FUNCTION=SECONDS, whole ones as Lambda takes them."""
+    """FUNCTION=SECONDS, in whole seconds, as Lambda takes them."""
     name, value = pair(text)
     if not value.isdecimal() or not 1 <= int(value) <= MAX_TIMEOUT_S:
         raise argparse.ArgumentTypeError(f"{text}: a timeout is 1 to {MAX_TIMEOUT_S} whole seconds")
@@ -59,14 +66,14 @@ def origin(text: str) -> str:
     """An origin as browsers send it: SCHEME://HOST[:PORT] in lower case, or `null`."""
     lowered = text.lower()
     if not ORIGIN.fullmatch(lowered):
-        raise argparse.ArgumentTypeError(f"{text} is no origin such as https://chat.example.com")
+        raise argparse.ArgumentTypeError(f"{text} is not an origin such as https://chat.example.com")
     return lowered
 
 
 def base_path(text: str) -> str:
-    """One segment of a path, as API Gateway takes it for a custom domain."""
+    """One segment of a path, with the characters that API Gateway accepts for a custom domain."""
     if not BASE_PATH.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text} is no base path such as chat")
+        raise argparse.ArgumentTypeError(f"{text} is not a base path such as chat")
     return text
 
 

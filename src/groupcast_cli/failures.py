@@ -1,11 +1,13 @@
-"""`groupcast failures`: show FanoutFailures; when told, redrive what can be delivered or discard the rest."""
+"""`groupcast failures`: shows FanoutFailures; on request redrives leftovers or discards the rest."""
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
 import json
+import signal
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,16 @@ import orjson
 
 from groupcast_cli.failures_kinds import Failure, Row, classify, summary
 from groupcast_cli.failures_queue import Received, Waiting, failures_name, open_queue, retry_name
-from groupcast_cli.stage import Place, StageError, add_place, one_line
+from groupcast_cli.stage import Place, StageError, add_place, add_stage, one_line
+from groupcast_cli.terminal import show, table, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.console import RenderableType
 
     from groupcast_cli.failures_queue import FailuresQueue
+    from groupcast_cli.terminal import Steps
 
 LIMIT = 1000
 # Their bodies are kept until the end.
@@ -28,7 +34,7 @@ PROGRESS_MESSAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message, and what became of it: gone from here, or still there, for `trouble` if any."""
+    """A message, and whether it is gone from the queue; `trouble` is the reason if it should be gone."""
 
     message: Received
     failure: Failure
@@ -47,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a run saw; `waiting` is what SQS counted before."""
+    """The messages that a run read; `waiting` is what SQS counted before."""
 
     stage: str
     region: str
@@ -72,36 +78,42 @@ class Findings:
 
     @property
     def unread(self) -> int:
-        """About so many messages are there that the run did not see."""
+        """About how many messages the run did not read."""
         return max(0, self.waiting.visible - len(self.entries))
 
 
 def add_parser(commands: Any) -> None:
     """Add `failures` to the subparsers of the `groupcast` command."""
-    parser = commands.add_parser("failures", help="show, and redrive, what a stage could not deliver")
-    parser.add_argument("--stage", required=True, help="that is deployed")
+    parser = commands.add_parser(
+        "failures",
+        help="show, redrive or discard failed deliveries of a stage",
+        description="Show the messages in FanoutFailures by kind. Reading changes nothing.",
+    )
+    add_stage(parser)
     add_place(parser)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--redrive", action="store_true", help="put leftovers into RetryQueue, to be delivered")
-    what.add_argument(
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        "--redrive", action="store_true", help="move leftovers to RetryQueue, which delivers them"
+    )
+    action.add_argument(
         "--discard",
         action="store_true",
-        help="delete what redriving does not help; --json keeps a copy of it",
+        help="delete messages that cannot be redriven; --json prints a copy of them",
     )
     parser.add_argument(
         "--limit",
         type=_limit,
         default=LIMIT,
-        help=f"messages to read, {LIMIT} unless given, {LIMIT_MAX} at most",
+        help=f"read at most so many messages, up to {LIMIT_MAX} (default: {LIMIT})",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object, which has the messages as well")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, messages included")
     parser.set_defaults(run=_run)
 
 
 def look(
     queue: FailuresQueue, limit: int, expected: int, *, redrive: bool = False, discard: bool = False
 ) -> Iterator[list[Entry]]:
-    """What lies in the queue, ten at most at a time; redriven or discarded as told."""
+    """Yield the messages of the queue, at most ten at a time, redriven or discarded on request."""
     for batch in queue.receive(limit, expected):
         entries = [Entry(message, classify(message.body, message.reason)) for message in batch]
         if redrive:
@@ -112,7 +124,7 @@ def look(
 
 
 def as_json(findings: Findings) -> dict[str, Any]:
-    """Everything, the bodies of the messages included; times are ISO 8601 in UTC."""
+    """All findings with the bodies of the messages; times are ISO 8601 in UTC."""
     return {
         "stage": findings.stage,
         "region": findings.region,
@@ -149,47 +161,97 @@ def as_json(findings: Findings) -> dict[str, Any]:
     }
 
 
-def as_text(findings: Findings, *, redrive: bool = False, discard: bool = False) -> str:
-    """A table of the kinds, what can be done about those that stay, and what was not seen."""
-    queue = f"{failures_name(findings.stage)}, stage {findings.stage} in {findings.region}"
-    parts = [[f"Nothing to be read in {queue}."]]
-    if rows := findings.rows:
-        parts = [[f"Read in {queue}: {len(findings.entries)}"], _table(rows)]
-        done_with = {True} if redrive else {False} if discard else set()
-        stay = [row.kind for row in rows if row.kind.redrivable not in done_with]
-        parts.append([f"{kind.title}: {kind.advice}" for kind in stay])
-        parts.append(_outcome(findings, discard=discard) if redrive or discard else [])
-    parts.append(_remarks(findings))
-    return "\n\n".join("\n".join(part) for part in parts if part)
-
-
 def _run(options: argparse.Namespace) -> int:
     entries: list[Entry] = []
-    waiting = Waiting(0, 0)
+    counted = Waiting(0, 0)
+    changes = options.redrive or options.discard
     try:
-        with open_queue(options.stage, Place.of(options)) as queue:
-            waiting = queue.waiting()
-            expected = min(options.limit, waiting.visible)
-            for found in look(
-                queue, options.limit, expected, redrive=options.redrive, discard=options.discard
-            ):
-                entries += found
-                _progress(len(entries), len(found), expected)
-    except StageError as error:
-        findings = Findings(options.stage, options.region, waiting, entries)
+        with (
+            open_queue(options.stage, Place.of(options)) as queue,
+            _between_batches(changes=changes) as check,
+        ):
+            counted = queue.waiting()
+            expected = min(options.limit, counted.visible)
+            with waiting("reading", expected) as progress:
+                for found in look(
+                    queue, options.limit, expected, redrive=options.redrive, discard=options.discard
+                ):
+                    entries += found
+                    _tell(progress, len(entries), len(found), expected)
+                    check()
+    except (StageError, KeyboardInterrupt) as error:
+        findings = Findings(options.stage, options.region, counted, entries)
         if not (findings.back or findings.discarded):
             raise
         if options.json:
-            # The only copy of those that were discarded.
+            # The only copy of discarded messages.
             print(json.dumps(as_json(findings)))
         done = f"{findings.back} were put back" if findings.back else f"{findings.discarded} were discarded"
-        raise StageError(f"{error}; {done} before") from None
-    findings = Findings(options.stage, options.region, waiting, entries)
+        raise type(error)(f"{str(error) or 'interrupted'}; {done} before") from None
+    findings = Findings(options.stage, options.region, counted, entries)
     if options.json:
         print(json.dumps(as_json(findings)))
     else:
-        print(as_text(findings, redrive=options.redrive, discard=options.discard))
+        _show(findings, redrive=options.redrive, discard=options.discard)
     return 1 if findings.troubles else 0
+
+
+@contextmanager
+def _between_batches(*, changes: bool) -> Iterator[Callable[[], None]]:
+    """Delay Ctrl-C until the yielded function is called, if the run changes messages; a second one counts.
+
+    In the middle of a batch it would lose the only copy of discarded messages.
+    """
+    interrupted = False
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, before)
+
+    def check() -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+
+    if changes:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell(progress: Steps, read: int, new: int, expected: int) -> None:
+    """Move the bar, or print a line on stderr for every PROGRESS_MESSAGES messages."""
+    text = f"{read} of about {max(read, expected)} read"
+    progress.advance(read, text, of=max(read, expected))
+    if not progress.is_live and read // PROGRESS_MESSAGES > (read - new) // PROGRESS_MESSAGES:
+        print(f"groupcast: {text}", file=sys.stderr, flush=True)
+
+
+def _show(findings: Findings, *, redrive: bool, discard: bool) -> None:
+    """A table of the kinds, advice for those that stay, the outcome, and the number of unread messages."""
+    queue = f"{failures_name(findings.stage)}, stage {findings.stage} in {findings.region}"
+    rows = findings.rows
+    parts: list[Sequence[RenderableType]] = [
+        [f"Read in {queue}: {len(findings.entries)}" if rows else f"Nothing to be read in {queue}."]
+    ]
+    if rows:
+        done_with = {True} if redrive else {False} if discard else set()
+        stay = [row.kind for row in rows if row.kind.redrivable not in done_with]
+        cells = [(row.kind.title, str(row.count), _time(row.oldest_ms), row.reason) for row in rows]
+        parts += [
+            [table("kind", "count", "oldest", "first reason", right=["count"], rows=cells)],
+            [f"{kind.title}: {kind.advice}" for kind in stay],
+            _outcome(findings, discard=discard) if redrive or discard else [],
+        ]
+    parts.append(_remarks(findings))
+    for number, part in enumerate(filter(None, parts)):
+        if number:
+            print()
+        for line in part:
+            show(line)
 
 
 def _put_back(queue: FailuresQueue, entries: Sequence[Entry]) -> list[Entry]:
@@ -208,16 +270,6 @@ def _after(entry: Entry, trouble: Mapping[str, str]) -> Entry:
     return replace(entry, gone=not why, trouble=why)
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
-    cells = [("KIND", "COUNT", "OLDEST", "FIRST REASON")]
-    cells += [(row.kind.title, str(row.count), _time(row.oldest_ms), row.reason) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        f"{title:<{widths[0]}}  {count:>{widths[1]}}  {oldest:<{widths[2]}}  {reason}"
-        for title, count, oldest, reason in cells
-    ]
-
-
 def _outcome(findings: Findings, *, discard: bool) -> list[str]:
     stay = sum(entry.failure.kind.redrivable is discard for entry in findings.entries)
     if discard:
@@ -225,9 +277,11 @@ def _outcome(findings: Findings, *, discard: bool) -> list[str]:
         lines += [f"Staying, for --redrive: {stay}"] if stay else []
     else:
         lines = [f"Put back into {retry_name(findings.stage)}: {findings.back}"]
-        lines += [f"Staying, since redriving helps none of them: {stay}; --discard ends them"] if stay else []
+        lines += (
+            [f"Staying, since redriving does not help them: {stay}; --discard deletes them"] if stay else []
+        )
     if troubles := findings.troubles:
-        lines.append(f"Staying, though it should not: {len(troubles)}, the first {troubles[0]}")
+        lines.append(f"Failed: {len(troubles)}, the first {troubles[0]}")
     return lines
 
 
@@ -240,18 +294,12 @@ def _remarks(findings: Findings) -> list[str]:
     return remarks
 
 
-def _progress(read: int, new: int, expected: int) -> None:
-    """Say on stderr how far it is, each time another PROGRESS_MESSAGES are over."""
-    if read // PROGRESS_MESSAGES > (read - new) // PROGRESS_MESSAGES:
-        print(f"groupcast: {read} of about {max(read, expected)} read", file=sys.stderr, flush=True)
-
-
 def _time(epoch_ms: int) -> str:
     return dt.datetime.fromtimestamp(epoch_ms // 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _body(body: str) -> Any:
-    """As JSON where it is some, so that a reader need not unwrap it twice."""
+    """Parse a body that is JSON, so that a reader need not unwrap it twice."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""The kinds of messages in FanoutFailures, and what can be done about each. Pure."""
+"""The kinds of messages in FanoutFailures, and the advice for each. Pure."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ class Kind:
 LEFTOVER = Kind(
     "leftover",
     "leftover",
-    "it was tried to the end; once the cause is gone, --redrive has it tried again",
+    "all tries failed; once the cause is gone, --redrive retries it",
     redrivable=True,
 )
 STREAM_BATCH = Kind(
     "streamBatch",
     "batch of the stream",
-    "its messages are stored, and members who see a gap in seq ask history; nothing to redrive",
+    "its messages are stored, and members who see a gap in seq read them from history; nothing to redrive",
 )
 MALFORMED = Kind(
     "malformed",
     "malformed message",
-    "not written by groupcast, from the stream, DeliveryQueue or RetryQueue; --json shows it",
+    "it came through the stream, DeliveryQueue or RetryQueue, but not from groupcast; --json shows it",
 )
-OTHER = Kind("other", "something else", "groupcast did not put it there; --json shows it")
+OTHER = Kind("other", "something else", "it does not come from groupcast; --json shows it")
 KINDS = (LEFTOVER, STREAM_BATCH, MALFORMED, OTHER)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message of the queue as it was understood.
+    """A classified message of the queue.
 
-    `redrive` is the message for RetryQueue that has it tried as if it were new; None where its kind can't be.
+    `redrive` is the message for RetryQueue that retries it as a new one; None if its kind cannot be redriven.
     """
 
     kind: Kind
@@ -61,7 +61,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All failures of a kind: since when (ms since 1970), and the reason of the oldest."""
+    """All failures of a kind, with time (ms since 1970) and reason of the oldest."""
 
     kind: Kind
     count: int
@@ -70,18 +70,18 @@ class Row:
 
 
 def classify(body: str, reason: str) -> Failure:
-    """The kind of a message by its body and its attribute `reason`, empty where it has none. Never raises."""
+    """Classify a message by its body and its attribute `reason`, which may be empty. Never raises."""
     try:
         owed = leftover.from_body(body)
     except ValueError:
         return _no_leftover(body, reason)
     redrive = leftover.outgoing(replace(owed, tries=0))
-    # Without a reason it was SQS that moved it: fanoutRetry never came to its end.
+    # SQS moved a message without a reason: fanoutRetry did not finish it.
     return Failure(LEFTOVER, _shown(reason) or f"moved here by SQS after {owed.tries} tries", redrive)
 
 
 def summary(failures: Iterable[tuple[int, Failure]]) -> list[Row]:
-    """A row for each kind that is there, in the order of KINDS. With each failure goes when it was sent."""
+    """A row for each kind that occurs, in the order of KINDS. Each failure comes with its time."""
     by_kind: dict[Kind, list[tuple[int, Failure]]] = {}
     for sent_ms, failure in failures:
         by_kind.setdefault(failure.kind, []).append((sent_ms, failure))
@@ -99,7 +99,7 @@ def _no_leftover(body: str, reason: str) -> Failure:
     except orjson.JSONDecodeError as error:
         return Failure(MALFORMED, _shown(reason)) if reason else Failure(OTHER, _shown(f"not JSON: {error}"))
     match content:
-        # As Lambda tells the destination of a stream's failures.
+        # The record that Lambda sends to a stream's destination for failures.
         case {
             "DDBStreamBatchInfo": {"batchSize": int(size)},
             "requestContext": {"condition": str(condition)},
@@ -107,10 +107,10 @@ def _no_leftover(body: str, reason: str) -> Failure:
             return Failure(STREAM_BATCH, _shown(f"{condition}: {size} records"))
     if reason:
         return Failure(MALFORMED, _shown(reason))
-    return Failure(OTHER, "not of a shape that groupcast gives it")
+    return Failure(OTHER, "not of a shape that groupcast writes")
 
 
 def _shown(reason: str) -> str:
-    """On one line, and without what would steer a terminal: anyone's text may be quoted in it."""
+    """One line without control characters: the reason may quote anyone's text."""
     line = "".join(char if char.isprintable() else "?" for char in " ".join(reason.split()))
     return line if len(line) <= REASON_CHARS_MAX else f"{line[: REASON_CHARS_MAX - 1]}…"

@@ -1,4 +1,4 @@
-"""FanoutFailures of a deployed stage: read without taking, and put back into RetryQueue."""
+"""FanoutFailures of a deployed stage: reads, redrives and deletes its messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from groupcast.fanout.queue import Outgoing
     from groupcast_cli.stage import Place
 
-# So long nobody else gets what is being read; it is given back earlier unless the command is killed.
+# How long SQS hides messages from other readers; the command gives them back earlier unless it is killed.
 HIDDEN_S = 60
 # A long poll asks all of SQS's servers: an empty answer then means that there is hardly anything.
 POLL_WAIT_S = 1
@@ -39,7 +39,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What SQS counts, about: messages to be had, and those that somebody is reading just now."""
+    """Approximate counts of SQS: messages that can be read, and those that somebody is reading."""
 
     visible: int
     hidden: int
@@ -79,7 +79,7 @@ class FailuresQueue:
     def put_back(self, messages: Sequence[tuple[Received, Outgoing]]) -> dict[str, str]:
         """Send each redrive to RetryQueue, then delete the message that it is of; ten at most.
 
-        The answer has why a message is still in FanoutFailures, by its id: it was not taken, or not deleted.
+        The answer has the reason for each message that is still in FanoutFailures, by its id.
         """
         trouble: dict[str, str] = {}
         taken: list[Received] = []
@@ -91,12 +91,12 @@ class FailuresQueue:
         return trouble | {one: f"put back, but not deleted: {why}" for one, why in undeleted.items()}
 
     def discard(self, messages: Sequence[Received]) -> dict[str, str]:
-        """Delete messages, ten at most; the answer has why one is still there, by its id."""
+        """Delete messages, at most ten; the answer has the reason for each that is still there, by its id."""
         undeleted = self._delete(messages) if messages else {}
         return {one: f"not deleted: {why}" for one, why in undeleted.items()}
 
     def give_back(self) -> None:
-        """Let others see at once what was received and not deleted. Does not raise: HIDDEN_S is an end."""
+        """Show others the messages that are not deleted. Does not raise: HIDDEN_S ends anyway."""
         handles = iter(self._held.values())
         with suppress(ClientError, BotoCoreError):
             while batch := list(islice(handles, BATCH_ENTRIES_MAX)):
@@ -119,7 +119,7 @@ class FailuresQueue:
             message = Received(raw["MessageId"], sent_ms, raw["Body"], reason, raw["ReceiptHandle"])
             # The latest handle is the one that counts.
             self._held[message.message_id] = message
-            # SQS delivers at least once; and what is hidden comes back where reading takes very long.
+            # SQS delivers at least once, and shows hidden messages again if reading takes very long.
             if message.message_id not in self._seen:
                 self._seen.add(message.message_id)
                 new.append(message)
@@ -148,7 +148,7 @@ class FailuresQueue:
 
 @contextmanager
 def open_queue(stage: str, place: Place) -> Iterator[FailuresQueue]:
-    """The queues of a stage; what was read is given back at the end. StageError where AWS refuses."""
+    """The queues of a stage, which get unread messages back at the end. Raises StageError."""
     with client("sqs", place) as sqs:
         urls = [_url(sqs, name, stage, place) for name in (failures_name(stage), retry_name(stage))]
         queue = FailuresQueue(sqs, failures_url=urls[0], retry_url=urls[1])
@@ -179,7 +179,7 @@ def _url(sqs: Any, name: str, stage: str, place: Place) -> str:
 
 
 def _batches(messages: Sequence[tuple[Received, Outgoing]]) -> Iterable[Sequence[tuple[Received, Outgoing]]]:
-    """All at once, or, what leftovers of groupcast never need, each by itself."""
+    """One batch, or one each if they are too large together, which leftovers of groupcast never are."""
     if sum(len(redrive.body) for _, redrive in messages) <= BATCH_BYTES_MAX:
         return [messages]
     return [[message] for message in messages]

@@ -1,6 +1,6 @@
 """How other commands find a running `groupcast up`: a small file below build/, by the gateway's port.
 
-The kernel holds a lock on it for as long as `up` lives, however that ends; a file without the lock is stale.
+The kernel holds a lock on it as long as `up` lives, however it ends; a file without the lock is stale.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ BUILD_DIR = "build"
 
 
 def run_path(root: Path, gateway_port: int) -> Path:
-    """Where the file of the `up` with this gateway is."""
+    """The path of the file of the `up` with this gateway."""
     return root / BUILD_DIR / f"up-{gateway_port}.json"
 
 
 @contextmanager
 def published(root: Path, gateway_port: int, state: Mapping[str, Any]) -> Iterator[None]:
-    """Let others read `state` meanwhile. Only this user can: it may hold passwords."""
+    """Publish `state` meanwhile, for this user alone: it may hold passwords."""
     path = run_path(root, gateway_port)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Locked and complete before it has the name that others look for.
@@ -43,7 +43,7 @@ def published(root: Path, gateway_port: int, state: Mapping[str, Any]) -> Iterat
 
 
 def read_published(root: Path, gateway_port: int) -> dict[str, Any] | None:
-    """What the `up` with this gateway lets others read; None where none runs."""
+    """The state of the `up` with this gateway; None if it does not run."""
     try:
         with run_path(root, gateway_port).open() as file:
             try:

@@ -15,11 +15,13 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from groupcast_cli.arguments import DEFAULT_GATEWAY_PORT, REGION, port
+from groupcast_cli.arguments import DEFAULT_GATEWAY_PORT, port
 from groupcast_cli.runfile import read_published
 from groupcast_cli.stage import Place, Stage, add_place, find_stage, one_line
+from groupcast_cli.terminal import waiting
 from groupcast_cli.users import require_name
 from localcloud.errors import SignInError
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +34,7 @@ PASSWORD_VARIABLE = "GROUPCAST_PASSWORD"  # noqa: S105 - its name, no password
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What signing in gives: JWTs of the user pool."""
+    """The JWTs of a user."""
 
     access: str = field(repr=False)
     id: str = field(repr=False)
@@ -44,31 +46,34 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     token.add_argument("user", metavar="USER", help="a demo user that `up` printed, or another of the pool")
     token.add_argument(
         "--password",
-        help=f"a demo user's is known; a stage's is read from {PASSWORD_VARIABLE}, or asked for",
+        help=f"the password (default: a demo user's own; for a stage {PASSWORD_VARIABLE} or a prompt)",
     )
     where = token.add_mutually_exclusive_group()
     where.add_argument(
-        "--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="of the `up` to sign in to"
+        "--gateway-port",
+        type=port,
+        default=DEFAULT_GATEWAY_PORT,
+        help="sign in to the `up` with this port (default: %(default)s)",
     )
-    where.add_argument("--stage", help="that is deployed, to sign in to instead")
+    where.add_argument("--stage", help="sign in to this deployed stage instead")
     add_place(token)
-    token.add_argument("--id", action="store_true", help="the id token, not the access token")
+    token.add_argument("--id", action="store_true", help="print the id token instead of the access token")
     token.set_defaults(run=_run)
 
 
 def sign_in(
     cognito_url: str | None, client_id: str, user: str, password: str, region: str = REGION
 ) -> Tokens:
-    """Sign in with InitiateAuth, as an app does; without a URL, at AWS or where AWS_ENDPOINT_URL says.
+    """Sign in with InitiateAuth, as an app does. The default URL is AWS_ENDPOINT_URL, or AWS itself.
 
-    Raises botocore's ClientError and BotoCoreError; SignInError where the pool asks for more than a password.
+    Raises botocore's ClientError and BotoCoreError; SignInError if the pool asks for more than a password.
     """
     cognito = boto3.client(
         "cognito-idp",
         endpoint_url=cognito_url,
         region_name=region,
         config=Config(
-            # Whoever signs in has no AWS credentials.
+            # Users have no AWS credentials.
             signature_version=UNSIGNED,
             connect_timeout=TIMEOUT_S,
             read_timeout=TIMEOUT_S,
@@ -90,14 +95,14 @@ def sign_in(
 
 
 def sign_in_to_stage(stage: Stage, user: str, password: str) -> Tokens:
-    """Sign in to a deployed stage. SignInError with what to do where that fails."""
+    """Sign in to a deployed stage. Raises SignInError with a remedy."""
     mended = f"`.venv/bin/groupcast user {shlex.quote(user)} {stage.options} --password …`"
     try:
         return sign_in(stage.place.endpoint_url, stage.client_id, user, password, stage.place.region)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("NotAuthorizedException", "UserNotFoundException"):
             raise SignInError(_general(error)) from None
-        # Which of both it is, a pool does not tell, so that nobody can find out who is in it.
+        # A pool does not say which of the two is wrong, so that nobody can guess its users.
         reason = one_line(error.response["Error"]["Message"])
         raise SignInError(
             f"stage {stage.name} has no user {user} with this password ({reason}): "
@@ -110,14 +115,15 @@ def sign_in_to_stage(stage: Stage, user: str, password: str) -> Tokens:
 
 
 def stage_password(user: str, stage_name: str) -> str:
-    """Read the password from GROUPCAST_PASSWORD, or ask for it. SignInError where neither is possible."""
+    """Read the password from GROUPCAST_PASSWORD, or ask for it. Raises SignInError if neither is possible."""
     if password := os.environ.get(PASSWORD_VARIABLE):
         return password
     if not sys.stdin.isatty():
         raise SignInError(f"{user} needs a password: set {PASSWORD_VARIABLE}")
     try:
+        # rich would show the prompt before it turns the echo off.
         password = getpass(f"Password of {user} in stage {stage_name}: ")
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
         password = ""
     if not password:
         raise SignInError(f"no password was entered for {user}: try again, or set {PASSWORD_VARIABLE}")
@@ -127,7 +133,7 @@ def stage_password(user: str, stage_name: str) -> str:
 def _run(options: argparse.Namespace) -> int:
     require_name(options.user)
     if options.endpoint_url and options.stage is None:
-        raise SignInError("--endpoint-url is of a deployed stage: name the stage with --stage")
+        raise SignInError("--endpoint-url is for deployed stages: name one with --stage")
     tokens = _of_up(options) if options.stage is None else _of_stage(options)
     print(tokens.id if options.id else tokens.access)
     return 0
@@ -139,15 +145,16 @@ def _of_up(options: argparse.Namespace) -> Tokens:
         raise SignInError(_not_running(options.gateway_port))
     if state["auth"] == "none":
         raise SignInError(
-            f"nobody signs in on port {options.gateway_port}: connect with ?name={options.user} "
-            "and no token, or start it with `make up AUTH=cognito`"
+            f"the `up` on port {options.gateway_port} has no users: connect with ?name={options.user} "
+            "and without a token, or start it with `make up AUTH=cognito`"
         )
     users = state["users"]
     password = options.password or users.get(options.user)
     if password is None:
-        raise SignInError(f"{_unknown(options.user, users)}; for anyone else give --password, too")
+        raise SignInError(f"{_unknown(options.user, users)}; for other users of the pool give --password")
     try:
-        return sign_in(state["cognitoUrl"], state["clientId"], options.user, password)
+        with waiting(f"signing in as {options.user}"):
+            return sign_in(state["cognitoUrl"], state["clientId"], options.user, password)
     except ClientError as error:
         raise SignInError(_refusal(error, options.user, users)) from None
     except BotoCoreError as error:
@@ -155,9 +162,11 @@ def _of_up(options: argparse.Namespace) -> Tokens:
 
 
 def _of_stage(options: argparse.Namespace) -> Tokens:
-    stage = find_stage(options.stage, Place.of(options))
+    with waiting(f"looking for stage {options.stage}"):
+        stage = find_stage(options.stage, Place.of(options))
     password = options.password or stage_password(options.user, stage.name)
-    return sign_in_to_stage(stage, options.user, password)
+    with waiting(f"signing in as {options.user}"):
+        return sign_in_to_stage(stage, options.user, password)
 
 
 def _not_running(gateway_port: int) -> str:
@@ -186,4 +195,4 @@ def _failure(error: BotoCoreError) -> str:
 
 
 def _unknown(user: str, users: Collection[str]) -> str:
-    return f"there is no user {user}; those who can sign in are {', '.join(users)}"
+    return f"there is no user {user}; the users are {', '.join(users)}"

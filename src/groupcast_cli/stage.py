@@ -21,14 +21,15 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
+from localcloud.service.model import REGION
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# As in serverless.yml: they make the name of the stack, and where it is unless --region says otherwise.
+# As in serverless.yml: it begins the name of the stack.
 SERVICE = "groupcast"
-# As `make setup` installs it; what is printed with it can be pasted.
+# As `make setup` installs it, so that printed commands can be pasted.
 WSCAT = ".venv/bin/node node_modules/.bin/wscat"
-REGION = "us-east-1"
 
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2, "mode": "standard"})
 # Emulators take these for the owner of the account.
@@ -42,7 +43,7 @@ NOT_ALLOWED = frozenset({"AccessDenied", "AccessDeniedException"})
 
 
 class StageError(Exception):
-    """A stage is not there, or AWS refuses; the text says why in one line, and what to do."""
+    """A stage is missing, or AWS refuses; the text has reason and remedy in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +93,25 @@ class Stage:
         return f"--stage {self.name}{self.place.options}"
 
 
+def add_stage(parser: argparse.ArgumentParser) -> None:
+    """Add the required option `--stage`."""
+    parser.add_argument("--stage", required=True, help="the deployed stage, such as dev")
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Add the options `--region`, which has the default that deploying has, and `--endpoint-url`."""
-    parser.add_argument("--region", default=REGION, help=f"of the stage, {REGION} unless given")
+    parser.add_argument("--region", default=REGION, help="the stage's region (default: %(default)s)")
     parser.add_argument(
         "--endpoint-url",
         type=_url,
         metavar="URL",
-        help="of all AWS services of the stage, such as that of `make emulator`, "
-        "which needs no credentials; AWS_ENDPOINT_URL unless given",
+        help="send requests for all AWS services here, such as to `make emulator`, which needs no "
+        "credentials (default: AWS_ENDPOINT_URL, or AWS)",
     )
 
 
 def find_stage(name: str, place: Place) -> Stage:
-    """Ask CloudFormation for the stage. StageError where it is not there, or not completely."""
+    """Ask CloudFormation for the stage. Raises StageError if it is missing or incomplete."""
     stack_name = f"{SERVICE}-{name}"
     with client("cloudformation", place) as cloudformation:
         try:
@@ -122,7 +128,7 @@ def find_stage(name: str, place: Place) -> Stage:
 
 
 def stage_of(name: str, place: Place, stack: Mapping[str, Any]) -> Stage:
-    """Read the stage from an answer of DescribeStacks. StageError where the stack lacks an output."""
+    """Read the stage from an answer of DescribeStacks. Raises StageError if the stack lacks an output."""
     given = outputs(stack)
     try:
         return Stage(
@@ -171,12 +177,12 @@ def session_keys(place: Place) -> dict[str, str]:
 
 
 def explained(error: Exception, place: Place) -> str:
-    """One line for an error of botocore: what went wrong, and what to do."""
+    """One line with reason and remedy for an error of botocore."""
     return _refusal(error, place) if isinstance(error, ClientError) else _unasked(error, place)
 
 
 def deploy_hint(stage: str, place: Place) -> str:
-    """A clause that says how to deploy the stage there."""
+    """A clause with the command that deploys the stage there."""
     command = f"make deploy STAGE={stage}"
     if place.is_emulated:
         port = urlsplit(place.endpoint_url or "").port or 80
@@ -216,7 +222,7 @@ def _unasked(error: Exception, place: Place) -> str:
     if isinstance(error, NoCredentialsError):
         return f"there are no AWS credentials: {CREDENTIALS}, as for deploying"
     if isinstance(error, ParamValidationError):
-        # It gives lengths, not what was given.
+        # The text has lengths, but no values.
         return f"an option is not what AWS takes: {one_line(str(error))}"
     if place.is_emulated and isinstance(error, EndpointConnectionError):
         return f"nothing listens at {place.endpoint_url}: start `make emulator`, or check --endpoint-url"

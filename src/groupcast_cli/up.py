@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from groupcast_cli.announcement import as_json, as_text, for_other_commands
 from groupcast_cli.arguments import (
     DEFAULT_GATEWAY_PORT,
     DEFAULT_PAGE_PORT,
-    REGION,
+    DefaultsFormatter,
     base_path,
     origin,
     pair,
@@ -27,16 +28,18 @@ from groupcast_cli.arguments import (
     timeout,
 )
 from groupcast_cli.runfile import published
-from localcloud.cloud import CloudOptions, LocalCloud
+from groupcast_cli.terminal import INTERRUPTED, Steps, refreshed
+from localcloud.cloud import START_STEPS, CloudOptions, LocalCloud
 from localcloud.errors import ServiceError, StartError
 from localcloud.eventsources.streams import POLL_INTERVAL_S
 from localcloud.gateway import Faults, GatewayLimits
 from localcloud.hops import AWS
+from localcloud.origins import OriginPolicy
 from localcloud.service.definition import load_service
-from localcloud.visitors import Visitors
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from localcloud.service.model import Service
 
@@ -46,7 +49,6 @@ HOP_PROFILES = {"none": None, "aws": AWS}
 # Where a hop profile draws a record's whole way to its function, looking for records must take little of it.
 HOPS_POLL_INTERVAL_S = 0.05
 DEFAULT_LOG = Path("build/functions.log")
-INTERRUPTED = 130
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,16 +56,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     up = commands.add_parser(
         "up",
         help="run the whole chat on this machine until Ctrl-C",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=DefaultsFormatter,
     )
     limits = GatewayLimits()
-    up.add_argument("--page-port", type=port, default=DEFAULT_PAGE_PORT, help="of the page; 0: a free one")
-    up.add_argument("--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="of ws://; 0 as above")
+    up.add_argument("--page-port", type=port, default=DEFAULT_PAGE_PORT, help="port of the page; 0: any free")
     up.add_argument(
-        "--base-path", type=base_path, metavar="PATH", help="of ws://, as a custom domain has one"
+        "--gateway-port", type=port, default=DEFAULT_GATEWAY_PORT, help="port of the gateway; 0: any free"
     )
     up.add_argument(
-        "--data", type=Path, metavar="DIR", help="keeps the tables over restarts; made if missing"
+        "--base-path", type=base_path, metavar="PATH", help="path of the gateway, as a custom domain has one"
+    )
+    up.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder that keeps the tables over restarts; made if missing"
     )
     up.add_argument(
         "--allow-origin",
@@ -71,49 +75,97 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=[],
         metavar="ORIGIN",
         type=origin,
-        help="of pages that may connect, such as https://chat.example.com; pages of this machine may",
+        help="let pages of this origin connect, such as https://chat.example.com; pages of this machine "
+        "always may; may be repeated",
     )
     up.add_argument("--auth", choices=AUTH_MODES, default="none", help="who may connect; none: anyone")
-    up.add_argument("--stage", default="dev", help="of serverless.yml")
-    up.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", type=pair, help="of it")
-    up.add_argument("--log", type=Path, default=DEFAULT_LOG, help="gets what functions write")
-    up.add_argument("--timeline", type=Path, metavar="FILE", help="gets when each message passed which point")
-    up.add_argument("--handler", action="append", default=[], metavar="FUNCTION=MODULE.NAME", type=pair)
-    up.add_argument("--in-process", action="store_true", help="functions in this process, for a debugger")
-    up.add_argument("--environments", type=positive, default=4, help="a function runs in, at most")
-    up.add_argument("--timeout", action="append", default=[], metavar="FUNCTION=SECONDS", type=timeout)
+    up.add_argument("--stage", default="dev", help="stage of serverless.yml")
+    up.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        type=pair,
+        help="parameter of serverless.yml; may be repeated",
+    )
+    up.add_argument(
+        "--log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="file for functions' output"
+    )
+    up.add_argument(
+        "--timeline",
+        type=Path,
+        metavar="FILE",
+        help="file for the time of each message at each point on its way",
+    )
+    up.add_argument(
+        "--handler",
+        action="append",
+        default=[],
+        metavar="FUNCTION=MODULE.NAME",
+        type=pair,
+        help="run this handler instead of a function's own; may be repeated",
+    )
+    up.add_argument("--in-process", action="store_true", help="run functions in this process, for a debugger")
+    up.add_argument(
+        "--environments", type=positive, default=4, metavar="N", help="environments of a function, at most"
+    )
+    up.add_argument(
+        "--timeout",
+        action="append",
+        default=[],
+        metavar="FUNCTION=SECONDS",
+        type=timeout,
+        help="timeout of a function instead of its own; may be repeated",
+    )
     up.add_argument(
         "--poll-interval-s",
         type=seconds,
+        metavar="S",
         default=argparse.SUPPRESS,
-        help=f"of the stream (default: {POLL_INTERVAL_S}; with --hops aws {HOPS_POLL_INTERVAL_S})",
+        help=f"seconds between polls of a stream (default: {POLL_INTERVAL_S}; with --hops aws "
+        f"{HOPS_POLL_INTERVAL_S})",
     )
     up.add_argument(
         "--stream-shards",
         type=positive,
+        metavar="N",
         default=1,
-        help="that a table's stream is spread over; on AWS a new table's is over 4",
+        help="shards of a table's stream; a new table's has 4 on AWS",
     )
-    up.add_argument("--hops", choices=HOP_PROFILES, default="none", help="as slow as between AWS's services")
-    up.add_argument("--idle-timeout-s", type=seconds, default=limits.idle_timeout_s, help="as on AWS")
-    up.add_argument("--lifetime-s", type=seconds, default=limits.lifetime_s, help="of a connection")
+    up.add_argument(
+        "--hops", choices=HOP_PROFILES, default="none", help="delays between services; aws: as slow as there"
+    )
+    up.add_argument(
+        "--idle-timeout-s",
+        type=seconds,
+        metavar="S",
+        default=limits.idle_timeout_s,
+        help="close idle connections after so many seconds",
+    )
+    up.add_argument(
+        "--lifetime-s",
+        type=seconds,
+        metavar="S",
+        default=limits.lifetime_s,
+        help="close connections after so many seconds",
+    )
     up.add_argument(
         "--faults",
         type=_faults,
-        default=Faults(),
+        default="0,0,0,0",
         metavar="THROTTLE,ERROR,RESET[,GONE]",
-        help="shares of posts",
+        help="shares of posts that fail with 429, 500, a reset connection or a false 410",
     )
     up.add_argument(
         "--account-quota",
         type=quota,
         metavar="RATE[,BURST]",
-        help="requests a second of the account, as API Gateway limits them; BURST: half of RATE",
+        help="requests a second of the account, as API Gateway limits them; BURST: half of RATE unless given",
     )
     up.add_argument(
-        "--vague-429", action="store_true", help="a 429 of @connections does not say whose limit it was"
+        "--vague-429", action="store_true", help="429 of @connections without the name of the limit"
     )
-    up.add_argument("--json", action="store_true", help="say where everything is in one line of JSON")
+    up.add_argument("--json", action="store_true", help="print all addresses as one line of JSON")
     up.set_defaults(run=_run)
 
 
@@ -153,14 +205,27 @@ async def _serve(options: argparse.Namespace, ready: asyncio.Event) -> int:
     root = Path.cwd()
     service = _with_handlers(_service(root, options), options.handler)
     options.log.parent.mkdir(parents=True, exist_ok=True)
-    if not options.json:
-        print(f"starting {service.name} (stage {service.stage}) …", flush=True)
-    async with LocalCloud(service, _cloud_options(root, options)) as cloud:
+    async with _started(service, _cloud_options(root, options), quiet=options.json) as cloud:
         with published(root, cloud.gateway_port, for_other_commands(cloud)):
             ready.set()
             print(as_json(cloud) if options.json else as_text(cloud, options.log), flush=True)
             died = await cloud.part_died()
     raise StartError(f"{died} ended by itself; everything else was stopped")
+
+
+@contextlib.asynccontextmanager
+async def _started(service: Service, options: CloudOptions, *, quiet: bool) -> AsyncIterator[LocalCloud]:
+    """The running cloud; unless `quiet`, stdout tells of the steps of its start."""
+    if quiet:
+        async with LocalCloud(service, options) as cloud:
+            yield cloud
+        return
+    print(f"starting {service.name} (stage {service.stage})", flush=True)
+    async with contextlib.AsyncExitStack() as stack:
+        with Steps(sys.stdout, of=START_STEPS, is_ticking=False) as steps:
+            async with refreshed(steps):
+                cloud = await stack.enter_async_context(LocalCloud(service, options, steps.step))
+        yield cloud
 
 
 def _service(root: Path, options: argparse.Namespace) -> Service:
@@ -183,7 +248,7 @@ def _cloud_options(root: Path, options: argparse.Namespace) -> CloudOptions:
         gateway_port=options.gateway_port,
         base_path=options.base_path or "",
         data=options.data,
-        visitors=Visitors(frozenset(options.allow_origin)),
+        origins=OriginPolicy(frozenset(options.allow_origin)),
         auth=options.auth,
         in_process=options.in_process,
         log=None if options.in_process else options.log,

@@ -1,4 +1,4 @@
-"""`groupcast user`: makes someone who can sign in to a deployed stage at once; no e-mail is sent."""
+"""`groupcast user`: creates a user of a deployed stage, who can sign in at once; no e-mail is sent."""
 
 from __future__ import annotations
 
@@ -10,20 +10,31 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from groupcast.names import name_fault
-from groupcast_cli.stage import WSCAT, Place, Stage, StageError, add_place, client, find_stage, one_line
+from groupcast_cli.stage import (
+    WSCAT,
+    Place,
+    Stage,
+    StageError,
+    add_place,
+    add_stage,
+    client,
+    find_stage,
+    one_line,
+)
+from groupcast_cli.terminal import waiting
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
 PASSWORD_CHARACTERS = 16
-# Neither a shell nor an option reads anything into these symbols, wherever they stand.
+# These symbols have no meaning for a shell, and do not begin an option.
 KINDS = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "+.:@_")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a user: `new`, or there before; `password`, where it has been set."""
+    """Whether a user is `new`, and the `password` if it was set."""
 
     new: bool
     password: str | None = field(repr=False)
@@ -31,32 +42,33 @@ class Outcome:
 
 def add_parser(commands: Any) -> None:
     """Add `user` to the subparsers of the `groupcast` command."""
-    user = commands.add_parser("user", help="make a user of a deployed stage, who can sign in at once")
-    user.add_argument("user", metavar="NAME", help="of the user; others read it as the sender")
-    user.add_argument("--stage", required=True, help="that is deployed")
+    user = commands.add_parser("user", help="create or change a user of a deployed stage")
+    user.add_argument("user", metavar="NAME", help="the user's name, which others see as the sender")
+    add_stage(user)
     add_place(user)
     user.add_argument(
         "--group",
         action="append",
         default=[],
-        help="of the pool, private-team for one, to be in; made where it is missing; may be repeated",
+        help="add the user to this group of the pool, such as private-team, and create it if it is missing; "
+        "may be repeated",
     )
-    user.add_argument("--password", help="that lasts; a new user gets a random one unless given")
+    user.add_argument("--password", help="the password (default: a random one for a new user)")
     user.set_defaults(run=_run)
 
 
 def put_user(stage: Stage, name: str, groups: Sequence[str], password: str | None) -> Outcome:
-    """Make the user, with a random password where None is given, or change who is there.
+    """Create the user, with a random password for None, or change an existing one.
 
-    Who is there keeps the password where None is given; groups are added, never taken away. StageError where
-    the name may look like another's, and where the pool's policy or AWS refuses.
+    An existing user keeps the password for None; groups are added, never removed. Raises StageError if the
+    name may look like another's, or if the pool's policy or AWS refuses.
     """
     require_name(name)
     pool = {"UserPoolId": stage.user_pool_id}
     user = {**pool, "Username": name}
     with client("cognito-idp", stage.place) as cognito:
         try:
-            # What may be refused comes before the user, who would be left behind half made.
+            # Groups may be refused, and that must not leave a user behind.
             for group in groups:
                 _make_group(cognito, pool, group)
             outcome = _put(cognito, user, password)
@@ -69,13 +81,13 @@ def put_user(stage: Stage, name: str, groups: Sequence[str], password: str | Non
 
 
 def require_name(name: str) -> None:
-    """StageError, with the reason, for a name that the gateway refuses with 403 alone."""
+    """Raise StageError with the reason for a name that the gateway refuses; its 403 has no reason."""
     if fault := name_fault(name):
         raise StageError(f"nobody can connect as {name!r}: {fault.text}; choose another user name")
 
 
 def random_password() -> str:
-    """16 characters, some of each kind that a Cognito pool can require."""
+    """16 characters, with some of each kind that a Cognito pool can require."""
     while True:
         password = "".join(secrets.choice("".join(KINDS)) for _ in range(PASSWORD_CHARACTERS))
         if all(set(kind) & set(password) for kind in KINDS):
@@ -83,19 +95,21 @@ def random_password() -> str:
 
 
 def wscat_line(stage: Stage, name: str) -> str:
-    """The command that connects as this user. It asks for the password: a shell's history keeps none."""
+    """The command that connects as this user. It asks for the password, which a history would keep."""
     token = f".venv/bin/groupcast token {shlex.quote(name)} {stage.options}"
     return f'{WSCAT} -c "{stage.gateway_url}?token=$({token})"'
 
 
 def _run(options: argparse.Namespace) -> int:
-    stage = find_stage(options.stage, Place.of(options))
     groups = list(dict.fromkeys(options.group))
-    outcome = put_user(stage, options.user, groups, options.password)
+    with waiting(f"looking for stage {options.stage}") as progress:
+        stage = find_stage(options.stage, Place.of(options))
+        progress.step(f"creating or changing {options.user}")
+        outcome = put_user(stage, options.user, groups, options.password)
     print(_text(options.user, stage, outcome, given=options.password is not None))
     if groups:
         print(f"Groups added: {', '.join(groups)}.")
-    print(f"\nConnect with this line, which asks for the password:\n\n  {wscat_line(stage, options.user)}")
+    print(f"\nConnect with this command, which asks for the password:\n\n  {wscat_line(stage, options.user)}")
     return 0
 
 

@@ -26,9 +26,6 @@ class Inbox:
         self._is_over = False
         self._error: Exception | None = None
 
-    def __len__(self) -> int:
-        return len(self._messages)
-
     def put(self, messages: Iterable[Message]) -> None:
         self._messages.extend(messages)
         if self._messages:

@@ -51,8 +51,6 @@ class GroupLog:
     ) -> None:
         """Start after `since`, or without it `backlog` messages before the end of the log at the join."""
         self.group_id = group_id
-        # The count of skipped holes.
-        self.skipped = 0
         self._backlog = backlog
         self._gap_wait_s = gap_wait_s
         self._hole_timeout_s = hole_timeout_s
@@ -240,10 +238,8 @@ class GroupLog:
         return newest_at - successor.created_at >= timedelta(seconds=self._hole_timeout_s)
 
     def _skip(self, shown_to: int, now: float) -> list[Message]:
-        # Skip no further than the last reply covers.
-        after = min(min(self._pending, default=shown_to + 1), shown_to + 1)
-        self.skipped += after - (self._next or after)
-        self._next = after
+        # Only to the end of what history has shown.
+        self._next = min(min(self._pending, default=shown_to + 1), shown_to + 1)
         return self._drain(now)
 
 

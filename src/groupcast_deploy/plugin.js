@@ -117,6 +117,12 @@ class GroupcastPlugin {
     }
   }
 
+  /** On a terminal osls shows it until the next one; elsewhere it would not show it at all. */
+  tell(step) {
+    if (process.stderr.isTTY) this.progress.update(step);
+    else this.log.notice(step);
+  }
+
   async build() {
     const { serviceDir, service } = this.serverless;
     const venv = path.join(serviceDir, ".venv");
@@ -140,15 +146,20 @@ class GroupcastPlugin {
       `Building ${service.package.artifact} for ${runtime} on ${architecture}`,
       BUILD_TIMEOUT_MS,
     );
-    this.log.notice(output);
+    // The lines before it are the steps.
+    this.log.notice(output.split("\n").pop());
   }
 
-  /** Runs a command and returns its standard output. Throws an error with its standard error if it fails. */
+  /** Runs a command, shows its output line by line and returns it. Throws its standard error if it fails. */
   async run(command, commandArguments, progress, timeout) {
     this.progress.update(progress);
     try {
       const options = { cwd: this.serverless.serviceDir, timeout };
-      const { stdout } = await promisify(execFile)(command, commandArguments, options);
+      const running = promisify(execFile)(command, commandArguments, options);
+      running.child.stdout.on("data", (text) => {
+        for (const step of text.split("\n").filter((line) => line.endsWith("…"))) this.tell(step);
+      });
+      const { stdout } = await running;
       return stdout.trim();
     } catch (error) {
       const reason = error.code === "ENOENT" ? `${command} is not installed` : error.stderr || error.message;

@@ -1,4 +1,4 @@
-"""Child processes that never outlive localcloud, however it ends."""
+"""Child processes that end when localcloud ends, even if it is killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from localcloud.errors import StartError
 
 STOP_GRACE_S = 3.0
 START_TIMEOUT_S = 30.0
-# Below the ports that Linux (32768 on) and the others (49152 on) give to outgoing connections.
+# Below the ephemeral ports of Linux (from 32768) and other systems (from 49152).
 PORTS = range(20_000, 32_000)
 PORTS_TRIED = 100
 _PR_SET_PDEATHSIG = 1
@@ -26,10 +26,10 @@ _OUTPUT_TAIL_BYTES = 400
 
 
 class ChildServer:
-    """A child process that serves 127.0.0.1 on a free port while this async context manager is open.
+    """An async context manager: a child process that serves 127.0.0.1 on a free port.
 
-    A subclass gives `what` (for errors) and `command` (with `self.port`). StartError with the end of what the
-    child wrote where it does not start.
+    A subclass defines `what` (its name in errors) and `command` (which uses `self.port`). If the child does
+    not start, StartError has the end of its output.
     """
 
     what: str
@@ -40,7 +40,7 @@ class ChildServer:
         self._output: IO[bytes] | None = None
 
     def command(self) -> list[str]:
-        """The command line; StartError where a part of it is missing."""
+        """The command line; StartError if a required program or file is missing."""
         raise NotImplementedError
 
     @property
@@ -68,7 +68,7 @@ class ChildServer:
             self._output.close()
 
     async def died(self) -> None:
-        """Return when the process has ended by itself."""
+        """Wait until the process ends by itself."""
         assert self._process is not None
         await self._process.wait()
 
@@ -81,7 +81,7 @@ class ChildServer:
 async def spawn(
     *argv: str, output: IO[bytes] | int, env: dict[str, str] | None = None
 ) -> asyncio.subprocess.Process:
-    """Start a child in a session of its own: Ctrl-C reaches only localcloud, which stops it in order."""
+    """Start a child in its own session: Ctrl-C reaches only localcloud, which stops its children in order."""
     return await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL,
@@ -94,13 +94,13 @@ async def spawn(
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies; elsewhere than on Linux, nothing."""
+    """Ask the kernel to kill this process when its parent dies (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def stop(process: asyncio.subprocess.Process) -> None:
-    """Terminate a child, and kill it where it does not end within STOP_GRACE_S."""
+    """Terminate a child; kill it if it does not end within STOP_GRACE_S."""
     if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
@@ -114,7 +114,7 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 
 
 async def wait_until_listening(process: asyncio.subprocess.Process, port: int, what: str) -> None:
-    """Return once 127.0.0.1:port accepts; StartError where the child ends first or takes START_TIMEOUT_S."""
+    """Wait until 127.0.0.1:port accepts; StartError if the child ends first or takes START_TIMEOUT_S."""
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             while process.returncode is None:
@@ -133,10 +133,10 @@ async def wait_until_listening(process: asyncio.subprocess.Process, port: int, w
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago. StartError where all that were tried are taken.
+    """A TCP port of 127.0.0.1 that was free a moment ago. StartError if all tried ports are taken.
 
-    The child binds it a second later. So it is no port that the kernel hands out: in that second it would
-    give it to any connection, even to the one that asks whether the child listens.
+    The child binds the port about a second later. An ephemeral port could be given to another connection in
+    that second, even to the one that checks whether the child listens.
     """
     for port in random.sample(PORTS, PORTS_TRIED):
         with socket.socket() as probe, contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""The composition root: every part of the cloud on this machine, started and stopped in order."""
+"""The composition root: starts and stops every part of the local cloud in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from localcloud import children
-from localcloud.backends.datafolder import claimed
+from localcloud.backends.datafolder import locked
 from localcloud.backends.dynamodb import DynamoDBLocal, create_tables
 from localcloud.backends.moto import Moto
 from localcloud.backends.userpool import create_user_pool, only_pool
@@ -21,13 +21,13 @@ from localcloud.functions import Environments, InProcess
 from localcloud.gateway import Faults, Gateway, GatewayLimits, Posts
 from localcloud.gateway.management import REQUESTS_PATH
 from localcloud.hops import HopDelays
+from localcloud.origins import OriginPolicy
 from localcloud.pageserver import PageServer
 from localcloud.service.model import with_ids
 from localcloud.timeline import Timeline
-from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from localcloud.backends.dynamodb import OpenTable
@@ -37,18 +37,20 @@ if TYPE_CHECKING:
     from localcloud.service.model import Service
 
 HOST = "127.0.0.1"
-# What signs requests on this machine. No secret: nothing here checks it, and AWS knows no such key.
+# Credentials for local requests. Not secret: no server here checks them, and AWS does not know them.
 ACCESS_KEY_ID = "localcloud"
 SECRET_ACCESS_KEY = "localcloud"  # noqa: S105
+# How often a start calls `on_step`.
+START_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class CloudOptions:
-    """How to run the service. Port 0 takes a free port; `log` gets what functions write (None: stdout).
+    """How to run the service. Port 0 takes a free port; `log` is the functions' log file (None: stdout).
 
-    `auth` is `none` or `cognito`, which makes a user pool. `visitors` says which pages may send requests.
-    `timeline` gets when each message passed which point (see Timeline). `hops` makes each hop take as long as
-    in that cloud, and `stream_shards` is how many shards a table's stream has there. `base_path` is in the
+    `auth` is `none` or `cognito`, which creates a user pool. `origins` says which pages may send requests.
+    `timeline` is the file for each message's timestamps (see Timeline). `hops` delays each hop to that
+    profile's latency; `stream_shards` is the number of shards per stream to emulate. `base_path` is in the
     gateway's URL for clients and functions, as in a custom domain's.
     """
 
@@ -57,7 +59,7 @@ class CloudOptions:
     gateway_port: int = 0
     base_path: str = ""
     data: Path | None = None
-    visitors: Visitors = field(default_factory=Visitors)
+    origins: OriginPolicy = field(default_factory=OriginPolicy)
     auth: str = "none"
     in_process: bool = False
     log: Path | None = None
@@ -71,14 +73,20 @@ class CloudOptions:
 
 
 class LocalCloud:
-    """An async context manager: the whole service runs while it is open. StartError where a part does not."""
+    """An async context manager that runs the whole service. StartError if a part does not start.
 
-    def __init__(self, service: Service, options: CloudOptions) -> None:
+    `on_step` gets the name of each step of the start when it begins.
+    """
+
+    def __init__(
+        self, service: Service, options: CloudOptions, on_step: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._service = service
         self._options = options
+        self._on_step = on_step
         self._stack = AsyncExitStack()
         self._dynamodb = DynamoDBLocal(options.root, options.data)
-        self._moto = Moto(options.visitors)
+        self._moto = Moto(options.origins)
         self.gateway_port = 0
         self.page_port = 0
         self.user_pool: OpenUserPool | None = None
@@ -104,7 +112,7 @@ class LocalCloud:
 
     @property
     def requests_url(self) -> str:
-        """Where the gateway says how many requests it let through and refused."""
+        """The URL of the gateway's counts of accepted and refused requests."""
         return f"http://{HOST}:{self.gateway_port}{REQUESTS_PATH}"
 
     @property
@@ -131,31 +139,35 @@ class LocalCloud:
 
     async def _start(self) -> None:
         options = self._options
-        # What can be wrong is said before anything slow starts.
+        # Check everything before anything slow starts.
         if options.auth != "none":
             only_pool(self._service)
         _require_free(options.page_port, "page", "--page-port")
         _require_free(options.gateway_port, "gateway", "--gateway-port")
         if options.data is not None:
-            self._stack.enter_context(claimed(options.data))
-        # The functions must know it before it listens.
+            self._stack.enter_context(locked(options.data))
+        # The functions need the port before the gateway listens on it.
         self.gateway_port = options.gateway_port or children.free_port()
+        self._on_step("starting DynamoDB Local and moto")
         await self._start_together(self._dynamodb, self._moto)
+        self._on_step("creating tables and queues")
         service = await self._with_user_pool()
         tables = await create_tables(service.tables.values(), self._aws(self._dynamodb.endpoint))
         queues = await self._stack.enter_async_context(
             Queues(service.queues.values(), self._aws(self._moto.endpoint))
         )
+        self._on_step(f"loading {len(service.functions)} functions")
         environments = self._environments(service)
         await self._stack.enter_async_context(environments)
         await environments.warm(service.functions)
+        self._on_step("starting streams, queues, gateway and page")
         # The timeline stands before a frame's hop and behind that of a batch.
         hops = None if options.hops is None else HopDelays(options.hops)
         routes: Invoker = environments if hops is None else hops.routes(environments)
         timeline = self._timeline(routes)
         invoker = timeline or routes
         mappings = StreamMappings(
-            _going_on(service, tables),
+            _reading_from_now(service, tables),
             {name: table.stream_arn for name, table in tables.items()},
             invoker,
             self._aws(self._dynamodb.endpoint),
@@ -173,23 +185,23 @@ class LocalCloud:
                 queues,
                 from_queues,
                 region=service.region,
-                # In this process each function has one thread.
+                # With --in-process each function has one thread.
                 at_once=1 if options.in_process else options.environments_per_function,
             )
         )
         posts = Posts(timeline.posted if timeline else None, hops.post_s if hops else None)
         gateway = Gateway(
-            service, invoker, options.limits, options.faults, posts, options.visitors, options.base_path
+            service, invoker, options.limits, options.faults, posts, options.origins, options.base_path
         )
         self._stack.push_async_callback(gateway.close)
         await gateway.start(HOST, self.gateway_port)
-        page = PageServer(self.gateway_url, self.user_pool, options.visitors)
+        page = PageServer(self.gateway_url, self.user_pool, options.origins)
         self._stack.push_async_callback(page.close)
         await page.start(HOST, options.page_port)
         self.page_port = page.port
 
     async def _start_together(self, *parts: DynamoDBLocal | Moto) -> None:
-        """Start parts side by side; where one fails, the others are stopped all the same."""
+        """Start parts concurrently; if one fails, the started ones are still stopped on exit."""
         starts = [asyncio.create_task(part.__aenter__()) for part in parts]
         try:
             outcomes = await asyncio.gather(*starts, return_exceptions=True)
@@ -210,7 +222,7 @@ class LocalCloud:
                 self._stack.push_async_exit(part)
 
     async def _with_user_pool(self) -> Service:
-        """The service with the ids of its user pool, where there is to be one."""
+        """The service, with the ids of its user pool if it needs one."""
         if self._options.auth == "none":
             return self._service
         self.user_pool = await create_user_pool(self._service, self._aws(self._moto.endpoint))
@@ -252,10 +264,10 @@ class LocalCloud:
         }
 
 
-def _going_on(service: Service, tables: Mapping[str, OpenTable]) -> Service:
-    """The service with streams read from now on where a table was kept from an earlier run.
+def _reading_from_now(service: Service, tables: Mapping[str, OpenTable]) -> Service:
+    """The service, with streams of tables from an earlier run read from now on.
 
-    Where its mapping had got to is not kept; from the start it would push the whole log to everyone again.
+    The position of an earlier run is not kept, and reading from the start would push all messages again.
     """
     mappings = tuple(
         mapping

@@ -1,9 +1,9 @@
-"""What can go wrong while the cloud on this machine starts or runs.
+"""Errors while the local cloud starts or runs.
 
-LocalCloudError           anything said to the user in one line, exit code 1
-├── ServiceError          serverless.yml is missing, misspelt or asks for what localcloud cannot do
-├── StartError            a part did not start: port taken, Java missing, a child that died
-├── SignInError           no token: nothing to sign in to, an unknown user, a wrong password
+LocalCloudError           an error that the user gets in one line, with exit code 1
+├── ServiceError          serverless.yml is missing, malformed or uses a feature that localcloud lacks
+├── StartError            a part did not start: port taken, Java missing, child process died
+├── SignInError           no token: no user pool, unknown user, wrong password
 └── FunctionError         a function raised, timed out, or its environment died
 """
 
@@ -11,25 +11,25 @@ from __future__ import annotations
 
 
 class LocalCloudError(Exception):
-    """Base of what localcloud tells its user in one line."""
+    """Base of the errors that localcloud prints in one line."""
 
 
 class ServiceError(LocalCloudError):
-    """serverless.yml is missing, misspelt or asks for what localcloud cannot do."""
+    """serverless.yml is missing, malformed or uses a feature that localcloud lacks."""
 
 
 class StartError(LocalCloudError):
-    """A part of the cloud did not start; the text says which, and what to do."""
+    """A part of the cloud did not start; the text names it and the remedy."""
 
 
 class SignInError(LocalCloudError):
-    """There is no token for this user; the text says why, and what to do."""
+    """The user could not get a token; the text gives the reason and the remedy."""
 
 
 class FunctionError(LocalCloudError):
     """A function did not return: it raised, ran out of time or its environment died.
 
-    `error_type` is what Lambda puts into `errorType`: the exception's class name, `Sandbox.Timedout`
+    `error_type` is Lambda's `errorType`: the exception's class name, `Sandbox.Timedout`
     or `Runtime.ExitError`.
     """
 

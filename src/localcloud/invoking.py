@@ -1,4 +1,4 @@
-"""The one boundary between what triggers functions (gateway, stream mapping) and what runs them."""
+"""The interface between triggers (gateway, event source mappings) and the runner of functions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 class Invoker(Protocol):
-    """Runs a function of the service by name, as Lambda's synchronous Invoke does."""
+    """Runs a function of the service by name, like Lambda's synchronous Invoke."""
 
     async def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
-        """Return what the handler returned (JSON values only).
+        """Return the handler's result (JSON values only).
 
-        Raises FunctionError where the handler raised, timed out or lost its environment. Waits for
-        an environment when all are busy; cancelling the call leaves the environment to finish alone.
+        Raises FunctionError if the handler raised, timed out or lost its environment. Waits for an
+        environment if all are busy. Cancelling the call does not stop the handler.
         """

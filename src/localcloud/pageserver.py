@@ -1,4 +1,4 @@
-"""The chat page: static files, and the one thing they must be told."""
+"""Serves the chat page: static files and its configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from localcloud.errors import StartError
-from localcloud.visitors import Visitors
+from localcloud.origins import OriginPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 # The page imports the client as `../client/…`, which is `/client/…` of this server.
 FOLDERS = {"": "page", "client/": "client"}
-# What is served is decided here, not by the machine's MIME tables.
+# Fixed here, so that the machine's MIME tables don't matter.
 CONTENT_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-# Browsers keep connections open; a stop does not wait for them.
+# Browsers keep connections open; closing does not wait for them.
 SHUTDOWN_TIMEOUT_S = 1.0
-# All of the page is its own: nothing inline, nothing from elsewhere, and a socket to any gateway.
+# Nothing inline and nothing from other origins, except a socket to any gateway.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; connect-src 'self' ws: wss:{sign_in}; object-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -40,22 +40,22 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # A page that was changed is seen at the next reload.
+    # Show a changed page at the next reload.
     "Cache-Control": "no-cache",
 }
 
 
 class PageServer:
-    """Serves the page, and `/config.json` with the gateway and where to sign in (None: nobody does).
+    """Serves the page, and `/config.json` with the gateway and the user pool (None: no sign-in).
 
-    The page itself calls the user pool: moto answers CORS preflights of origins that are allowed.
+    The page calls the user pool itself: moto answers CORS preflights of allowed origins.
     """
 
     def __init__(
-        self, gateway_url: str, user_pool: OpenUserPool | None = None, visitors: Visitors | None = None
+        self, gateway_url: str, user_pool: OpenUserPool | None = None, origins: OriginPolicy | None = None
     ) -> None:
         self.port = 0
-        self._visitors = visitors or Visitors()
+        self._origins = origins or OriginPolicy()
         self._config = {"gatewayUrl": gateway_url, "auth": "none"}
         sign_in = ""
         if user_pool is not None:
@@ -68,9 +68,9 @@ class PageServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
-        """Listen; `port` 0 takes a free one, told by `self.port`. Raises StartError where it is taken."""
+        """Listen; `port` 0 takes a free one (see `self.port`). Raises StartError if the port is taken."""
         self._files = await asyncio.to_thread(_read_files)
-        app = web.Application(middlewares=[self._refuse_strangers])
+        app = web.Application(middlewares=[self._refuse_other_origins])
         app.router.add_get("/config.json", self._get_config)
         app.router.add_get("/{path:.*}", self._get_file)
         app.on_response_prepare.append(self._add_security_headers)
@@ -80,7 +80,7 @@ class PageServer:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self.close()
-            # asyncio puts the address into the error's text, uvloop does not.
+            # asyncio's error text includes the address, uvloop's does not.
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(f"the page cannot listen on {host}:{port}: {reason}") from error
         self.port = self._runner.addresses[0][1]
@@ -92,12 +92,12 @@ class PageServer:
             self._runner = None
 
     @web.middleware
-    async def _refuse_strangers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _refuse_other_origins(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         hosts, origins = (request.headers.getall(name, []) for name in ("Host", "Origin"))
         # Repeated headers are ambiguous; joined by a comma they match no allowed value.
-        complaint = self._visitors.complaint(",".join(hosts), ",".join(origins) if origins else None)
-        if complaint is not None:
-            raise web.HTTPForbidden(text=complaint)
+        refusal = self._origins.refusal(",".join(hosts), ",".join(origins) if origins else None)
+        if refusal is not None:
+            raise web.HTTPForbidden(text=refusal)
         return await handler(request)
 
     async def _get_config(self, _request: web.Request) -> web.Response:
@@ -115,7 +115,7 @@ class PageServer:
 
 
 def _read_files() -> Mapping[str, tuple[bytes, str]]:
-    # A few small files: held in memory, there is no path for a request to wander along.
+    # A few small files, kept in memory, so that no request reaches the file system.
     return {
         prefix + file.name: (file.read_bytes(), CONTENT_TYPES[suffix])
         for prefix, folder in FOLDERS.items()

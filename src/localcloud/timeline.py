@@ -1,8 +1,8 @@
-"""Where the time goes: when each message passed which point on its way, written by messageId.
+"""Records when each message passed each point on its way, by messageId.
 
-Nothing is added to frames or events: it looks at what the gateway, the stream and the queues hand to
-functions, at when these return, and at the posts that reach the gateway. All times are CLOCK_MONOTONIC in
-nanoseconds, the clock of every process on this machine.
+It adds nothing to frames or events. It observes the events for functions, the functions' returns and the
+posts that reach the gateway. All times are CLOCK_MONOTONIC in nanoseconds, which all processes of a machine
+share.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from localcloud.invoking import Invoker
 
-# Messages and bodies of posts that are remembered; the oldest is forgotten beyond it.
+# Messages and post bodies that are remembered; beyond this the oldest is dropped.
 MAX_MESSAGES = 20_000
 MAX_BODIES = 1_000
 _NS_IN_MS = 1_000_000
@@ -29,28 +29,28 @@ _FROM_STREAM = "aws:dynamodb"
 
 
 class Timeline:
-    """An Invoker before another one, an observer of streams and of posts. Closed by `close`.
+    """Wraps an Invoker and observes streams and posts. Close it with `close`.
 
-    The file gets a line of JSON for each message whenever an invocation that had it ends after posts of it. A
-    message can have several lines (lanes of a large group, retries): its last one holds for all. They have
-    `messageId` and these points, each where it was passed, the first time unless it says otherwise:
+    After an invocation that posted a message, the file gets a line of JSON for it. A message can have several
+    lines (lanes of a large group, retries); the last one is complete. A line has `messageId` and those of
+    these points that were passed, with the first time unless stated otherwise:
 
-    accepted_ns    the gateway had the frame
-    stored_ns      sendMessage had ended, and the acknowledgement was on its way
-    read_ns        it came from the stream
-    started_ns     its batch of the stream went to its function
-    offered_ns     SQS took the offer that was received (SQS's SentTimestamp, to the millisecond)
-    received_ns    the offer went to its function
-    first_post_ns  the gateway got a post of it
-    last_post_ns   the gateway got its last post so far, whatever became of it
+    accepted_ns    the gateway received the frame
+    stored_ns      sendMessage ended, and the acknowledgement was sent
+    read_ns        the message was read from the stream
+    started_ns     its stream batch was passed to the function
+    offered_ns     SQS accepted the offer (SQS's SentTimestamp, to the millisecond)
+    received_ns    the offer was passed to the function
+    first_post_ns  the gateway received its first post
+    last_post_ns   the gateway received its last post so far, successful or not
 
-    Without `offered_ns` the batch of the stream was what was posted; with it, the stream's batch was at most
-    offered. Only messages whose sender chose the messageId are in it.
+    Without `offered_ns` the message was posted from the stream's batch, otherwise from an offer. Only
+    messages whose sender chose the messageId are recorded.
     """
 
     def __init__(self, inner: Invoker, path: Path) -> None:
         self._inner = inner
-        # Line by line: whoever reads it does so while this runs.
+        # Line-buffered, so that it can be read while this runs.
         self._file: TextIO = path.open("w", buffering=1)
         self._messages: dict[str, _Message] = {}
         self._bodies: OrderedDict[bytes, _Posts] = OrderedDict()
@@ -69,11 +69,11 @@ class Timeline:
             self._write(ids)
 
     def observe(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Note records that were just read from a stream."""
+        """Record that these stream records were just read."""
         self._note(_stored_ids(records), "read_ns", time.monotonic_ns())
 
     def posted(self, body: bytes) -> None:
-        """Note a post that has just reached the gateway."""
+        """Record a post that has just reached the gateway."""
         now_ns = time.monotonic_ns()
         # A fan-out posts one body to thousands of connections in a row.
         if body != self._last_body:
@@ -95,11 +95,11 @@ class Timeline:
     def _begin(self, message_id: str) -> None:
         if len(self._messages) >= MAX_MESSAGES:
             del self._messages[next(iter(self._messages))]
-        # A retry of the same message keeps the time of the first try.
+        # A retry of the same message keeps the first attempt's time.
         self._messages.setdefault(message_id, _Message({"accepted_ns": time.monotonic_ns()}))
 
     def _begin_batch(self, records: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        """Note that a batch goes to a function now; return the ids of its messages."""
+        """Record that a batch starts now; return its message ids."""
         now_ns = time.monotonic_ns()
         for record in records:
             if record.get("eventSource") == _FROM_QUEUE:
@@ -147,7 +147,7 @@ class Timeline:
 
 @dataclass(slots=True)
 class _Posts:
-    """The posts of one body."""
+    """The posts with one body."""
 
     last_ns: int = 0
 
@@ -160,7 +160,7 @@ class _Message:
 
 
 def _sent_id(event: Mapping[str, Any]) -> str | None:
-    """The messageId of a frame that a client sent with one."""
+    """The messageId that a client put into its frame, if any."""
     if event.get("requestContext", {}).get("routeKey") != "sendMessage":
         return None
     try:
@@ -178,7 +178,7 @@ def _stored_ids(records: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _queued_ids(body: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The messages that a queue's message offers, and those that it has left over; it may be neither."""
+    """The ids of offered messages and of leftovers in a queue message; both may be empty."""
     try:
         value = orjson.loads(body)
         offered = tuple(message["messageId"] for message in value.get("messages", ()))
@@ -189,7 +189,7 @@ def _queued_ids(body: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _id_in(key: str) -> str:
-    """The messageId in a key of the Messages table, which begins with the user's id where there is one."""
+    """The messageId in a key of the Messages table, which may begin with the user's id."""
     return key.rpartition(":")[2]
 
 
@@ -205,6 +205,6 @@ def _texts(values: Iterable[Any]) -> tuple[str, ...]:
 
 
 def _sent_ns(record: Mapping[str, Any], now_ns: int) -> int:
-    """When SQS got a message, on the monotonic clock."""
+    """The time at which SQS received a message, on the monotonic clock."""
     sent_ms = int(record["attributes"]["SentTimestamp"])
     return now_ns - (time.time_ns() - sent_ms * _NS_IN_MS)

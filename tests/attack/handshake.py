@@ -1,4 +1,4 @@
-"""A WebSocket handshake by hand: any bytes in the request, every byte of the answer."""
+"""A WebSocket handshake by hand: any bytes in the request, all bytes of the response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAD_END = b"\r\n\r\n"
 
 @dataclass(frozen=True)
 class Handshake:
-    """What the gateway answered; `headers` by their names in lower case."""
+    """The gateway's response; `headers` have lower-case names."""
 
     status: int
     headers: dict[str, str]
@@ -22,14 +22,14 @@ class Handshake:
 async def shake_hands(
     url: str, target: str = "/", headers: Iterable[tuple[str, str]] = (), *, host: str = "localhost"
 ) -> Handshake:
-    """Ask for a WebSocket and go away again. Characters are bytes (Latin-1); `host` is the header."""
+    """Ask for a WebSocket and disconnect. Characters are bytes (Latin-1); `host` is the Host header."""
     address, _, port = url.removeprefix("ws://").partition(":")
     reader, writer = await asyncio.open_connection(address, int(port))
     try:
         writer.write(_request(target, [("Host", host), *headers]))
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             head = await reader.readuntil(HEAD_END)
-            # Refused, the connection ends with the answer.
+            # A refused connection ends with the response.
             body = b"" if head.startswith(b"HTTP/1.1 101 ") else await reader.read()
     finally:
         writer.transport.abort()

@@ -1,7 +1,7 @@
-"""Tokens of a stack's user pool with whatever claims a test wants.
+"""Tokens of a stack's user pool with any claims.
 
-moto signs with a key pair that its package carries, which is why no stage may ever trust it and a test can
-make what no pool would: a token that ended a second ago, or begins in an hour.
+moto signs with a key pair published in its package. That is why no stage may ever trust it, and why a test
+can make tokens that no pool would issue: one that ended a second ago, or one that begins in an hour.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEYS = importlib.resources.files("moto") / "cognitoidp/resources/jwks-private.j
 
 
 class Mint:
-    """Signs as the user pool of `stack` does, claims of users who really signed in, but for some changes."""
+    """Signs tokens like the user pool of `stack`: a real user's claims with changes."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -39,7 +39,7 @@ class Mint:
         self._claims: dict[tuple[str, str], dict[str, Any]] = {}
 
     def claims(self, user: str, use: str = "access", /, **changes: Any) -> dict[str, Any]:
-        """`user` is one of the demo users; a change to None takes a claim away."""
+        """The claims of the demo user `user`; a change to None removes a claim."""
         if (user, use) not in self._claims:
             self._claims[user, use] = self.payload(self.stack.token(user, use))
         changed = self._claims[user, use] | changes
@@ -49,12 +49,12 @@ class Mint:
         return self.signed(self.claims(user, use, **changes))
 
     def signed(self, claims: dict[str, Any], key: rsa.RSAPrivateKey | None = None) -> str:
-        """With the pool's key, or with another under the same name."""
+        """Sign with the pool's key, or with another key under the same name."""
         return jwt.encode(claims, key or self._key, algorithm="RS256", headers={"kid": self._key_id})
 
     @staticmethod
     def payload(token: str) -> dict[str, Any]:
-        """A token's claims, unverified."""
+        """Return a token's claims, unverified."""
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
         return claims
 
@@ -62,7 +62,7 @@ class Mint:
         return f"{self._head('none', claims)}."
 
     def signed_with_public_key(self, claims: dict[str, Any]) -> str:
-        """HS256, with what everyone knows for the secret."""
+        """Sign with HS256 and the public key as the secret."""
         head = self._head("HS256", claims)
         pem = self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return f"{head}.{_base64url(hmac.digest(pem, head.encode(), hashlib.sha256))}"
@@ -73,7 +73,7 @@ class Mint:
 
 
 def ending_in(left_s: int) -> int:
-    """The `exp` of a token whose rights end so many seconds from now, and up to one later."""
+    """The `exp` of a token whose rights end in `left_s` seconds, or up to one later."""
     return math.ceil(time.time()) + left_s - CLOCK_SKEW_S
 
 

@@ -1,4 +1,4 @@
-"""Members that never read, with full buffers: what an attacker's connections are after a while."""
+"""Members that never read and whose buffers are full: an attacker's connections after a while."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OK = 200
 
 @asynccontextmanager
 async def never_reading(stack: Stack, group_id: str, count: int) -> AsyncIterator[list[str]]:
-    """So many members that leave everything unread from now on; their connection ids."""
+    """Yield the connection ids of `count` members that read nothing from now on."""
     at_once = asyncio.Semaphore(CONNECTING)
     management = _management(stack)
 
@@ -33,8 +33,8 @@ async def never_reading(stack: Stack, group_id: str, count: int) -> AsyncIterato
             connection_id = str((await peer.ask({"action": "ping"}, "pong"))["connectionId"])
             peer.socket.transport.pause_reading()
             opened.callback(peer.socket.transport.abort)
-            # Sockets hold some megabytes of their own.
-            while (await management.post(connection_id, FILLING)).status == OK:
+            # The sockets themselves hold some megabytes.
+            while (await (await management.batch(FILLING)).post(connection_id)).status == OK:
                 pass
             return connection_id
 

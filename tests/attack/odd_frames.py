@@ -1,6 +1,6 @@
-"""Frames that an attacker might send: made up, or nearly right.
+"""Frames that an attacker might send: random, or nearly valid.
 
-JSON is text here, since some of it is none.
+JSON is text here, because some of it is invalid.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.conftest import REGION, ROOT
 # API Gateway's limit.
 MAX_FRAME_BYTES = 32 * 1024
 
-# Names and the JSON text of values: a name can stand there twice, a value be no JSON.
+# Names and the JSON text of values: names may repeat, and values may be invalid JSON.
 Pairs: TypeAlias = list[tuple[str, str]]
 Damage: TypeAlias = tuple[int, int, str]
 
@@ -26,7 +26,7 @@ UUIDS = [
     "01890000-0000-7000-8000-000000000001",
     "{01890000-0000-7000-8000-000000000001}",
     "urn:uuid:01890000000070008000000000000001",
-    "٠١٨٩٠٠٠٠-0000-7000-8000-000000000001",  # Arabic digits, which Python's int() reads
+    "٠١٨٩٠٠٠٠-0000-7000-8000-000000000001",  # Arabic digits, which Python's int() accepts
     "01890000-0000-7000-8000-00000000000",
 ]
 NAMES = [
@@ -73,7 +73,7 @@ CHANGES: list[Callable[[Pairs, int, str, str], Pairs]] = [
 
 
 def right_frames(token: str) -> list[Pairs]:
-    """One or more of every action; `token` is what renew carries."""
+    """One or more valid frames of every action; renew carries `token`."""
     uuid = json.dumps(UUIDS[0])
     return [
         [("action", '"joinGroup"'), ("groupId", '"attack-1"')],
@@ -91,7 +91,7 @@ def right_frames(token: str) -> list[Pairs]:
 
 
 def damages(characters: st.SearchStrategy[str]) -> st.SearchStrategy[Damage]:
-    """Where, how much goes, and what comes in its place."""
+    """(position, number of characters to remove, replacement)."""
     return st.tuples(st.integers(0, 2_000), st.integers(0, 40), st.text(characters, max_size=3))
 
 
@@ -147,7 +147,7 @@ _DAMAGES = damages(st.one_of(st.sampled_from(INSERTS), st.characters(codec="utf-
 
 @st.composite
 def odd_frames(draw: Any, token: str) -> str:
-    """Texts of at most MAX_FRAME_BYTES; `token` is one that a renew may carry."""
+    """Texts of at most MAX_FRAME_BYTES; renew may carry `token`."""
     kind = draw(st.integers(0, 9))
     text: str
     if kind == 0:
@@ -158,7 +158,7 @@ def odd_frames(draw: Any, token: str) -> str:
         text = damaged(_object(draw(st.sampled_from(right_frames(token)))), draw(_DAMAGES))
     else:
         pairs = draw(st.sampled_from(right_frames(token)))
-        # Without its action a frame does not get far.
+        # A frame without an action is refused early.
         kept = pairs[: draw(st.sampled_from([0, 1, 1]))]
         text = _object([*kept, *_changed(draw, pairs[len(kept) :])])
     return text.encode()[:MAX_FRAME_BYTES].decode(errors="ignore")

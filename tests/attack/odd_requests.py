@@ -1,4 +1,4 @@
-"""Requests to connect that an attacker might make: tokens whole, damaged, and where they don't belong."""
+"""Connect requests that an attacker might send: with tokens that are valid, damaged, or misplaced."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PROTOCOLS = ["Sec-WebSocket-Protocol", "sec-websocket-protocol"]
 OTHER_HEADERS = ["Authorization", "Cookie", "User-Agent", "Origin", "X-Forwarded-For"]
 PARAMETERS = ["token", "token", "name", "Token", "", "%00"]
 
-# A target, and headers beside those of the handshake: characters are bytes (Latin-1).
+# A target, and headers besides the handshake's; characters are bytes (Latin-1).
 ConnectRequest: TypeAlias = tuple[str, list[tuple[str, str]]]
 
-# What ends a line would begin another header.
+# Exclude line ends: they would begin another header.
 _CHARACTERS = st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f")
 _TEXT = st.text(_CHARACTERS, max_size=30)
 _URL_TEXT = st.text(
@@ -27,7 +27,7 @@ _URL_TEXT = st.text(
 
 
 def odd_requests(good: list[str], bad: list[str]) -> st.SearchStrategy[ConnectRequest]:
-    """With none, one or several of these tokens, of which `good` ones may also be damaged."""
+    """Requests with none, one or several of these tokens; `good` ones may also be damaged."""
     whole = st.sampled_from([*good, *bad])
     damaged_one = st.builds(damaged, st.sampled_from(good), damages(_CHARACTERS))
     subprotocol = st.one_of(

@@ -1,4 +1,4 @@
-// The page's client on a real WebSocket. Joins a group, sends a message, and prints what became of it.
+// The page's client on a real WebSocket. Joins a group, sends a message, and prints the outcome.
 // Arguments: the gateway's URL, the group, the message as JSON, the largest frame in bytes, seconds to stay.
 
 import { ChatClient } from "../../src/groupcast_web/client/client.js";

@@ -1,4 +1,4 @@
-"""The user pool as its administrator has it."""
+"""The user pool from its administrator's view."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PASSWORD = "a-Password-of-2026"
 
 
 class Pool:
-    """People come and go. `cognito` is boto3's client."""
+    """Creates and deletes users. `cognito` is boto3's client."""
 
     def __init__(self, stack: Stack, cognito: Any) -> None:
         self._stack = stack
@@ -24,7 +24,7 @@ class Pool:
         return name
 
     def new_user(self, group: str) -> str:
-        """Someone in a group."""
+        """Create a user in a group and return the name."""
         name = f"gus-{uuid.uuid4()}"
         who = self._who(name)
         self._cognito.admin_create_user(**who, MessageAction="SUPPRESS")
@@ -39,7 +39,7 @@ class Pool:
         self._cognito.admin_remove_user_from_group(**self._who(name), GroupName=group)
 
     def token(self, name: str) -> str:
-        """Signs in a user made here. ClientError where the pool does not let them in."""
+        """Sign in a user created here. ClientError if the pool refuses."""
         return sign_in(self._stack.cognito_url, self._stack.client_id, name, PASSWORD).access
 
     def _who(self, name: str) -> dict[str, str]:

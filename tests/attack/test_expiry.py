@@ -1,4 +1,4 @@
-"""What those who are signed in may not do, and how it ends when they no longer are."""
+"""Limits of signed-in users' rights, and the end of those rights."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 Connect = Callable[..., Any]
 
 PRIVATE = "private-team"
-# Rights end so late that a test can first do what needs them.
+# Rights end late enough for a test to use them first.
 SOON_S = 3
 AFTERWARDS_S = 0.05
 NORMAL_CLOSURE = 1000
-# The defaults of serverless.yml, and enough to be refused for sure.
+# The defaults of serverless.yml, and enough messages to exceed them for certain.
 PER_SECOND, BURST, SENT = 10, 20, 150
 
 
@@ -42,12 +42,12 @@ async def code_of(peer: Peer, frame: dict[str, Any]) -> str:
 
 
 async def rights_end(token: dict[str, Any]) -> None:
-    """Wait for it."""
+    """Wait until the token's rights have ended."""
     await asyncio.sleep(token["exp"] + CLOCK_SKEW_S - time.time() + AFTERWARDS_S)
 
 
 async def test_a_forged_sender_is_ignored(cognito_stack: Stack, connect: Connect, group: str) -> None:
-    """In the URL and in the frame alike: the token says who speaks."""
+    """A sender in the URL or in the frame is ignored: the token decides."""
     ann = await connect(cognito_stack, cognito_stack.token("ann"), "?name=bob&sender=bob&sub=bob")
     bob = await connect(cognito_stack, cognito_stack.token("bob"))
     await ann.join(group, sender="bob", name="bob")
@@ -62,7 +62,7 @@ async def test_a_forged_sender_is_ignored(cognito_stack: Stack, connect: Connect
 async def test_an_outsider_gets_nothing_of_a_private_group(
     cognito_stack: Stack, connect: Connect, group: str
 ) -> None:
-    """Eve neither joins it, nor reads its history, nor hears it; and what she sends does not get there."""
+    """Eve can neither join it, read its history, receive its messages nor send to it."""
     ann, bob, eve = [
         await connect(cognito_stack, cognito_stack.token(name)) for name in ("ann", "bob", "eve")
     ]
@@ -89,7 +89,10 @@ async def test_an_outsider_gets_nothing_of_a_private_group(
 async def test_a_removed_user_is_out_when_their_token_ends(
     cognito_stack: Stack, mint: Mint, pool: Pool, connect: Connect, group: str
 ) -> None:
-    """They can't sign in anew; the token's rights end with it, and the next message shuts the door."""
+    """A removed user can't sign in again.
+
+    Their rights end with the token, and the next message closes the connection.
+    """
     private = pool.new_group()
     user = pool.new_user(private)
     claims = mint.payload(pool.token(user))
@@ -118,10 +121,10 @@ async def test_a_removed_user_is_out_when_their_token_ends(
     assert [frame async for frame in gus.socket] == []
 
 
-async def test_who_left_the_pools_group_renews_into_none(
+async def test_a_renewal_without_the_pools_group_leaves_the_private_group(
     cognito_stack: Stack, mint: Mint, pool: Pool, connect: Connect
 ) -> None:
-    """The new token keeps the connection and takes it out of the group that it no longer opens."""
+    """The new token keeps the connection but removes it from the group that the token no longer allows."""
     private = pool.new_group()
     user = pool.new_user(private)
     ann = await connect(cognito_stack, mint.token("ann", **{"cognito:groups": [private]}))
@@ -141,7 +144,7 @@ async def test_who_left_the_pools_group_renews_into_none(
 async def test_a_renewal_in_time_keeps_the_connection(
     cognito_stack: Stack, mint: Mint, connect: Connect, group: str
 ) -> None:
-    """Past the end of the first token it sends, reads and is sent to as before."""
+    """After the first token's end it still sends, reads and receives."""
     token = cognito_stack.token("bob")
     ann = await connect(cognito_stack, cognito_stack.token("ann"))
     claims = mint.payload(token) | {"exp": ending_in(SOON_S)}
@@ -157,10 +160,10 @@ async def test_a_renewal_in_time_keeps_the_connection(
     assert len((await bob.ask({"action": "history"}, "history"))["messages"]) == 2
 
 
-async def test_only_ones_own_good_token_renews(
+async def test_only_a_valid_token_of_the_same_user_renews(
     cognito_stack: Stack, mint: Mint, connect: Connect, group: str
 ) -> None:
-    """Another's, another client's, an expired one, a forged one: Forbidden, and nothing changes."""
+    """Another user's or client's token, an expired and a forged one get Forbidden and change nothing."""
     eve = await connect(cognito_stack, cognito_stack.token("eve"))
     await eve.join(group)
     insider = {"cognito:groups": [PRIVATE]}
@@ -181,15 +184,17 @@ async def test_only_ones_own_good_token_renews(
     assert [message["sender"] for message in await eve.messages(1)] == ["eve"]
 
 
-async def test_who_sends_too_much_is_told_to_wait(cognito_stack: Stack, connect: Connect, group: str) -> None:
-    """What is over the limit is refused and not stored; after the time named the next one goes through."""
+async def test_a_sender_over_the_limit_is_told_to_wait(
+    cognito_stack: Stack, connect: Connect, group: str
+) -> None:
+    """Messages over the limit are refused and not stored; after the named time the next one is accepted."""
     ann = await connect(cognito_stack, cognito_stack.token("ann"))
     await ann.join(group)
     started = time.monotonic()
     for number in range(SENT):
         await ann.send({"action": "sendMessage", "message": str(number), "id": str(number)})
     pushed, answers = await until_answered(ann, SENT)
-    # While they were on their way, tokens came back.
+    # The bucket refilled a little meanwhile.
     most = BURST + (time.monotonic() - started) * PER_SECOND + 1
     taken = {answer["id"] for answer in answers if answer["type"] == "ack"}
     refused = [answer for answer in answers if answer["type"] == "error"]
@@ -209,7 +214,7 @@ async def test_who_sends_too_much_is_told_to_wait(cognito_stack: Stack, connect:
 
 
 async def until_answered(peer: Peer, count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The messages pushed meanwhile, and so many answers."""
+    """Receive until `count` answers have arrived; return the messages pushed meanwhile."""
     pushed: list[dict[str, Any]] = []
     answers: list[dict[str, Any]] = []
     while len(answers) < count:

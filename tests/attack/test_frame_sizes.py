@@ -1,4 +1,4 @@
-"""Messages that JSON makes larger than a frame: neither client storms the gateway because of them."""
+"""Messages whose JSON is larger than a frame: neither client floods the gateway because of them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.conftest import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 PAGE_CLIENT = Path(__file__).with_name("page_client.mjs")
-# What the service takes, and API Gateway does not take in one frame.
+# The service accepts this, but API Gateway does not in one frame.
 TEXTS = ['"' * 16_384, "\n" * 16_383 + "x", "\x01" * 16_384]
 QUIET = "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"
-# Long enough for many reconnects: the first come within half a second each.
+# Long enough for many reconnects: the first ones come within half a second each.
 STAY_S = 4
 
 
 async def connects(stack: Stack) -> int:
-    """How many connections the gateway has let in so far."""
+    """The number of connections that the gateway has accepted so far."""
     async with aiohttp.ClientSession() as session, session.get(stack.requests_url) as response:
         return int((await response.json())["connects"]["accepted"])
 
@@ -43,7 +43,7 @@ async def page_client(stack: Stack, text: str, frame_bytes: int, stay_s: float =
 
 @pytest.mark.parametrize("text", TEXTS, ids=["quotes", "newlines", "control characters"])
 async def test_the_python_client_sends_them_on_one_connection(stack: Stack, text: str) -> None:
-    """The frame goes out in fragments, is stored, and comes back as it was."""
+    """The frame is sent in fragments, stored, and received unchanged."""
     before = await connects(stack)
     async with Client(stack.gateway_url, name="eve") as client:
         await client.join(str(uuid.uuid4()))
@@ -56,7 +56,7 @@ async def test_the_python_client_sends_them_on_one_connection(stack: Stack, text
 
 @pytest.mark.parametrize("text", TEXTS, ids=["quotes", "newlines", "control characters"])
 async def test_the_pages_client_refuses_them_at_once(stack: Stack, text: str) -> None:
-    """A browser cannot split a message into frames: no frame is sent, and the connection stays."""
+    """A browser cannot fragment a message: no frame is sent, and the connection stays open."""
     before = await connects(stack)
     outcome = await page_client(stack, text, 32 * 1024, stay_s=1)
     assert outcome["thrown"]["code"] == "TooLarge"
@@ -65,10 +65,10 @@ async def test_the_pages_client_refuses_them_at_once(stack: Stack, text: str) ->
     assert await connects(stack) - before == 1
 
 
-async def test_the_python_client_does_not_repeat_what_closed_its_connection(
+async def test_the_python_client_does_not_repeat_a_frame_that_closed_its_connection(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Should the gateway take less than the client thinks, one connection is lost, and no more."""
+    """If the gateway accepts less than the client assumes, only one connection is lost."""
     before = await connects(stack)
     monkeypatch.setattr(frames, "FRAGMENT_BYTES", 128 * 1024)
     async with Client(stack.gateway_url, name="eve") as client:
@@ -80,8 +80,8 @@ async def test_the_python_client_does_not_repeat_what_closed_its_connection(
     assert await connects(stack) - before == 2
 
 
-async def test_the_pages_client_does_not_repeat_what_closed_its_connection(stack: Stack) -> None:
-    """As the Python client."""
+async def test_the_pages_client_does_not_repeat_a_frame_that_closed_its_connection(stack: Stack) -> None:
+    """Like the Python client."""
     before = await connects(stack)
     outcome = await page_client(stack, TEXTS[0], 128 * 1024)
     assert outcome["own"] == ["pending", "failed"]

@@ -1,4 +1,4 @@
-"""Thousands of frames and connect requests that nobody in their right mind would send."""
+"""Thousands of malformed frames and connect requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from groupcast.errors import Code
 from groupcast.tokens import CLOCK_SKEW_S
-from tests.attack.conftest import Besieged
+from tests.attack.conftest import AttackedStack
 from tests.attack.handshake import shake_hands
 from tests.attack.odd_frames import odd_frames
 from tests.attack.odd_requests import ConnectRequest, odd_requests
@@ -28,12 +28,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 T = TypeVar("T")
 Connect = Callable[..., Any]
 
-# Random, so that each run sends other ones.
+# Random, so that each run sends different ones.
 FRAMES, FRAMES_AT_ONCE = 3_000, 30
 REQUESTS, REQUESTS_AT_ONCE = 500, 20
 BATCHES_BETWEEN_SECRETS = 25
 PRIVATE = "private-team"
-# What API Gateway takes in one message, and how to stay below what it takes in a frame of it.
+# API Gateway's limit for a message, and a piece below its limit for a frame.
 MAX_MESSAGE_BYTES, PIECE_BYTES = 128 * 1024, 30_000
 ANSWERS = {"joined", "left", "ack", "history", "pong", "renewed"}
 CODES = {code.value for code in Code} - {Code.INTERNAL_ERROR.value}
@@ -50,7 +50,7 @@ class Attacker:
         self.kinds: Counter[str] = Counter()
 
     async def attack(self, text: str) -> None:
-        """Send a frame: it has to be answered, as the contract has it and with nothing that is secret."""
+        """Send a frame. It must get an answer that follows the contract and contains no secret."""
         await self._socket.send(text)
         answer = await self._answer(text)
         is_error = answer["type"] == "error"
@@ -59,7 +59,7 @@ class Attacker:
         self.kinds[kind] += 1
 
     async def assert_no_answer_is_left(self) -> None:
-        """Every frame had one answer and no more: the next one is this ping's."""
+        """Every frame had exactly one answer: the next one belongs to this ping."""
         question = {"action": "ping", "id": str(uuid.uuid4())}
         await self._socket.send(json.dumps(question))
         answer = await self._answer("ping")
@@ -77,8 +77,8 @@ class Attacker:
                     return frame
 
 
-class Siege:
-    """Eve's connections, and those who talk elsewhere meanwhile."""
+class AttackSession:
+    """Eve's connections, and users who talk in other groups meanwhile."""
 
     def __init__(self, attackers: list[Attacker], canaries: list[Peer], secret: str) -> None:
         self._attackers = attackers
@@ -89,8 +89,8 @@ class Siege:
 
     @classmethod
     @asynccontextmanager
-    async def laid(cls, stack: Stack) -> AsyncIterator[Siege]:
-        """Ann talks in the private group, Bob in one whose name nobody knows."""
+    async def open(cls, stack: Stack) -> AsyncIterator[AttackSession]:
+        """Ann talks in the private group, Bob in one with an unknown name."""
         secret = f"secret-{uuid.uuid4()}"
         async with AsyncExitStack() as open_peers:
 
@@ -108,11 +108,11 @@ class Siege:
 
     @property
     def kinds(self) -> Counter[str]:
-        """How often which answer came: an error's code, another's type."""
+        """Count the answers by error code or type."""
         return sum((attacker.kinds for attacker in self._attackers), Counter())
 
     async def attack(self, batch: list[str]) -> None:
-        """Send each frame on a connection of its own, so that an answer tells which it is to."""
+        """Send each frame on a connection of its own, so that its answer can be told."""
         if self._batches % BATCHES_BETWEEN_SECRETS == 0:
             for canary in self._canaries:
                 await canary.say(self._secret)
@@ -122,7 +122,7 @@ class Siege:
         await asyncio.gather(*(attacker.attack(text) for attacker, text in pairs))
 
     async def assert_held(self) -> None:
-        """No answer too many, and nobody heard what was not for them."""
+        """No extra answers came, and nobody received another group's messages."""
         await asyncio.gather(*(attacker.assert_no_answer_is_left() for attacker in self._attackers))
         for canary in self._canaries:
             heard = await canary.messages(self._said)
@@ -133,7 +133,7 @@ class Siege:
 async def in_batches(
     one: st.SearchStrategy[T], count: int, at_once: int, use: Callable[[list[T]], Coroutine[Any, Any, None]]
 ) -> None:
-    """Make `count` of something and use them batch by batch, until one fails."""
+    """Generate `count` items and use them in batches, until one fails."""
     loop = asyncio.get_running_loop()
     failures: list[BaseException] = []
 
@@ -146,8 +146,7 @@ async def in_batches(
     )
     @given(st.lists(one, min_size=at_once, max_size=at_once))
     def use_each(batch: list[T]) -> None:
-        # The first failure is the one to see: on a stack that is no longer what it was, a batch can't be made
-        # smaller by trying it again.
+        # Report the first failure: the stack has changed, so repeating a batch cannot shrink it.
         if not failures:
             failure = asyncio.run_coroutine_threadsafe(use(batch), loop).exception()
             failures.extend([failure] if failure else [])
@@ -157,22 +156,24 @@ async def in_batches(
         raise failures[0]
 
 
-async def test_whatever_is_sent_gets_one_answer(besieged: Besieged) -> None:
-    """What was asked for or an error of the contract; no function fails, no other group hears or is heard."""
-    async with Siege.laid(besieged.stack) as siege:
-        frames = odd_frames(besieged.mint.token("eve"))
+async def test_every_frame_gets_one_answer(attacked_stack: AttackedStack) -> None:
+    """A reply or an error of the contract. No function fails, and other groups are unaffected."""
+    async with AttackSession.open(attacked_stack.stack) as siege:
+        frames = odd_frames(attacked_stack.mint.token("eve"))
         await in_batches(frames, FRAMES, FRAMES_AT_ONCE, siege.attack)
         await siege.assert_held()
     assert siege.kinds.total() >= FRAMES
-    # Or else it was all noise, which the first look at a frame refuses.
+    # Otherwise all frames were noise that the first check refuses.
     assert siege.kinds.keys() >= ANSWERS | COMMON_CODES
-    besieged.assert_nothing_broke()
+    attacked_stack.assert_nothing_broke()
 
 
 @pytest.mark.parametrize("name", ["action", "id", "groupId", "message", "token", "padding"])
-async def test_the_longest_frame_is_answered(besieged: Besieged, connect: Connect, name: str) -> None:
-    """128 KB in pieces, nearly all of it one field: an error that repeated it would be too long itself."""
-    eve = await connect(besieged.stack, besieged.stack.token("eve"))
+async def test_the_longest_frame_is_answered(
+    attacked_stack: AttackedStack, connect: Connect, name: str
+) -> None:
+    """128 KB in fragments, nearly all of it one field: an error that repeated it would itself be too long."""
+    eve = await connect(attacked_stack.stack, attacked_stack.stack.token("eve"))
     frame = {"action": "renew", name: ""}
     frame[name] = "x" * (MAX_MESSAGE_BYTES - len(json.dumps(frame)))
     text = json.dumps(frame)
@@ -181,9 +182,9 @@ async def test_the_longest_frame_is_answered(besieged: Besieged, connect: Connec
     assert answer.get("code") in {"BadRequest", "UnknownAction", "Forbidden"}, answer
 
 
-async def test_whoever_knocks_is_let_in_or_refused(besieged: Besieged) -> None:
-    """With 400, 401 or 403; only who shows a good token gets in."""
-    mint = besieged.mint
+async def test_every_connect_request_is_admitted_or_refused(attacked_stack: AttackedStack) -> None:
+    """Refusals are 400, 401 or 403; only a valid token is admitted."""
+    mint = attacked_stack.mint
     good = [mint.token("ann"), mint.token("eve")]
     bad = [
         mint.token("ann", exp=int(time.time()) - CLOCK_SKEW_S - 1),
@@ -193,17 +194,17 @@ async def test_whoever_knocks_is_let_in_or_refused(besieged: Besieged) -> None:
     ]
     statuses: Counter[int] = Counter()
 
-    async def knock(request: ConnectRequest) -> None:
-        answer = await shake_hands(besieged.stack.gateway_url, *request)
+    async def connect(request: ConnectRequest) -> None:
+        answer = await shake_hands(attacked_stack.stack.gateway_url, *request)
         assert answer.status in STATUSES, (request, answer)
         assert answer.status != 101 or any(token in str(request) for token in good), request
         assert answer.headers.get("sec-websocket-protocol", "groupcast.v1") == "groupcast.v1", request
         statuses[answer.status] += 1
 
-    async def knock_at_once(requests: list[ConnectRequest]) -> None:
-        await asyncio.gather(*(knock(request) for request in requests))
+    async def connect_all(requests: list[ConnectRequest]) -> None:
+        await asyncio.gather(*(connect(request) for request in requests))
 
-    await in_batches(odd_requests(good, bad), REQUESTS, REQUESTS_AT_ONCE, knock_at_once)
+    await in_batches(odd_requests(good, bad), REQUESTS, REQUESTS_AT_ONCE, connect_all)
     assert statuses.total() >= REQUESTS
     assert statuses.keys() == STATUSES
-    besieged.assert_nothing_broke()
+    attacked_stack.assert_nothing_broke()

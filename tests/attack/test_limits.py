@@ -1,4 +1,4 @@
-"""One who sends, asks and connects as fast as they can; and people in a hurry, who never notice a limit."""
+"""Users who flood the service are limited; users in a hurry never notice a limit."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ GROUP_BYTES_PER_SECOND = 32_768
 CONNECTIONS = 20
 LARGE = "x" * 16_000
 LARGE_TOKENS = 16_000 / 1024
-# Clients send a message of more than 32 KB in pieces.
+# Clients send a message of more than 32 KB in fragments.
 PIECE_BYTES = 30_000
 
 
 @pytest.fixture
 def new_user(mint: Mint) -> Callable[[], str]:
-    """Tokens of people who have not been here before."""
+    """Tokens of users without earlier requests."""
     return lambda: mint.token("eve", sub=str(uuid.uuid4()))
 
 
 async def answers(peer: Peer, frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Send all frames at once; their answers, without what is pushed meanwhile."""
+    """Send all frames at once; return their answers without pushes."""
 
     async def send() -> None:
         for number, frame in enumerate(frames):
@@ -65,7 +65,7 @@ async def answers(peer: Peer, frames: list[dict[str, Any]]) -> list[dict[str, An
 
 
 def refused(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The RateLimited among answers, each with a time to come back; no other error is."""
+    """The RateLimited answers, each with a retry time; fails on any other error."""
     errors = [one for one in found if one["type"] == "error"]
     assert all(one["code"] == "RateLimited" and one["retryAfterMs"] >= 1 for one in errors), errors
     return errors
@@ -74,10 +74,10 @@ def refused(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("text", "tokens"), [(LARGE, LARGE_TOKENS), ("\x01" * 16_000, 6 * LARGE_TOKENS)], ids=["plain", "control"]
 )
-async def test_large_messages_pass_as_their_bytes_allow(
+async def test_large_messages_are_limited_by_their_bytes(
     cognito_stack: Stack, connect: Connect, new_user: Callable[[], str], group: str, text: str, tokens: float
 ) -> None:
-    """10 a second of 16 KB from one member: 10 KB a second pass; of control characters no more bytes."""
+    """Of 160 KB/s from one member, 10 KB/s pass; control characters count by their JSON size."""
     eve = await connect(cognito_stack, new_user())
     await eve.join(group)
     began, taken = time.monotonic(), 0
@@ -85,7 +85,7 @@ async def test_large_messages_pass_as_their_bytes_allow(
         found = await answers(eve, [{"action": "sendMessage", "message": text}] * 10)
         taken += len(found) - len(refused(found))
         await asyncio.sleep(max(0.0, 1 - (time.monotonic() - began) % 1))
-    # The last one may be in debt.
+    # The last one may leave a debt.
     most = (BURST + PER_SECOND * (time.monotonic() - began)) / tokens + 1
     assert 1 <= taken <= most
     bob = await connect(cognito_stack, new_user())
@@ -103,7 +103,7 @@ async def test_large_messages_pass_as_their_bytes_allow(
     ],
     ids=lambda value: value["action"] if isinstance(value, dict) else "",
 )
-async def test_a_flood_over_several_connections_gets_what_one_user_may(
+async def test_a_users_connections_share_one_limit(
     cognito_stack: Stack,
     connect: Connect,
     new_user: Callable[[], str],
@@ -111,7 +111,7 @@ async def test_a_flood_over_several_connections_gets_what_one_user_may(
     frame: dict[str, Any],
     tokens: float,
 ) -> None:
-    """All five together no more than the bucket gives; nobody else is refused anything meanwhile."""
+    """Five connections together get no more than one bucket; meanwhile nobody else is refused."""
     token = new_user()
     connections = [await connect(cognito_stack, token) for _ in range(5)]
     for one in connections:
@@ -129,10 +129,10 @@ async def test_a_flood_over_several_connections_gets_what_one_user_may(
     assert BURST / 2 / tokens <= served <= most
 
 
-async def test_many_users_together_get_what_one_group_takes(
+async def test_a_groups_users_share_its_limit(
     cognito_stack: Stack, connect: Connect, new_user: Callable[[], str], group: str
 ) -> None:
-    """Each sends one of 16 KB: the first ten pass; those refused took no number."""
+    """Each user sends one message of 16 KB: the first ten pass, and refused ones take no number."""
     peers = [await connect(cognito_stack, new_user()) for _ in range(20)]
     for peer in peers:
         await peer.join(group)
@@ -146,8 +146,8 @@ async def test_many_users_together_get_what_one_group_takes(
     assert sorted(taken) == list(range(1, len(taken) + 1))
 
 
-async def test_a_user_has_so_many_connections(cognito_stack: Stack, new_user: Callable[[], str]) -> None:
-    """Of 25 at once 20 get in and 5 are told 429; when one ends, another gets in."""
+async def test_a_users_connections_are_limited(cognito_stack: Stack, new_user: Callable[[], str]) -> None:
+    """Of 25 concurrent connects 20 succeed and 5 get 429; when one closes, another succeeds."""
     url, token = f"{cognito_stack.gateway_url}?token=", new_user()
     async with AsyncExitStack() as opened:
 
@@ -162,7 +162,7 @@ async def test_a_user_has_so_many_connections(cognito_stack: Stack, new_user: Ca
         assert Counter(one for one in came if isinstance(one, int)) == {429: 5}
         assert len(peers) == CONNECTIONS
         await peers[0].socket.close()
-        # $disconnect runs behind the close.
+        # $disconnect runs after the close.
         await asyncio.sleep(1)
         assert isinstance(await come(), Peer)
 
@@ -170,7 +170,7 @@ async def test_a_user_has_so_many_connections(cognito_stack: Stack, new_user: Ca
 async def test_a_busy_human_is_never_refused(
     cognito_stack: Stack, connect: Connect, new_user: Callable[[], str]
 ) -> None:
-    """20 messages in two seconds, and joining ten groups at once, each with its history."""
+    """20 messages in two seconds, and joining ten groups at once with their histories."""
     token = new_user()
     names = [f"group-{uuid.uuid4()}" for _ in range(10)]
     ann = await connect(cognito_stack, token)
@@ -187,7 +187,7 @@ async def test_a_busy_human_is_never_refused(
 async def test_ten_tabs_at_once_are_not_refused(
     cognito_stack: Stack, connect: Connect, new_user: Callable[[], str], group: str
 ) -> None:
-    """Each connects, joins with a replay of 100 messages, asks for older ones and pings."""
+    """Each tab connects, joins with a replay of 100 messages, asks for older ones and pings."""
     writers = [await connect(cognito_stack, new_user()) for _ in range(5)]
     for writer in writers:
         await writer.join(group)

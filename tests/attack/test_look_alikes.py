@@ -1,4 +1,4 @@
-"""Groups and users that a reader would take for others."""
+"""Names of groups and users that a reader would mistake for others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.attack.conftest import Besieged
+from tests.attack.conftest import AttackedStack
 from tests.attack.handshake import shake_hands
 from tests.crowd import eventually
 
@@ -24,7 +24,7 @@ GROUPS = [
     "privat\u0435-team",
     "pr\u0131vate-team",
 ]
-# By the reason in the log.
+# Keyed by the reason in the log.
 NAMES = {
     "mixed-scripts": ["\u0430nn", "\u0391nn", "ann\u0967"],
     "character": ["a\u034fnn", "ann\u3164", "\u0251nn", "\uff41nn", "\U0001d41ann"],
@@ -32,29 +32,31 @@ NAMES = {
 }
 
 
-async def test_no_look_alike_of_a_private_group_is_open(besieged: Besieged, connect: Connect) -> None:
-    """Neither to those outside the private group nor to its members, who would take it for theirs."""
+async def test_no_look_alike_of_a_private_group_is_open(
+    attacked_stack: AttackedStack, connect: Connect
+) -> None:
+    """Outsiders cannot join one, nor can members, who would mistake it for their group."""
     for user in ("ann", "eve"):
-        peer = await connect(besieged.stack, besieged.stack.token(user))
+        peer = await connect(attacked_stack.stack, attacked_stack.stack.token(user))
         for group in GROUPS:
             refusal = await peer.ask({"action": "joinGroup", "groupId": group}, "error")
             assert refusal["code"] == "Forbidden", ascii(group)
 
 
-async def test_no_look_alike_of_a_user_is_let_in(besieged: Besieged) -> None:
-    """403 as it is the pool that made them; the log tells the operator why, and not who."""
-    mint = besieged.mint
+async def test_no_look_alike_of_a_user_is_let_in(attacked_stack: AttackedStack) -> None:
+    """403 even though the pool issued the token; the log tells the operator the reason, not the name."""
+    mint = attacked_stack.mint
     for reason, names in NAMES.items():
         for name in names:
             token = mint.token("eve", username=name)
-            refusal = await shake_hands(besieged.stack.gateway_url, f"/?token={token}")
+            refusal = await shake_hands(attacked_stack.stack.gateway_url, f"/?token={token}")
             assert refusal.status == 403, name
         logged = f"user name: {reason}"
-        await eventually(lambda: besieged.stack.log.read_text().count(logged) >= len(names))  # noqa: B023
+        await eventually(lambda: attacked_stack.stack.log.read_text().count(logged) >= len(names))  # noqa: B023
 
 
-async def test_people_of_the_world_are_let_in(besieged: Besieged, connect: Connect) -> None:
-    """Under their own names, which Latin letters may stand beside where people write so."""
+async def test_names_in_any_script_are_admitted(attacked_stack: AttackedStack, connect: Connect) -> None:
+    """Latin letters may be mixed in where a language does so."""
     for name in ("김민수", "kim민수", "田中たろう", "王小明", "Ольга", "محمد", "प्रिया", "สมชาย", "O’Brien"):
-        peer = await connect(besieged.stack, besieged.mint.token("eve", username=name))
+        peer = await connect(attacked_stack.stack, attacked_stack.mint.token("eve", username=name))
         await peer.join(f"of-{name}")

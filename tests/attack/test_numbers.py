@@ -1,4 +1,4 @@
-"""Numbers and ids of messages, in the hands of one who wants to hold up the others or to pass for them."""
+"""Attackers cannot use message numbers and ids to delay others or to impersonate them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.attack.conftest import Besieged
+from tests.attack.conftest import AttackedStack
 from tests.contract.peer import Peer
 from tests.crowd import eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 Connect = Callable[..., Any]
 
-# Before that the functions start: several of each, side by side.
+# Until then several environments of each function start concurrently.
 WARM_UP = 6
 PAIRS = 10
 PAIR_EVERY_S = 0.2
-# No frame of one member may hold up another's message for longer.
+# No member's frame may delay another member's message for longer.
 DELAY_MAX_S = 1.0
 
 
@@ -32,12 +32,12 @@ def group() -> str:
 
 
 class Reader:
-    """A member who can show a message once all numbers before it are known."""
+    """A member who can show a message once all earlier numbers are known."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self.known: set[int] = set()
-        # When each number was in turn, of time.monotonic.
+        # The time.monotonic at which each number could be shown.
         self.shown_at: dict[int, float] = {}
 
     async def read(self) -> None:
@@ -49,12 +49,12 @@ class Reader:
                     self.shown_at[turn] = time.monotonic()
 
 
-async def test_a_message_sent_twice_at_once_holds_up_nobody(
-    besieged: Besieged, connect: Connect, group: str
+async def test_a_message_sent_twice_at_once_delays_nobody(
+    attacked_stack: AttackedStack, connect: Connect, group: str
 ) -> None:
-    """Pairs of frames with one new messageId each, pipelined: no number is left without message or void."""
+    """Pipelined pairs of frames with the same new messageId: every number gets a message or a void."""
     eve, bob, ann = [
-        await connect(besieged.stack, besieged.mint.token(name)) for name in ("eve", "bob", "ann")
+        await connect(attacked_stack.stack, attacked_stack.mint.token(name)) for name in ("eve", "bob", "ann")
     ]
     for peer in (eve, bob, ann):
         await peer.join(group)
@@ -79,14 +79,18 @@ async def test_a_message_sent_twice_at_once_holds_up_nobody(
     assert [one["seq"] for one in history] == list(range(1, last + 1))
     voids = [one for one in history if "message" not in one]
     assert all(one == {"seq": one["seq"], "void": True} for one in voids)
-    # The race was on.
+    # The frames did race.
     assert len(voids) == last - WARM_UP - 2 * PAIRS > 0
 
 
-async def test_an_id_is_of_no_use_to_others(besieged: Besieged, connect: Connect, group: str) -> None:
-    """Neither can it be claimed before its owner sends it, nor does it tell whether somebody has sent it."""
-    ann, eve = [await connect(besieged.stack, besieged.mint.token(name)) for name in ("ann", "eve")]
-    users = {peer: besieged.mint.claims(name)["sub"] for peer, name in ((ann, "ann"), (eve, "eve"))}
+async def test_another_users_message_id_is_useless(
+    attacked_stack: AttackedStack, connect: Connect, group: str
+) -> None:
+    """Others can neither claim it before its owner sends it nor learn whether it has been sent."""
+    ann, eve = [
+        await connect(attacked_stack.stack, attacked_stack.mint.token(name)) for name in ("ann", "eve")
+    ]
+    users = {peer: attacked_stack.mint.claims(name)["sub"] for peer, name in ((ann, "ann"), (eve, "eve"))}
     await ann.join(group)
     await eve.join(group)
     claimed, sent = str(uuid.uuid4()), str(uuid.uuid4())

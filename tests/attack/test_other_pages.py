@@ -1,4 +1,4 @@
-"""Web pages from elsewhere in the browser of someone who runs `groupcast up`, and the network around."""
+"""Foreign web pages in the browser of a developer who runs `groupcast up`, and other machines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
 async def ask(
     url: str, method: str, headers: Mapping[str, str] | None = None, body: bytes = b"", *, host: str = ""
 ) -> tuple[int, str]:
-    """The status and all of the answer to a request by hand; `host` is another Host than the URL's."""
+    """Send a request by hand; return the status and the whole response. `host` replaces the URL's Host."""
     parts = urlsplit(url)
     assert parts.port is not None
     reader, writer = await asyncio.open_connection("127.0.0.1", parts.port)
@@ -54,7 +54,7 @@ async def ask(
 
 @pytest.fixture(scope="module")
 def tables(cognito_stack: Stack) -> set[str]:
-    """The names of all tables: what a page would be after."""
+    """The names of all tables, which a malicious page would look for."""
     dynamodb: Any = boto3.client("dynamodb", **cognito_stack.aws(cognito_stack.dynamodb_url))
     return set(dynamodb.list_tables()["TableNames"])
 
@@ -64,7 +64,7 @@ def tables(cognito_stack: Stack) -> set[str]:
 async def test_a_rebound_name_reaches_nothing(
     cognito_stack: Stack, tables: set[str], server: str, name: str
 ) -> None:
-    """A page whose own name was pointed at 127.0.0.1 is of the same origin as our servers; Host tells."""
+    """After DNS rebinding, a page has the same origin as our servers, but its Host header differs."""
     url = getattr(cognito_stack, server)
     host = f"{name}:{urlsplit(url).port}"
     for method, body in (("GET", b""), ("POST", b"{}")):
@@ -84,14 +84,14 @@ async def test_a_rebound_name_gets_no_connection(cognito_stack: Stack) -> None:
 
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
 async def test_a_foreign_page_gets_no_connection(cognito_stack: Stack, origin: str) -> None:
-    """WebSockets know no same-origin policy: only the server can refuse."""
+    """Browsers apply no same-origin policy to WebSockets, so the server must refuse."""
     target = f"/?token={cognito_stack.token('eve')}"
     answer = await shake_hands(cognito_stack.gateway_url, target, [("Origin", origin)])
     assert (answer.status, "--allow-origin" in answer.answer) == (403, True)
 
 
 @pytest.mark.parametrize("origin", LOCAL_ORIGINS)
-async def test_a_page_of_this_machine_gets_one(cognito_stack: Stack, origin: str) -> None:
+async def test_a_local_page_gets_a_connection(cognito_stack: Stack, origin: str) -> None:
     """Our own page, and one that a developer serves on another port."""
     target = f"/?token={cognito_stack.token('eve')}"
     answer = await shake_hands(cognito_stack.gateway_url, target, [("Origin", origin)])
@@ -100,10 +100,8 @@ async def test_a_page_of_this_machine_gets_one(cognito_stack: Stack, origin: str
 
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
 @pytest.mark.parametrize("server", ["page_url", "management_url", "requests_url", "sqs_url"])
-async def test_a_foreign_page_is_answered_by_none_of_ours(
-    cognito_stack: Stack, server: str, origin: str
-) -> None:
-    """Neither what needs no preflight, nor the preflight itself, nor what follows it."""
+async def test_no_local_server_answers_a_foreign_page(cognito_stack: Stack, server: str, origin: str) -> None:
+    """Requests without preflight, preflights, and the requests after them are refused."""
     url = getattr(cognito_stack, server)
     for method, headers in (("GET", {}), ("POST", {}), ("OPTIONS", PREFLIGHT), ("POST", LIST_TABLES)):
         status, answer = await ask(url, method, {"Origin": origin, **headers})
@@ -112,8 +110,8 @@ async def test_a_foreign_page_is_answered_by_none_of_ours(
 
 
 @pytest.mark.parametrize("origin", [*FOREIGN_ORIGINS, *LOCAL_ORIGINS])
-async def test_no_page_may_ask_the_database(cognito_stack: Stack, tables: set[str], origin: str) -> None:
-    """No browser sends a target after this preflight, and what has none gets an error."""
+async def test_no_page_may_query_the_database(cognito_stack: Stack, tables: set[str], origin: str) -> None:
+    """After this preflight, browsers send no X-Amz-Target; requests without it get an error."""
     url = cognito_stack.dynamodb_url
     _, preflight = await ask(url, "OPTIONS", {"Origin": origin, **PREFLIGHT})
     assert "access-control-allow-origin" not in preflight.lower()
@@ -126,14 +124,14 @@ async def test_no_page_may_ask_the_database(cognito_stack: Stack, tables: set[st
     "headers", [{}, {"Origin": "http://127.0.0.1:3000"}, {"Origin": f"https://{EVIL}"}, {"Origin": "null"}]
 )
 async def test_nobody_resets_moto(cognito_stack: Stack, headers: dict[str, str]) -> None:
-    """Users and queues are there afterwards: signing in goes on."""
+    """Users and queues survive: signing in still works."""
     for path in ("/moto-api/reset", "/moto-api/data.json", "/moto-api/recorder/replay-recording"):
         assert (await ask(f"{cognito_stack.sqs_url}{path}", "POST", headers))[0] == 403
     assert cognito_stack.token("ann")
 
 
 async def test_the_page_signs_in_from_another_local_port(cognito_stack: Stack) -> None:
-    """moto answers its preflight, and names its origin."""
+    """moto answers the preflight and names the page's origin."""
     headers = {"Origin": "http://localhost:5173", **PREFLIGHT}
     status, answer = await ask(cognito_stack.cognito_url, "OPTIONS", headers)
     assert status == 200
@@ -143,7 +141,7 @@ async def test_the_page_signs_in_from_another_local_port(cognito_stack: Stack) -
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of the machine")
 @pytest.mark.parametrize("server", [*SERVERS, "gateway_url"])
 async def test_nothing_listens_beyond_loopback(cognito_stack: Stack, server: str) -> None:
-    """A server of every interface would answer on 127.0.0.2, too; ours have 127.0.0.1 alone."""
+    """A server on every interface would also answer on 127.0.0.2; ours listen on 127.0.0.1 only."""
     port = urlsplit(getattr(cognito_stack, server)).port
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.2", port)
@@ -160,7 +158,7 @@ async def sender(cognito_stack: Stack) -> AsyncIterator[tuple[asyncio.StreamRead
 async def test_trailers_without_end_are_refused(
     sender: tuple[asyncio.StreamReader, asyncio.StreamWriter],
 ) -> None:
-    """Of 200 MB of trailers the gateway takes what is on the way when it says 431, and keeps nothing."""
+    """Of 200 MB of trailers the gateway reads a bounded part, answers 431, and keeps nothing."""
     reader, writer = sender
     head = "POST /dev/@connections/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     writer.write(f"{head}2\r\nhi\r\n0\r\n".encode())
@@ -174,6 +172,6 @@ async def test_trailers_without_end_are_refused(
             break
         sent += len(trailers)
     assert sent < 20_000_000
-    # What is on the way when the gateway closes may cost the sender the answer.
+    # Bytes in flight when the gateway closes may reset the connection before the sender reads the answer.
     with suppress(ConnectionError):
         assert (await answering).startswith(b"HTTP/1.1 431 ")

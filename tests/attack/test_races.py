@@ -1,4 +1,4 @@
-"""Two frames at once that a right depends on."""
+"""Pairs of concurrent frames that affect a right."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from typing import Any
 
 import pytest
 
-from tests.attack.conftest import Besieged
+from tests.attack.conftest import AttackedStack
 from tests.contract.peer import Peer
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 Connect = Callable[..., Any]
 
 RACERS, ROUNDS = 15, 10
-# Who is posted to after another is so within this time.
+# Posts of one message reach all members within this time.
 SAME_PASS_S = 0.1
 
 
-async def test_joining_while_the_right_is_withdrawn(besieged: Besieged, connect: Connect) -> None:
-    """A token with fewer groups and the same end: nobody stays in the group without the right."""
+async def test_nobody_stays_in_a_group_after_losing_the_right(
+    attacked_stack: AttackedStack, connect: Connect
+) -> None:
+    """Joining races a renewal with fewer groups and the same end."""
     private = f"private-{uuid.uuid4()}"
     rights = {"cognito:groups": [private], "exp": int(time.time()) + 600}
     insider, outsider = (
-        besieged.mint.token("eve", **{**rights, "cognito:groups": groups}) for groups in ([private], [])
+        attacked_stack.mint.token("eve", **{**rights, "cognito:groups": groups}) for groups in ([private], [])
     )
-    ann = await connect(besieged.stack, besieged.mint.token("ann", **rights))
+    ann = await connect(attacked_stack.stack, attacked_stack.mint.token("ann", **rights))
     await ann.join(private)
-    racers = [await connect(besieged.stack, insider) for _ in range(RACERS)]
+    racers = [await connect(attacked_stack.stack, insider) for _ in range(RACERS)]
     joined = 0
     for number in range(ROUNDS):
         joined += sum(await asyncio.gather(*(race(peer, private, outsider) for peer in racers)))
@@ -41,12 +43,12 @@ async def test_joining_while_the_right_is_withdrawn(besieged: Besieged, connect:
         await asyncio.sleep(SAME_PASS_S)
         heard = await asyncio.gather(*(back_with(peer, insider) for peer in racers))
         assert not [text for texts in heard for text in texts]
-    # Some joined in time, and were taken out.
+    # Some joined in time and were removed.
     assert joined
 
 
 async def race(peer: Peer, private: str, outsider: str) -> bool:
-    """Join and lose the right at once; whether the join was answered first, or at all."""
+    """Join and lose the right at once; return whether the join succeeded."""
     await peer.send({"action": "joinGroup", "groupId": private, "id": "join"})
     await peer.send({"action": "renew", "token": outsider, "id": "renew"})
     answers: dict[str, dict[str, Any]] = {}
@@ -54,7 +56,7 @@ async def race(peer: Peer, private: str, outsider: str) -> bool:
         frame = json.loads(await peer.socket.recv())
         answers[frame["id"]] = frame
     while answers["renew"]["type"] == "error":
-        # The other change came between: the token is still good.
+        # A conflicting change came between; the token is still valid.
         assert answers["renew"]["code"] == "Conflict"
         await peer.send({"action": "renew", "token": outsider, "id": "renew"})
         answers["renew"] = json.loads(await peer.socket.recv())
@@ -62,7 +64,7 @@ async def race(peer: Peer, private: str, outsider: str) -> bool:
 
 
 async def back_with(peer: Peer, insider: str) -> list[str]:
-    """Get the right back, in no group; the messages that came until then."""
+    """Regain the right, in no group; return the messages received until then."""
     heard: list[str] = []
     for frame in (
         {"action": "leaveGroup", "id": "left"},

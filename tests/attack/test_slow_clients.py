@@ -1,4 +1,4 @@
-"""One member's connections that never read: they cost a few posts each, and nobody else notices."""
+"""Connections of one member that never read: they cost a few posts each, and nobody else is affected."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ SLOW = 40
 HONEST = 10
 INTERVAL_S = 0.1
 ROUNDS_MAX = 200
-# As many of each function as the stack starts.
+# The stack's number of environments per function.
 ENVIRONMENTS = 4
 
 
 @pytest.fixture(scope="module")
-def vague(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose @connections does not say whose limit a 429 was."""
-    with running_stack(tmp_path_factory.mktemp("vague") / "functions.log", "--vague-429") as running:
+def vague_429_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose @connections does not name the limit behind a 429."""
+    with running_stack(
+        tmp_path_factory.mktemp("vague_429_stack") / "functions.log", "--vague-429"
+    ) as running:
         yield running
 
 
 async def refused_posts(stack: Stack) -> tuple[int, int]:
-    """What the attack costs in refused posts, and the smallest window of all passes meanwhile."""
+    """The number of refused posts, and the smallest window of all passes meanwhile."""
     before, group_id = len(logged(stack, "fan-out")), f"group-{uuid.uuid4()}"
     async with people(stack, HONEST, group_id) as honest, never_reading(stack, group_id, SLOW):
         for number in range(1, ROUNDS_MAX):
@@ -48,13 +50,13 @@ async def refused_posts(stack: Stack) -> tuple[int, int]:
 
 
 async def test_a_full_buffer_costs_a_few_posts_and_shrinks_no_window(stack: Stack) -> None:
-    """Each is refused a bounded number of times by the lane and the retry function together, and closed."""
+    """The lane and the retry function together try each a bounded number of times, then close it."""
     refused, window = await refused_posts(stack)
     assert SLOW <= refused <= SLOW * ENVIRONMENTS * REFUSALS_MAX
     assert window >= Limits().window_start
 
 
-async def test_so_it_is_where_nobody_says_whose_limit_it_was(vague: Stack) -> None:
-    """Those who read tell that the account is not throttled: it takes a few more posts."""
-    refused, _ = await refused_posts(vague)
+async def test_a_vague_429_costs_a_few_more_posts(vague_429_stack: Stack) -> None:
+    """Accepted posts to other members show that the account is not throttled."""
+    refused, _ = await refused_posts(vague_429_stack)
     assert SLOW <= refused <= SLOW * 4 * ENVIRONMENTS * REFUSALS_MAX

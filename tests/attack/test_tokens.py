@@ -1,4 +1,4 @@
-"""Whose token opens a connection, and that no token is ever written down."""
+"""Tokens that open a connection, and proof that no token is ever logged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from groupcast.tokens import CLOCK_SKEW_S
-from tests.attack.conftest import Besieged
+from tests.attack.conftest import AttackedStack
 from tests.attack.handshake import Handshake, shake_hands
 from tests.attack.mint import Mint
 from tests.conftest import Stack
@@ -55,21 +55,21 @@ async def offer(stack: Stack, token: str, carrier: str) -> Handshake:
 @pytest.mark.parametrize("carrier", ["subprotocol", "query"])
 @pytest.mark.parametrize(("status", "make"), REFUSED.values(), ids=REFUSED.keys())
 async def test_a_wrong_token_is_refused(
-    besieged: Besieged, carrier: str, status: int, make: Callable[[Mint], str]
+    attacked_stack: AttackedStack, carrier: str, status: int, make: Callable[[Mint], str]
 ) -> None:
-    """401 where nobody is known by it, 403 where it was made for something else; never echoed."""
-    token = make(besieged.mint)
-    refusal = await offer(besieged.stack, token, carrier)
+    """401 if it identifies nobody, 403 if it is for another purpose; it is never echoed."""
+    token = make(attacked_stack.mint)
+    refusal = await offer(attacked_stack.stack, token, carrier)
     assert refusal.status == status
     assert token not in refusal.answer
 
 
 @pytest.mark.parametrize(("carrier", "status"), [("subprotocol", UNKNOWN), ("query", 414)])
-async def test_a_token_of_10_kb_is_refused(besieged: Besieged, carrier: str, status: int) -> None:
-    """However well it is signed; in a URL already by the gateway, which takes 4 KB of it."""
-    token = besieged.mint.token("ann", padding="x" * 7_000)
+async def test_a_token_of_10_kb_is_refused(attacked_stack: AttackedStack, carrier: str, status: int) -> None:
+    """Even if validly signed; the gateway already refuses URLs over 4 KB."""
+    token = attacked_stack.mint.token("ann", padding="x" * 7_000)
     assert len(token) > 10_000
-    assert (await offer(besieged.stack, token, carrier)).status == status
+    assert (await offer(attacked_stack.stack, token, carrier)).status == status
 
 
 NOT_ONE: dict[str, Callable[[str, str], tuple[str, Headers]]] = {
@@ -89,35 +89,39 @@ NOT_ONE: dict[str, Callable[[str, str], tuple[str, Headers]]] = {
 
 
 @pytest.mark.parametrize("make", NOT_ONE.values(), ids=NOT_ONE.keys())
-async def test_not_one_token_is_none(
-    besieged: Besieged, make: Callable[[str, str], tuple[str, Headers]]
+async def test_two_tokens_are_refused(
+    attacked_stack: AttackedStack, make: Callable[[str, str], tuple[str, Headers]]
 ) -> None:
-    """Of two good tokens neither counts: who speaks must not depend on which one somebody reads."""
-    target, headers = make(besieged.mint.token("ann"), besieged.mint.token("bob"))
-    assert (await shake_hands(besieged.stack.gateway_url, target, headers)).status == UNKNOWN
+    """Neither of two valid tokens counts: the sender must not depend on the order of reading."""
+    target, headers = make(attacked_stack.mint.token("ann"), attacked_stack.mint.token("bob"))
+    assert (await shake_hands(attacked_stack.stack.gateway_url, target, headers)).status == UNKNOWN
 
 
 @pytest.mark.parametrize("offered", ["groupcast.v1, bearer.{}", "bearer.{},groupcast.v1"])
-async def test_the_answer_names_our_subprotocol_alone(besieged: Besieged, offered: str) -> None:
-    """In whichever order they are asked for: the one with the token is for the server."""
-    token = besieged.stack.token("ann")
-    accepted = await shake_hands(besieged.stack.gateway_url, headers=[(PROTOCOLS, offered.format(token))])
+async def test_the_answer_names_our_subprotocol_alone(attacked_stack: AttackedStack, offered: str) -> None:
+    """In any order of offers: the subprotocol with the token is only for the server."""
+    token = attacked_stack.stack.token("ann")
+    accepted = await shake_hands(
+        attacked_stack.stack.gateway_url, headers=[(PROTOCOLS, offered.format(token))]
+    )
     assert accepted.status == 101
     assert accepted.headers["sec-websocket-protocol"] == "groupcast.v1"
     assert token not in accepted.answer
 
 
-async def test_a_bearer_alone_gets_no_subprotocol(besieged: Besieged) -> None:
-    """It is let in, and told none, for it asked for none that we speak."""
-    token = besieged.stack.token("ann")
-    accepted = await shake_hands(besieged.stack.gateway_url, headers=[(PROTOCOLS, f"bearer.{token}")])
+async def test_a_bearer_alone_gets_no_subprotocol(attacked_stack: AttackedStack) -> None:
+    """It connects without a subprotocol, because it offered none of ours."""
+    token = attacked_stack.stack.token("ann")
+    accepted = await shake_hands(attacked_stack.stack.gateway_url, headers=[(PROTOCOLS, f"bearer.{token}")])
     assert accepted.status == 101
     assert "sec-websocket-protocol" not in accepted.headers
 
 
 @pytest.mark.parametrize("use", ["access", "id"])
-async def test_either_kind_says_who_speaks(cognito_stack: Stack, connect: Connect, use: str) -> None:
-    """Where a stage takes any; and ?token= does what the subprotocol does."""
+async def test_either_kind_of_token_names_the_sender(
+    cognito_stack: Stack, connect: Connect, use: str
+) -> None:
+    """If a stage accepts both; ?token= works like the subprotocol."""
     group = f"group-{use}-{time.time_ns()}"
     ann = await connect(cognito_stack, cognito_stack.token("ann", use))
     assert ann.socket.subprotocol == "groupcast.v1"
@@ -133,9 +137,9 @@ async def test_either_kind_says_who_speaks(cognito_stack: Stack, connect: Connec
     assert said == {"ann": "I am ann", "bob": "I am bob"}
 
 
-async def test_no_token_is_written_down(besieged: Besieged, connect: Connect) -> None:
-    """Good or bad: not in a frame, not in what functions log, not in what the stack says."""
-    stack, mint = besieged.stack, besieged.mint
+async def test_no_token_is_logged(attacked_stack: AttackedStack, connect: Connect) -> None:
+    """Neither valid nor invalid tokens appear in frames, function logs, or the stack's output."""
+    stack, mint = attacked_stack.stack, attacked_stack.mint
     ann, other, renewal = mint.token("ann"), mint.token("ann", jti="other"), mint.token("ann", jti="renewal")
     refused = [make(mint) for _, make in REFUSED.values() if make(mint).count(".") == 2]
     frames: list[Any] = []
@@ -146,17 +150,17 @@ async def test_no_token_is_written_down(besieged: Besieged, connect: Connect) ->
         frames += [(await offer(stack, token, carrier)).answer for carrier in ("subprotocol", "query")]
         frames.append(await peer.ask({"action": "renew", "token": token}, "error"))
     frames.append(await peer.ask({"action": "renew", "token": renewal}, "renewed"))
-    # A frame that fails is the likeliest to be quoted somewhere.
+    # A failing frame is the likeliest to be quoted in a log.
     for broken in (
         {"action": "renew", "token": [ann]},
         {"action": "dance", "token": ann},
         f'{{"token":"{ann}"',
     ):
         frames.append(await peer.ask(broken, "error"))
-    written = besieged.written()
+    written = attacked_stack.written()
     assert written.count("sign-in refused") >= 2 * len(refused)
     for token in (ann, other, renewal, *refused):
-        # Each part by itself, but for those that all tokens or a log line may have.
+        # Search each part separately, except parts common to all tokens or log lines.
         for part in (part for part in token.split(".")[1:] if len(part) > 20):
             assert part not in written
             assert part not in json.dumps(frames)

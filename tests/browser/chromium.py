@@ -52,11 +52,11 @@ def find_chromium() -> str | None:
 
 @dataclass
 class Page:
-    """A window with storage of its own."""
+    """A window with its own storage."""
 
     browser: Chromium
     session_id: str
-    # What the page wrote with console.error, did not catch, or failed to load.
+    # The page's console errors, uncaught exceptions and failed loads.
     errors: list[str] = field(default_factory=list)
 
     async def command(self, method: str, **params: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Page:
 
     async def go_to(self, url: str) -> None:
         """Load `url` in this window, with its scripts."""
-        # The command returns when the new document has taken the place of the old one.
+        # The command returns once the new document has replaced the old one.
         answer = await self.command("Page.navigate", url=url)
         assert "errorText" not in answer, f"{url}: {answer['errorText']}"
         await self.wait_for("document.readyState === 'complete'")
@@ -81,7 +81,7 @@ class Page:
         """Return once the condition holds. Raises AssertionError, with the page's text, if it never does."""
         try:
             async with asyncio.timeout(WAIT_TIMEOUT_S):
-                # What is waited for happens in another process.
+                # Poll: the condition changes in another process.
                 while not await self.evaluate(f"Boolean({condition})"):  # noqa: ASYNC110
                     await asyncio.sleep(POLL_INTERVAL_S)
         except TimeoutError:
@@ -92,7 +92,7 @@ class Page:
         await self.evaluate(f"document.querySelector({_js(selector)}).click()")
 
     async def fill(self, selector: str, text: str) -> None:
-        """Type `text` into a field in place of what it holds."""
+        """Replace a field's content by `text`."""
         await self.evaluate(
             f"(field => {{ field.focus(); field.select() }})(document.querySelector({_js(selector)}))"
         )
@@ -148,7 +148,7 @@ class Chromium:
                 await process.wait()
 
     async def open(self, url: str, *, width_px: int = 900, height_px: int = 700, dark: bool = False) -> Page:
-        """Open `url` in a window that shares nothing with the others."""
+        """Open `url` in a window that shares no data with others."""
         context = await self.command("Target.createBrowserContext")
         target = await self.command(
             "Target.createTarget", url="about:blank", browserContextId=context["browserContextId"]
@@ -157,7 +157,7 @@ class Chromium:
         page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
         for domain in ("Page", "Runtime", "Log"):
             await page.command(f"{domain}.enable")
-        # Without it only one window believes to have the focus.
+        # Otherwise only one window has the focus.
         await page.command("Emulation.setFocusEmulationEnabled", enabled=True)
         await page.command(
             "Emulation.setDeviceMetricsOverride",
@@ -172,7 +172,7 @@ class Chromium:
         return page
 
     async def command(self, method: str, session_id: str | None = None, **params: Any) -> dict[str, Any]:
-        """Send a command and return its result. Raises AssertionError where the browser refuses it."""
+        """Send a command and return its result. Raises AssertionError if the browser refuses it."""
         message_id = next(self._ids)
         message = {"id": message_id, "method": method, "params": params}
         if session_id is not None:

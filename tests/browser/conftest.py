@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def chat_url(stack: Any) -> str:
-    """Where the page of the running chat is."""
+    """The URL of the running chat page."""
     return str(stack.page_url)
 
 

@@ -1,4 +1,4 @@
-"""The page's client in a real browser, with messages that JSON makes larger than a frame."""
+"""The page's client in a real browser, with messages whose JSON is larger than a frame."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stack
 
-# Longer than the first delays between connections.
+# Longer than the first reconnect delays.
 STAY_MS = 3_000
-# Sends 16,384 quotation marks and says what became of them, and over how many connections.
+# Sends 16,384 quotation marks; returns the outcome and the number of connections.
 SEND = """(async () => {{
   const {{ ChatClient }} = await import("/client/client.js");
   const {{ LIMITS }} = await import("/client/limits.js");
@@ -58,7 +58,7 @@ async def send(
 async def test_a_message_that_no_frame_can_carry_is_refused(
     chromium: Chromium, chat_url: str, stack: Stack
 ) -> None:
-    """At once, on a connection that stays."""
+    """It is refused at once, and the connection stays open."""
     outcome = await send(chromium, chat_url, stack, 32 * 1024, stay_ms=500)
     assert outcome == {"thrown": "TooLarge", "own": [], "sockets": 1}
 
@@ -66,7 +66,7 @@ async def test_a_message_that_no_frame_can_carry_is_refused(
 async def test_a_message_that_closed_the_connection_is_not_sent_again(
     chromium: Chromium, chat_url: str, stack: Stack
 ) -> None:
-    """Chromium sends it as one frame, which the gateway answers with 1009: one reconnect, and no more."""
+    """Chromium sends one frame, and the gateway closes with 1009: exactly one reconnect follows."""
     outcome = await send(chromium, chat_url, stack, 128 * 1024, stay_ms=STAY_MS)
     assert (outcome["thrown"], outcome["sockets"]) == (None, 2)
     assert outcome["own"][0] == "pending"

@@ -30,7 +30,7 @@ def group() -> str:
 
 
 async def enter(chromium: Chromium, chat_url: str, group: str, name: str, *, width_px: int = 900) -> Page:
-    """Open an invite link with a name, which joins by itself."""
+    """Open an invite link with a name, which joins automatically."""
     url = f"{chat_url}/?{urlencode({'group': group, 'name': name})}"
     page = await chromium.open(url, width_px=width_px)
     await page.wait_for(CONNECTED)
@@ -50,7 +50,7 @@ async def sees(page: Page, texts: list[str]) -> None:
 async def test_two_windows_talk_and_a_third_reads_it_later(
     chromium: Chromium, chat_url: str, group: str
 ) -> None:
-    """Korean text goes both ways, in one order, whoever comes later sees it, and the console stays empty."""
+    """Korean text goes both ways in one order, later visitors see it, and the console stays empty."""
     ann = await enter(chromium, chat_url, group, "Ann")
     minji = await enter(chromium, chat_url, group, "민지")
     texts = ["안녕하세요, 민지!", "반가워요 🙂 <b>굵게</b>"]
@@ -78,7 +78,7 @@ async def test_two_windows_talk_and_a_third_reads_it_later(
 async def test_a_visitor_joins_through_the_form_and_is_remembered(
     chromium: Chromium, chat_url: str, group: str
 ) -> None:
-    """The form says what is missing, joins, and is filled in at the next visit."""
+    """The form reports missing fields, joins, and is filled in at the next visit."""
     page = await chromium.open(chat_url)
     await page.wait_for("!document.querySelector('#welcome').hidden")
     await page.click("#join button")
@@ -96,8 +96,10 @@ async def test_a_visitor_joins_through_the_form_and_is_remembered(
     assert page.errors == []
 
 
-async def test_a_phone_shows_it_all(chromium: Chromium, chat_url: str, group: str) -> None:
-    """A long group name and a long word need no scrolling sideways on the narrowest phone."""
+async def test_the_narrowest_phone_needs_no_sideways_scrolling(
+    chromium: Chromium, chat_url: str, group: str
+) -> None:
+    """Even with a long group name and a long word."""
     page = await enter(chromium, chat_url, f"{group}-{group}", "Ann", width_px=320)
     await say(page, "x" * 200)
     await sees(page, ["x" * 200])
@@ -106,7 +108,7 @@ async def test_a_phone_shows_it_all(chromium: Chromium, chat_url: str, group: st
 
 
 async def test_enter_in_a_composition_does_not_send(chromium: Chromium, chat_url: str, group: str) -> None:
-    """The Enter that completes a Korean syllable belongs to the input method; the next one sends."""
+    """The Enter that completes a Korean syllable belongs to the input method; the next Enter sends."""
     page = await enter(chromium, chat_url, group, "민지")
     await page.fill("#text", "")
     await page.command("Input.imeSetComposition", text="안녕", selectionStart=2, selectionEnd=2)
@@ -122,10 +124,9 @@ async def test_enter_in_a_composition_does_not_send(chromium: Chromium, chat_url
 
 
 async def test_a_burst_over_the_limit_arrives_whole(chromium: Chromium, chat_url: str, group: str) -> None:
-    """What is written faster than the service takes it is pending, then sent, each once and in order.
+    """Messages over the limit are pending, then sent once and in order.
 
-    On a machine so slow that nothing is faster, no frame is refused; tests/unit/groupcast_web has one
-    that always is.
+    A slow machine may never exceed the limit; tests/unit/groupcast_web has a test that always does.
     """
     page = await enter(chromium, chat_url, group, "Ann")
     await page.evaluate(LISTEN)

@@ -23,10 +23,10 @@ SIGN_IN_PROBLEM = "document.querySelector('#sign-in-problem').textContent"
 GROUP_PROBLEM = "document.querySelector('#group-error').textContent"
 STATE = "document.querySelector('#state-text').textContent"
 SENDERS = "[...document.querySelectorAll('.sender')].map(node => node.textContent)"
-# All that a page can leave behind, and what it shows of itself.
+# All places where a page can leave data, and its visible content.
 LEFT_BEHIND = """JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href,
   document.documentElement.outerHTML, document.querySelector('#password').value])"""
-# A token whose signature does not fit: it is not the user pool's any more.
+# A token with a wrong signature.
 SPOIL_TOKENS = """(() => { window.realFetch = fetch; window.fetch = async (...request) => {
   const answer = await (await realFetch(...request)).json();
   answer.AuthenticationResult.AccessToken = answer.AuthenticationResult.AccessToken.slice(0, -8) + 'AAAAAAAA';
@@ -53,15 +53,15 @@ async def sign_in(page: Page, user: str, password: str) -> None:
 
 
 async def enter(chromium: Chromium, stack: Stack, group: str, user: str) -> Page:
-    """Open an invite link, sign in, and be in the group."""
+    """Open an invite link, sign in, and join the group."""
     page = await open_page(chromium, stack, group)
     await sign_in(page, user, stack.passwords[user])
     await page.wait_for(CONNECTED)
     return page
 
 
-async def test_who_signs_in_chats_under_that_name(chromium: Chromium, cognito_stack: Stack) -> None:
-    """Members of a private group meet there through an invite link, each under the name of the user pool."""
+async def test_a_signed_in_user_chats_under_the_pools_name(chromium: Chromium, cognito_stack: Stack) -> None:
+    """Members of a private group meet there through an invite link."""
     ann = await enter(chromium, cognito_stack, PRIVATE, "ann")
     bob = await enter(chromium, cognito_stack, PRIVATE, "bob")
     before: list[str] = await ann.evaluate("[...document.querySelectorAll('.text')].map(n => n.textContent)")
@@ -77,7 +77,7 @@ async def test_who_signs_in_chats_under_that_name(chromium: Chromium, cognito_st
 
 
 async def test_secrets_stay_in_memory(chromium: Chromium, cognito_stack: Stack, group: str) -> None:
-    """Neither token nor password is in the storage, the address or the document; a reload asks again."""
+    """Neither token nor password is in storage, address or document; a reload asks again."""
     page = await enter(chromium, cognito_stack, group, "ann")
     left = await page.evaluate(LEFT_BEHIND)
     assert group in left
@@ -89,10 +89,10 @@ async def test_secrets_stay_in_memory(chromium: Chromium, cognito_stack: Stack, 
     assert page.errors == []
 
 
-async def test_a_wrong_password_is_told_and_may_be_corrected(
+async def test_a_wrong_password_is_reported_and_can_be_corrected(
     chromium: Chromium, cognito_stack: Stack, group: str
 ) -> None:
-    """The form says what is missing or wrong, keeps the user name, and works with the right password."""
+    """The form reports the error, keeps the user name, and works with the right password."""
     page = await open_page(chromium, cognito_stack)
     await page.click("#sign-in button")
     assert await page.evaluate("document.activeElement.id") == "user"
@@ -107,7 +107,7 @@ async def test_a_wrong_password_is_told_and_may_be_corrected(
     await page.fill("#group", group)
     await page.press_enter()
     await page.wait_for(CONNECTED)
-    # The browser itself writes down answers with status 400: one for each wrong password.
+    # The browser itself logs responses with status 400: one for each wrong password.
     assert len(page.errors) == 2
     assert all("400" in error for error in page.errors)
 
@@ -115,7 +115,7 @@ async def test_a_wrong_password_is_told_and_may_be_corrected(
 async def test_a_private_group_is_for_its_members(
     chromium: Chromium, cognito_stack: Stack, group: str
 ) -> None:
-    """Who is no member is told so, stays signed in, and is one press of Enter from the group before."""
+    """Others get an error, stay signed in, and return to the previous group with one press of Enter."""
     eve = await enter(chromium, cognito_stack, group, "eve")
     await eve.click("#leave")
     await eve.wait_for(JOIN_SHOWN)
@@ -131,7 +131,7 @@ async def test_a_private_group_is_for_its_members(
 
 
 async def test_signing_out_ends_the_chat(chromium: Chromium, cognito_stack: Stack, group: str) -> None:
-    """Back at the form, the next user on this machine starts from nothing."""
+    """Back at the form, the next user starts without any data of the first."""
     page = await enter(chromium, cognito_stack, group, "ann")
     await say(page, "hello")
     await sees(page, ["hello"])
@@ -147,10 +147,8 @@ async def test_signing_out_ends_the_chat(chromium: Chromium, cognito_stack: Stac
     assert page.errors == []
 
 
-async def test_a_session_goes_on_beyond_its_token(
-    chromium: Chromium, cognito_stack: Stack, group: str
-) -> None:
-    """When the token ends, another is fetched and renewed on the same connection, and the chat goes on."""
+async def test_a_session_outlasts_its_token(chromium: Chromium, cognito_stack: Stack, group: str) -> None:
+    """When the token ends, a new one is renewed on the same connection, and the chat continues."""
     page = await open_page(chromium, cognito_stack, group)
     await page.evaluate(LISTEN)
     await sign_in(page, "ann", cognito_stack.passwords["ann"])
@@ -168,17 +166,17 @@ async def test_a_session_goes_on_beyond_its_token(
     assert page.errors == []
 
 
-async def test_a_token_that_is_not_taken_leads_back_to_the_form(
+async def test_a_refused_token_leads_back_to_the_form(
     chromium: Chromium, cognito_stack: Stack, group: str
 ) -> None:
-    """A browser sees no more than a failed handshake: after a few, the form says so, and the link is kept."""
+    """Browsers report only failed handshakes: after a few, the form says so and keeps the invite link."""
     page = await open_page(chromium, cognito_stack, group)
     await page.evaluate(SPOIL_TOKENS)
     await sign_in(page, "ann", cognito_stack.passwords["ann"])
     await page.wait_for(f"{SIGN_IN_PROBLEM}.includes('did not let you in')")
     assert await page.evaluate(SIGN_IN_SHOWN)
     assert len(page.errors) == 3
-    # This is how Chromium writes down a status 401; the token is not part of it.
+    # Chromium's log line for a status 401, without the token.
     assert all("HTTP Authentication failed" in error and "eyJ" not in error for error in page.errors)
     await page.evaluate("window.fetch = window.realFetch, 0")
     await sign_in(page, "ann", cognito_stack.passwords["ann"])
@@ -189,7 +187,7 @@ async def test_a_token_that_is_not_taken_leads_back_to_the_form(
 async def test_a_phone_shows_the_form_and_the_chat(
     chromium: Chromium, cognito_stack: Stack, group: str
 ) -> None:
-    """On the narrowest phone nothing needs scrolling sideways or covers anything else."""
+    """On the narrowest phone nothing scrolls sideways or overlaps."""
     page = await open_page(chromium, cognito_stack, f"{group}-{group}", width_px=320)
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320
     await sign_in(page, "ann", cognito_stack.passwords["ann"])

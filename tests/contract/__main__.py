@@ -1,4 +1,4 @@
-"""`make contract`: looks at the URL and the token first, then runs the suite against them."""
+"""`make contract`: checks the URL and the token, then runs the suite against them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.contract.preflight import PreflightError, connect_once, require_usabl
 
 
 def main() -> int:
-    """The exit code: that of pytest, or 2 where URL or token is missing or of no use."""
+    """Return the exit code: pytest's, or 2 if URL or token is missing or unusable."""
     url = os.environ.get("GROUPCAST_URL", "").rstrip("/")
     token = os.environ.get("GROUPCAST_TOKEN", "")
     try:

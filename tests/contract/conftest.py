@@ -32,18 +32,18 @@ class Target:
     token: str | None = field(default=None, repr=False)
 
     def connect_url(self, name: str = "") -> str:
-        """With a token that says who connects, or with the name that a guest asks for."""
+        """The URL with the token of the user, or with a guest's name."""
         query = f"token={self.token}" if self.token else f"name={name}" if name else ""
         return f"{self.url}?{query}" if query else self.url
 
     def sender(self, name: str) -> str:
-        """Who speaks on a connection that asked for this name."""
+        """The sender of messages on a connection that asked for this name."""
         claims = self._claims
         return str(claims.get("username") or claims["cognito:username"]) if claims else name
 
     @property
     def user(self) -> dict[str, str]:
-        """What a message says of its sender's identity: nothing for a guest."""
+        """The fields of a message that identify its user; none for a guest."""
         return {"userId": self._claims["sub"]} if self._claims else {}
 
     @property
@@ -72,7 +72,7 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 @pytest.fixture
 async def connect(target: Target) -> AsyncIterator[Callable[..., Any]]:
-    """Opens connections that are closed when the test ends."""
+    """Opens connections that close at the end of the test."""
     async with AsyncExitStack() as open_peers:
 
         async def connect_one(name: str = "", **options: Any) -> Peer:

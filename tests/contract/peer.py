@@ -1,4 +1,4 @@
-"""A bare WebSocket client: nothing between the test and the wire."""
+"""A bare WebSocket client, with nothing between the test and the wire."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from websockets.asyncio.client import connect as ws_connect
 from websockets.exceptions import InvalidStatus
 
 REPLY_TIMEOUT_S = 20
-# Long enough for a push that should not come to have come.
+# Long enough for an unexpected push to arrive.
 QUIET_S = 1.0
 CONNECT_AGAIN_S = 0.5
 
 
 class Peer:
-    """One connection. Frames that a call does not look for are kept for the next."""
+    """One connection. Keeps frames that a call does not look for."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -35,7 +35,7 @@ class Peer:
     @classmethod
     @asynccontextmanager
     async def connect_in_time(cls, url: str, **options: Any) -> AsyncIterator[Peer]:
-        """The same; where its user has connected or said too much for now, a little later."""
+        """Connect; wait and retry if the user has too many connections or frames at the moment."""
         async with await _connected(url, **options) as socket:
             yield cls(socket)
 
@@ -44,7 +44,7 @@ class Peer:
         await self.socket.send(frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False))
 
     async def expect(self, kind: str) -> dict[str, Any]:
-        """The next frame of a type."""
+        """Return the next frame of this type."""
         return await self._first_of(kind)
 
     async def _first_of(self, *kinds: str) -> dict[str, Any]:
@@ -59,9 +59,9 @@ class Peer:
                 self._kept.append(frame)
 
     async def ask(self, frame: Any, kind: str) -> dict[str, Any]:
-        """Send and return the next frame of a type. A frame that is RateLimited is sent again, as clients do.
+        """Send a frame and return the next one of this type, retrying RateLimited ones as clients do.
 
-        With a token all connections are one user's, who has more to say here than a human.
+        With a token all connections belong to one user, who sends more here than a human would.
         """
         while True:
             await self.send(frame)
@@ -79,14 +79,14 @@ class Peer:
         return await self.ask({"action": "sendMessage", "message": message, **fields}, "ack")
 
     async def messages(self, count: int) -> list[dict[str, Any]]:
-        """The next pushed messages, `count` of them, in the order of arrival."""
+        """The next `count` pushed messages, in order of arrival."""
         found: list[dict[str, Any]] = []
         while len(found) < count:
             found += (await self.expect("messages"))["messages"]
         return found
 
     async def is_quiet(self) -> bool:
-        """Whether nothing more comes."""
+        """Whether no more frames arrive."""
         try:
             async with asyncio.timeout(QUIET_S):
                 self._kept.append(json.loads(await self.socket.recv()))
@@ -95,7 +95,7 @@ class Peer:
         return not self._kept
 
     async def closed_with(self) -> int:
-        """The close code that the other side ends the connection with."""
+        """The other side's close code."""
         async with asyncio.timeout(REPLY_TIMEOUT_S):
             await self.socket.wait_closed()
         assert self.socket.close_code is not None

@@ -1,4 +1,4 @@
-"""Whether a URL and a token can be tested with: one sentence in place of a failure of every test."""
+"""Checks the URL and the token first: one sentence instead of a failure of every test."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ import jwt
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
-from groupcast_cli.stage import REGION, Place, session_keys
+from groupcast_cli.stage import Place, session_keys
+from localcloud.service.model import REGION
 
 CONNECT_TIMEOUT_S = 10
 EXAMPLE = "wss://….execute-api.us-east-1.amazonaws.com/dev"
-# $connect and its authorizer: 500 is that of an authorizer that failed, as emulators have it.
+# Statuses of $connect and its authorizer; emulators answer 500 if an authorizer fails.
 REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.INTERNAL_SERVER_ERROR})
 NEW_TOKEN = "`groupcast token NAME --stage STAGE` prints another"
 SIGN_IN = "where users sign in, give TOKEN=$(.venv/bin/groupcast token NAME --stage STAGE)"
 
 
 class PreflightError(Exception):
-    """The URL or the token is missing or of no use; the text is one sentence that says why."""
+    """The URL or the token is missing or unusable; the text is one sentence with the reason."""
 
 
 def require_usable(url: str, token: str) -> None:
-    """PreflightError where the URL or the token (empty: none) can't be right, whatever a server says."""
+    """PreflightError if the URL or the token (empty: none) is invalid by itself."""
     if not url:
         raise PreflightError(f"the stage's URL is missing: make contract URL={EXAMPLE}")
     try:
@@ -46,7 +47,7 @@ def require_usable(url: str, token: str) -> None:
 
 
 async def connect_once(url: str, token: str) -> None:
-    """Connect and leave; PreflightError where nobody listens there, or the connection is refused."""
+    """Connect and disconnect; PreflightError if nobody listens or the connection is refused."""
     query = f"?token={token}" if token else "?name=contract"
     try:
         async with connect(f"{url}{query}", proxy=None, open_timeout=CONNECT_TIMEOUT_S):
@@ -58,7 +59,7 @@ async def connect_once(url: str, token: str) -> None:
 
 
 def boto_options(management_url: str) -> dict[str, Any]:
-    """The options of a boto3 client for @connections: API Gateway's URL names the region to sign for."""
+    """Options of a boto3 client for @connections: AWS's URL names the region for signing."""
     named = re.search(r"\.execute-api\.([a-z0-9-]+)\.", management_url)
     region = named[1] if named else os.environ.get("AWS_DEFAULT_REGION", REGION)
     return {"region_name": region, **session_keys(Place(region, management_url))}

@@ -1,4 +1,4 @@
-"""Whatever a client sends: an error frame or a close code, nothing stored, and the connection goes on."""
+"""Invalid frames get an error frame or a close code, store nothing, and leave the connection usable."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ CASES = {
 
 
 @pytest.mark.parametrize(("text", "code"), CASES.values(), ids=CASES.keys())
-async def test_bad_frames(connect: Connect, text: str, code: str) -> None:
-    """Each gets its code, leaves nothing behind, and the next good frame works."""
+async def test_a_bad_frame_is_an_error(connect: Connect, text: str, code: str) -> None:
+    """Each leaves no data behind, and the next good frame works."""
     group = f"group-{uuid.uuid4()}"
     ann = await connect("ann")
     await ann.join(group)
@@ -68,8 +68,8 @@ async def test_bad_frames(connect: Connect, text: str, code: str) -> None:
     assert [message["message"] for message in await ann.messages(1)] == ["still here"]
 
 
-async def test_sending_before_joining(connect: Connect) -> None:
-    """NotInGroup, with advice."""
+async def test_sending_before_joining_is_not_in_group(connect: Connect) -> None:
+    """With advice."""
     ann = await connect("ann")
     error = await ann.ask({"action": "sendMessage", "message": "hi"}, "error")
     assert (error["code"], error["action"]) == ("NotInGroup", "sendMessage")
@@ -77,14 +77,14 @@ async def test_sending_before_joining(connect: Connect) -> None:
 
 
 async def test_a_binary_frame_closes_with_1003(connect: Connect) -> None:
-    """API Gateway takes text only."""
+    """API Gateway accepts only text."""
     ann = await connect("ann")
     await ann.socket.send(b"\x00\x01")
     assert await ann.closed_with() == 1003
 
 
 async def test_a_frame_over_32_kb_closes_with_1009(connect: Connect) -> None:
-    """And one of exactly 32 KB does not."""
+    """A frame of exactly 32 KB does not."""
     ann, eve = await connect("ann"), await connect("eve")
     padding = {"action": "ping", "padding": ""}
     padding["padding"] = "x" * (32 * 1024 - len(json.dumps(padding)))
@@ -95,7 +95,7 @@ async def test_a_frame_over_32_kb_closes_with_1009(connect: Connect) -> None:
 
 
 async def test_a_message_over_128_kb_closes_with_1009(connect: Connect) -> None:
-    """Several frames may make up to 128 KB together, not more."""
+    """Fragments may add up to 128 KB, not more."""
     ann, eve = await connect("ann"), await connect("eve")
 
     async def parts(total: int) -> Any:

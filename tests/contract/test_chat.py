@@ -1,4 +1,4 @@
-"""The chat as its users meet it: the frames of README.md, "The wire"."""
+"""The chat from its users' view, as in README.md, "The wire"."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def group() -> str:
 
 
 async def test_two_people_chat(connect: Connect, target: Target, group: str) -> None:
-    """What one says, both get: in the shape of the contract, Korean text unharmed."""
+    """Both receive each message in the contract's shape, Korean text unchanged."""
     ann, bob = await connect("ann"), await connect("bob")
     joined = await ann.join(group)
     expected = {"type": "joined", "groupId": group, "lastSeq": 0, "messages": [], "complete": True}
@@ -53,7 +53,6 @@ async def test_two_people_chat(connect: Connect, target: Target, group: str) -> 
 
 
 async def test_the_frames_of_the_readme_work_as_written(connect: Connect) -> None:
-    """The very lines that people paste."""
     ann = await connect()
     assert (await ann.ask('{"action":"joinGroup","groupId":"group1"}', "joined"))["groupId"] == "group1"
     ack = await ann.ask('{"action":"sendMessage","message":"안녕하세요!"}', "ack")
@@ -61,8 +60,8 @@ async def test_the_frames_of_the_readme_work_as_written(connect: Connect) -> Non
     assert texts[ack["seq"]] == "안녕하세요!"
 
 
-async def test_other_groups_hear_nothing(connect: Connect, group: str) -> None:
-    """A message stays in its group; one who has moved on gets none of the old group's."""
+async def test_other_groups_receive_nothing(connect: Connect, group: str) -> None:
+    """A member who moved on receives nothing of the old group."""
     ann, bob, eve = await connect("ann"), await connect("bob"), await connect("eve")
     await ann.join(group)
     await bob.join(f"{group}-other")
@@ -74,8 +73,8 @@ async def test_other_groups_hear_nothing(connect: Connect, group: str) -> None:
     assert await eve.is_quiet()
 
 
-async def test_leaving_ends_it(connect: Connect, group: str) -> None:
-    """After leaveGroup nothing comes, and sending is refused."""
+async def test_leaving_ends_the_membership(connect: Connect, group: str) -> None:
+    """After leaveGroup no pushes come, and sending is refused."""
     ann, bob = await connect("ann"), await connect("bob")
     await ann.join(group)
     await bob.join(group)
@@ -90,7 +89,7 @@ async def test_leaving_ends_it(connect: Connect, group: str) -> None:
 async def test_the_name_comes_from_the_connection_not_from_the_frame(
     connect: Connect, target: Target, group: str
 ) -> None:
-    """A sender in a frame is ignored; a nameless guest has a name made up, where there are guests."""
+    """A sender in a frame is ignored; a guest without a name gets a generated one."""
     ann, guest = await connect("Ann%20Lee"), await connect()
     await ann.join(group)
     await guest.join(group)
@@ -103,7 +102,7 @@ async def test_the_name_comes_from_the_connection_not_from_the_frame(
 
 
 async def test_every_reply_repeats_the_id(connect: Connect, group: str) -> None:
-    """id ties a reply to its frame, for each action, errors too."""
+    """For each action and for errors, too."""
     ann = await connect("ann")
     frames = [
         ({"action": "joinGroup", "groupId": group}, "joined"),
@@ -120,7 +119,7 @@ async def test_every_reply_repeats_the_id(connect: Connect, group: str) -> None:
 
 
 async def test_a_retry_is_one_message(connect: Connect, group: str) -> None:
-    """The same messageId, from this connection or a new one, gets the same ack; members hear it once."""
+    """The same messageId, from this or a new connection, gets the same ack; members receive it once."""
     ann, bob = await connect("ann"), await connect("bob")
     await bob.join(group)
     await ann.join(group)
@@ -135,8 +134,8 @@ async def test_a_retry_is_one_message(connect: Connect, group: str) -> None:
     assert error["code"] == "Conflict"
 
 
-async def test_what_was_missed_is_replayed(connect: Connect, group: str) -> None:
-    """A client that comes back names the last seq it has, and gets the rest, oldest first."""
+async def test_missed_messages_are_replayed(connect: Connect, group: str) -> None:
+    """A returning client names its last seq and gets the rest, oldest first."""
     ann = await connect("ann")
     await ann.join(group)
     for number in range(6):
@@ -150,8 +149,8 @@ async def test_what_was_missed_is_replayed(connect: Connect, group: str) -> None
     assert page["complete"] is True
 
 
-async def test_ping_tells_where_one_is(connect: Connect, group: str) -> None:
-    """null where the connection is in no group; else the group and how far it has come."""
+async def test_ping_names_the_current_group(connect: Connect, group: str) -> None:
+    """null if the connection is in no group; else the group and its last seq."""
     ann = await connect("ann")
     assert (await ann.ask({"action": "ping"}, "pong"))["groupId"] is None
     await ann.join(group)
@@ -160,10 +159,8 @@ async def test_ping_tells_where_one_is(connect: Connect, group: str) -> None:
     assert (pong["groupId"], pong["lastSeq"]) == (group, 1)
 
 
-async def test_someone_who_left_without_a_word_harms_nobody(
-    connect: Connect, target: Target, group: str
-) -> None:
-    """A TCP connection that just breaks does not keep the others from their messages."""
+async def test_a_broken_connection_harms_nobody(connect: Connect, target: Target, group: str) -> None:
+    """A TCP connection that just breaks does not keep messages from the other members."""
     ann = await connect("ann")
     await ann.join(group)
     async with Peer.connect(target.connect_url("broken")) as broken:
@@ -173,8 +170,8 @@ async def test_someone_who_left_without_a_word_harms_nobody(
     assert (await ann.messages(1))[0]["message"] == "still here"
 
 
-async def test_many_at_once(connect: Connect, group: str) -> None:
-    """Ten people who speak at the same time: numbers are dense, and everybody hears everybody."""
+async def test_many_senders_get_dense_numbers(connect: Connect, group: str) -> None:
+    """Ten people send at the same time, and everybody receives everything."""
     peers: list[Peer] = [await connect(f"p{number}") for number in range(10)]
     await asyncio.gather(*(peer.join(group) for peer in peers))
     acks = await asyncio.gather(*(peer.say(f"from {number}") for number, peer in enumerate(peers)))

@@ -1,4 +1,4 @@
-"""`@connections` through plain boto3, as anybody's backend would use it."""
+"""`@connections` through plain boto3, as another backend would use it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def call(operation: Callable[..., Any], **arguments: Any) -> Any:
 
 
 async def failure(operation: Callable[..., Any], **arguments: Any) -> tuple[int, str, dict[str, str]]:
-    """Status, error code and headers of a call that must fail."""
+    """Return status, error code and headers of a call that must fail."""
     with pytest.raises(ClientError) as caught:
         await call(operation, **arguments)
     metadata = caught.value.response["ResponseMetadata"]
@@ -34,7 +34,7 @@ async def failure(operation: Callable[..., Any], **arguments: Any) -> tuple[int,
 
 
 async def test_a_post_arrives_byte_for_byte(connect: Connect, target: Target) -> None:
-    """What is posted is one text message at the client."""
+    """A post becomes one text message at the client."""
     peer = await connect("ann")
     connection_id = await connection_id_of(peer)
     data = json.dumps({"type": "news", "text": "안녕하세요!"}, ensure_ascii=False)
@@ -55,8 +55,8 @@ async def test_an_unknown_id_is_gone(target: Target) -> None:
         assert headers["x-amzn-errortype"].startswith("GoneException")
 
 
-async def test_who_has_left_is_gone(connect: Connect, target: Target) -> None:
-    """From the moment the connection is closed."""
+async def test_a_closed_connection_is_gone(connect: Connect, target: Target) -> None:
+    """As soon as it is closed."""
     peer = await connect("ann")
     connection_id = await connection_id_of(peer)
     await peer.socket.close()
@@ -67,7 +67,7 @@ async def test_who_has_left_is_gone(connect: Connect, target: Target) -> None:
 
 
 async def test_more_than_128_kb_is_too_large(connect: Connect, target: Target) -> None:
-    """413 for the first byte too many; 128 KB themselves arrive."""
+    """128 KB arrive; one byte more is 413."""
     peer = await connect("ann")
     connection_id = await connection_id_of(peer)
     post = target.management().post_to_connection
@@ -80,15 +80,15 @@ async def test_more_than_128_kb_is_too_large(connect: Connect, target: Target) -
 
 
 async def test_a_malformed_id_is_a_bad_request(target: Target) -> None:
-    """400, not 410: nobody should forget a connection for a typing error."""
+    """400, not 410: a typing error must not make a sender forget a connection."""
     status, code, _ = await failure(
         target.management().post_to_connection, ConnectionId="not an id", Data=b"{}"
     )
     assert (status, code) == (400, "BadRequestException")
 
 
-async def test_get_tells_about_a_connection(connect: Connect, target: Target) -> None:
-    """Since when, last active when, from where."""
+async def test_get_describes_a_connection(connect: Connect, target: Target) -> None:
+    """Connect time, last activity, source address."""
     peer = await connect("ann")
     connection_id = await connection_id_of(peer)
     found = await call(target.management().get_connection, ConnectionId=connection_id)
@@ -97,7 +97,7 @@ async def test_get_tells_about_a_connection(connect: Connect, target: Target) ->
 
 
 async def test_delete_closes_a_connection(connect: Connect, target: Target) -> None:
-    """The client is told, and the id is gone."""
+    """The client gets a close frame, and the id is gone."""
     peer = await connect("ann")
     connection_id = await connection_id_of(peer)
     answer = await call(target.management().delete_connection, ConnectionId=connection_id)
@@ -108,7 +108,6 @@ async def test_delete_closes_a_connection(connect: Connect, target: Target) -> N
 
 
 async def test_posts_are_whole_text_messages_in_order(connect: Connect, target: Target) -> None:
-    """Posts one after the other arrive one after the other."""
     peer = await connect("ann")
     connection_id = await connection_id_of(peer)
     post = target.management().post_to_connection

@@ -1,4 +1,4 @@
-"""The alarms of a deployed stage, and what they see."""
+"""A deployed stage's alarms and the metrics that reach them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_TEST = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric by the namespace, the name and the dimensions under which an alarm looks for it."""
+    """A metric's namespace, name and dimensions, as an alarm names them."""
 
     namespace: str
     name: str
@@ -25,7 +25,7 @@ class Metric:
 
 
 class Alarms:
-    """Alarms by their logical ids, which are those of docs/operations.md."""
+    """Alarms by their logical ids, as in docs/operations.md."""
 
     def __init__(self, stage: Stage) -> None:
         self._cloudwatch = stage.emulator.client("cloudwatch")
@@ -47,7 +47,7 @@ class Alarms:
         return iter(self._by_name)
 
     def metrics(self, name: str) -> list[Metric]:
-        """What an alarm looks at."""
+        """The metrics that an alarm watches."""
         alarm = self._by_name[name]
         queries = alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}])
         found = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
@@ -64,19 +64,19 @@ class Alarms:
         return float(self._by_name[name]["Threshold"])
 
     def state(self, name: str) -> str:
-        """What CloudWatch says of an alarm over one metric: OK, ALARM or INSUFFICIENT_DATA."""
+        """CloudWatch's state of an alarm over one metric: OK, ALARM or INSUFFICIENT_DATA."""
         (alarm,) = self._cloudwatch.describe_alarms(AlarmNames=[self._physical[name]])["MetricAlarms"]
         return str(alarm["StateValue"])
 
     def put(self, name: str, value: float) -> None:
-        """Give CloudWatch a value of the one metric that an alarm looks at."""
+        """Give CloudWatch a value of the one metric that an alarm watches."""
         (metric,) = self.metrics(name)
         dimensions = [{"Name": key, "Value": value} for key, value in metric.dimensions.items()]
         datum = {"MetricName": metric.name, "Dimensions": dimensions, "Value": value}
         self._cloudwatch.put_metric_data(Namespace=metric.namespace, MetricData=[datum])
 
     def seen(self) -> dict[str, float]:
-        """Of each alarm what it has looked at so far, summed up; SignInsFail subtracts answers of 401."""
+        """The sum of each alarm's metrics so far; SignInsFail subtracts answers of 401."""
         written = self._written()
 
         def value(metric: Metric) -> float:
@@ -86,13 +86,13 @@ class Alarms:
         errors, refused = values.pop("SignInsFail")
         seen = {"SignInsFail": errors - refused}
         for name, several in values.items():
-            # NAME2 is a part of NAME, for metrics beyond the tenth.
+            # NAME2 belongs to NAME, for metrics beyond the tenth.
             whole = name.rstrip("0123456789")
             seen[whole] = seen.get(whole, 0) + sum(several)
         return seen
 
     def _counted(self, metric: Metric) -> float:
-        """By CloudWatch."""
+        """A metric's sum in CloudWatch."""
         now = datetime.now(UTC)
         points = self._cloudwatch.get_metric_statistics(
             Namespace=metric.namespace,
@@ -106,7 +106,7 @@ class Alarms:
         return float(sum(point["Sum"] for point in points))
 
     def _written(self) -> dict[Key, float]:
-        """What functions wrote into their logs, where CloudWatch takes metrics from: values by metric."""
+        """Metrics in the functions' logs, from which CloudWatch takes them: values by metric."""
         found: dict[Key, float] = {}
         for document in self._documents():
             for directive in document["_aws"]["CloudWatchMetrics"]:

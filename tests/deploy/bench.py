@@ -1,4 +1,4 @@
-"""Deployed functions, each invoked by itself with the events that AWS would send it."""
+"""Invokes single deployed functions with the events that AWS would send."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 EVENTS = ROOT / "tests" / "events"
 LONG_AGO_S = 1_000_000_000
 WAIT_S = 10
-# When one environment of a function fails, ministack removes the files of all, of one that starts as well.
+# When one environment of a function fails, ministack removes the files of all others, even starting ones.
 NOT_STARTED = "Worker init failed"
 STARTS_MAX = 3
-# With 429: the client's limit, not the account's.
+# In a 429: the client's limit, not the account's.
 TURNED_AWAY = "WebSocket client side buffer is full"
 CREATED_AT = "2026-11-22T21:00:44.183Z"
 
@@ -45,7 +45,7 @@ Record = dict[str, Any]
 
 
 class Bench:
-    """Invokes a stage's functions for connections that nobody holds: to API Gateway they are all gone."""
+    """Invokes a stage's functions for made-up connections, which API Gateway calls gone."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -54,11 +54,11 @@ class Bench:
         self._sqs = stage.emulator.client("sqs")
         self._delivery_url = self.queue_url("delivery.fifo")
         self._user = Users(stage).add("bench")
-        # Connections of others than that user: one user has only so many at a time.
+        # Each connection gets its own user, since a user's connections are limited.
         self._user_ids: dict[str, str] = {}
 
     def invoke(self, function: str, event: Any) -> Any:
-        """What a function returns; None where it raises."""
+        """Return a function's result; None if it raises."""
         name = self.stage.resource(function)
         for _ in range(STARTS_MAX):
             answer = self._lambda.invoke(FunctionName=name, Payload=json.dumps(event))
@@ -74,27 +74,29 @@ class Bench:
         return self._user.token()
 
     def authorize(self, token: str) -> Any:
-        """What the authorizer says of a token; None where it raises."""
+        """Return the authorizer's context for a token; None if it raises."""
         arn = f"arn:aws:execute-api:us-east-1:000000000000:{self.stage.api_id}/{self.stage.name}/$connect"
         return self.invoke(
             "authorize", {"multiValueQueryStringParameters": {"token": [token]}, "methodArn": arn}
         )
 
-    def connect(self, connection_id: str, user_id: str | None = None) -> int | None:
-        """$connect of a user that the authorizer has let in: its status, None where it failed.
+    def connect(
+        self, connection_id: str, user_id: str | None = None, groups: tuple[str, ...] = ()
+    ) -> int | None:
+        """Run $connect for an authorized user; return its status, None if it failed.
 
-        Each connection has a user of its own where none is named.
+        Each connection gets its own user unless one is named.
         """
         user_id = self._user_ids[connection_id] = user_id or str(uuid.uuid4())
         event = json.loads((EVENTS / "connect.json").read_text())
         event["requestContext"] |= {
             "connectionId": connection_id,
-            # One of long ago would not count for its user.
+            # An old connection would not count for its user.
             "connectedAt": int(time.time() * 1000),
             "authorizer": {
                 "principalId": user_id,
                 "sender": self._user.name,
-                "groups": "[]",
+                "groups": json.dumps(groups),
                 "authorizedUntil": str(int(time.time()) + 3600),
             },
         }
@@ -102,11 +104,11 @@ class Bench:
         return None if answer is None else int(answer["statusCode"])
 
     def disconnect(self, connection_id: str) -> bool:
-        """$disconnect; whether it worked."""
+        """Run $disconnect; return whether it succeeded."""
         return self.invoke("disconnect", self._event("disconnect.json", connection_id)) is not None
 
     def frame(self, connection_id: str, action: str, **fields: Any) -> bool:
-        """Whether the function of an action does what a frame asks for."""
+        """Run an action's function; return whether it did its work."""
         event = self._event("message.json", connection_id, routeKey=action)
         event["body"] = json.dumps({"action": action, **fields})
         answer = json.loads(self.invoke(action, event)["body"])
@@ -122,14 +124,19 @@ class Bench:
     def renew(self, connection_id: str) -> bool:
         return self.frame(connection_id, "renew", token=self._user.token())
 
-    def renewable(self) -> str:
-        """A new connection of the user who can `renew`."""
+    def renewable(self, groups: tuple[str, ...] = ()) -> str:
+        """A new connection of the user who can `renew`; `groups` are those of its present token."""
         connection_id = uuid.uuid4().hex[:16]
-        assert self.connect(connection_id, self._user.user_id) == HTTPStatus.OK
+        assert self.connect(connection_id, self._user.user_id, groups) == HTTPStatus.OK
         return connection_id
 
+    def remove(self, connection_id: str) -> None:
+        """Remove a connection's own item, and leave its memberships."""
+        key = {"connectionId": {"S": connection_id}, "entry": {"S": "connection"}}
+        self._dynamodb.delete_item(TableName=self.stage.resource("connections"), Key=key)
+
     def connected(self, group_id: str | None = None) -> str:
-        """A connection of long ago that was quiet since, in a group where one is named."""
+        """An old, inactive connection, in a group if one is named."""
         connection_id = uuid.uuid4().hex[:16]
         assert self.connect(connection_id) == HTTPStatus.OK
         if group_id is not None:
@@ -143,7 +150,7 @@ class Bench:
         return connection_id
 
     def is_known(self, connection_id: str) -> bool:
-        """Whether the connection stands in the table."""
+        """Whether the connection is in the table."""
         table = self.stage.resource("connections")
         key = {"connectionId": {"S": connection_id}, "entry": {"S": "connection"}}
         return "Item" in self._dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
@@ -160,7 +167,7 @@ class Bench:
             self._update(key, "SET authorizedUntil = :value", {"N": str(LONG_AGO_S)})
 
     def offer(self, group_id: str, *, readable: bool = True) -> bool:
-        """fanoutMessage on a new message in the stream; whether it is done with it."""
+        """Run fanoutMessage on a new message in the stream; return whether it succeeded."""
         event = json.loads((EVENTS / "stream.json").read_text())
         image = event["Records"][0]["dynamodb"]["NewImage"]
         image |= {"groupId": {"S": group_id}, "messageId": {"S": str(uuid.uuid4())}}
@@ -169,15 +176,15 @@ class Bench:
         return bool(self.invoke("fanoutMessage", event) == {"batchItemFailures": []})
 
     def fan_out(self, group_id: str, *, members: int = 0) -> bool:
-        """fanoutMessage on an offer to a group that had so many members; whether it is done with it."""
+        """Run fanoutMessage on an offer to a group of `members`; return whether it succeeded."""
         return self.deliver(self._record(self._offer(group_id, members).body, uuid.uuid4().hex))
 
     def deliver(self, record: Record) -> bool:
-        """fanoutMessage on a message of DeliveryQueue; whether it is done with it."""
+        """Run fanoutMessage on a message of DeliveryQueue; return whether it succeeded."""
         return bool(self.invoke("fanoutMessage", {"Records": [record]}) == {"batchItemFailures": []})
 
     def received(self, group_id: str) -> Record:
-        """An offer as Lambda receives it, and then holds it; only while `paused`."""
+        """Receive an offer as Lambda does, which locks it; only while `paused`."""
         offer = self._offer(group_id)
         self._sqs.send_message(
             QueueUrl=self._delivery_url,
@@ -190,11 +197,11 @@ class Bench:
         return self._record(offer.body, handle)
 
     def waits(self, group_id: str, wait_s: float = 1) -> bool:
-        """Whether an offer to a group waits in DeliveryQueue, or comes in so many seconds."""
+        """Whether an offer to a group is in DeliveryQueue or arrives within `wait_s`."""
         return self._receive(group_id, wait_s) is not None
 
     def comes_again(self, group_id: str) -> bool:
-        """Whether an offer that was not finished comes again long before the visibility timeout."""
+        """Whether an unfinished offer becomes visible long before the visibility timeout."""
         return self.waits(group_id, RELEASE_S + 5)
 
     def is_held(self, record: Record) -> bool:
@@ -209,7 +216,7 @@ class Bench:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Nobody reads the stream and DeliveryQueue meanwhile; what is in the queue at the end is dropped."""
+        """Stop the triggers of the stream and DeliveryQueue meanwhile; purge the queue at the end."""
         name = self.stage.resource("fanoutMessage")
         mappings = self._lambda.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
         assert len(mappings) == 2
@@ -223,14 +230,14 @@ class Bench:
                 self._lambda.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
 
     def make_group(self) -> str:
-        """A group that has had a message."""
+        """Create a group that has had a message."""
         group_id = f"group-{uuid.uuid4()}"
         item = {"groupId": {"S": group_id}, "lastSeq": {"N": "1"}, "movedAt": {"N": "1"}}
         self._dynamodb.put_item(TableName=self.stage.resource("groups"), Item=item)
         return group_id
 
     def note_served(self, group_id: str) -> None:
-        """Say that the message which `fan_out` offers was taken from the log before."""
+        """Mark the message that `fan_out` offers as already taken from the log."""
         item = self._get("groups", {"groupId": {"S": group_id}})
         served = {"servedFrom0to65535": {"N": "1"}, "servedTo0to65535": {"N": "1"}}
         self._dynamodb.put_item(TableName=self.stage.resource("groups"), Item=item | served)
@@ -243,34 +250,34 @@ class Bench:
         self._dynamodb.put_item(TableName=self.stage.resource("messages"), Item=item)
 
     def work_off(self, group_id: str) -> bool:
-        """fanoutMessage on a backlog of a large group; whether it is done with it."""
+        """Run fanoutMessage on a backlog of a large group; return whether it succeeded."""
         body = self._offer(group_id, SMALL_MEMBERS + 1).body
         records = [self._record(body, uuid.uuid4().hex) for _ in range(BACKLOG_OFFERS)]
         return bool(self.invoke("fanoutMessage", {"Records": records}) == {"batchItemFailures": []})
 
     def served_to(self, group_id: str) -> int | None:
-        """The last message that was taken from the log, as the group's item says."""
+        """The last message taken from the log, as noted in the group's item."""
         item = self._get("groups", {"groupId": {"S": group_id}})
         return int(item["servedTo0to65535"]["N"]) if "servedTo0to65535" in item else None
 
     def noted_members(self, group_id: str) -> int | None:
-        """How many members a group has, as its item says."""
+        """The number of members noted in the group's item."""
         item = self._get("groups", {"groupId": {"S": group_id}})
         return int(item["members"]["N"]) if "members" in item else None
 
     def booked_until_us(self) -> int:
-        """Until when the budget is booked."""
+        """The time up to which the budget is booked."""
         item = self._get("quotas", {"name": {"S": "posts"}})
         return int(item["freeAtUs"]["N"]) if item else 0
 
     def finish(self, leftover: str) -> bool:
-        """fanoutRetry on a leftover from the queue; whether it is done with it."""
+        """Run fanoutRetry on a leftover; return whether it succeeded."""
         event = json.loads((EVENTS / "sqs.json").read_text())
         event["Records"][0]["body"] = leftover
         return bool(self.invoke("fanoutRetry", event) == {"batchItemFailures": []})
 
     def leftover(self, *connection_ids: str, refusals: int = 0) -> str:
-        """A stored message that connections are still to get, after so many refused posts to each."""
+        """A stored message owed to connections, after `refusals` refused posts to each."""
         group_id, key = self._sent()
         for connection_id in connection_ids:
             # Without a slot it is in no index: the message's own fan-out must not find it gone.
@@ -279,18 +286,18 @@ class Bench:
         return _leftover(group_id, key, {"connectionIds": connection_ids, "refusals": counts})
 
     def range_leftover(self, connection_id: str) -> str:
-        """A stored message that a slot range is still to get, with the connection in it."""
+        """A stored message owed to a slot range that contains the connection."""
         group_id, key = self._sent()
         slot = slot_of(connection_id)
         self._put_membership(connection_id, group_id, slot=slot)
         return _leftover(group_id, key, {"slots": [slot, slot]})
 
     def _sent(self) -> tuple[str, str]:
-        """A group and the key of a message in it, whose own fan-out is over: it has found a member gone."""
+        """Send a message and wait until its own fan-out has found a member gone; return group and key."""
         group_id, message_id = f"group-{uuid.uuid4()}", str(uuid.uuid4())
         sender, member = self.connected(group_id), self.connected(group_id)
         assert self.frame(sender, "sendMessage", message="hi", messageId=message_id)
-        # It was active of late, and would get a second try.
+        # A recently active connection would get a second try.
         assert self.disconnect(sender)
         until = time.monotonic() + WAIT_S
         while self.is_known(member):
@@ -313,7 +320,7 @@ class Bench:
         }
 
     def _receive(self, group_id: str, wait_s: float) -> str | None:
-        """The receipt handle of an offer to a group; it is held for the queue's visibility timeout then."""
+        """The receipt handle of an offer to a group, which is locked for the queue's visibility timeout."""
         until = time.monotonic() + wait_s
         while time.monotonic() < until:
             got = self._sqs.receive_message(
@@ -352,7 +359,7 @@ class Bench:
     def gateway_answers(
         self, function: str, status: HTTPStatus, message: str = TURNED_AWAY
     ) -> Iterator[None]:
-        """Have all posts of a function answered with a status; what else it asks reaches the gateway."""
+        """Answer all posts of a function with a status; pass its other calls to the gateway."""
         with _in_between(self.stage.emulator.endpoint, status, message) as endpoint:
             path = urlsplit(self.stage.management_url).path
             override = {"AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"{endpoint}{path}"}
@@ -361,7 +368,7 @@ class Bench:
 
     @contextmanager
     def environment(self, function: str, override: dict[str, str]) -> Iterator[None]:
-        """Give a function other environment variables for a time."""
+        """Override a function's environment variables temporarily."""
         name = self.stage.resource(function)
         environment = self._lambda.get_function_configuration(FunctionName=name)["Environment"]
         changed = {"Variables": environment["Variables"] | override}
@@ -378,7 +385,7 @@ def _leftover(group_id: str, key: str, whom: dict[str, Any]) -> str:
 
 @contextmanager
 def _in_between(endpoint: str, status: HTTPStatus, message: str) -> Iterator[str]:
-    """A proxy to `endpoint` that answers POST itself; its own URL."""
+    """Run a proxy to `endpoint` that answers POST itself; yield its URL."""
     body = json.dumps({"message": message}).encode()
 
     class Proxy(BaseHTTPRequestHandler):
@@ -390,7 +397,7 @@ def _in_between(endpoint: str, status: HTTPStatus, message: str) -> Iterator[str
 
         def do_DELETE(self) -> None:
             beyond = HTTPConnection(urlsplit(endpoint).netloc)
-            # As it came, the Host of its signature included.
+            # Unchanged, including the signed Host.
             beyond.request("DELETE", self.path, headers=dict(self.headers))
             self._answer(HTTPStatus(beyond.getresponse().status))
             beyond.close()

@@ -1,4 +1,4 @@
-"""An AWS on this machine and groupcast deployed to it, by `osls deploy` as a user does."""
+"""An AWS emulator with groupcast deployed to it by `osls deploy`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.deploy.project import Project, Stage
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An AWS of our own, empty."""
+    """An empty AWS emulator."""
     with asyncio.Runner() as runner:
         running = Emulator(tmp_path_factory.mktemp("ministack"))
         runner.run(running.__aenter__())
@@ -27,30 +27,30 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def project(emulator: Emulator) -> Project:
-    """The project as it stands; the artifact that deploying it makes is kept for the next run."""
-    # Two workers that share the tests have one each.
+    """A copy of the project; its artifact is kept for the next run."""
+    # One for each pytest worker.
     return Project(ROOT / "build" / f"rehearsal-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}", emulator)
 
 
 @pytest.fixture(scope="session")
 def open_stage(project: Project) -> Stage:
-    """A stage where nobody signs in."""
+    """A stage without sign-in."""
     return project.deploy("open", auth="none")
 
 
 @pytest.fixture(scope="session")
 def stream_stage(project: Project) -> Stage:
-    """A stage where nobody signs in, and the stream's batches are posted without lanes."""
+    """A stage without sign-in and without lanes, with delivery=stream."""
     return project.deploy("stream", auth="none", delivery="stream")
 
 
 @pytest.fixture(scope="session")
 def stage(project: Project) -> Stage:
-    """A stage as serverless.yml has it: with a user pool."""
+    """A stage with the defaults of serverless.yml, including a user pool."""
     return project.deploy("rehearsal")
 
 
 @pytest.fixture(scope="session")
 def bench(stage: Stage) -> Bench:
-    """The stage's functions, to be invoked one by one."""
+    """Invokes the stage's functions one by one."""
     return Bench(stage)

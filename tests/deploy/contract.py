@@ -1,4 +1,4 @@
-"""The contract suite as a process of its own, as `make contract` runs it."""
+"""The contract suite in a process of its own, as `make contract` runs it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 
-from tests.deploy.emulator import REGION, ROOT, ROOT_KEYS
+from localcloud.service.model import REGION
+from tests.deploy.emulator import ROOT, ROOT_KEYS
 from tests.deploy.project import Stage
 
 
 def run_contract(stage: Stage, *options: str) -> subprocess.CompletedProcess[str]:
-    """pytest on tests/contract/, or what `options` name of it, against a deployed stage."""
+    """Run tests/contract/, or the tests that `options` name, against a deployed stage."""
     environment = {
         **os.environ,
         **ROOT_KEYS,

@@ -12,20 +12,20 @@ from botocore.config import Config
 
 from localcloud.children import ChildServer
 from localcloud.errors import StartError
+from localcloud.service.model import REGION
 
 ROOT = Path(__file__).parents[2]
 VENV = ROOT / "build" / "ministack"
-# A Python without a single package: what the artifact lacks, functions lack.
+# A Python without packages, so that functions have only the artifact's.
 BARE_PYTHON = ROOT / "build" / "bare" / "bin" / "python"
 LAUNCHER = Path(__file__).with_name("launcher.py")
-REGION = "us-east-1"
-# Whoever signs with these is the account's root.
+# These credentials belong to the account's root user.
 ROOT_KEYS = {"AWS_ACCESS_KEY_ID": "rehearsal", "AWS_SECRET_ACCESS_KEY": "rehearsal"}
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What IAM said to a role: may it do this action there?"""
+    """IAM's decision on a role's action and resource."""
 
     role: str
     action: str
@@ -34,7 +34,7 @@ class Decision:
 
 
 class Emulator(ChildServer):
-    """A running ministack; files of its own go into `folder`."""
+    """A running ministack, with its files in `folder`."""
 
     what = "ministack"
 
@@ -63,12 +63,12 @@ class Emulator(ChildServer):
             "HOME": str(self._folder),
             "TMPDIR": str(self._folder),
         }
-        # Functions inherit ministack's environment, so it gets nothing else of ours.
+        # Functions inherit ministack's environment, so pass nothing else.
         named = [f"{name}={value}" for name, value in environment.items()]
         return ["/usr/bin/env", "-i", *named, str(VENV / "bin" / "python"), str(LAUNCHER)]
 
     def client(self, service: str, config: Config | None = None) -> Any:
-        """A boto3 client of the account's root."""
+        """A boto3 client of the account's root user."""
         return boto3.client(
             service,
             config=config,
@@ -79,6 +79,6 @@ class Emulator(ChildServer):
         )
 
     def decisions(self, since: int = 0) -> list[Decision]:
-        """What was decided, in order, but for the first `since`."""
+        """The decisions in order, without the first `since`."""
         lines = self._decisions.read_text().splitlines()
         return [Decision(**json.loads(line)) for line in lines[since:]]

@@ -1,4 +1,4 @@
-"""The commands that `make emulator` and a deployment there print, ready to paste. Pure."""
+"""The commands that `make emulator` and a deployment to it print. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GROUPCAST = ".venv/bin/groupcast"
 
 
 def started_text(port: int) -> str:
-    """How to deploy to an emulator."""
+    """Tell how to deploy to an emulator."""
     deploy = f"{TOOL} deploy{_option(port)}"
     return f"""An AWS on this machine, at {_endpoint(port)}. In another terminal, deploy a stage
 where users sign in:
@@ -25,7 +25,7 @@ Ctrl-C stops the emulator, and the stages with it."""
 
 
 def deployed_text(stage: str, port: int, gateway_url: str, *, auth: str) -> str:
-    """How to try a stage."""
+    """Tell how to try a stage."""
     there = f"--stage {stage}{Place(endpoint_url=_endpoint(port)).options}"
     first = f"""Make a user, which prints the password and the line to connect with:
 
@@ -47,12 +47,12 @@ Check the stage, look at what it could not deliver, and take it down again:
 
 
 def not_running_text(port: int) -> str:
-    """Nobody listens at the emulator's port."""
+    """The error if nobody listens at the emulator's port."""
     return f"nothing listens at {_endpoint(port)}: start `{_make(port)}` first"
 
 
 def taken_text(port: int) -> str:
-    """Somebody listens at the port that an emulator should take."""
+    """The error if the emulator's port is taken."""
     other = f"`{_make(port + 1)}` takes another port"
     return f"something listens at {_endpoint(port)}, an emulator perhaps: {other}"
 

@@ -1,7 +1,7 @@
-"""Starts ministack with what it lacks; run by the Python of ministack's own venv.
+"""Starts ministack with missing features added; runs under the Python of ministack's own venv.
 
 Environment, besides ministack's own: LAMBDA_PYTHON, the interpreter of functions; DECISIONS, a file that gets
-a line of JSON for each permission that a role was asked for.
+a line of JSON for each permission check of a role.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 Response = tuple[int, dict[str, str], bytes]
 Handler = dict[str, Callable[..., Any]]
 
-# In IAM a batch is the single action, once (Service Authorization Reference, Amazon SQS).
+# In IAM a batch needs the single action, once (Service Authorization Reference, Amazon SQS).
 SINGLE_ACTIONS = {
     "sqs:SendMessageBatch": "sqs:SendMessage",
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
@@ -28,7 +28,7 @@ SINGLE_ACTIONS = {
 
 def main() -> None:
     decisions = Path(os.environ.pop("DECISIONS"))
-    # ministack runs functions with its own, whose packages would hide one that the artifact lacks.
+    # ministack's own Python has packages that would hide a missing one in the artifact.
     sys.executable = os.environ.pop("LAMBDA_PYTHON")
     do_not_wait_for_logs(importlib.import_module("ministack.core.lambda_runtime"))
     record_decisions(importlib.import_module("ministack.core.iam_evaluator"), decisions)
@@ -37,19 +37,19 @@ def main() -> None:
     take_sums_of_metrics(provisioners)
     judge_alarms_by_dimensions(importlib.import_module("ministack.services.cloudwatch"))
     for name, handler in missing_types(gateway).items():
-        # Once ministack knows a type, its own handler stays.
+        # Keep ministack's own handler if it knows a type.
         provisioners._RESOURCE_HANDLERS.setdefault(name, handler)
     importlib.import_module("ministack.app").main()
 
 
 def do_not_wait_for_logs(runtime: Any) -> None:
-    """Take what a function has logged when it returns: 50 ms of waiting for more would double its time."""
+    """Take a function's log when it returns: waiting 50 ms for more would double the time."""
     waiting = runtime.Worker._drain_stderr_bounded
     runtime.Worker._drain_stderr_bounded = functools.partialmethod(waiting, first_line_wait=0.0)
 
 
 def record_decisions(evaluator: Any, file: Path) -> None:
-    """Have every decision about a request of a role written down."""
+    """Write every decision on a role's request to the file."""
     enforce, caller = evaluator.enforce, evaluator.resolve_caller_identity
 
     def recorded(
@@ -73,7 +73,7 @@ def record_decisions(evaluator: Any, file: Path) -> None:
 
 
 def take_sums_of_metrics(provisioners: Any) -> None:
-    """Keep alarms over several metrics, which ministack 1.5.33 refuses; it does not evaluate them."""
+    """Store alarms over several metrics, which ministack 1.5.33 refuses, without evaluating them."""
     recorded = provisioners._cw_metric_alarm_record
 
     def record(name: str, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def take_sums_of_metrics(provisioners: Any) -> None:
 
 
 def judge_alarms_by_dimensions(cloudwatch: Any) -> None:
-    """Let an alarm see its own metric; ministack 1.5.33 shows it those of all functions and stages."""
+    """Evaluate each alarm on its own metric only; ministack 1.5.33 ignores dimensions."""
     evaluate = cloudwatch._evaluate_alarm
 
     def evaluate_own(alarm: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ def judge_alarms_by_dimensions(cloudwatch: Any) -> None:
 
 
 def missing_types(gateway: Any) -> dict[str, Handler]:
-    """CloudFormation's types of WebSocket APIs that ministack 1.5.33 does not know, made by its own API."""
+    """Add CloudFormation types of WebSocket APIs that ministack 1.5.33 lacks, using its own API."""
 
     def create_deployment(
         _logical_id: str, wanted: dict[str, Any], _stack: str
@@ -138,7 +138,7 @@ def _made(response: Response) -> dict[str, Any]:
 
 
 def _route_id(properties: dict[str, Any]) -> str:
-    # A route's Ref is "{api}/{route}" there.
+    # There, a route's Ref is "{api}/{route}".
     return str(properties["RouteId"]).rpartition("/")[2]
 
 

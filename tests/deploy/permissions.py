@@ -1,4 +1,4 @@
-"""What deployed functions are granted, one action on one resource at a time, and how it is taken away."""
+"""Permissions of deployed functions, one action on one resource at a time, and their removal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Statement = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
-    """A function may do `action` on `target`: a resource by its name without service, stage and API."""
+    """A function may do `action` on `target`: a resource's name without service, stage and API."""
 
     function: str
     action: str
@@ -28,7 +28,7 @@ class Grant:
 
 
 class Roles:
-    """The roles of a stage's functions, as IAM has them."""
+    """The roles of a stage's functions in IAM."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -43,7 +43,7 @@ class Roles:
         }
 
     def grants(self) -> set[Grant]:
-        """All that the functions are granted; AssertionError where a policy is not the role's own."""
+        """All grants of the functions; AssertionError if a policy is not the role's own."""
         found: set[Grant] = set()
         for function, role in self.by_function.items():
             assert not self._iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"], role
@@ -53,7 +53,7 @@ class Roles:
 
     @contextmanager
     def without(self, grant: Grant) -> Iterator[None]:
-        """Take a grant away, and give it back at the end."""
+        """Remove a grant, and restore it at the end."""
         role = self.by_function[grant.function]
         before = self._policies(role)
         try:
@@ -73,11 +73,11 @@ class Roles:
         return re.sub(r"(/stream/|/@connections/).*", r"\1*", name)
 
     def decided(self) -> int:
-        """How much was decided so far."""
+        """The number of decisions so far."""
         return len(self.stage.emulator.decisions())
 
     def used(self, function: str) -> set[Grant]:
-        """What a function has asked for and was allowed."""
+        """The actions that a function used and was allowed."""
         return {
             Grant(function, decision.action, self.target(decision.resource))
             for decision in self.stage.emulator.decisions()
@@ -85,7 +85,7 @@ class Roles:
         }
 
     def denied(self, function: str, since: int) -> set[Grant]:
-        """What a function was denied after `since` decisions."""
+        """The actions that a function was denied after `since` decisions."""
         return {
             Grant(function, decision.action, self.target(decision.resource))
             for decision in self.stage.emulator.decisions(since)
@@ -93,7 +93,7 @@ class Roles:
         }
 
     def _policies(self, role: str) -> list[tuple[str, list[Statement]]]:
-        """A role's policies by name, each a statement for one action on one resource."""
+        """A role's policies by name, each with one statement for one action on one resource."""
         found = []
         for name in self._iam.list_role_policies(RoleName=role)["PolicyNames"]:
             document = self._iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]

@@ -1,4 +1,4 @@
-"""Runs commands as they are printed, in the checkout, in an environment that knows no AWS account."""
+"""Runs printed commands in the checkout, in an environment without an AWS account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEP_TIMEOUT_S = 100
 
 
 def printed_commands(text: str) -> list[str]:
-    """The commands of a text, which are indented by two spaces."""
+    """The commands in a text, which are indented by two spaces."""
     return [line.strip() for line in text.splitlines() if line.startswith("  .venv/bin/")]
 
 
@@ -20,7 +20,7 @@ def groupcast_lines(commands: list[str]) -> list[str]:
 
 
 def run_printed(command: str, **variables: str) -> str:
-    """What the command says; it must end with 0."""
+    """Return a command's output; it must exit with 0."""
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=ROOT,
@@ -37,7 +37,7 @@ def run_printed(command: str, **variables: str) -> str:
 
 
 def say_in_wscat(command: str, frame: str, **variables: str) -> str:
-    """The first answer to a frame, by a wscat command."""
+    """The first answer to a frame sent with a wscat command."""
     with subprocess.Popen(
         ["bash", "-c", f"exec {command} -x '{frame}' -w -1"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A copy of the project, and osls to deploy it: a rehearsal leaves the checkout's own build alone."""
+"""A copy of the project, and osls to deploy it, so that the checkout's own build stays untouched."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.deploy.emulator import REGION, ROOT, ROOT_KEYS, Emulator
+from localcloud.service.model import REGION
+from tests.deploy.emulator import ROOT, ROOT_KEYS, Emulator
 
 SERVICE = "groupcast"
 BIN = Path(sys.executable).parent
 OSLS_TIMEOUT_S = 120
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-# Installed, made, or nothing that a deployment needs.
+# Installed or generated files, and files that a deployment does not need.
 LINKED = (".venv", "node_modules")
 LEFT_OUT = (*LINKED, "build", "docs", "loadtest", "tests", ".*", "__pycache__")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A deployed stage, by the names that clients and tests need."""
+    """A deployed stage, with the names that clients and tests need."""
 
     name: str
     emulator: Emulator
@@ -45,16 +48,17 @@ class Stage:
         return f"http://{self._api}"
 
     def resource(self, name: str) -> str:
-        """The full name of a table, a queue or a function."""
+        """The full name of a table, queue or function."""
         return f"{SERVICE}-{self.name}-{name}"
 
 
 class Project:
-    """A copy of the project in `folder`, whose `build` is kept from an earlier copy there."""
+    """A copy of the project in `folder`, which keeps `build` from an earlier copy."""
 
-    def __init__(self, folder: Path, emulator: Emulator) -> None:
+    def __init__(self, folder: Path, emulator: Emulator, say: Callable[[str], None] = lambda _: None) -> None:
         self.folder = folder
         self.emulator = emulator
+        self._say = say
         for entry in folder.iterdir() if folder.exists() else ():
             if entry.is_symlink() or entry.is_file():
                 entry.unlink()
@@ -65,16 +69,16 @@ class Project:
             (folder / name).symlink_to(ROOT / name)
 
     def deploy(self, stage: str, **parameters: str) -> Stage:
-        """`osls deploy`; AssertionError with what it says where it fails."""
+        """Run `osls deploy`; AssertionError with its output if it fails."""
         self.osls("deploy", stage, **parameters)
         stacks = self.emulator.client("cloudformation").describe_stacks(StackName=f"{SERVICE}-{stage}")
         outputs = {out["OutputKey"]: out["OutputValue"] for out in stacks["Stacks"][0]["Outputs"]}
-        # The emulator names AWS's host; of it, the API's id counts here.
+        # The emulator names AWS's host; take only the API's id from it.
         host = urlsplit(outputs["ServiceEndpointWebsocket"]).hostname or ""
         return Stage(stage, self.emulator, host.partition(".")[0], outputs)
 
     def osls(self, command: str, stage: str, **parameters: str) -> str:
-        """What `osls COMMAND --stage STAGE` says."""
+        """Return the output of `osls COMMAND --stage STAGE`."""
         given = {
             "runtime": RUNTIME,
             "architecture": ARCHITECTURE,
@@ -82,7 +86,7 @@ class Project:
             **parameters,
         }
         options = [f"--param={name}={value}" for name, value in given.items()]
-        done = subprocess.run(
+        with subprocess.Popen(
             [self.folder / "node_modules/.bin/osls", command, "--stage", stage, "--region", REGION, *options],
             cwd=self.folder,
             env=self._environment(),
@@ -90,14 +94,22 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=OSLS_TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        ) as process:
+            assert process.stdout is not None
+            timer = threading.Timer(OSLS_TIMEOUT_S, process.kill)
+            timer.start()
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if line.strip():
+                    self._say(line.strip())
+            timer.cancel()
+        said = "".join(lines)
+        assert process.returncode == 0, said
+        return said
 
     def edit(self, path: str, old: str, new: str) -> None:
-        """Change one place of a file."""
+        """Replace one place in a file."""
         file = self.folder / path
         text = file.read_text()
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
@@ -109,10 +121,10 @@ class Project:
             **ours,
             **ROOT_KEYS,
             "AWS_ENDPOINT_URL": self.emulator.endpoint,
-            # Whatever account this machine may know, it is none of a rehearsal's.
+            # Hide this machine's AWS account.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            # Where node is.
+            # The folder of node.
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "NO_COLOR": "1",
             "SLS_AWS_MONITORING_FREQUENCY": "300",

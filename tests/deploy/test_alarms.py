@@ -1,7 +1,7 @@
-"""Faults of a deployed stage are seen by the alarms that are there for them, under the names they look for.
+"""Faults of a deployed stage reach their alarms, under the metric names the alarms watch.
 
-CloudWatch's own arithmetic over several metrics is not tested: the emulator has none. Nor does it count
-anything for SQS, DynamoDB and API Gateway; tests/template compares those metrics with AWS's documentation.
+CloudWatch's arithmetic over several metrics is not tested, since the emulator has none. Neither does it have
+metrics of SQS, DynamoDB and API Gateway; tests/template compares those with AWS's documentation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.deploy.users import Users
 pytestmark = pytest.mark.timeout(120)
 
 FUNCTIONS = list(parse_yaml((ROOT / "serverless.yml").read_text())["functions"])
-# The alarm for errors and the one for throttles; those of routes where a function is not named.
+# Alarms for errors and for throttles; functions not listed have those of routes.
 WATCHED_BY = {
     "authorize": ("SignInsFail", "SignInsAreThrottled"),
     "fanoutMessage": ("FanoutFails", "FanoutIsThrottled"),
@@ -50,9 +50,9 @@ def roles(stage: Stage) -> Roles:
 
 
 def seen_by(alarms: Alarms, act: Callable[[], object], expected: Mapping[str, float]) -> dict[str, float]:
-    """What all alarms see more of after `act`, which is repeated until the expected ones see that much.
+    """The increases of all alarms' metrics after `act`, which repeats until the expected ones rise.
 
-    A function's log can be read when it was invoked again.
+    A function's log becomes readable at its next invocation.
     """
     before = alarms.seen()
     for _ in range(TRIES):
@@ -65,8 +65,8 @@ def seen_by(alarms: Alarms, act: Callable[[], object], expected: Mapping[str, fl
     return more
 
 
-def test_functions_that_raise_are_seen(alarms: Alarms, bench: Bench) -> None:
-    """Each by its alarm, here for an event that no handler can read."""
+def test_each_failing_function_reaches_its_alarm(alarms: Alarms, bench: Bench) -> None:
+    """The event is one that no handler can read."""
 
     def act() -> None:
         for name in FUNCTIONS:
@@ -75,8 +75,8 @@ def test_functions_that_raise_are_seen(alarms: Alarms, bench: Bench) -> None:
     seen_by(alarms, act, Counter(WATCHED_BY.get(name, OF_ROUTES)[0] for name in FUNCTIONS))
 
 
-def test_functions_without_environments_are_seen(alarms: Alarms, bench: Bench, stage: Stage) -> None:
-    """Each by its alarm, where its reserved concurrency is used up."""
+def test_each_throttled_function_reaches_its_alarm(alarms: Alarms, bench: Bench, stage: Stage) -> None:
+    """Its reserved concurrency is used up."""
     once = stage.emulator.client("lambda", Config(retries={"total_max_attempts": 1}))
 
     def act() -> None:
@@ -92,7 +92,7 @@ def test_functions_without_environments_are_seen(alarms: Alarms, bench: Bench, s
         seen_by(alarms, act, Counter(WATCHED_BY.get(name, OF_ROUTES)[1] for name in FUNCTIONS))
 
 
-def test_a_refused_sign_in_is_no_failed_one(alarms: Alarms, bench: Bench, stage: Stage) -> None:
+def test_a_refused_sign_in_is_not_a_failed_one(alarms: Alarms, bench: Bench, stage: Stage) -> None:
     """An unknown token makes `authorize` raise, a refused name does not; neither hides a failure."""
     # The first letter is Cyrillic.
     look_alike = Users(stage).add("\u0430nn").token()
@@ -125,7 +125,7 @@ def offers_denied(bench: Bench, roles: Roles) -> Iterator[Callable[[], object]]:
 
 @contextmanager
 def posts_answered(bench: Bench, status: HTTPStatus) -> Iterator[Callable[[], object]]:
-    """The message is of days ago."""
+    """The message is days old."""
     group_id = f"group-{uuid.uuid4()}"
     bench.connected(group_id)
     with bench.paused(), bench.gateway_answers("fanoutMessage", status, "Too Many Requests"):
@@ -143,23 +143,21 @@ FAULTS: dict[str, tuple[Fault, float]] = {
 
 
 @pytest.mark.parametrize("alarm", FAULTS)
-def test_our_own_metrics_are_written_as_alarms_look_for_them(
-    alarms: Alarms, bench: Bench, roles: Roles, alarm: str
-) -> None:
-    """By namespace, name and dimensions, at the fault that the alarm is there for."""
+def test_our_own_metrics_match_their_alarms(alarms: Alarms, bench: Bench, roles: Roles, alarm: str) -> None:
+    """By namespace, name and dimensions, for the fault that the alarm watches."""
     fault, least = FAULTS[alarm]
     with fault(bench, roles) as act:
         seen_by(alarms, act, {alarm: least})
 
 
-def test_no_metric_of_ours_is_left_out(alarms: Alarms) -> None:
-    """An alarm on a new one has its fault above."""
+def test_every_metric_of_ours_has_a_fault_above(alarms: Alarms) -> None:
+    """An alarm on a new metric needs a fault above."""
     ours = {name for name in alarms if alarms.metrics(name)[0].namespace == "groupcast"}
     assert ours == set(FAULTS)
 
 
-def test_alarms_ring_over_their_thresholds(alarms: Alarms) -> None:
-    """Those over one metric: not at the threshold, which is fine, but above it."""
+def test_alarms_ring_above_their_thresholds(alarms: Alarms) -> None:
+    """For alarms over one metric; they stay silent at the threshold itself."""
     for name in alarms:
         if name.rstrip("0123456789") in SEVERAL:
             continue

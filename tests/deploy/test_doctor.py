@@ -1,4 +1,4 @@
-"""`groupcast doctor` on a deployed stage: healthy, with a permission less, and with many things broken."""
+"""`groupcast doctor` on a deployed stage: healthy, with a missing permission, and with many faults."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIMEOUT_S = 60
 NAMES = [*(check.name for check in (*FIRST, *CHECKS)), "chat", "drift"]
 WITHHELD = "dynamodb:DescribeTimeToLive"
 TOKEN = "wrong-token-of-a-test"
-# New connections a second: nobody changed it in that account.
+# New connections per second: unchanged in that account.
 UNCHANGED_QUOTA = b"L-9ED1E49A"
 LONG_AGO = "Mon, 01 Jan 2024 00:00:00 GMT"
 IDENTITY = (
@@ -40,7 +40,7 @@ IDENTITY = (
 
 @dataclass(frozen=True)
 class Report:
-    """What the command printed with --json, and its exit code."""
+    """The command's output with --json, and its exit code."""
 
     code: int
     out: str
@@ -51,8 +51,8 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Patient:
-    """The stage of these tests, and the folder it was packaged in."""
+class ExaminedStage:
+    """The stage of these tests, and its packaging folder."""
 
     stage: Stage
     folder: Path
@@ -83,8 +83,8 @@ class Patient:
 
 
 @pytest.fixture(scope="module")
-def patient(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Patient:
-    """A stage of its own: these tests break it. What the emulator leaves out is added, as the doctor says."""
+def examined(project: Project, tmp_path_factory: pytest.TempPathFactory) -> ExaminedStage:
+    """A stage of its own, because these tests break it, with the emulator's missing resources added."""
     stage = project.deploy("doctor")
     folder = tmp_path_factory.mktemp("doctor")
     shutil.copytree(project.folder / ".serverless", folder / ".serverless")
@@ -99,22 +99,22 @@ def patient(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Patie
         Protocol="sqs",
         Endpoint="arn:aws:sqs:us-east-1:000000000000:mail",
     )
-    return Patient(stage, folder)
+    return ExaminedStage(stage, folder)
 
 
 @pytest.fixture(scope="module")
-def healthy(patient: Patient) -> subprocess.CompletedProcess[str]:
-    """The command as a person runs it, on the stage in good health."""
-    return patient.run(
-        "--user", "ann", "--endpoint-url", patient.emulator.endpoint, GROUPCAST_PASSWORD=PASSWORD
+def healthy(examined: ExaminedStage) -> subprocess.CompletedProcess[str]:
+    """The command's output on the healthy stage."""
+    return examined.run(
+        "--user", "ann", "--endpoint-url", examined.emulator.endpoint, GROUPCAST_PASSWORD=PASSWORD
     )
 
 
 @pytest.fixture(scope="module")
-def restricted(healthy: object, patient: Patient) -> Report:
-    """The same by a user of IAM who may do all that CHECKS names, except one action."""
+def restricted(healthy: object, examined: ExaminedStage) -> Report:
+    """The same for an IAM user with all permissions in CHECKS except one action."""
     named = {action for check in (*FIRST, *CHECKS, DRIFT) for action in check.actions}
-    iam = patient.emulator.client("iam")
+    iam = examined.emulator.client("iam")
     iam.create_user(UserName="doctor")
     statement = {"Effect": "Allow", "Action": sorted(named - {WITHHELD}), "Resource": "*"}
     iam.put_user_policy(
@@ -123,21 +123,21 @@ def restricted(healthy: object, patient: Patient) -> Report:
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
     )
     key = iam.create_access_key(UserName="doctor")["AccessKey"]
-    return patient.examine(
+    return examined.examine(
         "--no-chat",
-        AWS_ENDPOINT_URL=patient.emulator.endpoint,
+        AWS_ENDPOINT_URL=examined.emulator.endpoint,
         AWS_ACCESS_KEY_ID=key["AccessKeyId"],
         AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"],
     )
 
 
 @pytest.fixture(scope="module")
-def broken(restricted: object, patient: Patient) -> Report:
+def broken(restricted: object, examined: ExaminedStage) -> Report:
     """The stage with a fault for nearly every check, and fakes of APIs that the emulator lacks."""
-    break_all(patient)
+    break_all(examined)
     with fake_aws() as fake:
-        return patient.examine(
-            AWS_ENDPOINT_URL=patient.emulator.endpoint,
+        return examined.examine(
+            AWS_ENDPOINT_URL=examined.emulator.endpoint,
             AWS_ENDPOINT_URL_SERVICE_QUOTAS=fake,
             AWS_ENDPOINT_URL_STS=fake,
             GROUPCAST_TOKEN=TOKEN,
@@ -145,7 +145,10 @@ def broken(restricted: object, patient: Patient) -> Report:
 
 
 def test_a_healthy_stage_has_nothing_to_do(healthy: subprocess.CompletedProcess[str]) -> None:
-    """One line a check, in order; only what the emulator lacks is skipped; the chat is measured."""
+    """One line per check, in order.
+
+    Only features that the emulator lacks are skipped, and the chat is measured.
+    """
     *lines, empty, summary = healthy.stdout.splitlines()
     assert [line[8:20].strip() for line in lines] == NAMES
     statuses = {line[8:20].strip(): line[:8].strip() for line in lines}
@@ -156,12 +159,12 @@ def test_a_healthy_stage_has_nothing_to_do(healthy: subprocess.CompletedProcess[
         assert part in chat
     assert (empty, healthy.returncode, healthy.stderr) == ("", 0, "")
     assert summary.startswith("15 ok, 0 to do, 1 skipped, in ")
-    # A JWT begins so.
+    # The start of a JWT.
     assert not any(secret in healthy.stdout for secret in (PASSWORD, "eyJ"))
 
 
-def test_a_permission_less_skips_one_check(restricted: Report) -> None:
-    """The line names the action; the actions that CHECKS names suffice for the other checks."""
+def test_a_missing_permission_skips_one_check(restricted: Report) -> None:
+    """The line names the action; the actions in CHECKS suffice for the other checks."""
     assert restricted.line("expiry") == ("skipped", f"these credentials lack the permission {WITHHELD}")
     others = {name: check["status"] for name, check in restricted.checks.items() if name != "expiry"}
     assert others == {name: "skipped" if name == "connects" else "ok" for name in others}
@@ -202,25 +205,25 @@ def test_a_permission_less_skips_one_check(restricted: Report) -> None:
         ),
     ],
 )
-def test_what_is_broken_is_named(broken: Report, name: str, phrases: tuple[str, ...]) -> None:
-    """Each line names the thing that is broken and the remedy."""
+def test_each_fault_is_named(broken: Report, name: str, phrases: tuple[str, ...]) -> None:
+    """Each line names the faulty resource and the remedy."""
     status, text = broken.line(name)
     assert status == ("ok" if name == "connects" else "to do"), text
     for phrase in phrases:
         assert phrase in text
 
 
-def test_what_is_broken_is_counted(broken: Report) -> None:
-    """The exit code is 1, untouched parts are still ok, and no token is printed."""
+def test_faults_are_counted(broken: Report) -> None:
+    """The exit code is 1, unaffected parts are still ok, and no token is printed."""
     assert broken.code == 1
     fine = ["credentials", "stack", "connects", "queues"]
     assert [name for name in NAMES if broken.line(name)[0] == "ok"] == fine
     assert TOKEN not in broken.out
 
 
-def break_all(patient: Patient) -> None:
-    """Break what the emulator keeps; and change the template here."""
-    client, name = patient.emulator.client, patient.stage.resource
+def break_all(examined: ExaminedStage) -> None:
+    """Break resources of the emulator, and change the local template."""
+    client, name = examined.emulator.client, examined.stage.resource
     dynamodb, sns, sqs, functions = (client(one) for one in ("dynamodb", "sns", "sqs", "lambda"))
     expire(dynamodb, name("connections"), enabled=False)
     recover(dynamodb, name("groups"), enabled=False)
@@ -228,7 +231,7 @@ def break_all(patient: Patient) -> None:
     sqs.send_message(
         QueueUrl=sqs.get_queue_url(QueueName=name("fanout-failures"))["QueueUrl"], MessageBody="odd"
     )
-    topic = {"TopicArn": patient.stage.outputs["AlarmTopicArn"]}
+    topic = {"TopicArn": examined.stage.outputs["AlarmTopicArn"]}
     for one in sns.list_subscriptions_by_topic(**topic)["Subscriptions"]:
         sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
     functions.update_function_configuration(FunctionName=name("fanoutMessage"), Timeout=3)
@@ -243,7 +246,7 @@ def break_all(patient: Patient) -> None:
         StateValue="ALARM",
         StateReason="test",
     )
-    local = patient.folder / ".serverless" / "cloudformation-template-update-stack.json"
+    local = examined.folder / ".serverless" / "cloudformation-template-update-stack.json"
     template = json.loads(local.read_text())
     template["Resources"]["RetryQueue"]["Properties"]["VisibilityTimeout"] = 1
     template["Resources"]["NewQueue"] = {"Type": "AWS::SQS::Queue"}
@@ -263,7 +266,7 @@ def recover(dynamodb: Any, table: str, *, enabled: bool) -> None:
 
 
 class FakeAws(BaseHTTPRequestHandler):
-    """Service Quotas, each of them 1,000, one by default; and STS with a clock of its own."""
+    """Service Quotas with default values of 1,000, and STS with a wrong clock."""
 
     def do_POST(self) -> None:
         asked = self.rfile.read(int(self.headers["Content-Length"]))
@@ -281,12 +284,12 @@ class FakeAws(BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def fake_aws() -> Iterator[str]:
-    """The URL of FakeAws."""
+    """The URL of a running FakeAws."""
     with ThreadingHTTPServer(("127.0.0.1", 0), FakeAws) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -16,7 +16,7 @@ from tests.deploy.project import Project, Stage
 
 DOMAIN = "chat.example.com"
 CHAT = "tests/contract/test_chat.py::test_two_people_chat"
-# Where a deployment leaves something: service, operation, its arguments, and where the names are.
+# A deployment's traces: service, operation, its arguments, and the path of the names in the response.
 KINDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("apigatewayv2", "get_apis", {}, "Items[].ApiId"),
     ("apigatewayv2", "get_domain_names", {}, "Items[].DomainName"),
@@ -35,7 +35,7 @@ KINDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("sns", "list_topics", {}, "Topics[].TopicArn"),
     ("sqs", "list_queues", {}, "QueueUrls"),
 )
-# What a function is, but for its code's version and its dates.
+# A function's configuration without its code's version and dates.
 CONFIGURATION = (
     *("CodeSha256", "Description", "Environment", "Handler", "MemorySize", "Role", "Runtime", "Timeout"),
     *("Architectures", "TracingConfig"),
@@ -43,8 +43,10 @@ CONFIGURATION = (
 
 
 @pytest.mark.timeout(180)
-async def test_a_stage_lives_and_leaves_nothing(emulator: Emulator, project: Project, tmp_path: Path) -> None:
-    """Deployed it works; again: nothing happens; a change is just that, and cuts nobody off; all can go."""
+async def test_a_stage_is_deployed_changed_and_removed(
+    emulator: Emulator, project: Project, tmp_path: Path
+) -> None:
+    """A second deployment changes nothing. A change closes no connections. Removal leaves nothing."""
     ours = copied(project, tmp_path)
     before = inventory(emulator)
     given = {"auth": "none", **options(emulator)}
@@ -74,8 +76,8 @@ async def test_a_stage_lives_and_leaves_nothing(emulator: Emulator, project: Pro
 
 
 @pytest.mark.timeout(180)
-def test_a_permission_less_breaks_the_contract(project: Project, tmp_path: Path) -> None:
-    """Deployed without one permission, a test of the contract fails, for IAM denies exactly that."""
+def test_a_missing_permission_breaks_the_contract(project: Project, tmp_path: Path) -> None:
+    """A test of the contract fails, because IAM denies exactly that permission."""
     ours = copied(project, tmp_path)
     ours.edit(
         "serverless.yml",
@@ -90,7 +92,7 @@ def test_a_permission_less_breaks_the_contract(project: Project, tmp_path: Path)
 
 @pytest.mark.timeout(180)
 def test_production_keeps_its_data(emulator: Emulator, project: Project) -> None:
-    """The stage called prod may be removed: its tables and its users stay, and nothing else."""
+    """Removing the stage `prod` keeps its tables and users, and nothing else."""
     before = inventory(emulator)
     project.deploy("prod")
     project.osls("remove", "prod")
@@ -101,7 +103,7 @@ def test_production_keeps_its_data(emulator: Emulator, project: Project) -> None
 
 
 def options(emulator: Emulator) -> dict[str, str]:
-    """Parameters for all that a stage has only where it is asked for."""
+    """Parameters for all optional parts of a stage."""
     key = emulator.client("kms").create_key()["KeyMetadata"]["Arn"]
     certificate = emulator.client("acm").request_certificate(DomainName=DOMAIN)["CertificateArn"]
     zone = emulator.client("route53").create_hosted_zone(Name="example.com", CallerReference="lifecycle")
@@ -115,7 +117,7 @@ def options(emulator: Emulator) -> dict[str, str]:
 
 
 def assert_options(stage: Stage, given: dict[str, str]) -> None:
-    """They were taken, as far as the emulator says: it does not of tables' keys."""
+    """They took effect, as far as the emulator shows; it does not show tables' keys."""
     client = stage.emulator.client
     url = client("sqs").get_queue_url(QueueName=stage.resource("retry"))["QueueUrl"]
     attributes = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
@@ -127,7 +129,7 @@ def assert_options(stage: Stage, given: dict[str, str]) -> None:
 
 
 def records(emulator: Emulator, zone: str) -> set[str]:
-    """Names that a hosted zone leads to an address."""
+    """The names in a hosted zone that lead to an address."""
     found = emulator.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
     return {record["Name"] for record in found if record["Type"] == "A"}
 
@@ -135,7 +137,7 @@ def records(emulator: Emulator, zone: str) -> set[str]:
 def copied(project: Project, folder: Path) -> Project:
     """A project of its own, whose serverless.yml a test may change."""
     built = project.folder / "build"
-    # Not there where this is the first to deploy.
+    # Missing if this is the first deployment.
     if built.exists():
         shutil.copytree(built, folder / "build")
     return Project(folder, project.emulator)
@@ -153,7 +155,7 @@ def configurations(stage: Stage) -> dict[str, dict[str, Any]]:
 
 
 def inventory(emulator: Emulator) -> set[str]:
-    """Everything that there is, by its kind and name."""
+    """All existing resources, by kind and name."""
     return {
         f"{service} {name}"
         for service, operation, arguments, names in KINDS

@@ -1,11 +1,10 @@
-"""The commands with which a reader of the README deploys, looks and cleans up, without an AWS account."""
+"""The README's commands to deploy, look around and clean up, without an AWS account."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import takewhile
@@ -17,13 +16,12 @@ from localcloud.children import free_port
 from tests.deploy.emulator import ROOT
 from tests.deploy.printed import groupcast_lines, printed_commands, run_printed, say_in_wscat
 
-START_TIMEOUT_S = 30
 TOOL = [sys.executable, "-m", "tests.deploy"]
 
 
 @contextmanager
 def running_emulator(port: int) -> Iterator[list[str]]:
-    """`make emulator`, and the commands that it prints."""
+    """Run `make emulator`; yield the commands that it prints."""
     with subprocess.Popen(
         [*TOOL, "emulator", "--port", str(port)],
         cwd=ROOT,
@@ -34,26 +32,16 @@ def running_emulator(port: int) -> Iterator[list[str]]:
         try:
             assert process.stdout is not None
             said = "".join(takewhile(lambda line: not line.startswith("Ctrl-C"), process.stdout))
-            wait_until_it_listens(process, port)
+            with socket.create_connection(("127.0.0.1", port)):
+                """It listens by the time it says so."""
             yield printed_commands(said)
         finally:
             process.terminate()
 
 
-def wait_until_it_listens(process: subprocess.Popen[str], port: int) -> None:
-    until = time.monotonic() + START_TIMEOUT_S
-    while True:
-        assert process.poll() is None, "the emulator ended"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < until, "the emulator did not start"
-        time.sleep(0.05)
-
-
 @pytest.mark.timeout(180)
 def test_deploy_look_and_remove() -> None:
-    """Each command is one that the command before it printed."""
+    """Each command is printed by the command before it."""
     with running_emulator(free_port()) as (_, deploy_open):
         wscat, *others, remove = printed_commands(run_printed(deploy_open))
         assert wscat.startswith(WSCAT)
@@ -65,16 +53,14 @@ def test_deploy_look_and_remove() -> None:
 
 
 @pytest.mark.parametrize("command", ["deploy", "remove"])
-def test_an_emulator_that_is_not_running_is_said(command: str) -> None:
-    """With the line that starts it."""
+def test_an_error_tells_how_to_start_the_emulator(command: str) -> None:
     port = free_port()
     assert complaint(command, port) == (
         f'nothing listens at http://127.0.0.1:{port}: start `make emulator ARGS="--port {port}"` first\n'
     )
 
 
-def test_a_port_that_is_taken_is_said() -> None:
-    """With a line that takes another."""
+def test_an_error_tells_how_to_choose_another_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         said = complaint("emulator", port)

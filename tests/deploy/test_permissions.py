@@ -1,4 +1,4 @@
-"""IAM: each permission of each function is needed, and denied where it is not granted."""
+"""IAM: every permission of every function is needed and is denied if missing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.deploy.project import Stage
 
 pytestmark = pytest.mark.timeout(120)
 
-# What a function does: told whether it worked.
+# Runs a function and returns whether it worked.
 Act: TypeAlias = Callable[[], bool]
-# Arranges everything and gives what is then done, once.
+# Prepares everything and yields an action to run once.
 Arrange: TypeAlias = Callable[[Bench], Act]
 
 # connectionsPerUser of serverless.yml.
@@ -34,7 +34,7 @@ def connecting(bench: Bench) -> Act:
 
 
 def connecting_once_more(bench: Bench) -> Act:
-    """Works where a user with as many connections as they may have is turned away and leaves nothing."""
+    """Succeeds if a user with the maximum of connections is refused and leaves no item."""
     user_id = str(uuid.uuid4())
     for _ in range(CONNECTIONS_MAX):
         assert bench.connect(uuid.uuid4().hex, user_id) == HTTPStatus.OK
@@ -52,13 +52,45 @@ def disconnecting(bench: Bench) -> Act:
     return lambda: bench.disconnect(connection_id)
 
 
+def disconnecting_in_a_group(bench: Bench) -> Act:
+    connection_id = bench.connected(f"group-{uuid.uuid4()}")
+    return lambda: bench.disconnect(connection_id)
+
+
+def disconnecting_after_a_removal(bench: Bench) -> Act:
+    """Succeeds if the membership is found that the fan-out left when it removed the connection."""
+    connection_id = bench.connected(f"group-{uuid.uuid4()}")
+    bench.remove(connection_id)
+    return lambda: bench.disconnect(connection_id)
+
+
 def renewing(bench: Bench) -> Act:
     connection_id = bench.renewable()
     return lambda: bench.renew(connection_id)
 
 
+def renewing_in_a_group(bench: Bench) -> Act:
+    connection_id = bench.renewable()
+    assert bench.frame(connection_id, "joinGroup", groupId="group")
+    return lambda: bench.renew(connection_id)
+
+
+def renewing_without_a_right(bench: Bench) -> Act:
+    """Succeeds if the connection leaves a group that its new token does not permit."""
+    connection_id = bench.renewable(groups=("private-team",))
+    assert bench.frame(connection_id, "joinGroup", groupId="private-team")
+    return lambda: bench.renew(connection_id)
+
+
+def rejoining(bench: Bench) -> Act:
+    group_id = f"group-{uuid.uuid4()}"
+    connection_id = bench.connected(group_id)
+    assert bench.frame(connection_id, "sendMessage", message="missed")
+    return lambda: bench.frame(connection_id, "joinGroup", groupId=group_id, since=0)
+
+
 def alone(action: str, **fields: object) -> Arrange:
-    """A frame of a connection that is in no group."""
+    """A frame of a connection in no group."""
 
     def arrange(bench: Bench) -> Act:
         connection_id = bench.connected()
@@ -82,7 +114,7 @@ def sending_with_an_id(bench: Bench) -> Act:
 
 
 def sending_express(bench: Bench) -> Act:
-    """Works where the sender has offered its message: nobody else puts any into DeliveryQueue meanwhile."""
+    """Succeeds if the sender has offered its message; nobody else uses DeliveryQueue meanwhile."""
     group_id = f"group-{uuid.uuid4()}"
     connection_id = bench.connected(group_id)
 
@@ -105,7 +137,7 @@ def handing_over(bench: Bench) -> Act:
 
 
 def noting(bench: Bench) -> Act:
-    """Works where the group's item says afterwards how many members it has."""
+    """Succeeds if the group's item has the number of members afterwards."""
     group_id = bench.make_group()
     bench.connected(group_id)
 
@@ -117,7 +149,7 @@ def noting(bench: Bench) -> Act:
 
 
 def catching_up(bench: Bench) -> Act:
-    """Works where a pass over a backlog has taken the message behind its offers from the log."""
+    """Succeeds if a pass over a backlog has taken the message behind its offers from the log."""
     group_id = bench.make_group()
     bench.store(group_id, 2)
 
@@ -128,8 +160,8 @@ def catching_up(bench: Bench) -> Act:
     return act
 
 
-def skipping_what_was_taken(bench: Bench) -> Act:
-    """Works where nothing is posted: the connection, which the gateway does not know, stays."""
+def skipping_served_offers(bench: Bench) -> Act:
+    """Succeeds if nothing is posted: the connection, unknown to the gateway, stays in the table."""
     group_id = bench.make_group()
     bench.note_served(group_id)
     connection_id = bench.connected(group_id)
@@ -142,7 +174,7 @@ def skipping_what_was_taken(bench: Bench) -> Act:
 
 
 def booking(bench: Bench) -> Act:
-    """Works where the budget of a large group is booked; without it posts go out unbooked."""
+    """Succeeds if a large group's budget is booked; posts would also go out unbooked."""
     group_id = f"group-{uuid.uuid4()}"
 
     def act() -> bool:
@@ -153,8 +185,8 @@ def booking(bench: Bench) -> Act:
     return act
 
 
-def going_on_early(bench: Bench) -> Act:
-    """Works where an offer is deleted while the function still closes who has expired."""
+def deleting_offers_early(bench: Bench) -> Act:
+    """Succeeds if an offer is deleted while the function still closes expired connections."""
     group_id = f"group-{uuid.uuid4()}"
     bench.expire(bench.connected(group_id))
 
@@ -168,12 +200,12 @@ def going_on_early(bench: Bench) -> Act:
 
 
 def releasing(bench: Bench) -> Act:
-    """Works where an offer of which a part found no queue comes again soon."""
+    """Succeeds if an offer whose leftovers no queue took becomes visible soon."""
     group_id = f"group-{uuid.uuid4()}"
     bench.connected(group_id)
 
     def act() -> bool:
-        # A FIFO queue takes no leftovers: they name no deduplication id.
+        # A FIFO queue refuses leftovers, which have no deduplication id.
         no_retries = {"RETRY_QUEUE_URL": bench.queue_url("delivery.fifo")}
         with bench.environment("fanoutMessage", no_retries), bench.paused():
             assert not bench.deliver(bench.received(group_id))
@@ -182,8 +214,8 @@ def releasing(bench: Bench) -> Act:
     return act
 
 
-def removing_who_is_gone(bench: Bench) -> Act:
-    """Works where a connection that the gateway does not know is no longer in the table afterwards."""
+def removing_gone(bench: Bench) -> Act:
+    """Succeeds if a connection unknown to the gateway is removed from the table."""
     group_id = f"group-{uuid.uuid4()}"
     connection_id = bench.connected(group_id)
 
@@ -194,7 +226,7 @@ def removing_who_is_gone(bench: Bench) -> Act:
     return act
 
 
-def closing_who_has_expired(bench: Bench) -> Act:
+def closing_expired(bench: Bench) -> Act:
     group_id = f"group-{uuid.uuid4()}"
     connection_id = bench.connected(group_id)
     bench.expire(connection_id)
@@ -206,12 +238,12 @@ def closing_who_has_expired(bench: Bench) -> Act:
     return act
 
 
-def refusing_what_is_no_message(bench: Bench) -> Act:
+def rejecting_malformed_records(bench: Bench) -> Act:
     return lambda: bench.offer("group", readable=False)
 
 
 def finishing(bench: Bench) -> Act:
-    """Works where a connection that is gone, and was still owed a message, is no longer in the table."""
+    """Succeeds if a gone connection that was owed a message is removed from the table."""
     connection_id = bench.connected()
     leftover = bench.leftover(connection_id)
 
@@ -223,7 +255,7 @@ def finishing(bench: Bench) -> Act:
 
 
 def finishing_a_range(bench: Bench) -> Act:
-    """The same, of a slot range."""
+    """The same for a slot range."""
     connection_id = bench.connected()
     leftover = bench.range_leftover(connection_id)
 
@@ -245,7 +277,7 @@ def booking_retries(bench: Bench) -> Act:
     return act
 
 
-def closing_who_is_slow(bench: Bench) -> Act:
+def closing_slow(bench: Bench) -> Act:
     connection_id = bench.connected()
     leftover = bench.leftover(connection_id, refusals=REFUSALS_MAX - 1)
     return lambda: bench.finish(leftover) and not bench.is_known(connection_id)
@@ -256,7 +288,7 @@ def putting_back(bench: Bench) -> Act:
     return lambda: bench.finish(leftover)
 
 
-def giving_up_what_is_no_leftover(bench: Bench) -> Act:
+def rejecting_malformed_leftovers(bench: Bench) -> Act:
     return lambda: bench.finish("nonsense")
 
 
@@ -266,15 +298,20 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("connect", "dynamodb:BatchGetItem", "connections"): connecting_once_more,
     Grant("connect", "dynamodb:DeleteItem", "connections"): connecting_once_more,
     Grant("disconnect", "dynamodb:DeleteItem", "connections"): disconnecting,
+    Grant("disconnect", "dynamodb:BatchWriteItem", "connections"): disconnecting_in_a_group,
+    Grant("disconnect", "dynamodb:Query", "connections"): disconnecting_after_a_removal,
     Grant("disconnect", "dynamodb:UpdateItem", "quotas"): disconnecting,
     Grant("joinGroup", "dynamodb:GetItem", "connections"): alone("joinGroup", groupId="group"),
     Grant("joinGroup", "dynamodb:UpdateItem", "connections"): alone("joinGroup", groupId="group"),
-    Grant("joinGroup", "dynamodb:GetItem", "groups"): alone("joinGroup", groupId="group"),
-    Grant("joinGroup", "dynamodb:Query", "messages/index/GroupSeqIndex"): alone(
-        "joinGroup", groupId="group", since=0
-    ),
+    Grant("joinGroup", "dynamodb:PutItem", "connections"): alone("joinGroup", groupId="group"),
+    Grant("joinGroup", "dynamodb:DeleteItem", "connections"): joined("joinGroup", groupId="group"),
+    Grant("joinGroup", "dynamodb:BatchGetItem", "groups"): alone("joinGroup", groupId="group"),
+    Grant("joinGroup", "dynamodb:BatchGetItem", "read-marks"): alone("joinGroup", groupId="group"),
+    Grant("joinGroup", "dynamodb:Query", "messages/index/GroupSeqIndex"): rejoining,
     Grant("joinGroup", "dynamodb:UpdateItem", "quotas"): alone("joinGroup", groupId="group"),
+    Grant("leaveGroup", "dynamodb:GetItem", "connections"): joined("leaveGroup"),
     Grant("leaveGroup", "dynamodb:UpdateItem", "connections"): joined("leaveGroup"),
+    Grant("leaveGroup", "dynamodb:DeleteItem", "connections"): joined("leaveGroup"),
     Grant("leaveGroup", "dynamodb:UpdateItem", "quotas"): joined("leaveGroup"),
     Grant("sendMessage", "dynamodb:GetItem", "connections"): joined("sendMessage", message="hi"),
     Grant("sendMessage", "dynamodb:UpdateItem", "quotas"): joined("sendMessage", message="hi"),
@@ -287,27 +324,34 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("history", "dynamodb:UpdateItem", "quotas"): joined("history"),
     Grant("history", "dynamodb:Query", "messages/index/GroupSeqIndex"): joined("history"),
     Grant("ping", "dynamodb:GetItem", "connections"): joined("ping"),
-    Grant("ping", "dynamodb:GetItem", "groups"): joined("ping"),
+    Grant("ping", "dynamodb:BatchGetItem", "groups"): joined("ping"),
+    Grant("ping", "dynamodb:BatchGetItem", "read-marks"): joined("ping"),
     Grant("ping", "dynamodb:UpdateItem", "quotas"): joined("ping"),
+    Grant("markRead", "dynamodb:GetItem", "connections"): joined("markRead", seq=0),
+    Grant("markRead", "dynamodb:GetItem", "groups"): joined("markRead", seq=0),
+    Grant("markRead", "dynamodb:UpdateItem", "read-marks"): joined("markRead", seq=0),
+    Grant("markRead", "dynamodb:UpdateItem", "quotas"): joined("markRead", seq=0),
     Grant("renew", "dynamodb:GetItem", "connections"): renewing,
     Grant("renew", "dynamodb:UpdateItem", "quotas"): renewing,
     Grant("renew", "dynamodb:UpdateItem", "connections"): renewing,
+    Grant("renew", "dynamodb:PutItem", "connections"): renewing_in_a_group,
+    Grant("renew", "dynamodb:DeleteItem", "connections"): renewing_without_a_right,
     Grant("fanoutMessage", "sqs:SendMessage", "delivery.fifo"): offering,
-    Grant("fanoutMessage", "dynamodb:Query", "connections/index/GroupIdIndex"): removing_who_is_gone,
+    Grant("fanoutMessage", "dynamodb:Query", "connections/index/GroupIdIndex"): removing_gone,
     Grant("fanoutMessage", "dynamodb:UpdateItem", "groups"): noting,
-    Grant("fanoutMessage", "dynamodb:GetItem", "groups"): skipping_what_was_taken,
+    Grant("fanoutMessage", "dynamodb:GetItem", "groups"): skipping_served_offers,
     Grant("fanoutMessage", "dynamodb:Query", "messages/index/GroupSeqIndex"): catching_up,
     Grant("fanoutMessage", "dynamodb:UpdateItem", "quotas"): booking,
-    Grant("fanoutMessage", "sqs:DeleteMessage", "delivery.fifo"): going_on_early,
+    Grant("fanoutMessage", "sqs:DeleteMessage", "delivery.fifo"): deleting_offers_early,
     Grant("fanoutMessage", "sqs:ChangeMessageVisibility", "delivery.fifo"): releasing,
-    Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_POST): removing_who_is_gone,
-    Grant("fanoutMessage", "dynamodb:BatchWriteItem", "connections"): removing_who_is_gone,
-    # Who cannot be looked up is tried once more before it is removed.
-    Grant("fanoutMessage", "dynamodb:BatchGetItem", "connections"): removing_who_is_gone,
-    Grant("fanoutMessage", "dynamodb:BatchGetItem", "quotas"): removing_who_is_gone,
-    Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_has_expired,
+    Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_POST): removing_gone,
+    Grant("fanoutMessage", "dynamodb:BatchWriteItem", "connections"): removing_gone,
+    # If the lookup fails, the connection gets another try before its removal.
+    Grant("fanoutMessage", "dynamodb:BatchGetItem", "connections"): removing_gone,
+    Grant("fanoutMessage", "dynamodb:BatchGetItem", "quotas"): removing_gone,
+    Grant("fanoutMessage", "execute-api:ManageConnections", GATEWAY_DELETE): closing_expired,
     Grant("fanoutMessage", "sqs:SendMessage", "retry"): handing_over,
-    Grant("fanoutMessage", "sqs:SendMessage", "fanout-failures"): refusing_what_is_no_message,
+    Grant("fanoutMessage", "sqs:SendMessage", "fanout-failures"): rejecting_malformed_records,
     Grant("fanoutRetry", "dynamodb:BatchGetItem", "messages"): finishing,
     Grant("fanoutRetry", "dynamodb:BatchGetItem", "connections"): finishing,
     Grant("fanoutRetry", "dynamodb:Query", "connections/index/GroupIdIndex"): finishing_a_range,
@@ -315,26 +359,26 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("fanoutRetry", "dynamodb:BatchGetItem", "quotas"): finishing,
     Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_POST): finishing,
     Grant("fanoutRetry", "dynamodb:BatchWriteItem", "connections"): finishing,
-    Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_DELETE): closing_who_is_slow,
+    Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_DELETE): closing_slow,
     Grant("fanoutRetry", "sqs:SendMessage", "retry"): putting_back,
-    Grant("fanoutRetry", "sqs:SendMessage", "fanout-failures"): giving_up_what_is_no_leftover,
+    Grant("fanoutRetry", "sqs:SendMessage", "fanout-failures"): rejecting_malformed_leftovers,
 }
-# What is asked for only when API Gateway refuses posts, which the emulator never does by itself.
+# Calls made only if API Gateway refuses posts, which the emulator never does by itself.
 REFUSING = {
     Grant("fanoutMessage", "sqs:SendMessage", "retry"): HTTPStatus.SERVICE_UNAVAILABLE,
     Grant("fanoutMessage", "sqs:ChangeMessageVisibility", "delivery.fifo"): HTTPStatus.SERVICE_UNAVAILABLE,
     Grant("fanoutRetry", "sqs:SendMessage", "retry"): HTTPStatus.SERVICE_UNAVAILABLE,
-    # One that is always too slow.
+    # A client that is always too slow.
     Grant("fanoutRetry", "execute-api:ManageConnections", GATEWAY_DELETE): HTTPStatus.TOO_MANY_REQUESTS,
 }
-# The emulator does these itself, asking nobody: Lambda's polling, the functions' logs, X-Ray's daemon.
+# The emulator does these without checking permissions: Lambda's polling, the functions' logs, X-Ray's daemon.
 NOT_ENFORCED = {
     *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
     *("sqs:ReceiveMessage", "sqs:GetQueueAttributes"),
     *("logs:CreateLogStream", "logs:PutLogEvents"),
     *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
 }
-# This, too; the other function deletes messages by itself as well.
+# Likewise; the other function also deletes messages itself.
 ONLY_FOR_POLLING = {Grant("fanoutRetry", "sqs:DeleteMessage", "retry")}
 
 
@@ -344,18 +388,17 @@ def roles(stage: Stage) -> Roles:
 
 
 def test_every_permission_is_proven_here(roles: Roles) -> None:
-    """The functions are granted what the table below takes away, and of the rest only what nobody checks."""
+    """The functions' permissions are those the table below removes, plus unchecked ones."""
     enforced = {grant for grant in roles.grants() if grant.action not in NOT_ENFORCED}
     assert enforced - ONLY_FOR_POLLING == set(PROOFS)
 
 
 def test_every_function_has_a_role_of_its_own(roles: Roles) -> None:
-    """No two functions share their permissions."""
     assert len(set(roles.by_function.values())) == len(roles.by_function)
 
 
 @pytest.mark.parametrize("grant", PROOFS, ids=str)
-def test_without_it(bench: Bench, roles: Roles, grant: Grant) -> None:
+def test_a_function_fails_without_the_permission(bench: Bench, roles: Roles, grant: Grant) -> None:
     """With all permissions it works; without this one it fails, and IAM has denied exactly this one."""
     gateway = bench.gateway_answers(grant.function, REFUSING[grant]) if grant in REFUSING else nullcontext()
     with gateway:

@@ -1,4 +1,4 @@
-"""Users of the deployed user pool: who gets in, and how they chat."""
+"""Users of the deployed user pool: who is admitted, and how they chat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def users(stage: Stage) -> Users:
 
 
 def signed_in(stage: Stage, user: User) -> Client:
-    """The client of a user, with a new token for each connection."""
+    """A user's client, with a new token for each connection."""
 
     async def token() -> str:
         return await asyncio.to_thread(user.token)
@@ -35,7 +35,7 @@ def signed_in(stage: Stage, user: User) -> Client:
 
 
 async def test_users_of_the_pool_chat(stage: Stage, users: Users) -> None:
-    """Two sign in with their passwords and hear each other, under their names in the pool."""
+    """Two users sign in with passwords and receive each other's messages under their pool names."""
     group = f"group-{uuid.uuid4()}"
     async with signed_in(stage, users.add("amy")) as ann, signed_in(stage, users.add("bob")) as bob:
         await ann.join(group)
@@ -51,7 +51,7 @@ async def test_users_of_the_pool_chat(stage: Stage, users: Users) -> None:
             ]
 
 
-def test_what_deploying_prints_works_when_pasted(stage: Stage) -> None:
+def test_printed_commands_work_when_pasted(stage: Stage) -> None:
     """`groupcast user` prints the line that connects, which runs `groupcast token`. No variable is set."""
     printed = printed_commands(deployed_text(stage.name, stage.emulator.port, stage.url, auth="cognito"))
     user, doctor, failures = groupcast_lines(printed)
@@ -66,8 +66,8 @@ def test_what_deploying_prints_works_when_pasted(stage: Stage) -> None:
     assert "stage rehearsal in us-east-1" in run_printed(failures)
 
 
-async def test_strangers_stay_outside(stage: Stage, users: Users) -> None:
-    """No token, no pool's token and one for another client are refused; the last as known, but wrong here."""
+async def test_invalid_tokens_are_refused(stage: Stage, users: Users) -> None:
+    """A missing token, another pool's and another client's; the last is a known user's and gets 403."""
     eve = users.add("eve")
     elsewhere = User(eve.name, eve.user_id, users.other_client(), eve.cognito)
     statuses = []
@@ -76,12 +76,12 @@ async def test_strangers_stay_outside(stage: Stage, users: Users) -> None:
             async with Peer.connect(f"{stage.url}{query}"):
                 pass
         statuses.append(caught.value.response.status_code)
-    # On AWS the first two are 401: the emulator has no answer of its own for an authorizer that raises.
+    # AWS answers 401 to the first two; the emulator does not emulate an authorizer that raises.
     assert statuses == [500, 500, 403]
 
 
 async def test_a_private_group_is_for_its_members(stage: Stage, users: Users) -> None:
-    """Who is in the pool's group of that name enters, others are told that it is forbidden."""
+    """Members of the pool's group of that name may join; others get Forbidden."""
     group = f"private-{uuid.uuid4().hex[:8]}"
     member, other = users.add("member", group), users.add("other")
     async with signed_in(stage, member) as inside, signed_in(stage, other) as outside:
@@ -91,8 +91,8 @@ async def test_a_private_group_is_for_its_members(stage: Stage, users: Users) ->
         assert caught.value.code == "Forbidden"
 
 
-async def test_who_does_not_renew_is_closed(stage: Stage, users: Users, bench: Bench) -> None:
-    """A renewed connection goes on; one whose time is over hears no more, and its next message ends it."""
+async def test_an_expired_connection_is_closed(stage: Stage, users: Users, bench: Bench) -> None:
+    """A renewed connection stays; an expired one receives nothing more, and its next message closes it."""
     group = f"group-{uuid.uuid4()}"
     ada, bea = users.add("ada"), users.add("bea")
     async with (

@@ -1,4 +1,4 @@
-"""Users of a stage's pool, made by its administrator, signing in as a page would."""
+"""Users of a stage's pool, created by its administrator, who sign in like a page does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from tests.deploy.emulator import REGION
+from localcloud.service.model import REGION
 from tests.deploy.project import Stage
 
 PASSWORD = "Correct-Horse-7-Battery"
@@ -25,7 +25,7 @@ class User:
     cognito: Any = field(repr=False)
 
     def token(self, kind: str = "AccessToken") -> str:
-        """Sign in; the token of a kind."""
+        """Sign in and return the token of this kind."""
         answer = self.cognito.initiate_auth(
             ClientId=self.client_id,
             AuthFlow="USER_PASSWORD_AUTH",
@@ -49,7 +49,7 @@ class Users:
         )
 
     def add(self, name: str, *groups: str) -> User:
-        """A new user, in groups of the pool, which are made where they are missing."""
+        """Create a user, in groups of the pool, which are created if missing."""
         named = {**self._pool, "Username": name}
         made = self._admin.admin_create_user(**named, MessageAction="SUPPRESS")["User"]
         self._admin.admin_set_user_password(**named, Password=PASSWORD, Permanent=True)
@@ -62,7 +62,7 @@ class Users:
         return User(name, attributes["sub"], self._client_id, self._public)
 
     def other_client(self) -> str:
-        """The id of another client of the pool: its tokens are for something else."""
+        """The id of another client of the pool, whose tokens the stage refuses."""
         made = self._admin.create_user_pool_client(
             **self._pool, ClientName="other", ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH"]
         )

@@ -1,4 +1,4 @@
-"""Tests of the HTTP client run on both event loops: what Lambda has, and what stands in for it."""
+"""Runs tests of the HTTP client on both event loops: asyncio's, as in Lambda, and uvloop."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An HTTP server on 127.0.0.1 that misbehaves on request: `/{behaviour}/{anything}` says how.
+"""An HTTP server on 127.0.0.1 that misbehaves on request: `/{behaviour}/{anything}`.
 
-Whatever it answers names the path it answers to, so that a client can tell whose response it got.
+Every response names its request's path, so that a client can tell whose response it got.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Peer:
             await asyncio.sleep(0)
 
     def close(self) -> None:
-        """Say goodbye properly, after all that was written."""
+        """Close properly after everything is written."""
         self._writer.close()
 
     async def closed_for_good(self) -> None:
@@ -52,13 +52,13 @@ class Peer:
             await self._writer.wait_closed()
 
     def reset(self) -> None:
-        """Break the connection: the other side gets a RST."""
+        """Reset the connection."""
         with self._socket() as connected:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     def shut(self) -> None:
-        """Close the connection at once, before the event loop gets to run."""
+        """Close the connection at once, before the event loop runs."""
         with self._socket() as connected:
             connected.shutdown(socket.SHUT_RDWR)
 
@@ -67,7 +67,7 @@ class Peer:
 
     @contextmanager
     def _socket(self) -> Iterator[socket.socket]:
-        # A socket object of its own, since uvloop gives out one that can do little.
+        # A new socket object, since uvloop's own supports few operations.
         fileno = self._writer.get_extra_info("socket").fileno()
         with socket.fromfd(fileno, socket.AF_INET, socket.SOCK_STREAM) as found:
             yield found
@@ -88,7 +88,7 @@ def chunked(path: str) -> bytes:
     )
 
 
-# Behaviours with a whole response.
+# Behaviours with a complete response.
 
 
 async def plain(peer: Peer, path: str) -> None:
@@ -156,11 +156,11 @@ async def waits_for_word(peer: Peer, path: str) -> None:
     peer.write(response(path))
 
 
-# Behaviours without one.
+# Behaviours without a complete response.
 
 
 async def never_answers(peer: Peer, path: str) -> None:
-    """Keep the connection and say nothing."""
+    """Keep the connection open and send nothing."""
 
 
 async def never_ends(peer: Peer, path: str) -> None:
@@ -203,7 +203,7 @@ async def resets_unbounded(peer: Peer, path: str) -> None:
 
 
 async def vanishes_unbounded(peer: Peer, path: str) -> None:
-    """End a body that only its end delimits without TLS's goodbye."""
+    """End a body delimited by the connection's end, without TLS's closing alert."""
     peer.write(response(path, length=False)[:-1])
     await asyncio.sleep(0.01)
     peer.shut()
@@ -243,7 +243,7 @@ async def endless_body(peer: Peer, path: str) -> None:
 
 @dataclass
 class HostileServer:
-    """What a test sees of the server. `peers` are its connections, in the order they were made."""
+    """The server as tests see it. `peers` are its connections, in order."""
 
     port: int
     scheme: str
@@ -255,7 +255,7 @@ class HostileServer:
 
     @property
     def https_url(self) -> str:
-        """Where to speak TLS to a server that may have none."""
+        """The URL for TLS with a server that may not speak it."""
         return f"https://127.0.0.1:{self.port}"
 
 
@@ -263,7 +263,7 @@ class HostileServer:
 async def hostile_server(
     tls: ssl.SSLContext | None = None, *, greeting: bytes = b""
 ) -> AsyncIterator[HostileServer]:
-    """Serve until the end of the block; then no connection and no task is left."""
+    """Serve until the end of the block; then no connection or task remains."""
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -291,7 +291,7 @@ async def hostile_server(
 
 
 async def _serve(reader: asyncio.StreamReader, peer: Peer) -> None:
-    # The client may go at any time; that is its right.
+    # The client may disconnect at any time.
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while not peer.closed:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()

@@ -18,27 +18,27 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(90)]
 
 MEMBERS = 30
 MESSAGES = 20
-# Twice in a row, and then the client finds out by a ping.
+# Two false 410s in a row; then a ping tells the client.
 GONE_SHARE = 0.1
 PING_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose @connections does not know every open connection at every time."""
-    log = tmp_path_factory.mktemp("forgetful") / "functions.log"
+def false_gone_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose @connections sometimes answers 410 for open connections."""
+    log = tmp_path_factory.mktemp("false_gone_stack") / "functions.log"
     with running_stack(log, "--faults", f"0,0,0,{GONE_SHARE}") as running:
         yield running
 
 
 def counted(stack: Stack, name: str) -> int:
-    """A count of the fan-out, by the logs of its functions."""
+    """The sum of a fan-out count in its functions' logs."""
     lines = [line for line in stack.log.read_text().splitlines() if '"message":"fan-out"' in line]
     return sum(json.loads(line)[name] for line in lines)
 
 
-async def test_nobody_loses_a_message(forgetful: Stack) -> None:
-    """All members get all messages, once and in order; second tries deliver, and are counted."""
+async def test_nobody_loses_a_message(false_gone_stack: Stack) -> None:
+    """All members get all messages, once and in order; second tries deliver and are counted."""
     group_id = f"group-{uuid.uuid4()}"
 
     async def read(client: Client) -> list[int]:
@@ -52,7 +52,7 @@ async def test_nobody_loses_a_message(forgetful: Stack) -> None:
     async with AsyncExitStack() as opened, asyncio.timeout(60):
         members = [
             await opened.enter_async_context(
-                Client(forgetful.gateway_url, name=f"m{number}", limits=Limits(ping_interval_s=PING_S))
+                Client(false_gone_stack.gateway_url, name=f"m{number}", limits=Limits(ping_interval_s=PING_S))
             )
             for number in range(MEMBERS)
         ]
@@ -62,7 +62,7 @@ async def test_nobody_loses_a_message(forgetful: Stack) -> None:
             await members[number % MEMBERS].send(f"message {number}")
             await asyncio.sleep(0.05)
         assert await reading == [list(range(1, MESSAGES + 1))] * MEMBERS
-        while not counted(forgetful, "gone_false"):  # noqa: ASYNC110 - a log sends no event
+        while not counted(false_gone_stack, "gone_false"):  # noqa: ASYNC110 - a log sends no event
             await asyncio.sleep(0.1)
-    assert '"gone_false":' in forgetful.log.read_text()
-    assert "Traceback" not in forgetful.log.read_text()
+    assert '"gone_false":' in false_gone_stack.log.read_text()
+    assert "Traceback" not in false_gone_stack.log.read_text()

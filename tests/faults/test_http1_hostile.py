@@ -1,4 +1,4 @@
-"""The HTTP client against servers that misbehave: right answers to right requests, or the right error."""
+"""The HTTP client against misbehaving servers: each request gets its own response or the right error."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
 
     from tests.faults.hostile import Behaviour
 
-# No test waits for these; a busy machine may need them.
+# Long timeouts that no test waits for, but a busy machine may need.
 PATIENT = Timeouts(connect_s=20.0, response_s=20.0, total_s=40.0)
-# Tests that see these run out.
+# For tests of expiring timeouts.
 QUICK = Timeouts(connect_s=20.0, response_s=0.3)
 STRESS = Timeouts(connect_s=20.0, response_s=2.0, total_s=40.0)
 STRESS_SEED = 1
 STRESS_POSTS = 2000
 STRESS_WINDOW = 32
 
-# Behaviours that give a whole response, and may leave the connection behind as they like.
+# Behaviours with a complete response, in any state of the connection afterwards.
 ANSWERING: tuple[Behaviour, ...] = (
     hostile.plain,
     hostile.drips,
@@ -64,7 +64,7 @@ ANSWERING: tuple[Behaviour, ...] = (
     hostile.answers_twice_chunked,
     hostile.answers_and_a_half,
 )
-# And those that don't, with the error that says what happened.
+# Behaviours without one, and their errors.
 FAILING: dict[Behaviour, type[HttpError]] = {
     hostile.never_answers: ResponseTimeoutError,
     hostile.never_ends: ResponseTimeoutError,
@@ -82,7 +82,7 @@ FAILING: dict[Behaviour, type[HttpError]] = {
     hostile.endless_interim: TooLargeError,
     hostile.endless_body: TooLargeError,
 }
-# Rare among the thousands, to keep that test short.
+# Rare among thousands of posts, to keep the test short.
 SLOW = {hostile.drips, hostile.drips_chunks, hostile.never_answers, hostile.never_ends}
 
 
@@ -130,7 +130,7 @@ async def _outcome(pool: Pool, path: str) -> Response | HttpError:
 
 
 async def _answers(pool: Pool, path: str) -> bool:
-    """Whether a well-behaved request gets its own response, be it at the second attempt."""
+    """Whether a normal request gets its own response, at the second attempt at the latest."""
     outcome = await _outcome(pool, path)
     if isinstance(outcome, ResetError):
         outcome = await _outcome(pool, path)
@@ -138,16 +138,16 @@ async def _answers(pool: Pool, path: str) -> bool:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    # The loop must go on to make it true, and nobody would set an event. pytest's timeout is the limit.
+    # Poll: no event signals it. pytest's timeout is the limit.
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("behave", ANSWERING, ids=lambda behave: behave.__name__)
-async def test_whole_responses_are_understood(
+async def test_complete_responses_are_understood(
     behave: Behaviour, tls: ssl.SSLContext | None, cafile: str
 ) -> None:
-    """A response counts however it is framed and whatever follows it, and nothing leaks into the next."""
+    """However a response is framed and whatever follows it, nothing leaks into the next one."""
     path = f"/{behave.__name__}/1"
     async with hostile_server(tls) as server, _pool(server.url, cafile) as pool:
         outcome = await _outcome(pool, path)
@@ -157,10 +157,10 @@ async def test_whole_responses_are_understood(
 
 
 @pytest.mark.parametrize(("behave", "error"), FAILING.items(), ids=lambda value: value.__name__)
-async def test_failures_have_their_names(
+async def test_each_incomplete_response_has_its_error(
     behave: Behaviour, error: type[HttpError], tls: ssl.SSLContext | None, cafile: str
 ) -> None:
-    """Whatever isn't a whole response is one error of the right kind, and the next request is well."""
+    """The next request succeeds."""
     timeouts = QUICK if error is ResponseTimeoutError else PATIENT
     async with hostile_server(tls) as server, _pool(server.url, cafile, timeouts=timeouts) as pool:
         outcome = await _outcome(pool, f"/{behave.__name__}/1")
@@ -170,8 +170,8 @@ async def test_failures_have_their_names(
         assert response.body == b"/plain/2"
 
 
-async def test_connections_are_kept(tls: ssl.SSLContext | None, cafile: str) -> None:
-    """Requests one after the other take one connection."""
+async def test_connections_are_reused(tls: ssl.SSLContext | None, cafile: str) -> None:
+    """Successive requests use one connection."""
     async with hostile_server(tls) as server, _pool(server.url, cafile, size=4) as pool:
         for number in range(20):
             assert await _answers(pool, f"/plain/{number}")
@@ -182,7 +182,7 @@ async def test_connections_are_kept(tls: ssl.SSLContext | None, cafile: str) -> 
 async def test_a_connection_closed_while_idle_is_replaced(
     leave: str, tls: ssl.SSLContext | None, cafile: str
 ) -> None:
-    """If the event loop had time to notice, the next request doesn't even fail."""
+    """If the event loop had time to notice, the next request does not even fail."""
     async with hostile_server(tls) as server, _pool(server.url, cafile) as pool:
         assert await _answers(pool, "/plain/1")
         if leave == "close":
@@ -196,7 +196,7 @@ async def test_a_connection_closed_while_idle_is_replaced(
 
 
 async def test_a_connection_closed_while_frozen_is_a_reset(tls: ssl.SSLContext | None, cafile: str) -> None:
-    """If it had no time to, the request is a ResetError, once, and the one after it is well."""
+    """If it had no time, one request fails with ResetError, and the next one succeeds."""
     async with hostile_server(tls) as server, _pool(server.url, cafile) as pool:
         assert await _answers(pool, "/plain/1")
         server.peers[0].shut()
@@ -204,17 +204,17 @@ async def test_a_connection_closed_while_frozen_is_a_reset(tls: ssl.SSLContext |
         assert isinstance(await _outcome(pool, "/plain/2"), Response)
 
 
-# asyncio's own TLS reports both ends alike; API Gateway always sends a length.
+# asyncio's own TLS reports both ends alike, but API Gateway always sends a length.
 @pytest.mark.asyncio(loop_factories=["uvloop"])
-async def test_tls_must_say_goodbye(authority: trustme.CA, cafile: str) -> None:
-    """Over TLS, a body that only its end delimits is whole only if the end is authentic."""
+async def test_tls_needs_a_closing_alert(authority: trustme.CA, cafile: str) -> None:
+    """Over TLS, a body that ends with the connection is complete only after a closing alert."""
     tls = _server_tls(authority, "127.0.0.1")
     async with hostile_server(tls) as server, _pool(server.url, cafile) as pool:
         assert type(await _outcome(pool, "/vanishes_unbounded/1")) is TruncatedError
 
 
-async def test_an_unasked_response_drops_the_connection(tls: ssl.SSLContext | None, cafile: str) -> None:
-    """What comes on an idle connection is never taken for the next request's response."""
+async def test_an_unrequested_response_drops_the_connection(tls: ssl.SSLContext | None, cafile: str) -> None:
+    """Bytes on an idle connection are never taken for the next request's response."""
     async with hostile_server(tls) as server, _pool(server.url, cafile) as pool:
         assert await _answers(pool, "/plain/1")
         server.peers[0].write(hostile.response("/somebody-else"))
@@ -223,10 +223,8 @@ async def test_an_unasked_response_drops_the_connection(tls: ssl.SSLContext | No
         assert len(server.peers) == 2
 
 
-async def test_a_loop_that_stood_still_reads_before_it_judges(
-    tls: ssl.SSLContext | None, cafile: str
-) -> None:
-    """A response that came while the environment was frozen past the deadline still counts."""
+async def test_a_blocked_loop_reads_before_it_times_out(tls: ssl.SSLContext | None, cafile: str) -> None:
+    """A response that arrived while the environment was frozen past the deadline still counts."""
     async with hostile_server(tls) as server, _pool(server.url, cafile, timeouts=QUICK) as pool:
         request = asyncio.ensure_future(_outcome(pool, "/waits_for_word/1"))
         await _until(lambda: len(server.peers) == 1)
@@ -236,8 +234,8 @@ async def test_a_loop_that_stood_still_reads_before_it_judges(
         assert isinstance(await request, Response)
 
 
-async def test_refused(cafile: str) -> None:
-    """A port nobody listens on is a ConnectError for all who wait."""
+async def test_a_closed_port_is_a_connect_error(cafile: str) -> None:
+    """For all waiting requests."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     async with _pool(f"http://127.0.0.1:{port}", cafile, size=2) as pool:
@@ -245,21 +243,21 @@ async def test_refused(cafile: str) -> None:
         assert [type(outcome) for outcome in outcomes] == [ConnectError] * 5
 
 
-async def test_unknown_name(cafile: str) -> None:
-    """A host name that doesn't exist (RFC 6761) is a ConnectError."""
+async def test_an_unknown_host_is_a_connect_error(cafile: str) -> None:
+    """The host name does not exist (RFC 6761)."""
     async with _pool("http://groupcast.invalid", cafile) as pool:
         assert type(await _outcome(pool, "/plain/1")) is ConnectError
 
 
-async def test_tls_that_never_comes(cafile: str) -> None:
-    """A server that accepts and never says a word of TLS is a ConnectTimeoutError."""
+async def test_a_server_without_tls_handshake_times_out(cafile: str) -> None:
+    """A server that accepts and never starts TLS is a ConnectTimeoutError."""
     quick = Timeouts(connect_s=0.2)
     async with hostile_server() as server, _pool(server.https_url, cafile, timeouts=quick) as pool:
         assert type(await _outcome(pool, "/plain/1")) is ConnectTimeoutError
 
 
-async def test_wrong_host_name(authority: trustme.CA, cafile: str) -> None:
-    """A certificate for another host is a TlsError, and the request is never sent."""
+async def test_a_certificate_of_another_host_is_a_tls_error(authority: trustme.CA, cafile: str) -> None:
+    """The request is never sent."""
     tls = _server_tls(authority, "example.com")
     async with hostile_server(tls) as server, _pool(server.url, cafile) as pool:
         outcome = await _outcome(pool, "/plain/1")
@@ -267,23 +265,21 @@ async def test_wrong_host_name(authority: trustme.CA, cafile: str) -> None:
         assert "127.0.0.1" in str(outcome)
 
 
-async def test_unknown_authority(authority: trustme.CA, tmp_path: Path) -> None:
-    """A certificate that nobody we trust has signed is a TlsError."""
+async def test_an_untrusted_certificate_is_a_tls_error(authority: trustme.CA, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     tls = _server_tls(authority, "127.0.0.1")
     async with hostile_server(tls) as server, _pool(server.url, str(tmp_path / "other.pem")) as pool:
         assert type(await _outcome(pool, "/plain/1")) is TlsError
 
 
-async def test_no_tls_where_tls_is_due(cafile: str) -> None:
-    """A server that answers TLS with plain HTTP is a TlsError."""
+async def test_plain_http_instead_of_tls_is_a_tls_error(cafile: str) -> None:
     greeting = b"HTTP/1.1 400 Bad Request\r\n\r\n"
     async with hostile_server(greeting=greeting) as server, _pool(server.https_url, cafile) as pool:
         assert type(await _outcome(pool, "/plain/1")) is TlsError
 
 
-async def test_closed_on_arrival(cafile: str) -> None:
-    """A server that closes each connection as soon as it is made costs a request an error, never a place."""
+async def test_a_connection_closed_at_once_keeps_its_place_in_the_pool_free(cafile: str) -> None:
+    """The request fails, but the pool loses no place."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, _pool(f"http://127.0.0.1:{port}", cafile) as pool:
@@ -292,8 +288,10 @@ async def test_closed_on_arrival(cafile: str) -> None:
 
 
 @pytest.mark.parametrize("connect_s", [0.0005, 0.001, 0.002, 0.004, 0.008])
-async def test_connecting_just_too_late(connect_s: float, tls: ssl.SSLContext | None, cafile: str) -> None:
-    """An attempt cut short at any moment takes no place in the pool with it."""
+async def test_a_cancelled_connection_attempt_keeps_its_place_free(
+    connect_s: float, tls: ssl.SSLContext | None, cafile: str
+) -> None:
+    """At whatever moment it is cut short."""
     short = Timeouts(connect_s=connect_s, response_s=20.0, total_s=20.0)
     async with hostile_server(tls) as server, _pool(server.url, cafile, timeouts=short) as pool:
         for _ in range(20):
@@ -302,22 +300,21 @@ async def test_connecting_just_too_late(connect_s: float, tls: ssl.SSLContext | 
         await _until(lambda: not pool._connections)
 
 
-async def test_waiting_ends(cafile: str) -> None:
-    """Who waits for a connection that never comes free gets a PoolTimeoutError."""
+async def test_waiting_for_a_connection_times_out(cafile: str) -> None:
+    """With a PoolTimeoutError."""
     slow = Timeouts(response_s=2.0, total_s=0.3)
     async with hostile_server() as server, _pool(server.url, cafile, timeouts=slow) as pool:
         outcomes = await asyncio.gather(*(_outcome(pool, "/never_answers/1") for _ in range(3)))
         kinds = Counter(type(outcome) for outcome in outcomes)
-        # Whether the second gets its turn before its own time is up depends on the sweep.
+        # Timing decides whether the second one gets a connection before its own timeout.
         assert kinds[ResponseTimeoutError] + kinds[PoolTimeoutError] == 3
         assert kinds[PoolTimeoutError]
 
 
-async def test_thousands_of_posts_among_all_faults(tls: ssl.SSLContext | None, cafile: str) -> None:
-    """Every post ends exactly once, with its own response or its own fault.
+async def test_every_post_ends_once_among_all_faults(tls: ssl.SSLContext | None, cafile: str) -> None:
+    """With its own response or its own fault.
 
-    The one fault that may hit an innocent post is a ResetError: the server left a kept-alive connection
-    at that moment.
+    Only a ResetError may hit an innocent post: the server left a kept-alive connection at that moment.
     """
     rng = random.Random(STRESS_SEED)
     behaviours = [*ANSWERING, *FAILING]
@@ -340,7 +337,7 @@ async def test_thousands_of_posts_among_all_faults(tls: ssl.SSLContext | None, c
 
 
 async def _post_all(pool: Pool, paths: list[str]) -> list[tuple[str, Response | HttpError]]:
-    """Keep a window of posts under way, by callbacks, as the fan-out does."""
+    """Keep a window of posts under way with callbacks, like the fan-out."""
     outcomes: list[tuple[str, Response | HttpError]] = []
     remaining = iter(paths)
     finished = asyncio.Event()
@@ -359,6 +356,6 @@ async def _post_all(pool: Pool, paths: list[str]) -> list[tuple[str, Response | 
     for _ in range(STRESS_WINDOW):
         start_next()
     await finished.wait()
-    # A second callback for a post would come now.
+    # Wait for a possible second callback.
     await asyncio.sleep(0.2)
     return outcomes

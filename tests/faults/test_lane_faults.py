@@ -1,4 +1,4 @@
-"""What dies or stands still on a message's way through its lane: nothing is lost, and others go on."""
+"""Processes that die or hang along a lane: nothing is lost, and other groups continue."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from groupcast.tables.items import encode
 from tests.conftest import Stack, amended_root, running_stack
 from tests.crowd import PATIENCE_S, all_have, eventually, logged, logged_since, people, surplus
 from tests.functions.words import (
+    DIE_AFTER_PUT_TEXT,
+    DIE_BEFORE_PUT_TEXT,
     DOOMED,
     POSTS_BEFORE_DEATH,
-    SENDERS_LAST_THOUGHT,
-    SENDERS_LAST_WORDS,
-    WORKERS_LAST_WORDS,
+    WORKER_DEATH_FILE,
 )
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 TIMEOUT_S = 3
-# How many visibility timeouts a lane's next worker may take to start, on a busy machine.
+# The visibility timeouts that a lane's next worker may take to start on a busy machine.
 LATE_RATIO = 10
 HURRIED = (
     *("--handler", "sendMessage=tests.functions.dying_sender.handler"),
     *("--handler", "fanoutMessage=tests.functions.hurried_worker.handler"),
     *("--handler", "fanoutRetry=tests.functions.hurried_worker.retry_handler"),
-    # Each message is a frame, so that posts can be counted.
+    # One message per frame, so that posts can be counted.
     *("--param", "frameBytes=0"),
     *("--param", "postsPerSecond=80", "--param", "postBurst=20", "--param", "membersPageSize=8"),
 )
 
 
-def hurried_root(directory: Path) -> Path:
-    """Functions that have a few seconds, and a queue that waits for them as long."""
+def short_timeouts_root(directory: Path) -> Path:
+    """Functions with timeouts of a few seconds, and a queue with a matching visibility timeout."""
     return amended_root(
         directory,
         ("timeout: 30\n", f"timeout: {TIMEOUT_S}\n"),
@@ -56,7 +56,7 @@ def hurried_root(directory: Path) -> Path:
     )
 
 
-# Several times what a sender waits for its offer, and more than a call waits for SQS's answer.
+# Several times a sender's wait for its offer, and more than a call's wait for SQS.
 OUTAGE_S = 8.0
 BURSTS_MAX = 5
 BUSY_WITHIN_S = 5.0
@@ -64,17 +64,17 @@ LEFT_TO_THE_STREAM = "offer left to the stream"
 
 
 @pytest.fixture(scope="module")
-def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose fan-out has little time and a small budget, and whose functions die when told to."""
-    root = hurried_root(tmp_path_factory.mktemp("hurried"))
+def short_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose fan-out has short timeouts and a small budget, and whose functions die on command."""
+    root = short_timeouts_root(tmp_path_factory.mktemp("short_stack"))
     with running_stack(root / "functions.log", *HURRIED, root=root) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def hurried_stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def short_stream_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The same without lanes."""
-    root = hurried_root(tmp_path_factory.mktemp("hurried-stream"))
+    root = short_timeouts_root(tmp_path_factory.mktemp("short-stack-stream"))
     arguments = (*HURRIED, "--param", "delivery=stream")
     with running_stack(root / "functions.log", *arguments, root=root) as running:
         yield running
@@ -85,31 +85,31 @@ def group() -> str:
     return f"group-{uuid.uuid4()}"
 
 
-async def test_a_sender_that_dies_before_its_offer(hurried: Stack, group: str) -> None:
-    """The stream offers what it has stored; sent again, it is acknowledged and pushed to nobody twice."""
+async def test_the_stream_offers_a_dead_senders_message(short_stack: Stack, group: str) -> None:
+    """The client sends it again: it is acknowledged and pushed to nobody twice."""
     message_id = str(uuid.uuid4())
-    async with people(hurried, 3, group) as members:
+    async with people(short_stack, 3, group) as members:
         ann = members[0]
-        before = len(logged_since(hurried, "offers", 0))
-        dying = asyncio.create_task(ann.ask("sendMessage", message=SENDERS_LAST_WORDS, messageId=message_id))
+        before = len(logged_since(short_stack, "offers", 0))
+        dying = asyncio.create_task(ann.ask("sendMessage", message=DIE_AFTER_PUT_TEXT, messageId=message_id))
         await all_have(members, [1])
-        # Nobody answers for a sender that is gone.
+        # A dead sender acknowledges nothing.
         assert [frame["message"] for frame in ann.others] == ["Internal server error"]
         dying.cancel()
-        (offered,) = logged_since(hurried, "offers", before)
+        (offered,) = logged_since(short_stack, "offers", before)
         assert (offered["express"], offered["offers"], offered["untaken"]) == (1, 1, 0)
-        ack = await ann.say(SENDERS_LAST_WORDS, messageId=message_id)
+        ack = await ann.say(DIE_AFTER_PUT_TEXT, messageId=message_id)
         assert (ack["seq"], ack["messageId"]) == (1, message_id)
         assert (await ann.say("I am fine"))["seq"] == 2
         await all_have(members, [2])
         assert surplus(members) == 0
 
 
-async def test_a_sender_that_dies_with_a_number(hurried: Stack, group: str) -> None:
-    """Its number is void for all as soon as it is certain that nothing will have it; the next ones go on."""
-    async with people(hurried, 2, group) as members:
+async def test_a_dead_senders_number_becomes_void(short_stack: Stack, group: str) -> None:
+    """As soon as no message can have it any more; later numbers continue."""
+    async with people(short_stack, 2, group) as members:
         ann, bob = members
-        dying = asyncio.create_task(ann.ask("sendMessage", message=SENDERS_LAST_THOUGHT))
+        dying = asyncio.create_task(ann.ask("sendMessage", message=DIE_BEFORE_PUT_TEXT))
         await eventually(lambda: bool(ann.others))
         dying.cancel()
         assert (await bob.say("next"))["seq"] == 2
@@ -124,10 +124,10 @@ async def test_a_sender_that_dies_with_a_number(hurried: Stack, group: str) -> N
             assert late["complete"] is True
 
 
-async def test_a_worker_that_dies_in_mid_pass(hurried: Stack, group: str) -> None:
-    """Its lane goes on after the visibility timeout, in order; the other groups' do so meanwhile."""
-    words = hurried.log.parent / WORKERS_LAST_WORDS
-    async with people(hurried, 20, DOOMED) as members, people(hurried, 5, group) as others:
+async def test_a_lane_continues_after_a_worker_died_in_its_pass(short_stack: Stack, group: str) -> None:
+    """After the visibility timeout and in order; other groups continue meanwhile."""
+    words = short_stack.log.parent / WORKER_DEATH_FILE
+    async with people(short_stack, 20, DOOMED) as members, people(short_stack, 5, group) as others:
         await members[0].say("first")
         await eventually(words.exists)
         died_s = time.perf_counter()
@@ -136,23 +136,23 @@ async def test_a_worker_that_dies_in_mid_pass(hurried: Stack, group: str) -> Non
             await others[number % 5].say(f"meanwhile {number}")
         await all_have(others, range(1, 11))
         await all_have(members, [1, 2])
-        # While the lane stood still.
+        # While the lane was blocked.
         meanwhile_s = max(person.got[0].at_s for person in others)
         assert meanwhile_s < min(person.got[-1].at_s for person in members)
         late_s = max(person.got[-1].at_s for person in members) - died_s
         assert late_s < LATE_RATIO * TIMEOUT_S
-        # Only those who had it before the worker died have it twice, which its number tells a client.
+        # Only members who had it before the worker died get it twice; clients drop it by its number.
         assert POSTS_BEFORE_DEATH <= surplus(members) < len(members)
         for person in members:
             assert list(dict.fromkeys(person.seqs)) == [1, 2]
         assert surplus(others) == 0
 
 
-@pytest.mark.parametrize("stack_name", ["hurried", "hurried_stream"])
-async def test_a_pass_that_takes_longer_than_the_function_has(
+@pytest.mark.parametrize("stack_name", ["short_stack", "short_stream_stack"])
+async def test_a_pass_longer_than_its_function_is_continued(
     request: pytest.FixtureRequest, stack_name: str, group: str
 ) -> None:
-    """It is continued, not begun anew: eight messages at once, and no post more than they need."""
+    """Not restarted: eight messages at once need no extra posts."""
     stack: Stack = request.getfixturevalue(stack_name)
     members_count, messages = 60, 8
     async with people(stack, members_count, group) as members:
@@ -168,26 +168,28 @@ async def test_a_pass_that_takes_longer_than_the_function_has(
         )
         passes = logged_since(stack, "fan-out", before)
         assert sum(one["posts"] for one in passes) <= 1.05 * members_count * messages
-        # There was something to continue, and it was continued from a slot on.
+        # Something was left, and it continued from a slot on.
         assert sum(one["ranges"] for one in passes) >= 1
         assert not any(one["again"] or one["rejected"] or one["errors"] for one in passes)
 
 
-async def test_a_small_lane_does_not_wait_for_a_large_one_of_its_batch(hurried: Stack, group: str) -> None:
-    """Its offers are deleted early: the next batch can have the lane while this one is still at work."""
+async def test_a_small_lane_does_not_wait_for_a_large_one_of_its_batch(
+    short_stack: Stack, group: str
+) -> None:
+    """Its offers are deleted early, so the next batch gets the lane while this one is still running."""
     large, small, first = f"{group}-large", f"{group}-small", f"{group}-first"
-    async with people(hurried, 40, large) as crowd, people(hurried, 3, small) as few:
-        queue = Delivery(hurried)
-        # One after the other, so that there are two environments from now on.
+    async with people(short_stack, 40, large) as crowd, people(short_stack, 3, small) as few:
+        queue = Delivery(short_stack)
+        # One after the other, so that two environments exist from now on.
         queue.send(large, 1)
         await asyncio.sleep(0.1)
         queue.send(small, 1)
         await all_have([*crowd, *few], [1])
-        # Both lanes are free again, too.
+        # Both lanes are free again.
         await eventually(queue.is_empty)
-        before = len(logged(hurried, "fan-out"))
-        with stopped(hurried.process.pid):
-            # The poll that waits gets the first, the next poll both of the others.
+        before = len(logged(short_stack, "fan-out"))
+        with stopped(short_stack.process.pid):
+            # The waiting poll gets the first, the next poll both others.
             queue.offer(first, 1)
             queue.send(large, 2, 3, 4, 5)
             queue.send(small, 2)
@@ -198,12 +200,14 @@ async def test_a_small_lane_does_not_wait_for_a_large_one_of_its_batch(hurried: 
         await all_have(crowd, range(1, 6))
         large_s = max(person.got[-1].at_s for person in crowd)
         assert small_s < large_s
-        await eventually(lambda: any(one["lanes"] == 2 for one in logged_since(hurried, "fan-out", before)))
+        await eventually(
+            lambda: any(one["lanes"] == 2 for one in logged_since(short_stack, "fan-out", before))
+        )
         assert surplus([*crowd, *few]) == 0
 
 
-async def test_sqs_stands_still_for_a_while(stack: Stack, group: str) -> None:
-    """Senders are acknowledged all the same, nothing is lost, and the stream offers what they could not."""
+async def test_messages_survive_an_outage_of_sqs(stack: Stack, group: str) -> None:
+    """Senders are still acknowledged, nothing is lost, and the stream makes the missing offers."""
     async with people(stack, 10, group) as members:
         await members[0].say("before")
         await all_have(members, [1])
@@ -215,26 +219,26 @@ async def test_sqs_stands_still_for_a_while(stack: Stack, group: str) -> None:
                     saying.create_task(members[count % 10].say(f"number {count}"))
                     count += 1
                     await asyncio.sleep(0.2)
-            # All are acknowledged by now, and nothing has gone out.
+            # All are acknowledged, and nothing was delivered.
             assert {len(person.got) for person in members} == {1}
-        # A sender tries once in a while: most did not wait for the queue.
+        # Only an occasional sender tries: most did not wait for the queue.
         assert 0 < len(logged(stack, LEFT_TO_THE_STREAM)) - failed_before < count / 2
         await all_have(members, range(1, count + 1))
         await members[0].say("after")
         await all_have(members, [count + 1])
-        # Also what SQS had taken without saying so is known by its deduplication id.
+        # SQS recognises offers that it had accepted without an answer by their deduplication ids.
         assert surplus(members) == 0
 
 
-async def test_a_burst_makes_a_group_busy_and_a_pause_makes_it_quiet(hurried: Stack, group: str) -> None:
-    """Quiet, its senders offer; busy, the stream does, many messages at a time; after a pause as before."""
-    dynamodb: Any = boto3.client("dynamodb", **hurried.aws(hurried.dynamodb_url))
-    async with people(hurried, 10, group) as members:
-        before = len(logged(hurried, "offers"))
+async def test_a_burst_makes_a_group_busy_and_a_pause_makes_it_quiet(short_stack: Stack, group: str) -> None:
+    """In a quiet group senders offer; in a busy one the stream offers many messages at a time."""
+    dynamodb: Any = boto3.client("dynamodb", **short_stack.aws(short_stack.dynamodb_url))
+    async with people(short_stack, 10, group) as members:
+        before = len(logged(short_stack, "offers"))
         await members[0].say("in the quiet")
         assert expresses(dynamodb, group) == {1: True}
-        # Faster than passes end: each takes an eighth of a second for a message. Not always at the first
-        # attempt where the machine is slow.
+        # Faster than passes end, which take an eighth of a second per message. A slow machine may need
+        # several attempts.
         bursts = 0
         while busy_until_ms(dynamodb, group) == 0 and bursts < BURSTS_MAX:
             await asyncio.gather(*(person.say("burst") for person in members * 4))
@@ -248,10 +252,10 @@ async def test_a_burst_makes_a_group_busy_and_a_pause_makes_it_quiet(hurried: St
         await all_have(members, range(1, said + 1))
         sent = expresses(dynamodb, group)
         assert not any(sent[seq] for seq in range(busy_from, said + 1))
-        lines = logged_since(hurried, "offers", before)
+        lines = logged_since(short_stack, "offers", before)
         assert sum(one["messages"] for one in lines) == said
         assert sum(one["express"] for one in lines) == sum(sent.values())
-        # The others travelled together.
+        # The others were packed.
         assert sum(one["offers"] for one in lines) < said
         await eventually(lambda: busy_until_ms(dynamodb, group) < time.time() * 1000)
         assert (await members[0].say("in the quiet again"))["seq"] == said + 1
@@ -261,7 +265,7 @@ async def test_a_burst_makes_a_group_busy_and_a_pause_makes_it_quiet(hurried: St
 
 
 def bad_bodies() -> dict[str, str]:
-    """Bodies that no sender of ours writes, by what is wrong with them."""
+    """Malformed bodies by their defect."""
 
     def offer(**changes: Any) -> str:
         return json.dumps({"groupId": "g", "slots": [0, 65_535], "messages": [value(1)], **changes})
@@ -303,15 +307,15 @@ def bad_bodies() -> dict[str, str]:
     }
 
 
-async def test_what_is_no_offer(stack: Stack, group: str) -> None:
-    """It goes to FanoutFailures with the reason, and whatever follows it in its lane is delivered."""
+async def test_malformed_offers_go_to_the_failures(stack: Stack, group: str) -> None:
+    """With the reason, and later offers of the lane are delivered."""
     queue, bodies = Delivery(stack), bad_bodies()
     lane = f"lane-{uuid.uuid4()}"
     async with people(stack, 2, group) as members:
         for number, body in enumerate(bodies.values(), 1):
             queue.put(body, lane)
             queue.offer(group, number, lane=lane)
-        # Nothing is wrong with these two.
+        # These two are valid.
         queue.offer(f"{group}-without-members", 1, lane=lane)
         queue.put(twice(group, len(bodies) + 1), lane)
         await all_have(members, range(1, len(bodies) + 2))
@@ -320,7 +324,7 @@ async def test_what_is_no_offer(stack: Stack, group: str) -> None:
             assert person.seqs == sorted(person.seqs)
     failures = queue.failures(len(bodies))
     assert all(failures.values())
-    # One that would not fit a message is cut.
+    # One that exceeds a message's limit is cut.
     whole = bodies.pop("300 KB")
     (cut,) = (body for body, reason in failures.items() if "304,212 bytes" in reason)
     assert whole.startswith(cut)
@@ -328,7 +332,7 @@ async def test_what_is_no_offer(stack: Stack, group: str) -> None:
 
 
 def expresses(dynamodb: Any, group_id: str) -> dict[int, bool]:
-    """Whether its sender offered each message of a group."""
+    """For each message of a group, whether its sender offered it."""
     answer = dynamodb.query(
         TableName="groupcast-dev-messages",
         IndexName="GroupSeqIndex",
@@ -339,14 +343,14 @@ def expresses(dynamodb: Any, group_id: str) -> dict[int, bool]:
 
 
 def busy_until_ms(dynamodb: Any, group_id: str) -> int:
-    """In ms since 1970; 0 for a group that never was busy."""
+    """Milliseconds since 1970; 0 for a group that was never busy."""
     key = {"groupId": {"S": group_id}}
     item = dynamodb.get_item(TableName="groupcast-dev-groups", Key=key, ConsistentRead=True)["Item"]
     return int(item.get("busyUntil", {"N": "0"})["N"])
 
 
 class Delivery:
-    """DeliveryQueue as somebody with a key to it could use it."""
+    """DeliveryQueue for a client with its key."""
 
     def __init__(self, stack: Stack) -> None:
         self._sqs: Any = boto3.client("sqs", **stack.aws(stack.sqs_url))
@@ -362,7 +366,7 @@ class Delivery:
         )
 
     def send(self, group_id: str, *seqs: int) -> None:
-        """Store and offer messages as sendMessage does, without a gateway and functions."""
+        """Store and offer messages like sendMessage, without gateway and functions."""
         for seq in seqs:
             one = message(group_id, seq)
             item = encode({**protocol.message_value(one), "groupId": group_id, "express": 1})
@@ -371,18 +375,18 @@ class Delivery:
             self.put(made.body, str(made.group_id), str(made.deduplication_id))
 
     def offer(self, group_id: str, *seqs: int, lane: str = "") -> None:
-        """Offer made-up messages of a group, as a sender would."""
+        """Offer made-up messages of a group like a sender."""
         (made,) = offers.outgoing([message(group_id, seq) for seq in seqs], Audience())
         self.put(made.body, lane or str(made.group_id))
 
     def is_empty(self) -> bool:
-        """Whether no message waits, and none is being worked on."""
+        """Whether no message is waiting or in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
         return all(answer["Attributes"][name] == "0" for name in names)
 
     def failures(self, count: int) -> dict[str, str]:
-        """The reasons by bodies of FanoutFailures, taken out of it: so many at least."""
+        """Take at least `count` messages from FanoutFailures; return the reasons by body."""
         url = self._url_of("fanout-failures")
         found: dict[str, str] = {}
         until_s = time.perf_counter() + PATIENCE_S
@@ -400,7 +404,7 @@ class Delivery:
 
 
 def twice(group_id: str, seq: int) -> str:
-    """An offer that has a message two times."""
+    """An offer that contains a message twice."""
     one = protocol.message_value(message(group_id, seq))
     return json.dumps({"groupId": group_id, "slots": [0, 65_535], "messages": [one, one]})
 
@@ -412,7 +416,7 @@ def message(group_id: str, seq: int) -> Message:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """A process that stands still meanwhile: its sockets are open, and it says nothing."""
+    """Stop a process temporarily: its sockets stay open, but it does not answer."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -421,7 +425,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def moto_pid(stack: Stack) -> int:
-    """The child of `groupcast up` that serves SQS."""
+    """The pid of moto, a child of `groupcast up`."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

@@ -1,8 +1,8 @@
-"""fanoutMessage and fanoutRetry made small: what a real one does in 20 seconds, this does in a few.
+"""fanoutMessage and fanoutRetry scaled down from 20 seconds to a few.
 
-It stops posting a second before its timeout, not ten, treats every group as a large one, and calls a group
-busy after ten messages of its log, not forty. In the group DOOMED it dies in the middle of its first pass,
-when there is a directory for its last words.
+It stops posting one second before its timeout instead of ten, treats every group as a large one, and calls a
+group busy after ten log messages instead of forty. In the group DOOMED it dies in the middle of its first
+pass, if the directory for its log line exists.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import os
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from groupcast.fanout import catchup, group, lanes, result, run
-from groupcast.fanout.run import Run
+from groupcast.fanout import catchup, deadlines, engine, group, lanes
+from groupcast.fanout.posting import Posting
 from groupcast.handlers import fanout_message, fanout_retry
-from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, WORKERS_LAST_WORDS
+from tests.functions.words import DOOMED, POSTS_BEFORE_DEATH, WORKER_DEATH_FILE
 
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
@@ -27,20 +27,20 @@ BUSY_TAKEN = 10
 handler = fanout_message.handler
 retry_handler = fanout_retry.handler
 
-_on_result = Run.on_result
+_on_result = Posting.on_result
 
 
-def _on_result_or_die(self: Run, delivery: Delivery, posted: PostResult) -> None:
+def _on_result_or_die(self: Posting, delivery: Delivery, posted: PostResult) -> None:
     _on_result(self, delivery, posted)
     report = delivery.group.report
-    if report.group_id == DOOMED and report.posts == POSTS_BEFORE_DEATH and not WORKERS_LAST_WORDS.exists():
-        WORKERS_LAST_WORDS.touch()
+    if report.group_id == DOOMED and report.posts == POSTS_BEFORE_DEATH and not WORKER_DEATH_FILE.exists():
+        WORKER_DEATH_FILE.touch()
         os._exit(1)
 
 
-patch.object(Run, "on_result", _on_result_or_die).start()
-patch.object(result, "STOP_MARGIN_S", STOP_MARGIN_S).start()
+patch.object(Posting, "on_result", _on_result_or_die).start()
+patch.object(deadlines, "STOP_MARGIN_S", STOP_MARGIN_S).start()
 patch.object(catchup, "BUSY_TAKEN", BUSY_TAKEN).start()
-patch.object(result, "GIVE_UP_MARGIN_S", GIVE_UP_MARGIN_S).start()
-for module in (catchup, group, lanes, run):
+patch.object(deadlines, "GIVE_UP_MARGIN_S", GIVE_UP_MARGIN_S).start()
+for module in (catchup, engine, group, lanes):
     patch.object(module, "SMALL_MEMBERS", 0).start()

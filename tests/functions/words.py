@@ -1,15 +1,15 @@
-"""What tests and the functions made for them agree on; the functions themselves patch the fan-out."""
+"""Texts and paths shared by tests and their special functions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# A sender dies after it has stored a message of this text.
-SENDERS_LAST_WORDS = "these are my last words"
-# A sender dies after it has taken a number for a message of this text.
-SENDERS_LAST_THOUGHT = "this I will never say"
+# A sender dies after storing a message with this text.
+DIE_AFTER_PUT_TEXT = "these are my last words"
+# A sender dies after taking a number for a message with this text.
+DIE_BEFORE_PUT_TEXT = "this I will never say"
 # In this group a worker dies in the middle of its first pass.
 DOOMED = "doomed"
 POSTS_BEFORE_DEATH = 5
-# In the directory in which `groupcast up` was started.
-WORKERS_LAST_WORDS = Path("last-words")
+# Created in the working directory of `groupcast up` at a worker's death, so that it dies only once.
+WORKER_DEATH_FILE = Path("last-words")

@@ -1,4 +1,4 @@
-"""The whole stack under a base path, as behind a custom domain that has one."""
+"""The whole stack under a base path, as behind a custom domain with one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAME_BYTES = 32 * 1024
 
 
 async def test_both_clients_chat(tmp_path: Path) -> None:
-    """The Python client hears the page's, and functions post to both under the base path."""
+    """The Python client receives the page client's message; functions post to both under the base path."""
     with running_stack(tmp_path / "functions.log", "--base-path", "chat") as stack:
         assert stack.gateway_url.endswith(f":{stack.gateway_port}/chat")
         assert stack.management_url.endswith("/chat")

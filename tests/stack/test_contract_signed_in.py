@@ -1,4 +1,4 @@
-"""The contract holds for who signs in as it does for guests."""
+"""The contract holds for signed-in users as for guests."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.mark.timeout(120)
-def test_the_contract_suite_with_a_token(cognito_stack: Stack) -> None:
-    """As `make contract URL=… TOKEN=…` runs it against a stage of one's own."""
+def test_the_contract_suite_passes_with_a_token(cognito_stack: Stack) -> None:
+    """Run as `make contract URL=… TOKEN=…` against an own stage."""
     environment = {
         **os.environ,
         "GROUPCAST_URL": cognito_stack.gateway_url,

@@ -1,4 +1,4 @@
-"""The chat of `groupcast doctor`, on the local stack, where nobody signs in."""
+"""The chat check of `groupcast doctor` on the local stack, without sign-in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.stack
-async def test_a_guest_hears_every_message_on_both_connections(stack: Stack) -> None:
+async def test_a_guest_receives_every_message_on_both_connections(stack: Stack) -> None:
     trial = Trial()
     await hold_chat([Endpoint(stack.gateway_url, name="doctor")] * CONNECTIONS, trial)
     assert (len(trial.connect_ms), len(trial.ack_ms), len(trial.delivery_ms)) == (2, MESSAGES, 2 * MESSAGES)
@@ -31,7 +31,7 @@ async def test_a_guest_hears_every_message_on_both_connections(stack: Stack) -> 
 
 @dataclass(frozen=True)
 class Deployed:
-    """What the chat asks of a stage's Subject."""
+    """The part of Subject that the chat check uses."""
 
     outputs: dict[str, str]
     stage: str = "dev"
@@ -45,8 +45,8 @@ class Deployed:
 
 
 @pytest.mark.stack
-async def test_a_domain_of_the_stages_own_is_tried(stack: Stack) -> None:
-    """It is one that leads to the same gateway, and one that leads nowhere."""
+async def test_a_custom_domain_is_checked(stack: Stack) -> None:
+    """One leads to the same gateway, one leads nowhere."""
     outputs = {
         "ManagementEndpoint": stack.gateway_url.replace("ws", "http", 1),
         "UserPoolId": "",

@@ -1,4 +1,4 @@
-"""Many people: everyone gets everything of their group once, in order, and nothing else."""
+"""Many members: everyone gets all messages of their group once, in order, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ PAGE_SIZE = 40
 
 
 @pytest.fixture(scope="module")
-def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def small_pages_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that reads members in small pages."""
-    log = tmp_path_factory.mktemp("paged") / "functions.log"
+    log = tmp_path_factory.mktemp("small_pages_stack") / "functions.log"
     with running_stack(log, "--param", f"membersPageSize={PAGE_SIZE}") as running:
         yield running
 
 
 async def test_200_clients_in_5_groups(stack: Stack) -> None:
-    """6 messages from each of 200 clients: each member sees its group's 240 once, in seq order."""
-    clients_per_group, sends = 40, 6
+    """Each of 200 clients sends 6 messages: each member sees its group's 240 once, in seq order."""
+    clients_per_group, sends = 40, 3
     groups = [f"group-{uuid.uuid4()}" for _ in range(5)]
     received: dict[Client, list[Any]] = defaultdict(list)
 
@@ -67,19 +67,19 @@ async def test_200_clients_in_5_groups(stack: Stack) -> None:
             assert {message.group_id for message in got} == {group}
 
 
-async def test_members_over_several_pages_and_the_stale_among_them(paged: Stack) -> None:
-    """330 items over nine pages: all 300 live connections are served, all 30 stale ids leave the table."""
+async def test_members_of_many_pages_are_served_and_stale_ones_removed(small_pages_stack: Stack) -> None:
+    """Of 330 items on nine pages, 300 live connections get the messages, and 30 stale ids leave the table."""
     group = f"group-{uuid.uuid4()}"
     stale = [f"{number:02d}SM9cOFvHcCIhw=" for number in range(30)]
     table = "groupcast-dev-connections"
     async with AsyncExitStack() as opened:
         peers = [
-            await opened.enter_async_context(Peer.connect(f"{paged.gateway_url}?name=p{number}"))
+            await opened.enter_async_context(Peer.connect(f"{small_pages_stack.gateway_url}?name=p{number}"))
             for number in range(300)
         ]
         await asyncio.gather(*(peer.join(group) for peer in peers))
         dynamodb = await opened.enter_async_context(
-            aioboto3.Session().client("dynamodb", **paged.aws(paged.dynamodb_url))
+            aioboto3.Session().client("dynamodb", **small_pages_stack.aws(small_pages_stack.dynamodb_url))
         )
         for number, connection_id in enumerate(stale):
             item = {

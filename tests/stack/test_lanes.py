@@ -1,4 +1,4 @@
-"""A group gets lanes as it grows, and loses them again: everyone gets everything once."""
+"""A group gains and loses lanes with its size: everyone gets everything once."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.crowd import Person, all_have, eventually, logged, people, surplus
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
-# Few members are spread over their slots unevenly: one lane's share of them shows roughly how many there are.
+# A few members spread unevenly over slots, so one lane's share gives only a rough count.
 MEMBERS_PER_LANE = 10
 GUESTS = 36
-# So few that no share of them asks for a second lane.
+# So few that no lane's share suggests a second lane.
 STAYERS = 4
 LANES = 3
 
 
 @pytest.fixture(scope="module")
-def divided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def many_lanes_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose groups get a lane for every few members."""
-    log = tmp_path_factory.mktemp("divided") / "functions.log"
+    log = tmp_path_factory.mktemp("many_lanes_stack") / "functions.log"
     with running_stack(
         log,
         "--param",
@@ -43,8 +43,8 @@ def group() -> str:
     return f"group-{uuid.uuid4()}"
 
 
-class Talk:
-    """People who say something all the time, in turns."""
+class Conversation:
+    """Members who send all the time, in turns."""
 
     def __init__(self, speakers: list[Person], interval_s: float) -> None:
         self._speakers = speakers
@@ -52,8 +52,8 @@ class Talk:
         self._over = asyncio.Event()
         self.last_seq = 0
 
-    async def go_on(self) -> None:
-        """Speak until `end`; nobody waits for another's ack."""
+    async def run(self) -> None:
+        """Send until `end`, without waiting for other members' acks."""
         async with asyncio.TaskGroup() as saying:
             for turn in range(10_000):
                 if self._over.is_set():
@@ -69,26 +69,26 @@ class Talk:
 
 
 def narrowest(lines: list[dict[str, Any]]) -> int:
-    """How many slots the narrowest lane had; a lane that is all of the group has all."""
+    """The number of slots of the narrowest lane; a single lane has all."""
     return min((last - first + 1 for line in lines for first, last in line["slots"]), default=SLOTS)
 
 
-async def test_the_number_of_lanes_changes_under_load(divided: Stack, group: str) -> None:
-    """From one to three and back, with offers of both kinds under way: everyone gets everything once."""
+async def test_the_number_of_lanes_changes_under_load(many_lanes_stack: Stack, group: str) -> None:
+    """From one to three and back, with both kinds of offers under way: everyone gets everything once."""
     async with AsyncExitStack() as opened, asyncio.TaskGroup() as tasks:
-        stayers = await opened.enter_async_context(people(divided, STAYERS, group))
-        talk = Talk(stayers, interval_s=0.03)
-        talking = tasks.create_task(talk.go_on())
-        async with people(divided, GUESTS, group) as guests:
-            await eventually(lambda: narrowest(logged(divided, "fan-out")) <= SLOTS // LANES)
+        stayers = await opened.enter_async_context(people(many_lanes_stack, STAYERS, group))
+        talk = Conversation(stayers, interval_s=0.03)
+        talking = tasks.create_task(talk.run())
+        async with people(many_lanes_stack, GUESTS, group) as guests:
+            await eventually(lambda: narrowest(logged(many_lanes_stack, "fan-out")) <= SLOTS // LANES)
             reached = talk.last_seq + 20
             await asyncio.gather(
                 *(all_have([one], range(one.joined_at + 1, reached)) for one in [*stayers, *guests])
             )
-        # All of its messages since: what was offered to more lanes is delivered by then.
-        await eventually(lambda: narrowest(logged(divided, "fan-out")[-5:]) == SLOTS)
+        # All later messages: offers to more lanes are delivered by then.
+        await eventually(lambda: narrowest(logged(many_lanes_stack, "fan-out")[-5:]) == SLOTS)
         talk.end()
         await talking
         await all_have(stayers, range(1, talk.last_seq + 1))
-        # An offer of before the change and one of after it may name the same slots twice, rarely.
+        # Offers from before and after the change may rarely cover the same slots twice.
         assert surplus([*stayers, *guests]) <= 0.01 * sum(len(one.got) for one in [*stayers, *guests])

@@ -1,4 +1,4 @@
-"""--account-quota and --timeout: what a small account and a hasty function do to the chat."""
+"""--account-quota and --timeout: the chat on a small account and with a short function timeout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from tests.conftest import running_stack
 from tests.contract.peer import Peer
-from tests.stack.test_start_stop import assert_one_clear_line, up
 
 pytestmark = pytest.mark.stack
 
@@ -23,7 +22,7 @@ def get(url: str) -> Any:
 
 
 async def test_connects_frames_and_posts_share_the_accounts_quota(tmp_path: Path) -> None:
-    """A connect, two frames and a post are all there is; the third frame is refused by the gateway itself."""
+    """The quota allows a connect, two frames and a post; the gateway itself refuses the third frame."""
     with running_stack(tmp_path / "functions.log", "--account-quota", "0.001,4") as running:
         async with Peer.connect(running.gateway_url) as peer:
             await peer.join("group1")
@@ -39,9 +38,3 @@ async def test_connects_frames_and_posts_share_the_accounts_quota(tmp_path: Path
         "frames": {"accepted": 2, "refused": 1},
         "connects": {"accepted": 1, "refused": 0},
     }
-
-
-def test_a_timeout_that_cannot_be_is_one_clear_line() -> None:
-    """An unknown function, and a timeout longer than its queue's visibility timeout."""
-    assert_one_clear_line(up("--timeout", "fanout=3"), "there is no function fanout")
-    assert_one_clear_line(up("--timeout", "fanoutRetry=900"), "at least fanoutRetry's timeout")

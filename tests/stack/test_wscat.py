@@ -1,4 +1,4 @@
-"""The README's exchange, typed into npm's wscat as a person would, against what `make up` started."""
+"""The README's exchange, typed into npm's wscat, against `make up`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER_TIMEOUT_S = 20
 
 
 class Terminal:
-    """A program on a pseudo-terminal: what a person types, and what they see."""
+    """A program on a pseudo-terminal."""
 
     def __init__(self, command: list[str]) -> None:
         self._master, slave = pty.openpty()
@@ -38,7 +38,7 @@ class Terminal:
         os.write(self._master, f"{line}\r".encode())
 
     def see(self, pattern: str) -> re.Match[str]:
-        """Wait until the screen shows it."""
+        """Wait until the screen shows the pattern."""
         until = time.monotonic() + ANSWER_TIMEOUT_S
         while time.monotonic() < until:
             found = re.search(pattern, self._seen.decode(errors="replace"))
@@ -56,7 +56,7 @@ class Terminal:
 
 @contextmanager
 def terminal(command: str) -> Iterator[Terminal]:
-    # The shell expands $(…), and leaves its process to the program.
+    # The shell expands $(…), then the program replaces it.
     opened = Terminal(["bash", "-c", f"exec {command}"])
     try:
         yield opened
@@ -66,7 +66,7 @@ def terminal(command: str) -> Iterator[Terminal]:
 
 @contextmanager
 def make_up(*arguments: str) -> Iterator[str]:
-    """`make up` on free ports; everything it prints until it is ready."""
+    """Run `make up` on free ports; yield its output until it is ready."""
     command = ["make", "up", "PAGE_PORT=0", "GATEWAY_PORT=0", "ARGS=--log build/test-functions.log"]
     command += arguments
     with subprocess.Popen(
@@ -82,13 +82,13 @@ def make_up(*arguments: str) -> Iterator[str]:
                 printed += line
             yield printed
         finally:
-            # As a terminal does it: the whole foreground process group gets the signal.
+            # Like a terminal: the whole foreground process group gets the signal.
             os.killpg(process.pid, signal.SIGINT)
             process.wait(STOP_TIMEOUT_S)
 
 
 def two_people_chat(printed: str) -> None:
-    """Two terminals, with the very lines that are printed: both join, ann writes, both see it as hers."""
+    """Run the printed lines in two terminals: both join, ann writes, and both see her message."""
     commands = re.findall(r"^  (\S*node \S+wscat .+)$", printed, re.MULTILINE)
     frames = re.findall(r"^  (\{.+\})$", printed, re.MULTILINE)
     assert len(commands) == 2
@@ -112,14 +112,14 @@ def two_people_chat(printed: str) -> None:
 
 
 def test_two_people_chat_as_the_readme_says() -> None:
-    """Nobody signs in, which the first lines say."""
+    """Without sign-in, as the first lines state."""
     with make_up() as printed:
         assert "No sign-in is needed" in first_lines(printed)
         two_people_chat(printed)
 
 
 def test_two_people_sign_in_and_chat() -> None:
-    """The first lines say who can sign in and how; the lines to paste fetch tokens; a user is a sender."""
+    """The first lines list the users, and the lines to paste fetch tokens; the user name is the sender."""
     with make_up("AUTH=cognito") as printed:
         for user in DEMO_USERS:
             assert re.search(rf"^  {user.name} .*{user.password}", first_lines(printed), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The metrics that the alarms of a template look at."""
+"""The metrics that a template's alarms watch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Metric(NamedTuple):
 
 
 def metrics_of(template: Template) -> list[Metric]:
-    """All metrics of all alarms, of those that sum several up, too."""
+    """All metrics of all alarms, including those in sums."""
     return [
         Metric(name, metric["Namespace"], metric["MetricName"], _dimensions(metric))
         for name, alarm in template.of_type("AWS::CloudWatch::Alarm").items()
@@ -27,7 +27,7 @@ def metrics_of(template: Template) -> list[Metric]:
 
 
 def queried(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    """What an alarm that watches an expression computes it from."""
+    """The metrics in an alarm's expression."""
     return [query["MetricStat"]["Metric"] for query in alarm["Metrics"] if "MetricStat" in query]
 
 

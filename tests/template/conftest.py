@@ -40,7 +40,7 @@ Package = Callable[..., Template]
 
 
 def copy_project(folder: Path, text: str) -> None:
-    """The project with another serverless.yml: osls keeps what it works on in the folder where it runs."""
+    """Copy the project with another serverless.yml; osls writes files to its working folder."""
     (folder / "serverless.yml").write_text(text)
     for name in ("src", "build", "node_modules", ".venv", "requirements.lock", "pyproject.toml"):
         (folder / name).symlink_to(ROOT / name)
@@ -48,7 +48,7 @@ def copy_project(folder: Path, text: str) -> None:
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Packages a stage with parameters, once each."""
+    """Packages a stage with given parameters, once each."""
     project = tmp_path_factory.mktemp("project")
     copy_project(project, (ROOT / "serverless.yml").read_text())
 
@@ -68,5 +68,5 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 @pytest.fixture
 def template(package: Package) -> Template:
-    """Of the default stage."""
+    """The template of the default stage."""
     return package()

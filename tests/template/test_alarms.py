@@ -1,4 +1,4 @@
-"""Alarms see every function, table, index and queue, by metrics that exist; operators can look them up."""
+"""Alarms watch every function, table, index and queue with existing metrics, and are documented."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.template.conftest import Package, Template
 
 # CloudWatch alarm limits, "Limits that apply to alarms based on metric math expressions".
 METRICS_MAX = 10
-# What AWS documents: of each metric the dimensions by which it can be asked for.
+# AWS's documentation: the dimensions of each metric.
 FUNCTION = frozenset({"FunctionName"})
 API, API_STAGE = frozenset({"ApiId"}), frozenset({"ApiId", "Stage"})
 TABLE, INDEX = frozenset({"TableName"}), frozenset({"TableName", "GlobalSecondaryIndexName"})
@@ -47,12 +47,12 @@ PARAMETERS = {
 
 @pytest.fixture(scope="module")
 def service() -> dict[str, Any]:
-    """serverless.yml."""
+    """The parsed serverless.yml."""
     return parse_yaml((ROOT / "serverless.yml").read_text())
 
 
 def whole(name: str) -> str:
-    """The alarm as operations.yml has it: NAME2 is a part of it, for metrics beyond the tenth."""
+    """The alarm as in operations.yml: NAME2 belongs to it, for metrics beyond the tenth."""
     return name.rstrip("0123456789")
 
 
@@ -62,7 +62,7 @@ def watched(template: Template, namespace: str, name: str) -> set[frozenset[tupl
 
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
 def test_every_function_is_watched(template: Template, service: dict[str, Any], metric: str) -> None:
-    """Routes, authorizer and fan-out: none can fail, or find no environment, without an alarm."""
+    """No route, authorizer or fan-out can fail or be throttled without an alarm."""
     logical_ids = {f"{name[0].upper()}{name[1:]}LambdaFunction" for name in service["functions"]}
     expected = {frozenset({("FunctionName", logical_id)}) for logical_id in logical_ids}
     assert watched(template, "AWS/Lambda", metric) == expected
@@ -70,7 +70,7 @@ def test_every_function_is_watched(template: Template, service: dict[str, Any], 
 
 @pytest.mark.parametrize("metric", ["ReadThrottleEvents", "WriteThrottleEvents"])
 def test_every_table_and_index_is_watched(template: Template, service: dict[str, Any], metric: str) -> None:
-    """Tables and indexes count their throttles apart."""
+    """Tables and indexes count their throttles separately."""
     expected = set()
     for name, resource in service["resources"][0]["Resources"].items():
         if resource["Type"] == "AWS::DynamoDB::Table":
@@ -83,14 +83,14 @@ def test_every_table_and_index_is_watched(template: Template, service: dict[str,
 
 
 def test_the_stage_of_the_api_is_watched(template: Template) -> None:
-    """Errors of API Gateway itself, of what it calls, and of clients."""
+    """Errors of API Gateway, of its integrations, and of clients."""
     stage = frozenset({("ApiId", "WebsocketsApi"), ("Stage", "dev")})
     for metric in ("ExecutionError", "IntegrationError", "ClientError"):
         assert watched(template, "AWS/ApiGateway", metric) == {stage}
 
 
 def test_every_queue_is_watched(template: Template) -> None:
-    """What waits in one for too long is seen."""
+    """Messages that wait too long ring an alarm."""
     queues = {
         value for one in metrics_of(template) if one.namespace == "AWS/SQS" for _, value in one.dimensions
     }
@@ -100,7 +100,7 @@ def test_every_queue_is_watched(template: Template) -> None:
 
 
 def test_metrics_of_aws_exist(template: Template) -> None:
-    """An alarm for a metric, or by dimensions, that AWS does not have would never ring."""
+    """An alarm on a metric or dimension that AWS lacks would never ring."""
     ours: list[Metric] = [one for one in metrics_of(template) if one.namespace == "groupcast"]
     assert ours
     for one in metrics_of(template):
@@ -109,8 +109,8 @@ def test_metrics_of_aws_exist(template: Template) -> None:
             assert names in DOCUMENTED[one.namespace, one.name], one
 
 
-def test_alarms_over_several_metrics_are_taken_by_cloudwatch(template: Template) -> None:
-    """At most ten metrics, one result, and no period beside those of the metrics."""
+def test_alarms_over_several_metrics_fit_cloudwatchs_limits(template: Template) -> None:
+    """At most ten metrics, one result, and periods only on metrics."""
     several = {
         name: alarm
         for name, alarm in template.of_type("AWS::CloudWatch::Alarm").items()
@@ -139,16 +139,16 @@ def test_alarms_over_several_metrics_are_taken_by_cloudwatch(template: Template)
         (10, None, 2),
         (10, 10, 0),
         (15, 10, 1),
-        # Of a flood, some refusals were counted in the period before or after.
+        # Some refusals of a flood may fall into the neighbouring period.
         (1000, 960, 0),
         (1000, 1040, 0),
         (1, 2, 0),
     ],
 )
-def test_refusals_are_no_failed_sign_ins(
+def test_refusals_are_not_failed_sign_ins(
     template: Template, errors: int, unauthorized: int | None, per_minute: float
 ) -> None:
-    """The expression of SignInsFail, computed as CloudWatch documents its functions ("Using metric math")."""
+    """Computes SignInsFail's expression as CloudWatch documents its functions ("Using metric math")."""
     metrics = template.of_type("AWS::CloudWatch::Alarm")["SignInsFail"]["Metrics"]
     text = next(query["Expression"] for query in metrics if query["ReturnData"])
     functions = {
@@ -160,7 +160,7 @@ def test_refusals_are_no_failed_sign_ins(
 
 
 def test_alarms_are_described(template: Template) -> None:
-    """In docs/operations.md, each with when it rings and what to look at; and in the alarm itself."""
+    """docs/operations.md and the alarm itself tell when it rings and what to do."""
     _, _, rest = (ROOT / "docs/operations.md").read_text().partition("\n## Alarms\n")
     rows = re.findall(r"^\| (`.*?) \| (.+) \| (.+) \|$", rest.partition("\n## ")[0], re.MULTILINE)
     described = [name for names, _, _ in rows for name in re.findall(r"`(\w+)`", names)]
@@ -169,8 +169,8 @@ def test_alarms_are_described(template: Template) -> None:
     assert all(0 < len(alarm["AlarmDescription"]) <= 1024 for alarm in alarms.values())
 
 
-def test_the_example_of_the_doctor_is_of_this_template(template: Template) -> None:
-    """docs/operations.md shows how many resources and alarms a stage has."""
+def test_the_documented_doctor_example_matches_this_template(template: Template) -> None:
+    """The numbers of resources and alarms in docs/operations.md."""
     text = (ROOT / "docs/operations.md").read_text()
     alarms = template.of_type("AWS::CloudWatch::Alarm")
     assert f"template-update-stack.json: {len(template.resources)} resources\n" in text
@@ -182,14 +182,15 @@ def test_alarms_are_in_the_bill(template: Template) -> None:
     assert len(metrics_of(template)) == ALARM_METRICS
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS)
-def test_thresholds_of_the_front_door_are_parameters(package: Package, parameter: str) -> None:
-    """A small stage and a large one differ; and no two parameters set the same alarm."""
-    usual, changed = (
-        one.of_type("AWS::CloudWatch::Alarm") for one in (package(), package("dev", f"{parameter}=77"))
-    )
-    assert {name for name in usual if usual[name] != changed[name]} == PARAMETERS[parameter]
-    assert {str(changed[name]["Threshold"]) for name in PARAMETERS[parameter]} == {"77"}
+def test_api_alarm_thresholds_are_parameters(package: Package) -> None:
+    """Small and large stages need different ones; no two parameters set the same alarm."""
+    values = {parameter: 77 + place for place, parameter in enumerate(PARAMETERS)}
+    given = (f"{parameter}={value}" for parameter, value in values.items())
+    usual, changed = (one.of_type("AWS::CloudWatch::Alarm") for one in (package(), package("dev", *given)))
+    differing = {name for name in usual if usual[name] != changed[name]}
+    assert differing == set().union(*PARAMETERS.values())
+    for parameter, value in values.items():
+        assert {name for name in differing if changed[name]["Threshold"] == value} == PARAMETERS[parameter]
 
 
 def test_the_dashboard_shows_every_function(template: Template, service: dict[str, Any]) -> None:

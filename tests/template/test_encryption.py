@@ -1,4 +1,4 @@
-"""Keys that encrypt tables, queues and alarms: AWS's own, which cost nothing, or one of the operator's."""
+"""Encryption keys of tables, queues and alarms: AWS-owned ones, which are free, or the operator's."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-5555555555
 
 @pytest.fixture(scope="module")
 def encrypted(package: Package) -> Template:
-    """A stage with a key of its own."""
+    """A stage with a customer's key."""
     return package("dev", f"kmsKeyArn={KEY}")
 
 
 def test_aws_owned_keys_are_the_default(template: Template) -> None:
-    """SSEEnabled would choose the AWS-managed key, whose requests are billed; queues have SQS's own."""
+    """SSEEnabled would select the AWS-managed key, which is billed; queues use SQS's own."""
     for table in template.of_type("AWS::DynamoDB::Table").values():
         assert "SSESpecification" not in table
     for queue in template.of_type("AWS::SQS::Queue").values():
@@ -46,7 +46,7 @@ def test_a_customers_key_encrypts_tables_queues_and_alarms(encrypted: Template) 
 
 
 def uses_of_the_key(template: Template) -> dict[str, set[str]]:
-    """Actions that each role may do with the key, and with nothing else."""
+    """The actions that each role may do with the key, and only with it."""
     found: dict[str, set[str]] = {}
     for name, role in template.of_type("AWS::IAM::Role").items():
         for policy in role.get("Policies", ()):
@@ -59,7 +59,7 @@ def uses_of_the_key(template: Template) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("function", ALLOWED)
 def test_a_function_uses_the_key_for_its_own_calls(encrypted: Template, function: str) -> None:
-    """DynamoDB and SQS decrypt for those who call them; only sending to a queue makes a data key."""
+    """DynamoDB and SQS decrypt on behalf of callers; only sending to a queue creates a data key."""
     calls = {action for action, _ in ALLOWED[function]}
     expected = set()
     if any(action.startswith(("dynamodb:", "sqs:")) for action in calls):
@@ -77,8 +77,8 @@ def test_a_function_uses_the_key_for_its_own_calls(encrypted: Template, function
         (KEY.replace("us-east-1", "eu-west-1"), "kmsKeyArn is in eu-west-1, but the stage is in us-east-1"),
     ],
 )
-def test_a_key_that_cannot_serve_is_refused(key: str, problem: str) -> None:
-    """Before anything is deployed: IAM grants nothing on an alias, and a key serves one region."""
+def test_an_unusable_key_is_refused(key: str, problem: str) -> None:
+    """Before anything is deployed: IAM grants nothing on an alias, and a key belongs to one region."""
     done = subprocess.run(
         [*OSLS, "print", "--param", f"kmsKeyArn={key}"],
         cwd=ROOT,
@@ -91,8 +91,8 @@ def test_a_key_that_cannot_serve_is_refused(key: str, problem: str) -> None:
     assert problem in done.stdout + done.stderr
 
 
-def test_the_bill_counts_who_uses_the_key() -> None:
-    """A caller of a table asks for its key now and then; of a queue, a sender does so twice."""
+def test_the_bill_counts_uses_of_the_key() -> None:
+    """A caller of a table or queue requests its key now and then; a queue's sender requests it twice."""
     tables = {
         (function, resource.partition("/")[0])
         for function, grants in ALLOWED.items()

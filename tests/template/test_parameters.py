@@ -1,4 +1,4 @@
-"""What parameters may be, as the plugin judges them."""
+"""Valid parameters, as judged by the plugin."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ DOCUMENT = parse_yaml((ROOT / "serverless.yml").read_text())
 
 
 class RefusedError(Exception):
-    """What the module threw."""
+    """The module threw."""
 
 
 def node(expression: str, *arguments: Any) -> Any:
-    """What an expression over the module `it` and JSON `args` gives; RefusedError where it throws."""
+    """Evaluate an expression over the module `it` and JSON `args`; RefusedError if it throws."""
     script = f"""
         const it = require({json.dumps(str(MODULE))});
         const args = {json.dumps(arguments)};
@@ -44,13 +44,13 @@ def node(expression: str, *arguments: Any) -> Any:
 
 
 def values(*given: str, stage: str = "dev") -> dict[str, Any]:
-    """The parameters of serverless.yml with some of them given as on the command line."""
+    """The parameters of serverless.yml, with some given as on the command line."""
     found: dict[str, Any] = node("it.readParameters(...args)", DOCUMENT["params"], stage, given)
     return found
 
 
-def test_text_becomes_what_it_says() -> None:
-    """Numbers and booleans; what is given counts before the stage's own, and that before the default."""
+def test_text_becomes_numbers_and_booleans() -> None:
+    """Given values override the stage's, which override the defaults."""
     assert values("requestsPerSecond=5000")["requestsPerSecond"] == 5000
     assert values("adminCreateUserOnly=false")["adminCreateUserOnly"] is False
     assert (values()["dataDeleted"], values(stage="prod")["dataDeleted"]) == (
@@ -71,8 +71,8 @@ def test_every_rule_is_of_a_parameter_in_use() -> None:
     assert set(node("Object.keys(it.RULES)")) <= used
 
 
-def test_without_a_rule_the_default_says_the_kind() -> None:
-    """A number where it is one, else any text."""
+def test_without_a_rule_the_default_gives_the_type() -> None:
+    """A number if the default is one, else any text."""
     params = {"default": {"lateAlarm": 3, "greeting": "hello"}}
     assert node("it.readParameters(...args)", params, "dev", ["lateAlarm=0", "greeting="]) == {
         "lateAlarm": 0,
@@ -116,21 +116,21 @@ def test_without_a_rule_the_default_says_the_kind() -> None:
         ),
     ],
 )
-def test_what_cannot_be_right_is_refused(given: str, sentence: str) -> None:
-    """In one sentence with the parameter's name and what it may be."""
+def test_an_invalid_value_is_refused(given: str, sentence: str) -> None:
+    """In one sentence with the parameter's name and its valid values."""
     with pytest.raises(RefusedError, match=f"^{re.escape(sentence)}[^\n]*$"):
         values(given)
 
 
 def test_bounds_are_those_of_the_functions(unit_service: Service) -> None:
-    """What packaging takes, functions take, and no more than that."""
+    """Packaging accepts exactly the values that functions accept."""
     rules: dict[str, dict[str, int]] = node("it.RULES")
     raw: Mapping[str, Any] = DOCUMENT["provider"]["environment"]
     given = {str(value): variable for variable, value in raw.items()}
     checked = {name: given[f"${{param:{name}}}"] for name in rules if f"${{param:{name}}}" in given}
     bounded = {variable: rules[name] for name, variable in checked.items() if "low" in rules[name]}
     assert len(bounded) > 10
-    # The most for groups where it is not them: what they need of a user's tokens is tested above.
+    # The maximum, except for groups: their relation to users' limits is tested above.
     environment = {**unit_service.functions["sendMessage"].environment, "AWS_REGION": REGION}
     environment |= {"GROUP_MESSAGES_PER_SECOND": "10000", "GROUP_BYTES_PER_SECOND": str(1024**3)}
     for variable, rule in bounded.items():

@@ -1,4 +1,4 @@
-"""What each deployed function may do: this list, and nothing else."""
+"""Each deployed function's permissions: exactly this list."""
 
 from __future__ import annotations
 
@@ -117,12 +117,12 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("sqs:SendMessage", "FanoutFailures"),
     },
 }
-# Every function has these; X-Ray knows no resources, so this is the one `*`.
+# Every function has these; X-Ray has no resources, so this is the only `*`.
 TRACES = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
 
 
 def logs_of(function: str) -> set[tuple[str, str]]:
-    """Writing into the function's own log group."""
+    """Writing to the function's own log group."""
     group = f"{function[0].upper()}{function[1:]}LogGroup"
     return {("logs:CreateLogStream", group), ("logs:PutLogEvents", group)}
 
@@ -168,7 +168,7 @@ def granted(role: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def test_every_function_is_in_the_list(template: Template) -> None:
-    """A new function has to say what it needs."""
+    """A new function must list its permissions."""
     functions = {
         name.removesuffix("LambdaFunction")
         for name in template.of_type("AWS::Lambda::Function")
@@ -178,8 +178,8 @@ def test_every_function_is_in_the_list(template: Template) -> None:
 
 
 @pytest.mark.parametrize("function", ALLOWED)
-def test_a_function_may_do_exactly_what_is_listed(template: Template, function: str) -> None:
-    """No more, no less, in one role of its own, which Lambda alone can take on."""
+def test_a_function_has_exactly_the_listed_permissions(template: Template, function: str) -> None:
+    """In one role of its own, which only Lambda can assume."""
     role = role_of(template, function)
     assert granted(role) == ALLOWED[function] | logs_of(function) | TRACES
     assert set(role) <= {"AssumeRolePolicyDocument", "Policies"}

@@ -1,4 +1,4 @@
-"""The osls plugin, run by osls itself; a script in the place of .venv's Python says what it was asked."""
+"""The osls plugin, run by osls itself; a script in place of .venv's Python prints its arguments."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ functions:
 BUILDS = """#!/bin/sh
 echo "$@" > asked
 mkdir -p build && echo "no zip" > build/small.zip
+echo "artifact: packing …"
 echo "build/small.zip built: for a test"
 """
 FAILS = """#!/bin/sh
@@ -57,7 +58,7 @@ class Service:
     folder: Path
 
     def has_python(self, script: str) -> None:
-        """Put a script in the place of .venv/bin/python."""
+        """Put a script in place of .venv/bin/python."""
         python = self.folder / ".venv" / "bin" / "python"
         python.parent.mkdir(parents=True)
         python.write_text(script)
@@ -65,7 +66,7 @@ class Service:
         (self.folder / ".venv" / ".ready").touch()
 
     def package(self, *arguments: str) -> tuple[int, str]:
-        """Run `osls package`; its exit code and all it says."""
+        """Run `osls package`; return its exit code and output."""
         return self.node(OSLS, "package", *arguments)
 
     def node(self, *arguments: str | Path) -> tuple[int, str]:
@@ -92,7 +93,7 @@ def service(tmp_path: Path) -> Service:
 
 
 def test_serverless_is_the_pinned_osls() -> None:
-    """`npx serverless` finds it in node_modules, and so does the launcher of the commercial framework."""
+    """`npx serverless` finds it in node_modules, and so does the commercial framework's launcher."""
     pinned = json.loads((ROOT / "package.json").read_text())["devDependencies"]["serverless"]
     environment = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
     command = [str(NODE.with_name("npx")), "serverless", "--version"]
@@ -100,10 +101,11 @@ def test_serverless_is_the_pinned_osls() -> None:
     assert done.stdout == f"osls version: {pinned.removeprefix('npm:osls@')} (local)\n"
 
 
-def test_package_builds_for_what_serverless_yml_names(service: Service) -> None:
-    """One command packages: the builder gets runtime, architecture and file, and its line is shown."""
+def test_package_builds_for_the_runtime_of_serverless_yml(service: Service) -> None:
+    """One command packages: the builder gets runtime, architecture and file, and its output is shown."""
     service.has_python(BUILDS)
     code, said = service.package()
+    assert said.count("artifact: packing …") == 1
     asked = (service.folder / "asked").read_text().split()
     assert (code, said.count("build/small.zip built: for a test")) == (0, 1)
     assert asked[:2] == ["-m", "groupcast_deploy.artifact"]
@@ -112,7 +114,7 @@ def test_package_builds_for_what_serverless_yml_names(service: Service) -> None:
 
 
 def test_without_sign_in_it_warns(service: Service) -> None:
-    """Whoever turns sign-in off reads what that means, once."""
+    """Once, with the consequences."""
     service.has_python(BUILDS)
     code, said = service.package("--param", "auth=none")
     assert code == 0
@@ -120,7 +122,7 @@ def test_without_sign_in_it_warns(service: Service) -> None:
 
 
 def test_a_failed_build_stops_the_deployment(service: Service) -> None:
-    """The builder's own line is the error: an old artifact is never deployed in its place."""
+    """The builder's own line is the error: an old artifact is never deployed instead."""
     service.has_python(FAILS)
     code, said = service.package()
     assert code == 1
@@ -128,7 +130,7 @@ def test_a_failed_build_stops_the_deployment(service: Service) -> None:
 
 
 def test_a_missing_venv_is_set_up(service: Service) -> None:
-    """After `npm install` in a fresh clone, by the Makefile; one whose set-up was interrupted, again."""
+    """By the Makefile, after `npm install` in a fresh clone, or after an interrupted set-up."""
     (service.folder / "python").write_text(BUILDS)
     (service.folder / "Makefile").write_text(SETS_UP)
     (service.folder / ".venv").mkdir()
@@ -139,7 +141,7 @@ def test_a_missing_venv_is_set_up(service: Service) -> None:
     assert (code, said.count("setting up .venv (once)")) == (0, 0), said
 
 
-def test_a_venv_that_cannot_be_set_up_is_said(service: Service) -> None:
+def test_a_failed_set_up_has_a_clear_error(service: Service) -> None:
     """With the Makefile's own reason."""
     (service.folder / "Makefile").write_text(".venv/.ready:\n\t@echo groupcast needs Python >&2; exit 1\n")
     code, said = service.package()
@@ -148,7 +150,7 @@ def test_a_venv_that_cannot_be_set_up_is_said(service: Service) -> None:
 
 
 def test_without_npm_install_it_says_so(service: Service) -> None:
-    """A global osls, which may be of any version."""
+    """A global osls may have any version."""
     (service.folder / "node_modules").unlink()
     code, said = service.package()
     assert code == 1
@@ -165,7 +167,7 @@ def test_another_framework_is_refused(service: Service) -> None:
 
 
 def test_a_wrong_parameter_stops_the_packaging(service: Service) -> None:
-    """In one sentence, before anything is built and before osls judges the settings that use it."""
+    """In one sentence, before anything is built and before osls checks the settings that use it."""
     service.has_python(BUILDS)
     code, said = service.package("--param", "auth=nobody")
     assert code == 1
@@ -174,7 +176,7 @@ def test_a_wrong_parameter_stops_the_packaging(service: Service) -> None:
 
 
 def test_a_stage_has_parameters_of_its_own(service: Service) -> None:
-    """They are judged as --param is, in their own stage alone."""
+    """They are checked like --param, but only in their own stage."""
     service.has_python(BUILDS)
     text = SERVICE.replace("package:", "  test:\n    auth: nobody\npackage:")
     (service.folder / "serverless.yml").write_text(text)
@@ -184,7 +186,7 @@ def test_a_stage_has_parameters_of_its_own(service: Service) -> None:
 
 
 def test_a_role_that_does_not_exist_stops_the_packaging(service: Service) -> None:
-    """Not only cfn-lint, or CloudFormation in the middle of a deployment."""
+    """Earlier than cfn-lint, or CloudFormation during a deployment."""
     service.has_python(BUILDS)
     text = SERVICE.replace("handler: one.handler", "handler: one.handler\n    role: FooRole")
     (service.folder / "serverless.yml").write_text(text)
@@ -194,7 +196,7 @@ def test_a_role_that_does_not_exist_stops_the_packaging(service: Service) -> Non
 
 
 def test_an_alarm_takes_ten_metrics(service: Service) -> None:
-    """Those beyond the tenth have another alarm, alike otherwise: CloudFormation takes no more."""
+    """CloudFormation accepts no more; the rest get another alarm with the same settings."""
     service.has_python(BUILDS)
     metrics = [{"Id": f"m{place}", "MetricStat": {}} for place in range(1, 13)]
     total = {"Id": "total", "Expression": "SUM(METRICS())"}

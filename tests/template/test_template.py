@@ -1,4 +1,4 @@
-"""What `osls deploy` would make, read from the packaged CloudFormation."""
+"""The packaged CloudFormation template that `osls deploy` would deploy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.template.alarms import metrics_of
 from tests.template.conftest import OSLS, PACKAGE_TIMEOUT_S, Package, Template, copy_project
 
-# Resources that may be `*`, and why.
+# Actions whose resource may be `*`, with the reason.
 STARS = {("xray:PutTraceSegments", "xray:PutTelemetryRecords"): "X-Ray has no resources to name"}
 OTHER_METRICS = {
     *("delivery_ms", "rejected", "expired", "sign_ins_refused"),
@@ -25,7 +25,7 @@ OTHER_METRICS = {
     *("offer_age_ms", "budget_wait_ms"),
     *("offered", "offers_failed", "express", "express_failed", "connects_refused"),
 }
-# What lies in it is worth nothing some minutes later.
+# Its content is worthless after some minutes.
 FORGETTABLE_TABLES = {"QuotasTable"}
 
 
@@ -52,8 +52,8 @@ def statements(template: Template) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_star_has_its_reason(template: Template) -> None:
-    """No statement is for all resources but the listed ones, and none for all actions."""
+def test_every_wildcard_has_a_reason(template: Template) -> None:
+    """No statement covers all resources except the listed ones, and none all actions."""
     for statement in statements(template):
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert not [action for action in actions if "*" in action]
@@ -62,7 +62,7 @@ def test_a_star_has_its_reason(template: Template) -> None:
 
 
 def test_tables_are_private_and_can_be_restored(template: Template) -> None:
-    """No policy lets others in, and what is worth it has point-in-time recovery."""
+    """No policy admits others, and valuable tables have point-in-time recovery."""
     tables = template.of_type("AWS::DynamoDB::Table")
     assert len(tables) == 5
     recoverable = {
@@ -81,7 +81,7 @@ def test_tables_are_private_and_can_be_restored(template: Template) -> None:
     [("dev", "Delete", "Delete"), ("prod", "RetainExceptOnCreate", "Retain")],
 )
 def test_production_keeps_its_data(package: Package, stage: str, deleted: str, replaced: str) -> None:
-    """Tables and users outlive the stack of `prod`, and of no other stage; the budget's table never does."""
+    """Tables and users outlive the stack only in `prod`; the budget's table never does."""
     kinds = ("AWS::DynamoDB::Table", "AWS::Cognito::UserPool")
     data = {name: one for name, one in package(stage).resources.items() if one["Type"] in kinds}
     kept = [one for name, one in data.items() if name not in FORGETTABLE_TABLES]
@@ -96,8 +96,8 @@ def test_a_sender_lives_no_longer_than_its_number_is_waited_for(template: Templa
     assert sender["Timeout"] * 1000 == SEND_TIMEOUT_MS
 
 
-def test_every_log_ends_some_day(template: Template) -> None:
-    """Each function has a log group of its own, which exists before it and forgets."""
+def test_every_log_group_has_a_retention(template: Template) -> None:
+    """Each function's own log group exists before the function."""
     groups = template.of_type("AWS::Logs::LogGroup")
     assert all(group["RetentionInDays"] == 30 for group in groups.values())
     names = {json.dumps(group["LogGroupName"]) for group in groups.values()}
@@ -106,10 +106,10 @@ def test_every_log_ends_some_day(template: Template) -> None:
         assert function["TracingConfig"] == {"Mode": "Active"}
 
 
-def test_what_runs_unasked_has_somewhere_to_fail_to(template: Template) -> None:
-    """A stream's records and a queue's messages that nobody can deliver end in FanoutFailures.
+def test_every_event_source_has_a_failure_destination(template: Template) -> None:
+    """Undeliverable stream records and queue messages end in FanoutFailures.
 
-    Offers do, too, by the function's own hand: the dead-letter queue of a FIFO queue would have to be FIFO.
+    So do offers, sent by the function itself: the dead-letter queue of a FIFO queue would have to be FIFO.
     """
     failures = {"Fn::GetAtt": ["FanoutFailures", "Arn"]}
     mappings = template.of_type("AWS::Lambda::EventSourceMapping").values()
@@ -127,8 +127,8 @@ def test_what_runs_unasked_has_somewhere_to_fail_to(template: Template) -> None:
             assert queue.get("FifoQueue") or queue["RedrivePolicy"]["deadLetterTargetArn"] == failures
 
 
-def test_a_lane_is_held_longer_than_its_function_may_take(template: Template) -> None:
-    """Or two workers would serve one lane at a time; and the delivery queue keeps the order of each group."""
+def test_a_lanes_visibility_timeout_exceeds_its_functions_timeout(template: Template) -> None:
+    """Otherwise two workers could serve one lane. The delivery queue keeps the order of each group."""
     functions = template.of_type("AWS::Lambda::Function")
     for mapping in template.of_type("AWS::Lambda::EventSourceMapping").values():
         source, kind = mapping["EventSourceArn"]["Fn::GetAtt"]
@@ -141,8 +141,8 @@ def test_a_lane_is_held_longer_than_its_function_may_take(template: Template) ->
     assert delivery["FifoThroughputLimit"] == "perMessageGroupId"
 
 
-def test_only_our_api_calls_our_functions(template: Template) -> None:
-    """Each function of a route may be called for that route alone, and the authorizer by the authorizers."""
+def test_only_our_api_may_call_our_functions(template: Template) -> None:
+    """Each route's function only for that route, and the authorizer only as an authorizer."""
     routes = {event["route"]: name for name, event in events("websocket")}
     authorizers = {one["authorizer"]["name"] for _, one in events("websocket") if "authorizer" in one}
     allowed = {
@@ -160,14 +160,14 @@ def test_only_our_api_calls_our_functions(template: Template) -> None:
 
 
 def test_unknown_actions_are_answered_with_the_known_ones(template: Template) -> None:
-    """The function of $default knows the routes of the file."""
+    """$default's function knows the routes of serverless.yml."""
     default = template.resources["DefaultLambdaFunction"]["Properties"]["Environment"]["Variables"]
     routes = [event["route"] for _, event in events("websocket")]
     assert default["ACTIONS"].split(", ") == [route for route in routes if not route.startswith("$")]
 
 
-def test_nobody_connects_unasked(template: Template) -> None:
-    """$connect has its authorizer, and a deployed stage asks the user pool unless told otherwise."""
+def test_nobody_connects_unauthorized(template: Template) -> None:
+    """$connect has its authorizer, and a deployed stage uses the user pool unless told otherwise."""
     (connect,) = (
         route
         for route in template.of_type("AWS::ApiGatewayV2::Route").values()
@@ -181,14 +181,14 @@ def test_nobody_connects_unasked(template: Template) -> None:
 
 
 def test_logs_hold_no_tokens(template: Template) -> None:
-    """The access log knows neither query nor headers; execution logs, which do, are off."""
+    """The access log has neither query nor headers; execution logs, which have them, are off."""
     (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
     used = set(re.findall(r"\$context\.[\w.]+", stage["AccessLogSettings"]["Format"]))
     assert used
     assert not [name for name in used if "query" in name.lower() or "header" in name.lower()]
     assert set(json.loads(stage["AccessLogSettings"]["Format"]).values()) == used
     routes = {route["RouteKey"] for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
-    # There is no way to turn a $disconnect away.
+    # A $disconnect cannot be refused.
     assert set(stage["RouteSettings"]) == routes - {"$disconnect"}
     for settings in stage["RouteSettings"].values():
         assert (settings["LoggingLevel"], settings["DataTraceEnabled"]) == ("OFF", False)
@@ -196,17 +196,25 @@ def test_logs_hold_no_tokens(template: Template) -> None:
         assert settings["ThrottlingBurstLimit"] > 0
 
 
-def test_the_accounts_role_for_logs_can_be_left_alone(package: Package) -> None:
-    """A stack sets it, before its stage needs it, unless told that the account has one."""
-    own, shared = package(), package("dev", "logRole=shared")
+@pytest.fixture(scope="module")
+def tuned(package: Package) -> Template:
+    """A stage with several parameters changed at once: each packaging takes seconds."""
+    return package(
+        "dev", "logRole=shared", "offerAlarmSeconds=60", "postsPerSecond=40000", "fanoutConcurrency=20"
+    )
+
+
+def test_the_accounts_log_role_is_optional(template: Template, tuned: Template) -> None:
+    """A stack sets it before its stage needs it, unless told that the account has one."""
+    own, shared = template, tuned
     assert own.resources["WebsocketsDeploymentStage"]["DependsOn"] == ["ApiGatewayAccount"]
     assert own.resources["ApiGatewayAccount"]["DependsOn"] == ["WebsocketsApi"]
     assert not shared.of_type("AWS::ApiGateway::Account")
     assert "DependsOn" not in shared.resources["WebsocketsDeploymentStage"]
 
 
-def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
-    """Every metric of ours that is looked at is one that the functions write, under the stage's name."""
+def test_alarms_and_dashboard_use_existing_metrics(template: Template) -> None:
+    """Functions write every metric of ours that is used, under the stage's name."""
     metrics = {*COUNTS, *OTHER_METRICS}
     alarms = template.of_type("AWS::CloudWatch::Alarm")
     for alarm in alarms.values():
@@ -234,11 +242,10 @@ def test_alarms_and_dashboard_show_what_there_is(template: Template) -> None:
     assert set(shown) <= metrics
 
 
-def test_thresholds_are_parameters(package: Package) -> None:
-    """How old an offer may get depends on the size of groups; the dashboard draws it, and the budget."""
-    changed = package("dev", "offerAlarmSeconds=60", "postsPerSecond=40000")
-    assert changed.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == 60
-    (dashboard,) = changed.of_type("AWS::CloudWatch::Dashboard").values()
+def test_thresholds_are_parameters(tuned: Template) -> None:
+    """An offer's maximum age depends on group sizes; the dashboard shows it and the budget."""
+    assert tuned.of_type("AWS::CloudWatch::Alarm")["OffersWait"]["Threshold"] == 60
+    (dashboard,) = tuned.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
     drawn = {
         line["label"]: line["value"]
@@ -249,7 +256,7 @@ def test_thresholds_are_parameters(package: Package) -> None:
 
 
 def test_widgets_do_not_overlap(template: Template) -> None:
-    """Each has its cells of a grid that is 24 wide."""
+    """Each occupies its own cells of a grid 24 wide."""
     (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(re.sub(r"\$\{[^}]*\}", "x", dashboard["DashboardBody"]["Fn::Sub"]))
     cells = [
@@ -262,8 +269,8 @@ def test_widgets_do_not_overlap(template: Template) -> None:
     assert max(x for x, _ in cells) == 23
 
 
-def test_the_dashboard_searches_with_whole_quotes(template: Template) -> None:
-    """An expression is text within JSON within YAML: what CloudWatch gets has no backslash left."""
+def test_the_dashboards_search_expressions_have_plain_quotes(template: Template) -> None:
+    """An expression is text in JSON in YAML: CloudWatch must get no backslash."""
     (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
     lines = [line for widget in body["widgets"] for line in widget["properties"]["metrics"]]
@@ -285,19 +292,20 @@ def ours(lines: list[Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("  timeout: 10", "  timeoot: 10"),
-        ("          batchSize: 100", "          batchSise: 100"),
-        ("        Resource: !GetAtt ConnectionsTable.Arn", "        Resorce: !GetAtt ConnectionsTable.Arn"),
-    ],
-)
-def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) -> None:
-    """`osls package`, and with it `make check`, stops at a key that nobody knows."""
+MISSPELT = {
+    "  timeout: 10": "  timeoot: 10",
+    "          batchSize: 100": "          batchSise: 100",
+    "        Resource: !GetAtt ConnectionsTable.Arn": "        Resorce: !GetAtt ConnectionsTable.Arn",
+}
+
+
+def test_a_misspelt_setting_is_an_error(tmp_path: Path) -> None:
+    """`osls package`, and thus `make check`, stops at an unknown key."""
     text = (ROOT / "serverless.yml").read_text()
-    assert right in text
-    copy_project(tmp_path, text.replace(right, wrong, 1))
+    for right, wrong in MISSPELT.items():
+        assert right in text
+        text = text.replace(right, wrong, 1)
+    copy_project(tmp_path, text)
     done = subprocess.run(
         [*OSLS, "package"],
         cwd=tmp_path,
@@ -307,16 +315,17 @@ def test_a_misspelt_setting_is_an_error(tmp_path: Path, right: str, wrong: str) 
         check=False,
     )
     assert done.returncode != 0
-    assert wrong.strip().partition(":")[0] in done.stdout + done.stderr
+    for wrong in MISSPELT.values():
+        assert wrong.strip().partition(":")[0] in done.stdout + done.stderr
 
 
-def test_concurrency_can_be_reserved(package: Package) -> None:
-    """For the fan-out alone, and only where it is asked for: a new account has none to give."""
+def test_concurrency_can_be_reserved(template: Template, tuned: Template) -> None:
+    """Only for the fan-out, and only on request: a new account has none to spare."""
 
     def reserved(template: Template) -> dict[str, int]:
         functions = template.of_type("AWS::Lambda::Function")
         key = "ReservedConcurrentExecutions"
         return {name: one[key] for name, one in functions.items() if key in one}
 
-    assert reserved(package()) == {}
-    assert reserved(package("dev", "fanoutConcurrency=20")) == {"FanoutMessageLambdaFunction": 20}
+    assert reserved(template) == {}
+    assert reserved(tuned) == {"FanoutMessageLambdaFunction": 20}

@@ -1,4 +1,4 @@
-"""Types of what parameters become: `--param` gives text, and CloudFormation's free JSON stays as it is."""
+"""Types of parameters: `--param` gives text, and CloudFormation leaves free JSON unchanged."""
 
 from __future__ import annotations
 
@@ -29,25 +29,26 @@ ROUTE_SETTINGS: dict[str, tuple[type, ...]] = {
 def overridden(package: Package) -> Template:
     """The default stage with every parameter given on the command line, with its default value."""
     params: dict[str, Any] = parse_yaml((ROOT / "serverless.yml").read_text())["params"]["default"]
-    # An empty one can't be given.
+    # Empty values can't be given.
     given = [f"{name}={value}" for name, value in params.items() if value != ""]
     return package("dev", *given, "fanoutConcurrency=108")
 
 
 def test_text_reaches_the_resource_schemas_as_their_types(overridden: Template, tmp_path: Path) -> None:
-    """No text where a resource has a number or a boolean: cfn-lint knows the registry's schemas."""
+    """No text in place of a number or boolean: cfn-lint knows the registry's schemas."""
     assert lint(overridden.document, tmp_path) == []
 
 
 def test_text_where_a_number_belongs_is_found(overridden: Template, tmp_path: Path) -> None:
-    """cfn-lint takes "15" for 15 unless it is told to be strict."""
-    document = json.loads(json.dumps(overridden.document))
-    document["Resources"]["OffersWait"]["Properties"]["Threshold"] = "15"
+    """cfn-lint accepts "15" for 15 unless it is strict."""
+    alarm = json.loads(json.dumps(overridden.resources["OffersWait"]))
+    alarm["Properties"]["Threshold"] = "15"
+    document = {**overridden.document, "Resources": {"OffersWait": alarm}}
     assert [one for one in lint(document, tmp_path) if "'15' is not of type 'number'" in one]
 
 
 def test_route_settings_have_the_types_of_the_api(overridden: Template) -> None:
-    """For CloudFormation they are free JSON: nobody between here and API Gateway makes text a number."""
+    """CloudFormation treats them as free JSON, so nothing converts text to numbers."""
     (stage,) = overridden.of_type("AWS::ApiGatewayV2::Stage").values()
     assert stage["RouteSettings"]
     for route, settings in stage["RouteSettings"].items():
@@ -56,7 +57,7 @@ def test_route_settings_have_the_types_of_the_api(overridden: Template) -> None:
 
 
 def test_the_dashboard_is_json_with_numbers(overridden: Template) -> None:
-    """The lines that parameters draw."""
+    """In the lines that parameters draw."""
     (dashboard,) = overridden.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
     lines = [

@@ -1,4 +1,4 @@
-"""Imports run downwards."""
+"""Imports run downwards, and a cold start of the fan-out loads no SDK."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ Graph = Mapping[str, set[str]]
 
 @dataclass(frozen=True)
 class Package:
-    """`order` names its modules and subpackages from the bottom up; one without a place stands on top.
+    """`order` lists its modules and subpackages from the bottom up; unlisted ones are on top.
+
     `others` are the other packages that it may import.
     """
 
@@ -27,11 +28,11 @@ class Package:
 
 
 PACKAGES = {
-    # The artifact holds this one alone.
+    # The artifact contains only this one.
     "groupcast": Package(
         ROOT / "src",
         "errors model slots protocol unicode_tables names auth ratelimit settings loading aws tokens tables "
-        "holes fanout chat runtime handlers".split(),
+        "holes fanout access joining replays chat runtime handlers".split(),
     ),
     "groupcast_client": Package(
         ROOT / "src",
@@ -39,15 +40,15 @@ PACKAGES = {
         "membership session client".split(),
     ),
     "groupcast_deploy": Package(ROOT / "src", ["artifact"]),
-    # It knows functions only by name, through serverless.yml, as AWS does.
+    # It knows functions only by their names in serverless.yml, like AWS.
     "localcloud": Package(
         ROOT / "src",
-        "errors visitors children invoking service backends functions eventsources gateway hops timeline "
+        "errors origins children invoking service backends functions eventsources gateway hops timeline "
         "pageserver cloud".split(),
     ),
     "groupcast_cli": Package(
         ROOT / "src",
-        "stage arguments runfile users signin failures_kinds failures_queue failures cost doctor "
+        "terminal stage arguments runfile users signin failures_kinds failures_queue failures cost doctor "
         "announcement up main".split(),
         frozenset({"groupcast", "groupcast_client", "localcloud"}),
     ),
@@ -60,18 +61,18 @@ PACKAGES = {
 
 
 def test_imports_run_downwards() -> None:
-    """A module imports its own layer, lower ones, and packages that its own may know; never in a circle."""
+    """A module imports its own layer, lower ones, and allowed packages; never in a cycle."""
     graph = imports(PACKAGES)
     upward = wrong(graph, PACKAGES)
     assert not upward, "\n".join(upward)
     assert circle(graph) is None
-    # Whatever is new in the load test needs a place in its list.
+    # New modules of the load test need a place in its list.
     layers = {layer_of(name) for name in graph if name.startswith("loadtest.")}
     assert layers - {"__main__"} == set(PACKAGES["loadtest"].order)
 
 
 def test_a_wrong_import_is_named() -> None:
-    """The message has both modules, whether the import runs upward, leaves the package or closes a circle."""
+    """With both modules, for an upward import, a forbidden package or a cycle."""
     packages = {"low": Package(ROOT, ["a", "b"]), "high": Package(ROOT, ["c"], frozenset({"low"}))}
     graph = {"low.a.x": {"low.a.y", "low.b", "high.c"}, "low.b": {"low.a.y"}, "high.c": {"low.b"}}
     assert wrong(graph, packages) == ["low.a.x imports high.c", "low.a.x imports low.b"]
@@ -81,7 +82,7 @@ def test_a_wrong_import_is_named() -> None:
 
 
 def imports(packages: Mapping[str, Package]) -> dict[str, set[str]]:
-    """The modules of ours that each module imports, those for type checkers alone too."""
+    """Our modules that each module imports, including those for type checkers."""
     paths = {
         ".".join(path.relative_to(package.folder).with_suffix("").parts).removesuffix(".__init__"): path
         for name, package in packages.items()
@@ -102,7 +103,7 @@ def _imported(path: Path, known: set[str]) -> set[str]:
 
 
 def wrong(graph: Graph, packages: Mapping[str, Package]) -> list[str]:
-    """Imports that run against the order of a package, or leave it for one that it may not know."""
+    """Imports against the order of a package, or into a forbidden package."""
 
     def is_allowed(importer: str, imported: str) -> bool:
         package, other = importer.split(".", maxsplit=1)[0], imported.split(".", maxsplit=1)[0]
@@ -124,7 +125,7 @@ def layer_of(name: str) -> str:
 
 
 def circle(graph: Graph) -> str | None:
-    """One circle, if there is any."""
+    """A cycle, if there is any."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

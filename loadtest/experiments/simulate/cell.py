@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groupcast.fanout.budget import Rate
-from groupcast.fanout.result import STOP_MARGIN_S
+from groupcast.fanout.deadlines import STOP_MARGIN_S
 from groupcast.tables.groups import BUSY_MS
 from loadtest.experiments.simulate.quota import Account, Budget
 from loadtest.experiments.simulate.setup import QUOTA_BURST_SHARE

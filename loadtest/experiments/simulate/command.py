@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
+from groupcast_cli.terminal import Steps
 from loadtest.errors import ScenarioError
 from loadtest.experiments.simulate import report
 from loadtest.experiments.simulate.delays import AWS, PROFILES
@@ -80,11 +81,13 @@ async def main(options: argparse.Namespace) -> int:
     if len(setups) > SETUPS_MAX:
         raise ScenarioError(f"{len(setups)} combinations are more than {SETUPS_MAX}")
     rows = []
-    for number, setup in enumerate(setups, 1):
-        outcome = simulate(setup, _Progress(f"{number} of {len(setups)}", setup))
-        rows.append(Row(outcome, cost_of(outcome)))
+    with Steps(sys.stderr, of=len(setups), bar=True, kept=False) as steps:
+        for setup in setups:
+            steps.step(_described(setup), 1)
+            outcome = simulate(setup, steps.advance)
+            rows.append(Row(outcome, cost_of(outcome)))
     _write(rows, options)
-    print(report.as_text(rows))
+    report.show_all(rows)
     return 0
 
 
@@ -112,22 +115,9 @@ def setups_of(options: argparse.Namespace) -> Iterator[Setup]:
         )
 
 
-class _Progress:
-    """Shows the progress of a simulation on a terminal; elsewhere only its start."""
-
-    def __init__(self, place: str, setup: Setup) -> None:
-        cells = "" if setup.cells == 1 else f" in {setup.cells} cells"
-        self._label = (
-            f"{place}: {setup.members:,} members{cells}, {setup.messages_per_second:g}/s, {setup.delivery}"
-        )
-        self._is_live = sys.stderr.isatty()
-        if not self._is_live:
-            print(self._label, file=sys.stderr, flush=True)
-
-    def __call__(self, share: float) -> None:
-        if self._is_live:
-            end = "\r\x1b[K" if share == 1 else ""
-            print(f"\r\x1b[K{self._label}: {share:.0%}", end=end, file=sys.stderr, flush=True)
+def _described(setup: Setup) -> str:
+    cells = "" if setup.cells == 1 else f" in {setup.cells} cells"
+    return f"{setup.members:,} members{cells}, {setup.messages_per_second:g}/s, {setup.delivery}"
 
 
 def _write(rows: list[Row], options: argparse.Namespace) -> None:

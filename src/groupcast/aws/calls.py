@@ -1,4 +1,4 @@
-"""The boundary between what asks AWS's JSON services for something and what carries it out."""
+"""The boundary between the users of AWS's JSON services and the client that calls them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Calls(Protocol):
-    """One service: `json_api.AwsJsonClient`, or what stands in for it in a test of faults."""
+    """One service: `json_api.AwsJsonClient`, or its stand-in in a test of faults."""
 
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out an operation and return its output. Raises GroupcastError."""

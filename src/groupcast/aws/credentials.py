@@ -1,4 +1,4 @@
-"""AWS credentials without a word to botocore where Lambda's environment has them.
+"""AWS credentials, without loading botocore where Lambda's environment has them.
 
 Elsewhere (a developer's machine, a container) botocore's chain is asked, in a thread and imported only
 then, since the import alone takes a third of a second.
@@ -56,7 +56,7 @@ def from_botocore() -> Credentials:
 
 
 class CredentialsProvider:
-    """The credentials of the moment. At most one refresh runs; what still works is used meanwhile.
+    """The credentials of the moment. At most one refresh runs; the old ones are used meanwhile.
 
     All arguments but the defaults are for tests; `load` runs in a thread.
     """
@@ -80,7 +80,7 @@ class CredentialsProvider:
             await asyncio.shield(self._refreshing or self._refresh())
 
     def current(self) -> Credentials:
-        """Return what to sign with; await `ready` before. Replaces what expires soon, in the background."""
+        """Return the credentials; await `ready` before. Old ones are replaced in the background."""
         found = from_environment(self._environ)
         if found is not None:
             return found

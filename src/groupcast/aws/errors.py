@@ -9,7 +9,7 @@ GroupcastError
 │   ├── PoolClosedError        the pool was closed first
 │   ├── ResetError             closed after the request was written, before a byte of the response
 │   ├── ResponseTimeoutError   written, but no whole response in time
-│   └── ProtocolError          not HTTP/1.1, or not an answer to what was asked
+│   └── ProtocolError          not HTTP/1.1, or not a response to the request
 │       ├── TruncatedError     closed in the middle of a response
 │       └── TooLargeError      a response over the named limits
 ├── PoolFullError              more requests wait than the pool's limit: raised, never handed over
@@ -59,7 +59,7 @@ class ResponseTimeoutError(HttpError):
 
 
 class ProtocolError(HttpError):
-    """What came is not HTTP/1.1, or no answer to what was asked."""
+    """The response is not HTTP/1.1, or does not belong to the request."""
 
 
 class TruncatedError(ProtocolError):

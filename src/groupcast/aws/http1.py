@@ -1,6 +1,6 @@
 """One HTTP/1.1 client connection: one request at a time, llhttp (httptools) reads the response.
 
-A second request is written only after the whole response to the first, and bytes that nobody asked for
+A second request is written only after the whole response to the first, and unasked bytes
 close the connection, so that a response isn't taken for another's. (Unasked bytes that arrive while the
 next request is under way look like its response; HTTP/1.1 has no means against that.) This also bounds
 what waits to be written to one request a connection: there is no need to heed `pause_writing`.
@@ -27,9 +27,9 @@ _FIRST_FINAL_STATUS = 200
 
 @dataclass(slots=True)
 class Response:
-    """A response. `head` is what was received until its head was complete; `headers` reads it when asked.
+    """A response. `head` has all bytes up to the end of its head; `headers` parses them when asked.
 
-    An accepted post's headers interest nobody, and collecting them would cost more than all other parsing.
+    Accepted posts need no headers, and collecting them would cost more than all other parsing.
     """
 
     status: int
@@ -57,7 +57,7 @@ class _Headers:
         self.on_header = self._collected.__setitem__
         self.found: dict[bytes, bytes] | None = None
         self._parser = HttpResponseParser(self)
-        # The head was whole; what follows it may be anything.
+        # The head was whole; anything may follow it.
         with suppress(HttpParserError, HttpParserUpgrade):
             self._parser.feed_data(head)
         # It refers back to this: together they would wait for the garbage collector.
@@ -74,7 +74,7 @@ OnDone: TypeAlias = "Callable[[Response | HttpError], None]"
 
 
 class Owner(Protocol):
-    """Who hands out connections: the pool."""
+    """The owner of connections: the pool."""
 
     def connection_free(self, connection: Connection) -> None:
         """Take back a connection that has its whole response; `on_done` is called right after."""
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
             if self._response is None:
                 self.fail(ProtocolError(f"not an HTTP/1.1 response: {error}"))
                 return
-            # The response was whole; what came after it makes the connection useless.
+            # The response was whole; the bytes after it make the connection useless.
             self._reusable = False
         if self._response is not None:
             self._finish(self._response)
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._parts.clear()
         if self._reusable:
-            # Free before the callback: what it sends next can go out at once, on this connection.
+            # Free before the callback: its next request can go out at once, on this connection.
             self._owner.connection_free(self)
         else:
             self.drop()

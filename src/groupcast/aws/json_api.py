@@ -1,4 +1,4 @@
-"""AWS services that speak JSON over POST: DynamoDB and SQS, without an SDK's price on every call.
+"""AWS services that speak JSON over POST: DynamoDB and SQS, without the cost of an SDK.
 
 Sources: https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html and the error pages of DynamoDB:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
@@ -51,7 +51,7 @@ _PASSING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How a service is called: its signing name, and what X-Amz-Target has before the operation."""
+    """How a service is called: its signing name, and the prefix of the operation in X-Amz-Target."""
 
     name: str
     target: str
@@ -65,7 +65,7 @@ class AwsJsonClient:
     """One service at one endpoint, over kept-alive connections; on one running event loop.
 
     `on_failure` gets the operation and the error of each call that fails for good: callers may well have a
-    way around it, and then nobody else says why it was needed.
+    way around it, and then only this log says why.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class AwsJsonClient:
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out an operation and return its output.
 
-        Passing failures are repeated up to ATTEMPTS_MAX times with jitter: only call what may happen twice.
+        Passing failures are repeated up to ATTEMPTS_MAX times with jitter, so each may happen twice.
         Raises ServiceError for the service's own error, HttpError without an answer, NoCredentialsError.
         """
         try:

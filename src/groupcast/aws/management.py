@@ -1,4 +1,4 @@
-"""API Gateway's `@connections`: what is posted there reaches a WebSocket client.
+"""API Gateway's `@connections`: posts to WebSocket clients.
 
 Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/
 apigateway-how-to-call-websocket-api-connections.html
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -16,10 +17,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from groupcast.aws.errors import HttpError
+from groupcast.aws.errors import HttpError, NoCredentialsError
 from groupcast.aws.origin import Origin
 from groupcast.aws.pool import Pool
 from groupcast.aws.sigv4 import ConnectionSigner, Scope
+from groupcast.errors import GroupcastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,18 +39,18 @@ MAX_MESSAGE_CHARS = 500
 
 
 class Outcome(Enum):
-    """What became of a post, and with it what to do next."""
+    """The outcome of a post, which decides the next step."""
 
     ACCEPTED = "accepted"
     GONE = "gone"  # the client has left: forget it
     REFUSED = "refused"  # will never be accepted: don't repeat it
-    THROTTLED = "throttled"  # the account's limit or the client's buffer, nobody says which: repeat it later
+    THROTTLED = "throttled"  # the account's limit or the client's buffer: repeat it later
     FULL = "full"  # the client leaves too much unread, and the answer says so: repeat it later
     RETRYABLE = "retryable"  # no answer, or a passing one: repeat it; it may have been delivered
 
 
 class PostResult(NamedTuple):
-    """An outcome and its grounds. `status` is 0 without a response; then `error_type` names the HttpError.
+    """An outcome and its grounds. `status` is 0 without a response; then `error_type` names the exception.
 
     A slow client and a throttled account share status and error type; only `message` tells them apart, where
     there is one.
@@ -58,6 +60,11 @@ class PostResult(NamedTuple):
     status: int
     error_type: str = ""
     message: str = ""
+
+    @classmethod
+    def without_response(cls, error: GroupcastError) -> PostResult:
+        """The result of a post that failed with `error`, sent or not: all of these may be repeated."""
+        return cls(Outcome.RETRYABLE, 0, type(error).__name__, str(error))
 
     @property
     def reason(self) -> str:
@@ -84,7 +91,7 @@ _CREDENTIALS_REFUSED = frozenset(
         "UnrecognizedClientException",
     }
 )
-# The general names of what @connections calls LimitExceededException, with another status.
+# LimitExceededException of @connections, and its general names, which have another status.
 _THROTTLES = frozenset({"LimitExceededException", "ThrottlingException", "TooManyRequestsException"})
 # LimitExceededException has two causes, and AWS documents them in one sentence: "The client is sending more
 # than the allowed number of requests per unit of time or the WebSocket client side buffer is full." A message
@@ -131,16 +138,14 @@ class ManagementClient:
         self._base_path = _base_path(endpoint_url)
 
     async def batch(self, data: bytes, *, method: str = "POST") -> PreparedBatch:
-        """Prepare the posts of `data` to any number of connections. Raises NoCredentialsError."""
-        await self.credentials.ready()
+        """Prepare the posts of `data` to any number of connections. Never raises."""
+        # Without credentials each post says so.
+        with suppress(NoCredentialsError):
+            await self.credentials.ready()
         return PreparedBatch(self, method, data)
 
-    async def post(self, connection_id: str, data: bytes) -> PostResult:
-        """Post to one connection. Raises NoCredentialsError, PoolFullError, PoolClosedError."""
-        return await (await self.batch(data)).post(connection_id)
-
     async def delete(self, connection_id: str) -> PostResult:
-        """Disconnect a client. Raises as `post` does."""
+        """Disconnect a client. Never raises."""
         return await (await self.batch(b"", method="DELETE")).post(connection_id)
 
     async def close(self) -> None:
@@ -148,7 +153,7 @@ class ManagementClient:
         await self.pool.close()
 
     def signer(self, method: str, data: bytes, credentials: Credentials, unix_s: int) -> ConnectionSigner:
-        """Return what signs one second's requests."""
+        """Return the signer of one second's requests."""
         scope = Scope(credentials, region=self._region, service=SERVICE, unix_s=unix_s)
         return ConnectionSigner(scope, method, self._host, self._base_path, data)
 
@@ -164,23 +169,27 @@ class PreparedBatch:
         self._pool = client.pool
         self._method = method
         self._data = data
-        self._renew()
+        # At the first post.
+        self._renew_at = 0.0
 
     def send(self, connection_id: str, on_result: OnResult) -> None:
         """Post to one connection; `on_result` gets its id and the result, once.
 
-        It is called later, never from inside `send`, must not raise, and may `send` again. Raises
-        PoolFullError and PoolClosedError, and then doesn't call it.
+        It is called later, never from inside `send`, must not raise, and may `send` again. Never raises: a
+        post that cannot be sent, for want of credentials or of room in the pool, has a result, too.
         """
-        if self._clock() >= self._renew_at:
-            self._renew()
         try:
+            if self._clock() >= self._renew_at:
+                self._renew()
             request = self._signer.request(connection_id)
+            self._pool.send(request, partial(self._done, connection_id, on_result))
+        except GroupcastError as error:
+            unsent = PostResult.without_response(error)
         except ValueError as error:
-            refused = PostResult(Outcome.REFUSED, 0, "InvalidConnectionId", str(error))
-            asyncio.get_running_loop().call_soon(on_result, connection_id, refused)
+            unsent = PostResult(Outcome.REFUSED, 0, "InvalidConnectionId", str(error))
+        else:
             return
-        self._pool.send(request, partial(self._done, connection_id, on_result))
+        asyncio.get_running_loop().call_soon(on_result, connection_id, unsent)
 
     async def post(self, connection_id: str) -> PostResult:
         """`send`, awaitable."""
@@ -195,14 +204,13 @@ class PreparedBatch:
 
     def _renew(self) -> None:
         now = int(self._clock())
-        self._renew_at = now + 1
         self._credentials = self._client.credentials.current()
         self._signer = self._client.signer(self._method, self._data, self._credentials, now)
+        self._renew_at = now + 1
 
     def _done(self, connection_id: str, on_result: OnResult, result: Response | HttpError) -> None:
         if isinstance(result, HttpError):
-            outcome = PostResult(Outcome.RETRYABLE, 0, type(result).__name__, str(result))
-            on_result(connection_id, outcome)
+            on_result(connection_id, PostResult.without_response(result))
         elif result.status == _OK:
             on_result(connection_id, _ACCEPTED)
         else:
@@ -219,7 +227,7 @@ class PreparedBatch:
 
 
 def _message(body: bytes) -> str:
-    """Return an error's text: of `{"message": …}` what it says, of anything else the beginning."""
+    """Return an error's text: the message of `{"message": …}`, or the beginning of any other body."""
     try:
         parsed: Any = orjson.loads(body)
         text = parsed.get("message") or parsed.get("Message") or ""

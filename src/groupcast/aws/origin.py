@@ -63,5 +63,5 @@ class Addresses:
         return self._known[first:] + self._known[:first]
 
     def forget(self) -> None:
-        """Resolve again the next time: none of the addresses answered."""
+        """Resolve again the next time: no address answered."""
         self._known = []

@@ -1,7 +1,7 @@
 """A pool of kept-alive HTTP/1.1 connections to one origin, driven by callbacks.
 
-A request costs no task, no future and no timer: whoever keeps a window of W requests starts W of them
-with `send`, and the next from each callback. `request` is the same, awaitable. Nothing is retried here: a
+A request costs no task, no future and no timer: to keep a window of W requests, start W of them with `send`,
+and the next one from each callback. `request` is the same, awaitable. Nothing is retried here: a
 failed request is reported once, with an error that says whether it was sent.
 """
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 SWEEP_INTERVAL_S = 0.1
 CLOSE_TIMEOUT_S = 2.0
 MAX_WAITING = 1024
-# A TLS handshake takes about a millisecond of CPU: of 64 at once none is through before nearly all are. Of
-# fewer the first are soon, and post while others follow. These keep a CPU busy where one takes up to 16 ms
+# A TLS handshake takes about a millisecond of CPU: of 64 at once nearly all end together, last. Of
+# fewer, the first end soon, and post while others follow. These keep a CPU busy where one takes up to 16 ms
 # (`python -m loadtest.bench.cold_pool`).
 CONNECTS_AT_ONCE = 16
 MAX_BODY_BYTES = 64 * 1024
@@ -66,8 +66,8 @@ class _Waiter(NamedTuple):
 class Pool:
     """At most `max_connections` to one origin, opened when first needed; all on one running event loop.
 
-    A cold or idle pool opens `connects_at_once` at a time, and no more than it needs: those that are open
-    take what waits meanwhile. `max_waiting` requests wait for a connection; `max_body_bytes` bounds a
+    A cold or idle pool opens `connects_at_once` at a time, and no more than it needs: open ones take
+    waiting requests meanwhile. `max_waiting` requests wait for a connection; `max_body_bytes` bounds a
     response's body; `cafile` replaces the system's certificate authorities.
     """
 
@@ -93,7 +93,7 @@ class Pool:
         self._addresses = Addresses(origin)
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
-        # A stack: what a shrunken window no longer needs stays at the bottom and grows old.
+        # A stack: connections that a shrunken window no longer needs stay at the bottom and grow old.
         self._idle: list[Connection] = []
         self._opening: set[asyncio.Task[ConnectError | None]] = set()
         self._waiting: deque[_Waiter] = deque()
@@ -157,7 +157,7 @@ class Pool:
                 self._all_lost.clear()
                 await self._all_lost.wait()
 
-    # What connections call.
+    # Called by connections.
 
     def connection_free(self, connection: Connection) -> None:
         if not self._waiting:
@@ -243,11 +243,11 @@ class Pool:
         if error is None:
             self._open_more()
         elif not self._opening and not self._connections:
-            # As long as another connection lives or is on its way, it can serve those who wait.
+            # As long as another connection lives or is on its way, it can serve the requests that wait.
             self._fail_waiting(error)
 
     def _fail_waiting(self, error: HttpError) -> None:
-        # Those who come while the callbacks run get an attempt of their own.
+        # Requests that come while the callbacks run get an attempt of their own.
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             waiter.on_done(error)
@@ -260,7 +260,7 @@ class Pool:
             connection.fail(ResponseTimeoutError(f"no response from {self._origin.host} in time"))
         while self._waiting and self._waiting[0].deadline <= due:
             self._waiting.popleft().on_done(PoolTimeoutError("no connection came free in time"))
-        # After failed attempts: nothing else opens connections for those who still wait.
+        # After failed attempts: nothing else opens connections for the requests that still wait.
         self._open_more()
         if self._waiting or any(connection.busy for connection in self._connections):
             self._sweeper = self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)

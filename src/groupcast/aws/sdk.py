@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from groupcast.aws.tls import tls_context, without_authorities
 from groupcast.loading import collector_paused
 
-# aiohttp makes two TLS contexts when it is imported, which nobody uses here: 40 ms for their CAs.
+# aiohttp makes two TLS contexts when it is imported, unused here: 40 ms for their CAs.
 with collector_paused(), without_authorities():
     import aioboto3
     import aiohttp

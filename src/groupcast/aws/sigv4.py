@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, with all that several requests share computed once.
+"""AWS Signature Version 4; the parts that several requests share are computed once.
 
 Pure: the time is an argument. `Scope` holds what depends on credentials, second, region and service;
 `ConnectionSigner` adds what the posts of one body to many connections share. Signatures are those of
@@ -106,7 +106,7 @@ class ConnectionSigner:
     def request(self, connection_id: str) -> bytes:
         """Return the whole request (head and body) for one connection.
 
-        Raises ValueError for what can't be a path segment: an empty id, `.` and `..`, lone surrogates.
+        Raises ValueError for an impossible path segment: an empty id, `.` and `..`, lone surrogates.
         """
         encoded = _encode(connection_id)
         # The canonical path is the wire's path encoded once more, and only `%` changes by that.

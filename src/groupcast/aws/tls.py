@@ -24,7 +24,7 @@ def tls_context(cafile: str | None = None) -> ssl.SSLContext:
 
 @contextmanager
 def without_authorities() -> Iterator[None]:
-    """TLS contexts made meanwhile trust nobody, and cost next to nothing."""
+    """TLS contexts made meanwhile trust no authority, and cost next to nothing."""
     before = {name: os.environ.get(name) for name in _AUTHORITIES}
     os.environ.update(dict.fromkeys(_AUTHORITIES, _NOWHERE))
     try:

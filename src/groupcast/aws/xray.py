@@ -30,8 +30,8 @@ def annotate(
 ) -> bool:
     """Send a subsegment from `started_s` to `ended_s` (Unix time); False where the invocation is not traced.
 
-    `environ` has what Lambda sets: `_X_AMZN_TRACE_ID` and `AWS_XRAY_DAEMON_ADDRESS`. A datagram that gets
-    lost is lost: tracing never holds up or fails an invocation.
+    `environ` has Lambda's variables `_X_AMZN_TRACE_ID` and `AWS_XRAY_DAEMON_ADDRESS`. Lost datagrams are
+    not repeated: tracing never holds up or fails an invocation.
     """
     trace = dict(part.split("=", 1) for part in environ.get("_X_AMZN_TRACE_ID", "").split(";") if "=" in part)
     host, _, port = environ.get("AWS_XRAY_DAEMON_ADDRESS", "").rpartition(":")

@@ -1,19 +1,18 @@
-"""From stream records to frames: grouped, ordered, packed. Pure."""
+"""Messages packed into frames, and the frames of a group. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from groupcast.model import epoch_ms_of
 from groupcast.protocol import MAX_FRAME_BYTES, message_value
 from groupcast.slots import ALL_SLOTS, SlotRange
-from groupcast.tables.items import StoredMessage, stored_message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from groupcast.model import Message
 
@@ -52,72 +51,6 @@ class GroupBatch:
     slots: SlotRange = ALL_SLOTS
     members: int = 0
     told_gone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """A malformed record and the reason."""
-
-    record: Mapping[str, Any]
-    reason: str
-
-    @property
-    def sequence_number(self) -> str:
-        return sequence_number(self.record)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
-    """A message as the stream has it, with the record's sequence number."""
-
-    stored: StoredMessage
-    sequence_number: str
-
-    @property
-    def message(self) -> Message:
-        return self.stored.message
-
-
-def read_stream(
-    records: Iterable[Mapping[str, Any]],
-) -> tuple[dict[str, list[StreamRecord]], list[Malformed]]:
-    """A batch of a DynamoDB stream: each group's messages by `seq`, and the malformed records.
-
-    Only inserts count; a record that came twice is taken once.
-    """
-    groups: dict[str, dict[int, StreamRecord]] = {}
-    malformed = []
-    for record in records:
-        if record.get("eventName") != "INSERT":
-            continue
-        try:
-            stored = stored_message_of(record["dynamodb"]["NewImage"])
-            message = readable(stored.message)
-        except (ValueError, KeyError, TypeError) as error:
-            malformed.append(Malformed(record, f"{type(error).__name__}: {error}"))
-            continue
-        groups.setdefault(message.group_id, {})[message.seq] = StreamRecord(stored, sequence_number(record))
-    in_order = {group_id: [by_seq[seq] for seq in sorted(by_seq)] for group_id, by_seq in groups.items()}
-    return in_order, malformed
-
-
-def stream_batch(group_id: str, records: Sequence[StreamRecord], frame_bytes: int) -> GroupBatch:
-    """A group's records of the stream as what the engine delivers; there is at least one."""
-    first = lowest(record.sequence_number for record in records)
-    assert first is not None
-    messages = [record.message for record in records]
-    frames = tuple(pack(group_id, messages, frame_bytes))
-    return GroupBatch(group_id, frames, len(messages), (first,), members=records[-1].stored.audience.members)
-
-
-def sequence_number(record: Mapping[str, Any]) -> str:
-    """The stream's number of a record; DynamoDB gives every record one."""
-    return str(record["dynamodb"]["SequenceNumber"])
-
-
-def lowest(sequence_numbers: Iterable[str]) -> str | None:
-    """The earliest in the stream: they are decimal numbers of any length."""
-    return min(sequence_numbers, key=int, default=None)
 
 
 def readable(message: Message) -> Message:

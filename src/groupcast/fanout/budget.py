@@ -39,7 +39,7 @@ DEBT_POSTS = 50
 class Rate:
     """A budget of `per_second` posts, and `burst` posts on top after a pause.
 
-    Booked posts that begin within any second never exceed the two together, whoever books them. The credit
+    Booked posts that begin within any second never exceed the two together, of all workers. The credit
     leaves room for clocks that differ by CLOCK_SKEW_S, for bookings that are used LATE_S after they began,
     and for a chunk that begins at the end of the second.
     """
@@ -95,11 +95,11 @@ class Budget(Protocol):
         """Note posts that were made without a booking."""
 
     async def settle(self) -> None:
-        """Book what is owed, unless it is little."""
+        """Book the debt, unless it is small."""
 
 
 class Unlimited:
-    """No budget: the account's quota is somebody else's concern."""
+    """No budget: nothing is booked."""
 
     is_limited = False
     chunk_posts = 1 << 30
@@ -118,7 +118,7 @@ class Unlimited:
 class Meter:
     """Lets one group's posts through as its bookings begin. Books one chunk ahead, and no more.
 
-    `stop_at` is a loop time in seconds; `waited_s` adds up what the group has waited for its bookings.
+    `stop_at` is a loop time in seconds; `waited_s` is the sum of the group's waits for its bookings.
     """
 
     __slots__ = ("_ahead", "_budget", "_credit", "_loop", "_stop_at", "booked", "waited_s")

@@ -49,7 +49,7 @@ def unserved(messages: Mapping[int, Message], served: Served | None) -> dict[int
 def log_start(offered: Iterable[int], served: Served | None) -> int | None:
     """The seq behind which the log is read on, None where it must not be; `offered` are at least one.
 
-    Offers overtake each other a little. Behind one that came late there is what was served before it.
+    Offers overtake each other a little. The messages behind a late one were served before it.
     """
     last = max(offered)
     if served is None or last > served.last:
@@ -87,7 +87,7 @@ def served_by(offered: Mapping[int, Message], taken: Mapping[int, Message], befo
     """What is served when `taken` were delivered beside `offered`; at least one was taken.
 
     Of two stretches with unserved messages between them only the later is kept: the offers of the earlier
-    have mostly come by then, and a message that comes twice harms nobody.
+    have mostly come by then, and a message that comes twice does no harm.
     """
     first, last = min(taken), max(taken)
     if before is not None and all(seq in offered for seq in range(before.last + 1, first)):

@@ -1,21 +1,20 @@
-"""A group that is being served: what it is sent, who still waits, and who is owed what in the end."""
+"""A group that is being served: its frames, its connections on their way, and its leftovers in the end."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from groupcast.aws.management import Outcome, PostResult
-from groupcast.errors import GroupcastError
 from groupcast.fanout.budget import SMALL_MEMBERS, STRAGGLERS_MAX
 from groupcast.fanout.leftover import split, split_range
 from groupcast.fanout.report import GroupReport
 from groupcast.slots import SlotRange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from groupcast.aws.management import PostResult
     from groupcast.fanout.batch import Frame, GroupBatch
     from groupcast.fanout.leftover import Leftover, Refusals
     from groupcast.fanout.ports import Post
@@ -70,7 +69,7 @@ class GroupFanout:
         return self.report.pages == 1 and page.is_last and len(page.connection_ids) <= SMALL_MEMBERS
 
     def later(self, page: Page) -> int | None:
-        """How many members come after a page; None where nobody knows."""
+        """How many members come after a page; None if unknown."""
         if page.is_last:
             return 0
         if self.batch.connection_ids is not None:
@@ -103,7 +102,7 @@ class GroupFanout:
         self.owing.setdefault(key, []).extend(connection_ids)
 
     def note_unread(self, position: int, refusals_of: Refusals) -> None:
-        """Say that members from `position` on were not looked at: a slot, or an index of the connections."""
+        """Leave the members from `position` on to the queue: a slot, or an index of the connections."""
         group_id, ids = self.batch.group_id, self._message_ids(0)
         if self.batch.connection_ids is not None:
             left = self.batch.connection_ids[position:]
@@ -113,7 +112,7 @@ class GroupFanout:
             self.report.unread = tuple(split_range(group_id, ids, SlotRange(position, self.batch.slots.last)))
 
     def leftovers(self, refusals_of: Refusals) -> tuple[Leftover, ...]:
-        """What was handed off, as messages for the queue."""
+        """The connections that were handed off, as messages for the queue."""
         found: list[Leftover] = []
         for (index, delay_s, told_gone), connection_ids in sorted(self.owing.items()):
             parts = split(self.batch.group_id, self._message_ids(index), connection_ids, refusals_of)
@@ -124,23 +123,18 @@ class GroupFanout:
         return [one for frame in self.frames[index:] for one in frame.message_ids]
 
 
-class Runner(Protocol):
-    """Takes the results of posts."""
-
-    def on_result(self, delivery: Delivery, result: PostResult) -> None:
-        """A post of the delivery has ended."""
-
-    def fail(self, defect: Exception) -> None:
-        """End the invocation with an exception."""
-
-
 class Delivery:
-    """One connection and the frames it is still to get, in order."""
+    """One connection and the frames it is still to get, in order.
 
-    __slots__ = ("_run", "attempts", "connection_id", "due", "group", "index", "is_full")
+    `on_result` gets the delivery and the result of each post. It must not raise.
+    """
 
-    def __init__(self, run: Runner, group: GroupFanout, connection_id: str) -> None:
-        self._run = run
+    __slots__ = ("_on_result", "attempts", "connection_id", "due", "group", "index", "is_full")
+
+    def __init__(
+        self, on_result: Callable[[Delivery, PostResult], None], group: GroupFanout, connection_id: str
+    ) -> None:
+        self._on_result = on_result
         self.group = group
         self.connection_id = connection_id
         self.index = 0
@@ -148,22 +142,15 @@ class Delivery:
         # Whether it was last turned away because the client's buffer is full.
         self.is_full = False
 
+    def send(self) -> None:
+        """Post the next frame."""
+        self.group.posts[self.index].send(self.connection_id, self._answered)
+
     def wait(self, due: float, *, is_full: bool) -> None:
-        """Note the loop time of the next try, and what it waits for."""
+        """Note the loop time of the next try, and whether it waits for a full buffer."""
         self.due = due
         self.is_full = is_full
         self.group.waiting.add(self)
 
-    def send(self) -> None:
-        try:
-            self.group.posts[self.index].send(self.connection_id, self.on_result)
-        except GroupcastError as error:
-            # Nothing was sent: no credentials, or no room in the pool. To be tried again like a lost post.
-            result = PostResult(Outcome.RETRYABLE, 0, type(error).__name__, str(error))
-            asyncio.get_running_loop().call_soon(self.on_result, self.connection_id, result)
-
-    def on_result(self, _connection_id: str, result: PostResult) -> None:
-        try:
-            self._run.on_result(self, result)
-        except Exception as defect:  # noqa: BLE001 - whatever it is, the invocation must end with it
-            self._run.fail(defect)
+    def _answered(self, _connection_id: str, result: PostResult) -> None:
+        self._on_result(self, result)

@@ -1,4 +1,4 @@
-"""What a batch did not get done goes into queues, each group's as soon as its pass has ended."""
+"""Puts the unfinished part of a batch into queues, each group's as soon as its pass has ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class HandOver:
         self.again: list[str] = []
 
     async def take(self, report: GroupReport) -> bool:
-        """Queue what a group has left over; False where the queue did not take all of it. Never raises."""
+        """Queue a group's leftovers; False where the queue did not take all of them. Never raises."""
         delay_s = UNREADABLE_DELAY_S if report.error else 0
         messages = [outgoing(leftover) for leftover in report.leftovers]
         messages += [outgoing(leftover, delay_s) for leftover in report.unread]

@@ -1,4 +1,4 @@
-"""What fanoutMessage does with a batch of DeliveryQueue: one pass over each lane's members."""
+"""A batch of DeliveryQueue: one pass over each lane's members."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from groupcast.fanout.catchup import (
     served_by,
     unserved,
 )
+from groupcast.fanout.deadlines import deadlines
 from groupcast.fanout.handover import HandOver, save_failures
 from groupcast.fanout.offers import from_body
 from groupcast.fanout.queue import failed, malformed
-from groupcast.fanout.result import Rejected, Result, times
+from groupcast.fanout.report import Rejected, Result
 from groupcast.model import Audience
 from groupcast.slots import SLOTS, lanes_for
 from groupcast.tables.groups import BUSY_MS, Note
@@ -81,9 +82,9 @@ class LaneDelivery:
     async def deliver(self, records: Sequence[Mapping[str, Any]], remaining_s: float) -> Result:
         """Deliver a batch. `again` of the result are ids of queue messages, whose lanes wait for them.
 
-        Those are offers of which a part could be put into no queue. All else is delivered or handed on.
+        Those are offers whose leftovers no queue took. All others are delivered or handed on.
         """
-        bounds = times(asyncio.get_running_loop().time(), remaining_s)
+        bounds = deadlines(asyncio.get_running_loop().time(), remaining_s)
         offer_age_ms = self._now_ms() - min(sent_at_ms(record) for record in records)
         offers, failures = read_offers(records)
         lanes = {lane.identifiers: lane for lane in lanes_of(offers)}
@@ -94,7 +95,7 @@ class LaneDelivery:
         async def on_done(report: GroupReport, goes_on: bool) -> None:
             finished = await hand_over.take(report)
             if finished:
-                # Before its offers are deleted: what it took from the log must not be taken twice.
+                # Before its offers are deleted: messages taken from the log must not be taken twice.
                 await self._note(report, lanes[report.item_identifiers], offer_age_ms)
             if finished and goes_on:
                 # The lane goes on now; else Lambda deletes them in a moment.
@@ -121,7 +122,7 @@ class LaneDelivery:
         )
 
     async def _catch_up(self, lane: Lane) -> None:
-        """Leave out what an earlier pass took from the log; over a backlog, take what follows there."""
+        """Leave out messages that an earlier pass took from the log; over a backlog, read on there."""
         # A small group's pass is over before ten more offers come.
         if lane.members <= SMALL_MEMBERS:
             return
@@ -134,7 +135,7 @@ class LaneDelivery:
             lane.taken = behind(start, log, lane.count)
 
     async def _note(self, report: GroupReport, lane: Lane, offer_age_ms: int) -> None:
-        """Write what the pass has shown of the group, where it is news. The first lane speaks for all."""
+        """Write the group's size and lanes where they have changed. The first lane speaks for all."""
         served = served_by(lane.messages, lane.taken, lane.served) if lane.taken else None
         note = Note(lane=lane.name, served=(served.first, served.last) if served else None)
         if lane.slots.first == 0:

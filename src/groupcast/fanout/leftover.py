@@ -1,4 +1,4 @@
-"""What a pass did not get done, as a message for RetryQueue. Pure."""
+"""The unfinished part of a pass, as messages for RetryQueue. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
-# The 429s in a row of each connection; empty where nobody was refused.
+# The 429s in a row of each connection; empty where no connection was refused.
 Refusals: TypeAlias = "Callable[[tuple[str, ...]], tuple[int, ...]]"
 
 # A leftover of this size takes about 18 KB, and ten of them fit one SendMessageBatch of 256 KB.
@@ -29,7 +29,7 @@ class Leftover:
     """Messages of a group, by their keys, that some members are still to get. `tries` counts hand-offs.
 
     The members are those of `slots` (a pass did not come to them), or else `connection_ids`; `refusals` are
-    429s in a row of each of those, or empty where nobody was refused. `told_gone` is as in GroupBatch. The
+    429s in a row of each of those, or empty where none was refused. `told_gone` is as in GroupBatch. The
     queue keeps it for `delay_s`, which is not part of its body.
     """
 
@@ -44,7 +44,7 @@ class Leftover:
 
     @property
     def owed(self) -> int:
-        """Messages times connections; nobody knows how many members a slot range has."""
+        """Messages times connections; 0 for a slot range, whose members are not known."""
         return len(self.message_ids) * len(self.connection_ids)
 
 
@@ -92,7 +92,7 @@ def to_body(leftover: Leftover) -> str:
 
 
 def from_body(body: str) -> Leftover:
-    """The leftover of a message's body. ValueError says what is wrong with it."""
+    """The leftover of a message's body. ValueError names the fault."""
     match orjson.loads(body):
         # Not int(…) in a pattern: true and false are ints to it.
         case {"groupId": str(group_id), "messageIds": [*ids], "tries": tries, **whom} if (

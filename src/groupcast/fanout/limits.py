@@ -26,11 +26,11 @@ class Limits:
     # When only retries are left, those that begin later than this after the last progress are handed on.
     # Those of clients whose buffer is full are handed on at once.
     grace_s: float = 0.1
-    # The share of others' 429s never counts for less: where nobody else is turned away, four in a row tell
+    # The share of others' 429s never counts for less: where no other is turned away, four in a row tell
     # a slow client.
     share_floor: float = 0.03
 
 
-# For what was handed on. Nobody waits for it, so a client has longer to show that it reads; and as it meets
-# only those who had trouble already, which says little of the account, it takes nine 429s in a row.
+# For leftovers. No lane waits for them, so a client has longer to show that it reads. They only meet clients
+# that had trouble before, which says little of the account: it takes nine 429s in a row.
 PATIENT = Limits(retry_base_s=0.1, retry_cap_s=0.1, grace_s=0.5, share_floor=0.2)

@@ -1,4 +1,4 @@
-"""Offers: what DeliveryQueue holds. One offer is a few messages of a group for one of its lanes. Pure."""
+"""Offers, the messages of DeliveryQueue: each has messages of a group for one of its lanes. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OFFER_MESSAGES_MAX = 100
 # A batch of ten stays within the 6 MB that an invocation may carry; SQS meters by 64 KB.
 OFFER_BYTES_MAX = 200 * 1024
-# The longest message, escaped, is half of that; whatever is longer was not written by us.
+# The longest message, escaped, is half of that; a longer body was not written by us.
 BODY_BYTES_MAX = 256 * 1024
 
 
@@ -44,7 +44,7 @@ class Offer:
 def outgoing(messages: Sequence[Message], audience: Audience) -> list[Outgoing]:
     """Messages of one group, at least one, as offers to each of its lanes, the earlier messages first.
 
-    The same messages make the same deduplication ids, whoever offers them (SQS: "Using the message
+    The same messages make the same deduplication ids, from any offerer (SQS: "Using the message
     deduplication ID in Amazon SQS", at most 128 characters, remembered for 5 minutes).
     """
     group_id = messages[0].group_id
@@ -62,7 +62,7 @@ def outgoing(messages: Sequence[Message], audience: Audience) -> list[Outgoing]:
 
 
 def from_body(body: str) -> Offer:
-    """The offer of a queue message's body. ValueError says what is wrong with it."""
+    """The offer of a queue message's body. ValueError names the fault."""
     if len(body) > BODY_BYTES_MAX:
         raise ValueError(f"{len(body):,} bytes; an offer has at most {BODY_BYTES_MAX:,}")
     match orjson.loads(body):
@@ -113,7 +113,7 @@ def _deduplication_id(chunk: Sequence[Message], slots: SlotRange) -> str:
 
 
 def _value(message: Message) -> dict[str, Any]:
-    """A message as in a frame; a void number with what a retry and the metrics need of it."""
+    """A message as in a frame; a void number also has the id and date that retries and metrics need."""
     value = message_value(message)
     return value | {"messageId": message.message_id, "createdAt": message.created_at}
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from groupcast.aws.calls import Calls
 
-# What one SendMessageBatch takes. SQS has raised its bytes since; what all of its endpoints take is this.
+# The limits of one SendMessageBatch. SQS has raised its bytes since, but not all of its endpoints have.
 BATCH_ENTRIES_MAX = 10
 BATCH_BYTES_MAX = 256 * 1024
 SEND_ATTEMPTS_MAX = 3
@@ -29,7 +29,7 @@ RECEIVED_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message for a queue, in ASCII; nobody gets it before `delay_s` are over.
+    """A message for a queue, in ASCII; no consumer gets it before `delay_s` are over.
 
     Messages of one `group_id` keep their order in a FIFO queue, and share a standard one fairly with other
     groups. A FIFO queue drops a `deduplication_id` that it took in the last 5 minutes. A failure has the
@@ -45,7 +45,7 @@ class Outgoing:
 
 
 class Queue:
-    """One queue. SQS delivers at least once, and sending is repeated: what is sent may come twice."""
+    """One queue. SQS delivers at least once, and sending is repeated: a message may come twice."""
 
     def __init__(self, sqs: Calls, url: str) -> None:
         self._sqs = sqs
@@ -68,7 +68,7 @@ class Queue:
             answer = await self._sqs.call("SendMessageBatch", {"QueueUrl": self._url, "Entries": entries})
             for success in answer.get("Successful", ()):
                 taken[int(success["Id"])] = True
-            # What is the sender's fault will not become better.
+            # A sender's fault does not pass.
             batch = [int(failure["Id"]) for failure in answer.get("Failed", ()) if not failure["SenderFault"]]
             if not batch:
                 return
@@ -77,8 +77,8 @@ class Queue:
 class Received:
     """The messages of a queue that Lambda received for us.
 
-    Both calls only speed things up, so that neither raises: what is not deleted here is deleted when the
-    function returns, and what is not released comes again after the queue's visibility timeout.
+    Both calls only speed things up, so neither raises. Messages not deleted here are deleted when the
+    function returns, and those not released come again after the queue's visibility timeout.
     """
 
     def __init__(self, sqs: Calls, url: str) -> None:
@@ -110,7 +110,7 @@ def failed(message: Outgoing, reason: str, item: str) -> Outgoing:
 
 
 def malformed(body: str, reason: str, item: str) -> Outgoing:
-    """A body that nobody can deliver, for the failures queue; cut if no queue takes it."""
+    """An undeliverable body, for the failures queue; cut to a size that a queue takes."""
     cut = body.encode()[: BATCH_BYTES_MAX - ATTRIBUTES_BYTES_MAX].decode(errors="ignore")
     return failed(Outgoing(cut), reason, item)
 

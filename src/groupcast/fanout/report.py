@@ -1,11 +1,10 @@
-"""What became of a batch: the sums that must come out, and what metrics and the log show. Pure."""
+"""The outcomes of an invocation: counts that must add up, for metrics, the log and Lambda. Pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from groupcast.fanout.closing import Closed
 
 if TYPE_CHECKING:
     from groupcast.aws.management import PostResult
@@ -20,11 +19,12 @@ MAX_DELIVERY_SAMPLES = 100
 class GroupReport:
     """One group. Each of `messages` to each of `members` is delivered, gone, refused or handed off.
 
-    `slots` is the lane, None where connections were listed. `leftovers` are what was handed off; `unread`
-    are members that the pass did not come to, and `error` says why, unless it was the time, which `cut_short`
-    says of both. Posts that were turned away count as `throttled`, or as `full` where the answer named the
-    client's buffer. `slow_closed` are connections closed because they read too slowly; their messages are
-    among the gone. `gone_false` are connections that took a post after they had been called gone.
+    `slots` is the lane, None where connections were listed. `leftovers` name the connections that were handed
+    off. `unread` are members that the pass did not come to; `error` is the reason, empty where time ran out.
+    `cut_short` says that it ran out, for either. Posts that were turned away count as `throttled`, or as
+    `full` where the answer named the client's buffer. `slow_closed` are connections closed because they read
+    too slowly; their messages are among the gone. `gone_false` are connections that took a post after they
+    had been called gone.
     """
 
     group_id: str
@@ -70,11 +70,23 @@ class GroupReport:
 
 
 @dataclass(slots=True)
+class Closed:
+    """The connections that were closed, and how often a close failed for which reason."""
+
+    connection_ids: list[str] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def count(self) -> int:
+        return len(self.connection_ids)
+
+
+@dataclass(slots=True)
 class Report:
     """A whole batch. `delivery_ms` are samples, spread evenly, from creation to accepted post.
 
     `slow` are connections that were given up, each with the group that met it, `expired` those whose sign-in
-    is over (they count as members of no group here); how many of both were closed, and what was in the way,
+    is over (they count as members of no group here); how many of both were closed, and why others were not,
     is in `closed`.
     """
 
@@ -110,3 +122,42 @@ class Report:
             ended = group.delivered + group.gone + group.refused + group.handed_off
             assert ended == group.members * group.messages, group
             assert group.handed_off == sum(leftover.owed for leftover in group.leftovers), group
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An item that went to the failures queue, and the reason."""
+
+    item_identifier: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A batch that was posted. `again` are the item identifiers that Lambda is to deliver again.
+
+    `offers` are the queue messages of a batch of DeliveryQueue, and `offer_age_ms` how long ago SQS took the
+    oldest of them.
+    """
+
+    report: Report
+    rejected: tuple[Rejected, ...]
+    again: tuple[str, ...]
+    offers: int = 0
+    offer_age_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A batch of the stream that was offered to lanes; `express` messages were so before, by their senders.
+
+    `offers` are queue messages, `untaken` those that the queue did not take; `again` is as in Result.
+    """
+
+    groups: int
+    messages: int
+    express: int
+    offers: int
+    untaken: int
+    rejected: tuple[Rejected, ...]
+    again: tuple[str, ...]

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from groupcast.fanout.batch import GroupBatch, pack
+from groupcast.fanout.deadlines import deadlines
 from groupcast.fanout.handover import save_failures
 from groupcast.fanout.leftover import Leftover, from_body, outgoing
 from groupcast.fanout.queue import Outgoing, failed, malformed
-from groupcast.fanout.result import Rejected, Result, times
+from groupcast.fanout.report import Rejected, Result
 from groupcast.slots import ALL_SLOTS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from groupcast.tables.messages import Loaded, StoredMessages
 
 # A leftover is tried so often, the waits between doubling from one second: about two minutes in all. A
-# client that was away longer asks for what it missed by `since`.
+# client that was away longer asks for its missed messages by `since`.
 TRIES_MAX = 8
 DELAY_MAX_S = 60
 
@@ -42,10 +43,9 @@ class Retries:
     async def deliver(self, records: Sequence[Mapping[str, Any]], remaining_s: float) -> Result:
         """Deliver a batch of the queue. `again` of the result are ids of queue messages.
 
-        Those are left to the queue's redrive policy: neither could they be finished, nor what they still
-        owe be put into a queue.
+        Those are left to the queue's redrive policy: they could not be finished, and no queue took the rest.
         """
-        bounds = times(asyncio.get_running_loop().time(), remaining_s)
+        bounds = deadlines(asyncio.get_running_loop().time(), remaining_s)
         retries, outcome = _read(records)
         loaded = await self._messages.load(
             {one for retry in retries for one in retry.leftover.message_ids}, bounds.stop_at
@@ -63,7 +63,7 @@ class Retries:
         return Result(report, tuple(outcome.rejected), tuple(dict.fromkeys(untaken)))
 
     def _batch(self, retry: _Retry, loaded: Loaded) -> GroupBatch | None:
-        """The messages that there still are; one that has expired, and is nobody's any more, is left out."""
+        """A leftover's messages as a batch, without those that have expired; None where none is left."""
         leftover = retry.leftover
         found = [loaded.messages[one] for one in leftover.message_ids if one in loaded.messages]
         messages = sorted(
@@ -83,7 +83,7 @@ class Retries:
         )
 
     async def _put(self, outcome: _Outcome, give_up_at: float) -> list[str]:
-        """Send everything that is not done; return the identifiers of what no queue took."""
+        """Send everything that is not done; return the identifiers of items that no queue took."""
         taken = await self._retries.send([message for _, message in outcome.back], give_up_at)
         untaken = [one for (one, _), ok in zip(outcome.back, taken, strict=True) if not ok]
         return untaken + await save_failures(self._failures, outcome.failed, give_up_at)
@@ -138,7 +138,7 @@ def _read(records: Iterable[Mapping[str, Any]]) -> tuple[list[_Retry], _Outcome]
 
 
 def _by_readability(retries: Iterable[_Retry], loaded: Loaded) -> tuple[list[_Retry], list[_Retry]]:
-    """Retries whose messages are known, there or not, and those of which one could not be read."""
+    """Retries whose messages were all looked up, and those with a message that could not be read."""
     readable: list[_Retry] = []
     unreadable: list[_Retry] = []
     for retry in retries:
@@ -148,7 +148,7 @@ def _by_readability(retries: Iterable[_Retry], loaded: Loaded) -> tuple[list[_Re
 
 
 def _sort_out(retries: Iterable[_Retry], report: Report, outcome: _Outcome) -> None:
-    """Put back what the engine did not get done of each retry, with the tries that it had before."""
+    """Put back the unfinished part of each retry, with the tries that it had before."""
     by_identifier = {retry.item_identifier: retry for retry in retries}
     for group in report.groups:
         (identifier,) = group.item_identifiers

@@ -79,7 +79,7 @@ class Suspects:
         return suspect
 
     def recall(self, connection_ids: Sequence[str], refusals: Iterable[int], now: float) -> None:
-        """Take over what another function counted of each connection, 0 of one that nobody suspects."""
+        """Take over what another function counted of each connection, 0 for one that is no suspect."""
         self.expire(now)
         for connection_id, count in zip(connection_ids, refusals, strict=True):
             # Only a refusal that is seen here gives anybody up.
@@ -98,7 +98,7 @@ class Suspects:
             del self.by_id[oldest]
 
     def counts(self, connection_ids: Iterable[str]) -> tuple[int, ...]:
-        """The refusals of each connection, for `recall` elsewhere; nothing where none was refused."""
+        """The refusals of each connection, for `recall` elsewhere; empty where all took their posts."""
         if not self.by_id:
             return ()
         found = tuple(

@@ -31,7 +31,7 @@ EVIDENCE_RESULTS = 32
 
 
 class AdaptiveWindow:
-    """The window of posts under way, and who is slow, as results come in."""
+    """The size of the window of posts under way, and the slow clients, from the results of posts."""
 
     __slots__ = (
         "_accepted",
@@ -75,7 +75,7 @@ class AdaptiveWindow:
             self.size = min(self.size + self._limits.window_step, self._limits.window_max)
 
     def throttled(self, connection_id: str, now: float, random: float) -> Suspect:
-        """A post was answered with 429, which may be the account's; judged by what the others got.
+        """A post was answered with 429, which may be the account's; judged by the others' results.
 
         `now` is a loop time in seconds, and `random` uniform in 0…1, for the suspect's next try.
         """

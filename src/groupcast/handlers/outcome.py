@@ -10,12 +10,12 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from groupcast.aws.xray import annotate
-from groupcast.fanout.result import Offered
+from groupcast.fanout.report import Offered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from groupcast.fanout.result import Result
+    from groupcast.fanout.report import Result
 
 # Counts of each group, reported as sums.
 COUNTS = (

@@ -6,7 +6,7 @@ import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from groupcast.aws.credentials import CredentialsProvider
 from groupcast.aws.json_api import DYNAMODB, SQS
@@ -18,7 +18,6 @@ from groupcast.fanout.lanes import LaneDelivery, LaneQueues
 from groupcast.fanout.limits import PATIENT, Limits
 from groupcast.fanout.queue import Queue, Received
 from groupcast.fanout.retries import Retries
-from groupcast.fanout.service import Fanout
 from groupcast.fanout.stream import StreamDelivery, StreamOffers
 from groupcast.runtime.clients import json_api, now_ms
 from groupcast.tables.activity import Activity
@@ -26,12 +25,14 @@ from groupcast.tables.groups import ServedGroups
 from groupcast.tables.members import MembersTable
 from groupcast.tables.messages import StoredMessages
 from groupcast.tables.quotas import QuotasTable
+from groupcast.tables.removals import RemovalsTable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from groupcast.aws.calls import Calls
     from groupcast.fanout.budget import Budget
+    from groupcast.fanout.report import Offered, Result
     from groupcast.settings import Settings
 
 # Several groups' pages and removals at the same time.
@@ -42,6 +43,20 @@ QUEUE_CONNECTIONS = 4
 POST_CONNECT_S = 2.0
 POST_RESPONSE_S = 4.0
 POST_TOTAL_S = 5.0
+
+
+class Fanout:
+    """Serves batches of the Messages table's stream and of DeliveryQueue."""
+
+    def __init__(self, stream: StreamOffers | StreamDelivery, lanes: LaneDelivery) -> None:
+        self._stream = stream
+        self._lanes = lanes
+
+    async def deliver(self, records: Sequence[Mapping[str, Any]], remaining_s: float) -> Result | Offered:
+        """Deliver or offer a batch, which has at least one record, all from one source."""
+        if records[0]["eventSource"] == "aws:sqs":
+            return await self._lanes.deliver(records, remaining_s)
+        return await self._stream.deliver(records, remaining_s)
 
 
 @asynccontextmanager
@@ -106,9 +121,12 @@ async def _open_posting(settings: Settings, limits: Limits) -> AsyncIterator[_Po
             settings.members_page_size,
             auth_required=settings.auth != "none",
         )
+        removals = RemovalsTable(dynamodb, settings.connections_table)
         activity = Activity(dynamodb, settings.connections_table, settings.quotas_table)
+        budget = _budget(settings, dynamodb)
+        engine = Engine(members, removals, poster, limits, random.random, budget, activity)
         yield _Posting(
-            Engine(members, poster, limits, random.random, _budget(settings, dynamodb), activity),
+            engine,
             dynamodb,
             sqs,
             Queue(sqs, settings.retry_queue_url),

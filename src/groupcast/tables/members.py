@@ -1,4 +1,4 @@
-"""Reads a group's members and removes gone ones, through the signed client, for its speed."""
+"""The members of a group, read at the fan-out's speed: by the signed client instead of an SDK."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from groupcast.aws.backoff import back_off
 from groupcast.errors import GroupcastError
-from groupcast.tables.connections import connection_key, membership_key
+from groupcast.tables.connections import membership_key
 from groupcast.tables.items import encode
 
 if TYPE_CHECKING:
@@ -18,17 +18,10 @@ if TYPE_CHECKING:
     from groupcast.aws.calls import Calls
     from groupcast.slots import SlotRange
 
-# BatchWriteItem takes 25 keys; each connection has two of them.
-DISCARD_BATCH = 12
-DELETES_AT_ONCE = 4
-# The limit of BatchGetItem.
+# What BatchGetItem takes at a time.
 GET_BATCH = 100
 GET_ATTEMPTS_MAX = 5
 GET_RETRY_BASE_S = 0.05
-# Up to this many gone connections are removed only after the live ones are served.
-DISCARDED_MAX = 1_000
-DELETE_ATTEMPTS_MAX = 5
-DELETE_RETRY_BASE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +43,9 @@ class UnreadError(GroupcastError):
 
 
 class MembersTable:
-    """Reads members from `GroupIdIndex` and removes gone connections from the Connections table.
+    """`GroupIdIndex` of the Connections table.
 
-    A removal that fails is left to the next fan-out or to TTL. With `auth_required`, members without a token
-    expiry count as expired. `now_s` returns seconds since 1970.
+    With `auth_required` connections without a token's end count as expired. `now_s` gives seconds since 1970.
     """
 
     def __init__(
@@ -70,9 +62,6 @@ class MembersTable:
         self._page_size = page_size
         self._auth_required = auth_required
         self._now_s = now_s
-        self._discarded: list[tuple[str, str]] = []
-        self._removals: set[asyncio.Task[None]] = set()
-        self._at_once = asyncio.Semaphore(DELETES_AT_ONCE)
 
     async def pages(self, group_id: str, slots: SlotRange) -> AsyncGenerator[Page, None]:
         """The members of a group in these slots; reads one page ahead. Raises GroupcastError."""
@@ -101,21 +90,6 @@ class MembersTable:
             end = min(start + GET_BATCH, len(connection_ids))
             items = await self._get(group_id, connection_ids[start:end])
             yield self._page(items, end, is_last=end == len(connection_ids))
-
-    def discard(self, connection_id: str, group_id: str) -> None:
-        """Remove a connection and its membership in a group at the latest by the end of `flush`.
-
-        Its other memberships are found gone by their own groups, or removed by $disconnect.
-        """
-        self._discarded.append((connection_id, group_id))
-        if len(self._discarded) == DISCARDED_MAX:
-            self._remove_discarded()
-
-    async def flush(self) -> None:
-        """Wait until every discarded connection is removed or its removal has failed."""
-        self._remove_discarded()
-        if self._removals:
-            await asyncio.wait(self._removals)
 
     def _read(
         self, group_id: str, slots: SlotRange, start: dict[str, Any] | None
@@ -158,32 +132,4 @@ class MembersTable:
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not keys:
                 return found
-        raise UnreadError(f"DynamoDB left {len(keys)} connections unread")
-
-    def _remove_discarded(self) -> None:
-        discarded, self._discarded = list(dict.fromkeys(self._discarded)), []
-        for start in range(0, len(discarded), DISCARD_BATCH):
-            batch = discarded[start : start + DISCARD_BATCH]
-            task = asyncio.get_running_loop().create_task(self._remove(batch))
-            self._removals.add(task)
-            task.add_done_callback(self._removals.discard)
-
-    async def _remove(self, discarded: list[tuple[str, str]]) -> None:
-        keys = {
-            key["entry"]["S"] + key["connectionId"]["S"]: key
-            for one, group_id in discarded
-            for key in (connection_key(one), membership_key(one, group_id))
-        }
-        left: list[Any] = [{"DeleteRequest": {"Key": key}} for key in keys.values()]
-        async with self._at_once:
-            for attempt in range(DELETE_ATTEMPTS_MAX):
-                await back_off(attempt, DELETE_RETRY_BASE_S)
-                try:
-                    answer = await self._dynamodb.call(
-                        "BatchWriteItem", {"RequestItems": {self._table: left}}
-                    )
-                except GroupcastError:
-                    return
-                left = answer.get("UnprocessedItems", {}).get(self._table, [])
-                if not left:
-                    return
+        raise UnreadError(f"{len(keys)} connections could not be read")

@@ -6,21 +6,22 @@ import argparse
 import dataclasses
 import json
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from groupcast_cli.arguments import DefaultsFormatter
 from groupcast_cli.cost.estimate import Estimate, estimate
 from groupcast_cli.cost.lanes import DELIVERY_CONCURRENCY
 from groupcast_cli.cost.load import BUDGET_SHARE, Load
 from groupcast_cli.cost.model import client_limits, requests_in_per_second
 from groupcast_cli.cost.prices import AS_OF, REGION, Prices
+from groupcast_cli.terminal import show, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from groupcast_cli.cost.model import Traffic
 
-Row: TypeAlias = tuple[str, str, str, str, str]
-
+RIGHT = ("quantity", "a month")
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_COUNT = 100_000_000
 HOURS_A_DAY = 24
@@ -31,48 +32,52 @@ def add_parser(commands: Any) -> None:
     """Add `cost` to the subparsers of the `groupcast` command."""
     parser = commands.add_parser(
         "cost",
-        help="say what a month on AWS costs",
-        description=f"What a month on AWS costs in {REGION}, at the prices of {AS_OF}, without free tiers.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        help="estimate the monthly costs on AWS",
+        description=f"Estimate monthly costs on AWS in {REGION}, at prices of {AS_OF}, without free tiers.",
+        formatter_class=DefaultsFormatter,
     )
     whole = _number(int, 1, MAX_COUNT)
     for name, kind, means in (
-        ("members", whole, "connected at a time, in all groups together"),
-        ("messages-per-second", _number(float, 0, 1e6), "in all groups together"),
+        ("members", whole, "members connected at the same time, over all groups"),
+        ("messages-per-second", _number(float, 0, 1e6), "messages a second, over all groups"),
     ):
         # Suppressed is the help's "default: None", not the error where it is missing.
-        parser.add_argument(f"--{name}", type=kind, required=True, default=argparse.SUPPRESS, help=means)
+        parser.add_argument(
+            f"--{name}", type=kind, metavar="N", required=True, default=argparse.SUPPRESS, help=means
+        )
     parser.add_argument(
-        "--delivery", choices=("lanes", "stream"), default="lanes", help="the stage's parameter of that name"
+        "--delivery", choices=("lanes", "stream"), default="lanes", help="the stage's parameter delivery"
     )
     parser.add_argument(
         "--posts-per-second",
         type=_number(float, 0, 1e7),
         # Left out of the options where it is not given.
+        metavar="N",
         default=argparse.SUPPRESS,
-        help=f"the budget; unless given {BUDGET_SHARE * 100:.0f} %% of the quota; 0: none",
+        help="the stage's parameter postsPerSecond; 0: no limit "
+        f"(default: {BUDGET_SHARE * 100:.0f} %% of the quota)",
     )
     default = {field.name: field.default for field in dataclasses.fields(Load)}
     for name, kind, means in (
-        ("groups", whole, "that members and messages are spread over evenly"),
-        ("message-bytes", _number(int, 1, MAX_MESSAGE_BYTES), "of a message's text"),
-        ("hours-per-day", _number(float, 0, HOURS_A_DAY), "in which members are there and write"),
-        ("retention-days", _number(float, 0, 36_500), "that messages are kept"),
-        ("quota-per-second", _number(float, 1, 1e7), "requests of API Gateway, an account and region"),
-        ("post-cpu-ms", _number(float, 0, 1_000), "that posting to one member takes of the CPU; measured"),
-        ("post-wait-ms", _number(float, 0, 10_000), "until API Gateway has answered a post; assumed"),
-        ("route-ms", _number(float, 0, 10_000), "that a route's function runs; assumed"),
-        ("ping-interval-s", _number(float, 1, 600), "between two pings of a client"),
-        ("stream-shards", _number(int, 1, 10_000), "of the Messages table; AWS begins with four"),
+        ("groups", whole, "groups, of equal size and traffic"),
+        ("message-bytes", _number(int, 1, MAX_MESSAGE_BYTES), "bytes of a message's text"),
+        ("hours-per-day", _number(float, 0, HOURS_A_DAY), "hours in which members are connected and write"),
+        ("retention-days", _number(float, 0, 36_500), "days that messages are kept"),
+        ("quota-per-second", _number(float, 1, 1e7), "API Gateway's quota, of an account and region"),
+        ("post-cpu-ms", _number(float, 0, 1_000), "CPU time of a post; measured"),
+        ("post-wait-ms", _number(float, 0, 10_000), "time until API Gateway answers a post; assumed"),
+        ("route-ms", _number(float, 0, 10_000), "duration of a route's function; assumed"),
+        ("ping-interval-s", _number(float, 1, 600), "time between two pings of a client"),
+        ("stream-shards", _number(int, 1, 10_000), "shards of the stream of Messages; AWS begins with 4"),
     ):
         given: Any = default[name.replace("-", "_")]
-        parser.add_argument(f"--{name}", type=kind, default=given, help=means)
+        parser.add_argument(f"--{name}", type=kind, metavar="N", default=given, help=means)
     parser.add_argument(
         "--customer-key",
         action="store_true",
-        help="tables and queues are under a KMS key of yours (kmsKeyArn)",
+        help="encrypt tables and queues with a KMS key of yours (kmsKeyArn)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.set_defaults(run=_run, parser=parser)
 
 
@@ -84,7 +89,10 @@ def _run(options: argparse.Namespace) -> int:
     if load.members < load.groups:
         options.parser.error(f"--groups: {load.groups} groups need as many members, there are {load.members}")
     bill = estimate(load, Prices())
-    print(json.dumps(as_json(load, bill)) if options.json else as_text(load, bill))
+    if options.json:
+        print(json.dumps(as_json(load, bill)))
+    else:
+        print_bill(load, bill)
     return 0
 
 
@@ -108,18 +116,17 @@ def as_json(load: Load, bill: Estimate) -> dict[str, Any]:
     }
 
 
-def as_text(load: Load, bill: Estimate) -> str:
-    """A table of what costs anything, the total, and what the numbers rest on."""
+def print_bill(load: Load, bill: Estimate) -> None:
+    """Print a table of all costs and the total, and the traffic behind them."""
     rows = [
         (item.service, item.what, _count(item.quantity), item.unit, _dollars(item.dollars))
         for item in bill.items
         if item.quantity
     ]
-    rows.append(("", "a month", "", "", _dollars(bill.dollars)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-    lines.insert(-1, "-" * max(map(len, lines)))
-    return "\n".join([_headline(load), "", *lines, "", *_summary(load, bill)])
+    total = ("", "total", "", "", _dollars(bill.dollars))
+    show(f"{_headline(load)}\n")
+    show(table("service", "item", "quantity", "unit", "a month", right=RIGHT, rows=rows, footer=total))
+    show("\n".join(["", *_summary(load, bill)]))
 
 
 def warning(load: Load, bill: Estimate) -> str | None:
@@ -175,17 +182,6 @@ def _headline(load: Load) -> str:
         f"{REGION}, prices of {AS_OF}, no free tier: {load.members:,} members in {groups}, "
         f"{load.messages_per_second:g} messages/s of {load.message_bytes:,} bytes, "
         f"{load.hours_per_day:g} h a day"
-    )
-
-
-def _aligned(row: Row, widths: Sequence[int]) -> Row:
-    service, what, count, unit, dollars = row
-    return (
-        service.ljust(widths[0]),
-        what.ljust(widths[1]),
-        count.rjust(widths[2]),
-        unit.ljust(widths[3]),
-        dollars.rjust(widths[4]),
     )
 
 

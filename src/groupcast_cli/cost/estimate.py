@@ -38,7 +38,7 @@ PING_WRITES, PING_READS = 1, 1.5
 # A key in GroupIdIndex, read by the fan-out eventually consistently: half a unit for 4 KB.
 MEMBER_BYTES = 140
 FANOUT_READ_UNITS = 0.5
-# Attributes beside the text, and what DynamoDB adds to an item and to its copy in an index.
+# Attributes beside the text, and the overhead of an item and of its copy in an index.
 MESSAGE_ITEM_BYTES = 200
 STORED_ITEM_BYTES = 100
 REPLY_BYTES = 140
@@ -60,7 +60,7 @@ EXPRESS_S, OFFERING_S = 0.01, 0.02
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of the bill: so many units of a service, and what they cost in US dollars."""
+    """A line of the bill: units of a service, and their price in US dollars."""
 
     service: str
     what: str
@@ -71,7 +71,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A month: the bill, what is delivered for it, and what packing messages into frames saves."""
+    """A month: the bill, the deliveries, and the savings by packing messages into frames."""
 
     items: tuple[Item, ...]
     traffic: Traffic

@@ -1,4 +1,4 @@
-"""Who chats how much, and what is assumed of AWS."""
+"""The load of a chat, and assumptions about AWS."""
 
 from __future__ import annotations
 

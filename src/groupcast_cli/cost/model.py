@@ -21,7 +21,7 @@ POST_WINDOW = 256
 FRAME_BYTES = 32 * 1024
 ROUTE_PER_SECOND = 2_000
 POLL_INTERVAL_S = 0.25
-# Before its first post a fan-out reads who is in the group.
+# A fan-out reads members before its first post.
 QUERY_S = 0.01
 # A frame without messages, and a message without its text.
 FRAME_OVERHEAD_BYTES = 60
@@ -101,7 +101,7 @@ def requests_in_per_second(load: Load) -> float:
 
 
 def client_limits(load: Load) -> list[str]:
-    """What clients ask for beyond what a route, or the budget, leaves to them."""
+    """Requests of clients beyond the limits of a route or the rest of the budget."""
     found = []
     if load.pings_per_second > ROUTE_PER_SECOND:
         found.append(

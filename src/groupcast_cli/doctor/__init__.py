@@ -1,4 +1,4 @@
-"""`groupcast doctor`: whether a deployed stage is healthy, and what to do where it isn't."""
+"""`groupcast doctor`: checks whether a deployed stage is healthy, and names remedies."""
 
 from groupcast_cli.doctor.command import add_parser
 

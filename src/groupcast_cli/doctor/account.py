@@ -19,7 +19,7 @@ ROUTES_CONCURRENCY = 100
 # Of the account's rate: the defaults of postsPerSecond and requestsPerSecond against the default quota.
 POSTS_SHARE = 0.7
 REQUESTS_SHARE = 0.2
-# "New connections per second per account": the default, and what docs/operations.md counts on.
+# "New connections per second per account": the default, which docs/operations.md assumes.
 CONNECTS_PER_SECOND = 500
 NO_LOG_ROLE = "API Gateway has no role for logs in this account and region"
 GIVE_LOG_ROLE = (

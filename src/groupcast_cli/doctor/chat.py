@@ -127,7 +127,7 @@ def judge_chat(trial: Trial, signs_in_as: str, own_url: str | None = None) -> Fi
 
 
 def judge_failed_chat(error: GroupcastError, url: str, signs_in_as: str) -> Finding:
-    """Say what to do where connecting, joining or sending failed."""
+    """Name a remedy for a failed connect, join or send."""
     if isinstance(error, Refused):
         return to_do(f"{url} refused {signs_in_as} with HTTP status {error.status}: {_refusal(error.status)}")
     if isinstance(error, ConnectionLost):

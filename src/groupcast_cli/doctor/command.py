@@ -8,18 +8,22 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from groupcast_cli.doctor.examination import Login, examine
+from groupcast_cli.doctor.examination import Login, check_names, examine
 from groupcast_cli.doctor.finding import Finding, Status
 from groupcast_cli.doctor.subject import Subject
-from groupcast_cli.signin import stage_password
-from groupcast_cli.stage import Place, add_place
+from groupcast_cli.signin import PASSWORD_VARIABLE, stage_password
+from groupcast_cli.stage import Place, add_place, add_stage
+from groupcast_cli.terminal import waiting
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from rich.text import Text
+
 TOKEN_VARIABLE = "GROUPCAST_TOKEN"  # noqa: S105 - its name, no token
 STATUS_WIDTH, NAME_WIDTH = 8, 12
+STYLES = {Status.OK: "green", Status.TO_DO: "bold red", Status.SKIPPED: "yellow"}
 
 
 def add_parser(commands: Any) -> None:
@@ -27,20 +31,20 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "doctor",
         help="check a deployed stage within a minute",
-        description="Check a deployed stage within a minute: a line for each check, either ok or what to do. "
-        "Then chat on it, and say how long that took. Exit code 1: there is something to do.",
+        description="Check a deployed stage within a minute, then chat on it and measure that. Each check is "
+        "a line: ok, or a fault and its remedy. Exit code 1: there is something to do.",
     )
-    parser.add_argument("--stage", required=True, help="that is deployed")
+    add_stage(parser)
     add_place(parser)
     login = parser.add_mutually_exclusive_group()
     login.add_argument(
         "--user",
         metavar="NAME",
-        help="to chat as; the password is read from GROUPCAST_PASSWORD, or asked for",
+        help=f"chat as this user; the password comes from {PASSWORD_VARIABLE} or a prompt",
     )
-    login.add_argument("--token", metavar="JWT", help=f"to chat with; {TOKEN_VARIABLE} unless given")
-    login.add_argument("--no-chat", action="store_true", help="check only: nobody connects")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    login.add_argument("--token", metavar="JWT", help=f"chat with this token (default: {TOKEN_VARIABLE})")
+    login.add_argument("--no-chat", action="store_true", help="only check, without connecting")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
 
 
@@ -73,13 +77,24 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _findings(stage: str, place: Place, login: Login | None, *, quiet: bool) -> dict[str, Finding]:
-    findings = {}
+    findings: dict[str, Finding] = {}
+    names = check_names(login)
     async with Subject(stage, place) as subject:
-        async for name, found in examine(subject, login):
-            findings[name] = found
-            if not quiet:
-                print(f"{found.status:{STATUS_WIDTH}}{name:{NAME_WIDTH}}{found.text}", flush=True)
+        with waiting(f"checking {names[0]}", len(names)) as progress:
+            async for name, found in examine(subject, login):
+                findings[name] = found
+                if not quiet:
+                    progress.say(_line(name, found))
+                following = names[len(findings) : len(findings) + 1]
+                progress.advance(len(findings), *(f"checking {name}" for name in following))
     return findings
+
+
+def _line(name: str, found: Finding) -> Text:
+    from rich.text import Text  # noqa: PLC0415 - see terminal.py
+
+    status = (f"{found.status:{STATUS_WIDTH}}", STYLES[found.status])
+    return Text.assemble(status, f"{name:{NAME_WIDTH}}{found.text}")
 
 
 def _login(options: argparse.Namespace) -> Login:

@@ -89,7 +89,7 @@ def judge_backlogs(backlogs: Sequence[Backlog]) -> Finding:
 
 
 def judge_tables(settings: Mapping[str, str | None], what: str, remedy: str) -> Finding:
-    """Judge one setting of tables, by table: ENABLED is good, None means that there is no such table.
+    """Judge one setting of tables, by table: ENABLED is good, None means a missing table.
 
     `what` names the setting; `remedy` is a command with {table} in it.
     """

@@ -41,8 +41,14 @@ class Login:
     token: str | None = field(default=None, repr=False)
 
 
+def check_names(login: Login | None) -> list[str]:
+    """The names of all checks, in the order of the report; without a login nobody chats."""
+    chat = [CHAT] if login else []
+    return [*(check.name for check in (*FIRST, *CHECKS)), *chat, DRIFT.name]
+
+
 async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[str, Finding]]:
-    """Give each check's name and finding, in the order of the report; without a login nobody chats."""
+    """Give each check's name and finding, in the order of `check_names`."""
     first = await asyncio.gather(*(_made(check, subject) for check in FIRST))
     missing: str | None = None
     for check, finding in zip(FIRST, first, strict=True):
@@ -53,7 +59,7 @@ async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[
         yield check.name, finding
         missing = check.name if finding.blocks else missing
     if missing:
-        for name in (*(check.name for check in CHECKS), *([CHAT] if login else []), DRIFT.name):
+        for name in check_names(login)[len(FIRST) :]:
             yield name, skipped(f"needs the {missing} first")
         return
     drift = asyncio.create_task(_made(DRIFT, subject))
@@ -62,7 +68,7 @@ async def examine(subject: Subject, login: Login | None) -> AsyncIterator[tuple[
         for check, task in zip(CHECKS, checks, strict=True):
             yield check.name, await task
         if login is not None:
-            # After the others, which would slow down what it measures.
+            # After the others, which would disturb its measurements.
             yield CHAT, await _within(SIGN_IN_TIMEOUT_S + CHAT_TIMEOUT_S, _chat(subject, login))
         yield DRIFT.name, await drift
     finally:
@@ -115,7 +121,7 @@ async def _chat(subject: Subject, login: Login) -> Finding:
 
 
 async def _endpoint(stage: Stage, login: Login, expected: Expected) -> tuple[Endpoint, str]:
-    """The address to chat at, and the words for who chats."""
+    """The address to chat at, and a description of the user."""
     if not expected.auth_required:
         return Endpoint(stage.gateway_url, name=GUEST), f"guest {GUEST}"
     if login.token is not None:

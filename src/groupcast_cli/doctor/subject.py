@@ -39,7 +39,7 @@ class Subject:
         self.stack_name = f"{SERVICE}-{stage}"
         self._closing = contextlib.AsyncExitStack()
         self._opening = asyncio.Lock()
-        # Made by the first call, which says what is wrong with a profile.
+        # Made by the first call, which reports a wrong profile.
         self._session: Any = None
         self._clients: dict[str, Any] = {}
         self._answers: dict[str, asyncio.Task[Any]] = {}

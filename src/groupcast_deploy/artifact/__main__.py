@@ -19,7 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     target = Target(options.runtime, options.architecture)
     try:
-        artifact = build(Path.cwd(), target, options.output)
+        artifact = build(
+            Path.cwd(), target, options.output, lambda step: print(f"artifact: {step} …", flush=True)
+        )
     except (ArtifactError, OSError, subprocess.SubprocessError) as error:
         print(f"artifact: {error}", file=sys.stderr)
         return 1

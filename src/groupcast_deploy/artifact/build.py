@@ -22,6 +22,8 @@ from groupcast_deploy.artifact.errors import ArtifactError
 from groupcast_deploy.artifact.pruning import ENDPOINTS, is_needed, without_other_services
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from groupcast_deploy.artifact.bytecode import Interpreter
     from groupcast_deploy.artifact.target import Target
 
@@ -47,8 +49,13 @@ class Artifact:
     bytecode: str | None
 
 
-def build(root: Path, target: Target, output: Path) -> Artifact:
-    """Build `output` from the checkout at `root`, unless it is up to date. Raises ArtifactError."""
+def build(
+    root: Path, target: Target, output: Path, on_step: Callable[[str], None] = lambda _: None
+) -> Artifact:
+    """Build `output` from the checkout at `root`, unless it is up to date. Raises ArtifactError.
+
+    `on_step` gets the name of each step when it begins.
+    """
     _check_root(root)
     interpreter = find_interpreter(target.python)
     label = _label(root, target, interpreter)
@@ -56,12 +63,16 @@ def build(root: Path, target: Target, output: Path) -> Artifact:
     if built:
         with tempfile.TemporaryDirectory(prefix="groupcast-") as scratch:
             tree = Path(scratch, "tree")
+            on_step("installing dependencies (the first time 40 MB, half a minute)")
             install(root, target, Path(scratch), tree)
+            on_step("removing files that Lambda does not need")
             shutil.copytree(root / _DEPLOYED, tree / _DEPLOYED.name)
             _reduce(tree)
             (tree / LABEL).write_bytes(label)
             if interpreter:
+                on_step(f"compiling with Python {interpreter.version}")
                 compile_tree(interpreter, tree)
+            on_step(f"packing {output}")
             write_zip(tree, output)
     return _described(output, interpreter, built=built)
 

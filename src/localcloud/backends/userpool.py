@@ -1,8 +1,8 @@
-"""The user pool on this machine: made in moto's server from serverless.yml, with three people in it.
+"""The local user pool, created in moto's server from serverless.yml, with three demo users.
 
-moto signs every token with a key pair that lies in its own package, for all the world to read: whoever has it
-can sign in as anyone. That is fine here and only here: the pool has demo users with printed passwords, serves
-127.0.0.1 alone and ends with the command; no stage on AWS trusts its key or its issuer.
+moto signs every token with a key pair published in its package, so anybody can forge a token. That is
+acceptable only here: the pool serves 127.0.0.1, has demo users with printed passwords and ends with the
+command. No stage on AWS trusts its key or issuer.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DemoUser:
-    """Someone who can sign in; `groups` are the user pool's (`cognito:groups` in a token)."""
+    """A user who can sign in; `groups` are those of the user pool (`cognito:groups` in a token)."""
 
     name: str
     password: str = field(repr=False)
     groups: tuple[str, ...] = ()
 
 
-# No secrets: `up` prints them. Who is in no group shows what a private group is.
+# Not secrets: `up` prints them. The user without groups demonstrates private groups.
 DEMO_USERS = (
     DemoUser("ann", "ann-Chats-2026", ("private-team",)),
     DemoUser("bob", "bob-Chats-2026", ("private-team",)),
@@ -40,7 +40,7 @@ DEMO_USERS = (
 
 @dataclass(frozen=True, slots=True)
 class OpenUserPool:
-    """A user pool that is there now. `endpoint` is the base URL of its API, `ids` are by logical id."""
+    """A created user pool. `endpoint` is the base URL of its API; `ids` are by logical id."""
 
     endpoint: str
     pool_id: str
@@ -50,7 +50,7 @@ class OpenUserPool:
 
 
 def only_pool(service: Service) -> tuple[UserPool, UserPoolClient]:
-    """The service's user pool and its client; ServiceError where there is not one of each."""
+    """The service's user pool and its client; ServiceError unless there is exactly one of each."""
     pools, clients = service.user_pools.values(), service.user_pool_clients.values()
     if len(pools) != 1 or len(clients) != 1:
         raise ServiceError(
@@ -61,10 +61,10 @@ def only_pool(service: Service) -> tuple[UserPool, UserPoolClient]:
 
 
 async def create_user_pool(service: Service, aws: Mapping[str, Any]) -> OpenUserPool:
-    """Create the service's user pool, its client, and DEMO_USERS with passwords that last.
+    """Create the service's user pool, its client, and DEMO_USERS with permanent passwords.
 
-    `aws` are the keyword arguments of a client: endpoint_url, region_name, credentials. ServiceError where
-    serverless.yml has not one pool with one client, or they are refused.
+    `aws` are the keyword arguments of a client: endpoint_url, region_name, credentials. ServiceError unless
+    serverless.yml has exactly one pool with one client, or if moto refuses them.
     """
     pool, client = only_pool(service)
     async with aioboto3.Session().client("cognito-idp", **aws) as cognito:

@@ -1,1 +1,1 @@
-"""What starts functions besides the gateway: the table's stream and the queues."""
+"""Event sources besides the gateway: table streams and queues."""

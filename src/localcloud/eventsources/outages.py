@@ -1,4 +1,4 @@
-"""Saying on stderr that something does not work: once, until it works again."""
+"""Reports a failure on stderr once per outage."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import sys
 
 
 class OutageLog:
-    """One thing that may fail again and again, named by `what`."""
+    """Reports one operation's failures; `what` describes the failed operation."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._said = False
 
-    def say(self, error: object) -> None:
+    def report(self, error: object) -> None:
         if not self._said:
             sys.stderr.write(f"{self._what}: {error!r}; trying again\n")
         self._said = True
 
-    def over(self) -> None:
+    def recovered(self) -> None:
         self._said = False

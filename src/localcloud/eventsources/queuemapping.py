@@ -1,8 +1,8 @@
-"""Event source mappings from SQS queues to functions, as Lambda makes them.
+"""Event source mappings from SQS queues to functions, as in Lambda.
 
 The rules are those of the AWS Lambda Developer Guide, "Using Lambda with Amazon SQS", "Configuring scaling
 behavior for SQS event source mappings" and "Handling errors for an SQS event source". A FIFO queue itself
-keeps a message group to one batch at a time, so that as many batches run as groups have messages, at most.
+allows one batch per message group at a time.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-# Batches of one mapping that a function works on at once unless told otherwise: what Lambda begins with.
+# Default limit of concurrent batches per mapping: Lambda's initial number.
 BATCHES_AT_ONCE = 5
-# A long poll: the queue answers as soon as there is something. 20 is the most that SQS takes.
+# A long poll: the queue answers as soon as it has a message. 20 is SQS's maximum.
 POLL_WAIT_S = 20
 RETRY_S = 1.0
-# What running invocations get to end when the mapping closes.
+# How long a closing mapping waits for running invocations.
 CLOSE_TIMEOUT_S = 5.0
 
 
 class QueueMappings:
-    """An async context manager: every mapping polls its queue while it is open.
+    """An async context manager in which every mapping polls its queue.
 
-    What fails stays in the queue, which gives it out again after its visibility timeout. `at_once` bounds the
-    batches of each mapping that are worked on, beside its own `maximum_concurrency`. It should be as many as
-    the invoker runs of one function: a batch that waits there uses up its visibility timeout.
+    Failed messages stay in the queue and become visible again after the visibility timeout. `at_once` bounds
+    each mapping's concurrent batches, besides its own `maximum_concurrency`. It should match the invoker's
+    concurrency per function: a batch that waits there uses up its visibility timeout.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class QueueMappings:
 
 
 def event_record(message: Message, *, arn: str, region: str) -> dict[str, Any]:
-    """A message of ReceiveMessage as the function sees it (AWS: "Using Lambda with Amazon SQS", example)."""
+    """The function's event record for a received message (AWS: "Using Lambda with Amazon SQS", example)."""
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
@@ -85,10 +85,10 @@ def event_record(message: Message, *, arn: str, region: str) -> dict[str, Any]:
 
 
 def succeeded(batch: Sequence[Message], mapping: QueueMapping, response: Any) -> list[Message]:
-    """The messages of the batch that a function's answer lets go.
+    """The messages of the batch that the function's response acknowledges.
 
-    With ReportBatchItemFailures that is all but those it names. An empty answer names none; one that names
-    what is not in the batch, or is malformed, lets none go.
+    With ReportBatchItemFailures these are all messages it does not name. An empty response acknowledges all;
+    a malformed one, or one that names a message outside the batch, acknowledges none.
     """
     if not mapping.report_item_failures or not response:
         return list(batch)
@@ -136,7 +136,7 @@ class _Poller:
 
     async def _poll(self) -> None:
         while True:
-            # First a place to work, then messages: what is received must not wait, or it is given out twice.
+            # Wait for capacity before receiving: a message that waits here may be delivered twice.
             await self._free.acquire()
             batch = await self._collect()
             task = asyncio.create_task(self._work_on(batch))
@@ -148,7 +148,7 @@ class _Poller:
         self._free.release()
 
     async def _collect(self) -> list[Message]:
-        """A batch: what one poll brings, and with a window also what comes until it is over."""
+        """A batch: the messages of one poll or, with a batching window, all that arrive within it."""
         loop, size = asyncio.get_running_loop(), self._mapping.batch_size
         batch: list[Message] = []
         while not batch:
@@ -162,10 +162,10 @@ class _Poller:
         try:
             messages = await self._queues.receive(self._mapping.queue, count, wait_s)
         except (BotoCoreError, ClientError, OSError) as error:
-            self._poll_outage.say(error)
+            self._poll_outage.report(error)
             await asyncio.sleep(RETRY_S)
             return []
-        self._poll_outage.over()
+        self._poll_outage.recovered()
         return messages
 
     async def _work_on(self, batch: Sequence[Message]) -> None:
@@ -175,23 +175,23 @@ class _Poller:
         try:
             await self._queues.delete(self._mapping.queue, [message["ReceiptHandle"] for message in done])
         except (BotoCoreError, ClientError, OSError) as error:
-            self._delete_outage.say(error)
+            self._delete_outage.report(error)
         else:
-            self._delete_outage.over()
+            self._delete_outage.recovered()
 
     async def _invoke(self, batch: Sequence[Message]) -> list[Message]:
-        """The messages that are done."""
+        """Invoke the function and return the acknowledged messages."""
         arn = self._queues.arn(self._mapping.queue)
         event = {"Records": [event_record(message, arn=arn, region=self._region) for message in batch]}
         try:
             response = await self._invoker.invoke(self._mapping.function, event)
         except FunctionError:
-            # The function's own log has it.
+            # The function's own log has the error.
             return []
         except Exception as error:  # noqa: BLE001 - an invoker's bug must not end the polling
-            self._invoke_outage.say(error)
+            self._invoke_outage.report(error)
             return []
-        self._invoke_outage.over()
+        self._invoke_outage.recovered()
         return succeeded(batch, self._mapping, response)
 
 

@@ -1,4 +1,4 @@
-"""SQS on this machine: the queues of the service, in moto's server."""
+"""The service's SQS queues, in moto's server."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 
 class Queues:
-    """The service's queues, by logical id. An async context manager: it creates them and keeps a client.
+    """An async context manager that creates the service's queues and calls them by logical id.
 
-    ServiceError where dead-letter queues form a circle. The calls raise botocore's ClientError and
-    BotoCoreError.
+    ServiceError if dead-letter queues form a cycle. Calls raise botocore's ClientError and BotoCoreError.
     """
 
     def __init__(self, queues: Iterable[Queue], aws: Mapping[str, Any]) -> None:
@@ -48,11 +47,11 @@ class Queues:
         return self._arns[logical_id]
 
     async def send(self, logical_id: str, body: str) -> None:
-        """Put a message into a queue."""
+        """Send a message to a queue."""
         await self._client.send_message(QueueUrl=self._urls[logical_id], MessageBody=body)
 
     async def receive(self, logical_id: str, count: int, wait_s: int) -> list[dict[str, Any]]:
-        """Up to `count` messages with all their attributes; none where none comes for `wait_s`."""
+        """Up to `count` messages with all their attributes; empty if none arrives within `wait_s`."""
         answer = await self._client.receive_message(
             QueueUrl=self._urls[logical_id],
             MaxNumberOfMessages=count,
@@ -63,7 +62,7 @@ class Queues:
         return list(answer.get("Messages", ()))
 
     async def delete(self, logical_id: str, receipt_handles: Iterable[str]) -> None:
-        """Delete messages that were received, ten at most; one that is gone or visible again stays so."""
+        """Delete up to ten received messages, ignoring those already deleted or visible again."""
         entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(receipt_handles)]
         await self._client.delete_message_batch(QueueUrl=self._urls[logical_id], Entries=entries)
 
@@ -81,13 +80,13 @@ class Queues:
 
 
 def _dead_letters_first(queues: Iterable[Queue]) -> tuple[Queue, ...]:
-    """In the order in which they can be created: a redrive policy names a queue that exists."""
+    """Order queues for creation: a redrive policy must name an existing queue."""
     waiting = {queue.logical_id: queue for queue in queues}
     found: list[Queue] = []
     while waiting:
         free = [one for one in waiting.values() if one.redrive is None or one.redrive.queue not in waiting]
         if not free:
-            raise ServiceError(f"dead-letter queues in a circle: {', '.join(waiting)}")
+            raise ServiceError(f"dead-letter queues form a cycle: {', '.join(waiting)}")
         found += free
         waiting = {name: queue for name, queue in waiting.items() if queue not in free}
     return tuple(found)

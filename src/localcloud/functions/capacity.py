@@ -1,4 +1,4 @@
-"""Which function may start another environment: decisions without I/O."""
+"""Decides which function may start another environment. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one function: its environments, and its invocations that may wait."""
+    """One function's limits: environments, and waiting invocations."""
 
     per_function: int
     queue: int
@@ -26,7 +26,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """One function's environments: pids of those waiting for an event and of those at work, and counts."""
+    """The state of one function's environments: the pids of idle and busy ones, and counts."""
 
     idle: tuple[int, ...]
     busy: tuple[int, ...]
@@ -37,7 +37,7 @@ class PoolStatus:
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """One function's environments and who waits for one. `idle` ends with the last one used."""
+    """One function's environments and waiting invocations. `idle` ends with the one used last."""
 
     function: Function
     idle: list[Environment] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Pool:
         return len(self.idle) + len(self.busy) + self.starting
 
     def answer_next(self, answer: Environment | FunctionError) -> bool:
-        """Give who has waited longest an environment or an error; False where nobody waits."""
+        """Give an environment or an error to the invocation that has waited longest; False if none waits."""
         while self.waiting:
             waiter = self.waiting.popleft()
             if waiter.done():
@@ -80,7 +80,7 @@ class Pool:
 
 
 def next_to_grow(pools: Collection[Pool], limits: Limits) -> Pool | None:
-    """The function that needs one more environment most: one that waits, and has and had the fewest."""
+    """The waiting function with the fewest environments now and so far; None if no function may grow."""
     wanting = [
         pool for pool in pools if len(pool.waiting) > pool.starting and pool.size < limits.per_function
     ]

@@ -1,4 +1,4 @@
-"""What an environment is told of its function: plain values, decided in the parent."""
+"""An environment's description of its function: plain values, which the parent decides."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from localcloud.service.model import Function
 
-# All that a function sees of the environment localcloud was started in; the rest stays with the user.
+# The only variables that functions inherit from the user's environment.
 INHERITED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One environment to be. `environ` is the whole of its os.environ."""
+    """The description of a new environment. `environ` is its complete os.environ."""
 
     function: str
     handler: str
@@ -38,7 +38,7 @@ class Description:
 
 
 def describe(function: Function, *, region: str, extra_env: Mapping[str, str]) -> Description:
-    """A new environment of `function`: its log stream is its own, as in CloudWatch."""
+    """Describe a new environment of `function`, with a log stream of its own, as in CloudWatch."""
     today = dt.datetime.now(dt.UTC).strftime("%Y/%m/%d")
     log_stream = f"{today}/[$LATEST]{uuid.uuid4().hex}"
     # AWS Lambda Developer Guide: "Defined runtime environment variables".
@@ -56,7 +56,7 @@ def describe(function: Function, *, region: str, extra_env: Mapping[str, str]) -
         memory_mb=function.memory_mb,
         region=region,
         log_stream=log_stream,
-        # Local endpoints and credentials come last: whatever the function's own settings say, it stays here.
+        # Last, so that the function's own settings cannot replace local endpoints and credentials.
         environ={**shared_environ(region), **function.environment, **own, **extra_env},
     )
 
@@ -66,7 +66,7 @@ def log_group(function: str) -> str:
 
 
 def shared_environ(region: str) -> dict[str, str]:
-    """What Lambda sets alike for every function of a region, and what the machine must give."""
+    """Variables that Lambda sets for all functions of a region, and those inherited from this machine."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return inherited | {
         "AWS_DEFAULT_REGION": region,

@@ -1,4 +1,4 @@
-"""One environment, as this side of its socket sees it."""
+"""The parent's end of one environment's socket."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class EnvironmentLost(Exception):  # noqa: N818 - not an error of ours: Lambda loses environments
-    """The process at the other end is gone."""
+    """The environment's process is gone."""
 
 
 class Environment(asyncio.Protocol):
-    """A process that answers one frame at a time. `on_lost` is called once, when its socket ends."""
+    """A process that answers one frame at a time. `on_lost` is called once, when the socket closes."""
 
     def __init__(self, pid: int, on_lost: Callable[[Environment], None]) -> None:
         self.pid = pid
@@ -26,7 +26,6 @@ class Environment(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._reply: asyncio.Future[bytes] | None = None
-        self._gone = asyncio.Event()
 
     @classmethod
     async def connect(
@@ -41,7 +40,7 @@ class Environment(asyncio.Protocol):
         return environment
 
     async def reply(self) -> bytes:
-        """The next frame from the process; EnvironmentLost where it dies first."""
+        """Return the next frame from the process; EnvironmentLost if it dies first."""
         if self.lost:
             raise EnvironmentLost
         assert self._reply is None, "one event at a time"
@@ -58,10 +57,6 @@ class Environment(asyncio.Protocol):
             self._transport.write(frame(request))
         return await self.reply()
 
-    async def gone(self) -> None:
-        """Return when the process's end of the socket is closed."""
-        await self._gone.wait()
-
     def close(self) -> None:
         """Hang up: an idle process exits, a busy one when its handler returns."""
         self.lost = True
@@ -69,7 +64,7 @@ class Environment(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, because uvloop's transports are no subclass of asyncio's.
+        # A cast, because uvloop's transports don't subclass asyncio's.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -78,7 +73,6 @@ class Environment(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - EOF or reset, it is gone
         self.lost = True
-        self._gone.set()
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(EnvironmentLost())
         self._on_lost(self)

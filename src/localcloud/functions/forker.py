@@ -1,4 +1,4 @@
-"""The parent's end of the zygote: starts it, asks it for forks and kills, starts it again when it died."""
+"""The parent's end of the zygote: starts it, restarts it if it dies, and asks it for forks and kills."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
-# The second is for a zygote that was found dead.
+# The second attempt follows a restart of a dead zygote.
 FORK_ATTEMPTS = 2
-# What the interpreter itself needs; functions get their own environment after the fork.
+# Variables that the interpreter itself needs; functions get their own after the fork.
 _INTERPRETER_ENV = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 
 
 class Forker:
-    """One zygote process. `output` is where functions write; None: to this process's stdout and stderr."""
+    """One zygote process. Functions write to `output`; None: to this process's stdout and stderr."""
 
     def __init__(self, output: IO[bytes] | None) -> None:
         self._output = output
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
-        # One request at a time, so that answers need no names.
+        # One request at a time, so that answers need no ids.
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
-        """Return once the zygote has imported its libraries; StartError where it does not come up."""
+        """Return once the zygote has imported its libraries; StartError if it does not start."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._control = ours
@@ -52,7 +52,7 @@ class Forker:
                 stderr=self._output,
                 env={name: os.environ[name] for name in _INTERPRETER_ENV if name in os.environ},
                 pass_fds=(theirs.fileno(),),
-                # Ctrl-C in a terminal reaches only this process, which ends the others in order.
+                # Ctrl-C in a terminal reaches only this process, which stops the others in order.
                 start_new_session=True,
             )
         try:
@@ -63,26 +63,26 @@ class Forker:
             raise StartError(f"the process that runs the functions did not start: {error!r}") from error
 
     async def fork(self, description: Description) -> tuple[socket.socket, int]:
-        """A new environment: this side's end of its socket, and its pid. StartError where none can be had."""
+        """Fork an environment; return this end of its socket and its pid. StartError if that fails."""
         async with self._turn:
             for _ in range(FORK_ATTEMPTS):
                 try:
                     return await self._fork(description)
                 except (OSError, EOFError):
-                    # It died; what it had forked dies with it.
+                    # The zygote died, and its environments with it.
                     await self.close()
                     await self.start()
         raise StartError("the process that runs the functions keeps dying")
 
     async def kill(self, pid: int) -> None:
-        """SIGKILL an environment. The zygote does it: only it knows that the pid is still its child's."""
+        """SIGKILL an environment. Only the zygote knows that the pid still belongs to its child."""
         async with self._turn:
             if self._control is not None:
                 with contextlib.suppress(OSError):
                     await self._send(self._control, {"kill": pid})
 
     async def close(self) -> None:
-        """End the zygote and, with it, every environment."""
+        """End the zygote and all of its environments."""
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -112,7 +112,8 @@ class Forker:
         return ours, pid
 
     async def _send(self, control: socket.socket, request: object, *descriptors: int) -> None:
-        # A descriptor rides on a byte of its own. The buffer is all but empty: forks wait for their answers.
+        # A byte of its own carries the descriptor. The socket buffer has room: each fork waits for its
+        # answer.
         socket.send_fds(control, [b"\0"], list(descriptors))
         await asyncio.get_running_loop().sock_sendall(control, frame(orjson.dumps(request)))
 

@@ -1,4 +1,4 @@
-"""Length-prefixed messages on a stream socket, for both of its ends."""
+"""Length-prefixed messages on a stream socket."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
-# Lambda's limit on a synchronous event or response (6 MB and what its own envelope takes).
+# Lambda's limit for a synchronous event or response (6 MB plus its envelope).
 MAX_PAYLOAD_BYTES = 6_291_556
 HEADER = struct.Struct("!I")
-# What the zygote answers with: a pid, or minus errno.
+# The zygote's answer: a pid, or minus errno.
 ANSWER = struct.Struct("!i")
 
 
 def frame(payload: bytes) -> bytes:
-    """The bytes on the wire: four of length, then the payload."""
+    """Return the bytes on the wire: a length of four bytes, then the payload."""
     return HEADER.pack(len(payload)) + payload
 
 

@@ -1,7 +1,7 @@
-"""Calling a handler as Lambda's Python runtime does: its context, its result, its errors.
+"""Calls a handler as Lambda's Python runtime does: context, result, errors.
 
-A reply is JSON: {"result": …} or {"error": {"type": …, "message": …}}. A first member "logError" says why
-lines of the log were lost.
+A reply is JSON: {"result": …} or {"error": {"type": …, "message": …}}. A first member "logError" gives the
+reason if log lines were lost.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from localcloud.functions.description import Description
 
 _LOG_ERROR = b'{"logError":'
-# Said once by an environment whose handler is loaded.
+# An environment's first frame once its handler is loaded.
 READY = b'{"result":null}'
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The second argument of a handler (AWS: "Using the Lambda context object", Python)."""
+    """A handler's second argument (AWS: "Using the Lambda context object", Python)."""
 
     aws_request_id: str
     function_name: str
@@ -50,7 +50,7 @@ class Context:
 
 
 class LoadError(Exception):
-    """There is no handler to call; `reply` says why."""
+    """The handler could not be loaded; `reply` has the error."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -95,14 +95,14 @@ def load(handler: str) -> Callable[[Any, Context], Any]:
 
 
 def call(handler: Callable[[Any, Context], Any], event: Any, context: Context) -> bytes:
-    """The reply to one event. Only what ends the process (SystemExit) gets through."""
+    """Return the reply to one event. Only SystemExit and the like propagate."""
     try:
         result = handler(event, context)
     except Exception as error:  # noqa: BLE001 - whatever a function raises is its answer
         _log(error)
         return error_reply(type(error).__name__, str(error))
     try:
-        # Not orjson: it would take dates and dataclasses, for which Lambda fails the call.
+        # Not orjson: it accepts dates and dataclasses, for which Lambda fails the call.
         payload = json.dumps(result, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         message = f"Unable to marshal response: {error}"
@@ -115,13 +115,13 @@ def call(handler: Callable[[Any, Context], Any], event: Any, context: Context) -
 
 
 def error_reply(error_type: str, message: str) -> bytes:
-    # A message may hold lone surrogates, which are no UTF-8.
+    # A message may hold lone surrogates, which UTF-8 can't encode.
     text = message.encode(errors="replace").decode()
     return orjson.dumps({"error": {"type": error_type, "message": text}})
 
 
 def result_of(function: str, reply: bytes) -> Any:
-    """What the handler returned; FunctionError where it failed."""
+    """Return the handler's result; FunctionError if it failed."""
     outcome = orjson.loads(reply)
     if "error" in outcome:
         raise FunctionError(function, outcome["error"]["type"], outcome["error"]["message"])
@@ -133,21 +133,21 @@ def with_log_error(reply: bytes, reason: str) -> bytes:
 
 
 def log_error_of(reply: bytes) -> str | None:
-    """Why lines of the log were lost; None: none were."""
+    """The reason for lost log lines; None if none were lost."""
     return str(orjson.loads(reply)["logError"]) if reply.startswith(_LOG_ERROR) else None
 
 
 def encode_event(function: str, event: Any) -> bytes:
-    """The event as JSON; FunctionError where it is larger than Lambda takes."""
+    """Encode the event as JSON; FunctionError if it exceeds Lambda's limit."""
     payload = orjson.dumps(event)
     if len(payload) > MAX_PAYLOAD_BYTES:
-        message = f"{len(payload)} bytes of event, more than {MAX_PAYLOAD_BYTES}"
+        message = f"{len(payload)} bytes of event exceed the limit of {MAX_PAYLOAD_BYTES}"
         raise FunctionError(function, "RequestEntityTooLargeException", message)
     return payload
 
 
 def _log(error: BaseException) -> None:
-    # The first frame is this module's own call.
+    # Skip the first frame, this module's own call.
     trace = error.__traceback__ and error.__traceback__.tb_next
     lines = traceback.format_exception(type(error), error, trace)
     print(f"[ERROR] {type(error).__name__}: {error}\n{''.join(lines)}", file=sys.stderr, end="", flush=True)

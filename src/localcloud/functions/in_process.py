@@ -1,4 +1,4 @@
-"""The functions in threads of this process, so that a debugger's breakpoints and pdb work in them."""
+"""Runs functions in threads of this process, so that breakpoints and pdb work in them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 # Invocations of one function, the running one included.
 QUEUE_LIMIT = 1000
-# How long close waits for handlers that still run.
+# How long closing waits for running handlers.
 CLOSE_TIMEOUT_S = 5.0
 
 
 class InProcess:
-    """An Invoker that runs each function in one thread of its own, where it stays.
+    """An Invoker that runs each function in a thread of its own.
 
-    The thread is what a handler's event loop is bound to. There is one os.environ for all functions, so what
-    differs between them (AWS_LAMBDA_FUNCTION_NAME and the like) is not set, and timeouts are not enforced:
-    whoever stands at a breakpoint has all the time in the world. `extra_env` is as in Environments.
+    A function keeps its thread because the handler's event loop is bound to it. All functions share one
+    os.environ, so variables that differ between them (such as AWS_LAMBDA_FUNCTION_NAME) are not set. Timeouts
+    are not enforced, so that a breakpoint may take any time. `extra_env` is as in Environments.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class InProcess:
         self._running: set[asyncio.Future[bytes]] = set()
 
     async def __aenter__(self) -> Self:
-        """StartError where two functions want different values of one variable."""
+        """StartError if two functions need different values of one variable."""
         environ = shared_environ(self._region) | _merged(self._functions.values()) | self._extra_env
         self._environ_before = dict(os.environ)
         os.environ.update(environ)
@@ -75,7 +75,7 @@ class InProcess:
         time.tzset()
 
     async def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
-        """See Invoker. FunctionError TooManyRequestsException where too many wait for this function."""
+        """See Invoker. FunctionError TooManyRequestsException if too many invocations wait."""
         thread = self._threads.get(function)
         if thread is None:
             raise FunctionError(function, "ResourceNotFoundException", "there is no such function")
@@ -92,7 +92,7 @@ class InProcess:
             thread.calls -= 1
 
     async def warm(self, names: Iterable[str]) -> None:
-        """Import the functions' modules; FunctionError where one does not load."""
+        """Import the functions' modules; FunctionError if one does not load."""
         loop = asyncio.get_running_loop()
         for name in names:
             thread = self._threads[name]
@@ -101,7 +101,7 @@ class InProcess:
 
 @dataclass(slots=True)
 class _Thread:
-    """A function and the one thread it runs in; `calls` are running and waiting."""
+    """A function and its thread; `calls` counts running and waiting invocations."""
 
     timeout_s: int
     description: Description

@@ -1,4 +1,4 @@
-"""The functions' log, from both ends. A full disk costs lines of it, and nothing else."""
+"""The functions' log, in the parent and in the functions. A full disk costs log lines and nothing else."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ log = logging.getLogger(__name__)
 
 
 class Log:
-    """Where functions write: the file at `path`, or this process's stdout and stderr (None)."""
+    """The functions' output: the file at `path`, or this process's stdout and stderr (None)."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._warned = False
-        # For child processes; None: they inherit stdout and stderr.
+        # Passed to child processes; None: they inherit stdout and stderr.
         self.output: IO[bytes] | None = None
 
     def open(self) -> None:
-        """StartError where the file cannot be opened."""
+        """StartError if the file cannot be opened."""
         if self._path is not None:
             try:
                 self.output = self._path.open("ab", buffering=0)
@@ -40,7 +40,7 @@ class Log:
             self.output.close()
 
     def write(self, line: str) -> None:
-        """Write a line on behalf of a function."""
+        """Write a line for a function that cannot do so itself."""
         if self.output is None:
             sys.stderr.write(line)
             return
@@ -50,7 +50,7 @@ class Log:
             self.lost(os.strerror(error.errno or 0))
 
     def lost(self, reason: str) -> None:
-        """Warn, the first time, that lines are missing."""
+        """Warn of lost lines, once."""
         if not self._warned:
             self._warned = True
             log.warning(
@@ -61,12 +61,12 @@ class Log:
 
 
 class LossyStream(io.RawIOBase):
-    """A process's stdout or stderr that loses what cannot be written, for as long as that lasts."""
+    """A process's stdout or stderr that drops output while the disk is full."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._is_torn = False
-        # Why something was lost, until `take_error`.
+        # The reason for lost output, until `take_error`.
         self._error: str | None = None
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -84,7 +84,7 @@ class LossyStream(io.RawIOBase):
         return size
 
     def take_error(self) -> str | None:
-        """Why lines were lost since the last call; None: none were."""
+        """Return the reason for lines lost since the last call; None if none were lost."""
         error, self._error = self._error, None
         return error
 
@@ -96,19 +96,19 @@ class LossyStream(io.RawIOBase):
 
 
 def survive_full_disks() -> None:
-    """Let this process's stdout and stderr lose lines instead of raising OSError."""
+    """Make this process's stdout and stderr drop lines instead of raising OSError."""
     sys.stdout, sys.stderr = _lossy(sys.stdout), _lossy(sys.stderr)
 
 
 def _lossy(stream: TextIO) -> TextIO:
-    # Without a buffer between, as with python -u, so that nothing is kept to fail later.
+    # Unbuffered, as with python -u, so that no buffered output fails later.
     raw: Any = LossyStream(stream.fileno())
-    # Whole lines, even when the process is killed and several write to one file.
+    # Write whole lines, even if the process is killed or several processes share the file.
     return io.TextIOWrapper(raw, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
 
 
 def take_error() -> str | None:
-    """Why this process lost lines since the last call; None: it lost none."""
+    """Return the reason for lines this process lost since the last call; None if it lost none."""
     streams = [getattr(stream, "buffer", None) for stream in (sys.stdout, sys.stderr)]
     errors = [stream.take_error() for stream in streams if isinstance(stream, LossyStream)]
     return next(filter(None, errors), None)

@@ -1,4 +1,4 @@
-"""Which environment serves which invocation, and when one more is started."""
+"""Assigns invocations to environments and starts environments when needed."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
     from localcloud.service.model import Function
 
-# Lambda gives 10 s; here several environments may share two cores while they import.
+# Lambda allows 10 s; here several environments may share two cores while they import.
 INIT_TIMEOUT_S = 30.0
 LIMIT_PER_FUNCTION = 4
-# Invocations of one function that may wait for an environment: a full load test may leave all at once.
+# Invocations of one function that may wait: at the end of a load test all members may leave at once.
 QUEUE_LIMIT = 10_000
 
 
 class Environments:
-    """An Invoker whose functions run in processes of their own, one event at a time each.
+    """An Invoker that runs functions in processes of their own, one event at a time each.
 
-    An async context manager. `extra_env` is set in every function and wins over its own environment.
-    `log` is a file to which functions write; None: to this process's stdout and stderr.
+    An async context manager. `extra_env` is set in every function and overrides its own environment. `log` is
+    the functions' log file; None: this process's stdout and stderr.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Environments:
         self._runs: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
-        """StartError where functions cannot be run."""
+        """StartError if functions cannot be run."""
         self._log.open()
         forker = Forker(self._log.output)
         try:
@@ -84,20 +84,20 @@ class Environments:
         self._log.close()
 
     async def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
-        """See Invoker. FunctionError TooManyRequestsException where too many wait for this function."""
+        """See Invoker. FunctionError TooManyRequestsException if too many invocations wait."""
         pool = self._pools.get(function)
         if pool is None:
             raise FunctionError(function, "ResourceNotFoundException", "there is no such function")
         payload = handling.encode_event(function, event)
         environment = await self._acquire(pool)
-        # A task of its own: a caller who stops waiting for the answer does not stop the work.
+        # In a task of its own, so that a cancelled caller does not cancel the invocation.
         run = asyncio.create_task(self._run(pool, environment, payload))
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)
         return await asyncio.shield(run)
 
     async def warm(self, names: Iterable[str]) -> None:
-        """Start an environment for each function that has none; FunctionError where one does not load."""
+        """Start an environment for each function that has none; FunctionError if one does not load."""
         cold = [pool for name in names if not (pool := self._pools[name]).size]
         starts = [self._start(pool) for pool in cold]
         outcomes = await asyncio.gather(*map(asyncio.shield, starts), return_exceptions=True)
@@ -105,18 +105,8 @@ class Environments:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def kill_one(self, function: str) -> int | None:
-        """Kill an environment without notice, a busy one if there is one; its pid, once it is gone."""
-        pool = self._pools[function]
-        victim = next(iter((*pool.busy, *reversed(pool.idle))), None)
-        if victim is None or self._forker is None:
-            return None
-        await self._forker.kill(victim.pid)
-        await victim.gone()
-        return victim.pid
-
     def snapshot(self) -> dict[str, PoolStatus]:
-        """The state of every function's environments now."""
+        """The current state of every function's environments."""
         return {name: pool.status() for name, pool in self._pools.items()}
 
     async def _acquire(self, pool: Pool) -> Environment:
@@ -124,7 +114,7 @@ class Environments:
         if self._forker is None:
             raise _stopped(name)
         if pool.idle:
-            # The last one used has the warmest caches.
+            # The one used last has the warmest caches.
             environment = pool.idle.pop()
             pool.busy.add(environment)
             return environment
@@ -140,7 +130,7 @@ class Environments:
             if waiter in pool.waiting:
                 pool.waiting.remove(waiter)
             elif not waiter.cancelled() and waiter.exception() is None:
-                # It was given an environment, and cancelled before it could take it.
+                # Cancelled after it was given an environment and before it took it.
                 self._release(pool, waiter.result())
             raise
 
@@ -152,7 +142,7 @@ class Environments:
             async with asyncio.timeout(function.timeout_s):
                 reply = await environment.ask(orjson.dumps(fields))
         except TimeoutError:
-            await self._put_down(pool, environment)
+            await self._retire(pool, environment)
             what = f"Task timed out after {function.timeout_s:.2f} seconds"
             raise self._failed(function.name, request_id, "Sandbox.Timedout", what) from None
         except EnvironmentLost:
@@ -164,7 +154,7 @@ class Environments:
         return handling.result_of(function.name, reply)
 
     def _start(self, pool: Pool) -> asyncio.Task[None]:
-        """Start an environment and hand it to who waits. The task fails where the function does not load."""
+        """Start an environment for a waiting invocation. The task fails if the function does not load."""
         pool.starting += 1
         start = asyncio.create_task(self._start_one(pool))
         self._starts.add(start)
@@ -173,7 +163,7 @@ class Environments:
 
     def _started(self, start: asyncio.Task[None]) -> None:
         self._starts.discard(start)
-        # Who waited was told already: nobody else has to ask for the error.
+        # The waiting invocation already has the error; mark it as retrieved.
         if not start.cancelled():
             start.exception()
 
@@ -182,7 +172,7 @@ class Environments:
             environment = await self._cold_start(pool.function)
         except FunctionError as error:
             pool.starting -= 1
-            # Who has waited longest hears of it; the others get starts of their own.
+            # The longest-waiting invocation gets the error; the others get starts of their own.
             pool.answer_next(error)
             self._grow()
             raise
@@ -191,7 +181,7 @@ class Environments:
             raise
         pool.starting -= 1
         pool.cold_starts += 1
-        # Not _release: it has served nobody yet, and who it was started for may be waiting still.
+        # Not _release: this environment has not served yet, and its invocation may still be waiting.
         self._offer(pool, environment)
 
     async def _cold_start(self, function: Function) -> Environment:
@@ -217,7 +207,7 @@ class Environments:
             raise
         return environment
 
-    async def _put_down(self, pool: Pool, environment: Environment) -> None:
+    async def _retire(self, pool: Pool, environment: Environment) -> None:
         environment.close()
         pool.forget(environment)
         if self._forker is not None:
@@ -241,14 +231,14 @@ class Environments:
         self._grow()
 
     def _grow(self) -> None:
-        """Start what waiting invocations need, as far as the limits let it."""
+        """Start environments for waiting invocations, within the limits."""
         pools = self._pools.values()
         while self._forker is not None and (pool := capacity.next_to_grow(pools, self._limits)) is not None:
             self._start(pool)
 
     def _failed(self, name: str, request_id: str, error_type: str, what: str) -> FunctionError:
         if self._forker is not None:
-            # Lambda, too, writes this into the function's log, in its stead.
+            # Lambda, too, writes this to the function's log.
             self._log.write(f"{name}: {request_id} {what}\n")
         return FunctionError(name, error_type, f"RequestId: {request_id} Error: {what}")
 

@@ -1,4 +1,4 @@
-"""What runs in an environment: blocking reads, one event at a time, no event loop but the handler's own."""
+"""An environment's loop: blocking reads, one event at a time, no event loop but the handler's own."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def serve(channel: socket.socket, description: Description) -> None:
-    """Answer events from `channel` until it ends. The first frame sent says whether there is a handler."""
-    _become(description)
+    """Answer events from `channel` until it closes. The first frame sent says whether the handler loaded."""
+    _apply(description)
     try:
         handler = handling.load(description.handler)
     except handling.LoadError as error:
@@ -34,7 +34,7 @@ def serve(channel: socket.socket, description: Description) -> None:
         fields = orjson.loads(request)
         context = handling.context_of(description, fields["requestId"], fields["deadlineMs"])
         reply = handling.call(handler, fields["event"], context)
-        # What the function printed is in the log before its caller hears of it.
+        # Flush first, so that the function's output is in the log before its caller gets the reply.
         sys.stdout.flush()
         sys.stderr.flush()
         if (log_error := take_error()) is not None:
@@ -42,14 +42,14 @@ def serve(channel: socket.socket, description: Description) -> None:
         channel.sendall(frame(reply))
 
 
-def _become(description: Description) -> None:
-    # A second line of defence: the zygote kills its children when localcloud dies, unless it died first.
+def _apply(description: Description) -> None:
+    # A second line of defence: normally the zygote kills its children, unless it died first.
     die_with_parent()
-    # Ctrl-C in a terminal goes to every process of the group: the parent decides what ends, and when.
+    # Ctrl-C in a terminal reaches every process of the group; the parent decides when each ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(description.environ)
     time.tzset()
-    # The interpreter is already up: what PYTHONPATH says must be done by hand.
+    # The interpreter already runs, so apply PYTHONPATH here.
     added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [path for path in added if path and path not in sys.path]

@@ -1,11 +1,11 @@
-"""A process that has the libraries imported already and forks environments: a cold start without imports.
+"""Forks environments from a process that has imported the libraries, so that cold starts skip imports.
 
-Run as `python -m localcloud.functions.zygote FD`; FD is its end of a Unix stream socket. A request is a
-byte and a frame of JSON: {"fork": Description}, the byte bringing the environment's end of its own socket
-(answered by the pid, or minus errno), or {"kill": pid}. It says its own pid when it is ready. When the socket
-ends it kills what it forked, and exits.
+Run as `python -m localcloud.functions.zygote FD`; FD is its end of a Unix stream socket. A request is a byte
+and a frame of JSON. {"fork": Description}, whose byte carries the environment's end of a socket, is answered
+by the pid or minus errno; {"kill": pid} is not answered. When ready, the process sends its own pid. When the
+socket closes, it kills its children and exits.
 
-It has no threads, because a fork keeps only one.
+It has no threads, because only the forking thread survives a fork.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from localcloud.functions.log import survive_full_disks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What handlers import and what does not change while the function is being written.
+# Libraries that handlers import and that do not change while a developer edits functions.
 PREIMPORTED = ("aioboto3", "aiobotocore", "aws_lambda_powertools", "httptools", "orjson", "uvloop")
 
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     for name in PREIMPORTED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    # Objects that live forever are left alone by the collector, so that their pages stay shared.
+    # Keep the garbage collector off permanent objects, so that their memory pages stay shared.
     gc.collect()
     gc.freeze()
     control.sendall(ANSWER.pack(os.getpid()))
@@ -54,7 +54,7 @@ class _Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: set[int] = set()
-        # A child's end must wake select(), which a signal alone does not do.
+        # The end of a child must wake select(); a signal alone does not.
         self._bell, self._ringer = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ringer, False)
@@ -68,15 +68,15 @@ class _Zygote:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._bell, 4096)
                 self._reap()
-            if self._control.fileno() in readable and not self._obey():
+            if self._control.fileno() in readable and not self._handle_request():
                 break
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
-        # Whoever waits for this process waits for all of them.
+        # Wait for all children, so that waiting for this process suffices.
         for pid in self._children:
             os.waitpid(pid, 0)
 
-    def _obey(self) -> bool:
+    def _handle_request(self) -> bool:
         with contextlib.suppress(ConnectionError):
             first, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
             if first:
@@ -94,7 +94,7 @@ class _Zygote:
         if "fork" in request:
             self._control.sendall(ANSWER.pack(self._fork(Description(**request["fork"]), descriptors[0])))
         elif request["kill"] in self._children:
-            # Only the parent of a process knows that the pid is still its own: it has not been waited for.
+            # The pid is still the child's, because only this process can reap it.
             os.kill(request["kill"], signal.SIGKILL)
 
     def _fork(self, description: Description, descriptor: int) -> int:
@@ -105,11 +105,11 @@ class _Zygote:
             except OSError as error:
                 return -(error.errno or 1)
             if not pid:
-                self._live(channel, description)
+                self._run_environment(channel, description)
             self._children.add(pid)
             return pid
 
-    def _live(self, channel: socket.socket, description: Description) -> None:
+    def _run_environment(self, channel: socket.socket, description: Description) -> None:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -122,14 +122,14 @@ class _Zygote:
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
         except ConnectionError:
-            # The pool is gone, or does not want the answer any more.
+            # The pool is gone or no longer needs the answer.
             pass
         except BaseException:  # noqa: BLE001 - the process ends here, and should say why
             traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            # Never back into the zygote's loop.
+            # Never return to the zygote's loop.
             os._exit(status)
 
     def _reap(self) -> None:

@@ -1,4 +1,4 @@
-"""API Gateway for WebSocket APIs on one machine."""
+"""An emulation of API Gateway for WebSocket APIs."""
 
 from localcloud.gateway.faults import Faults
 from localcloud.gateway.handshake import Posts

@@ -1,67 +1,56 @@
-"""What a function's return value means to API Gateway. Pure.
+"""Parses a function's return value as API Gateway does. Pure.
 
-Shape: the Lambda proxy integration's response; `Sec-WebSocket-Protocol` is the one header that a WebSocket
-API hands on (developer guide, "Set up a $connect route that requires a WebSocket subprotocol").
+Shape: the Lambda proxy integration's response; `Sec-WebSocket-Protocol` is the only header that a WebSocket
+API passes on (developer guide, "Set up a $connect route that requires a WebSocket subprotocol").
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from localcloud.service.checks import checked
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LOWEST_STATUS, _HIGHEST_STATUS = 200, 599
 
 
 class MalformedError(Exception):
-    """A function returned what API Gateway cannot use; the text says what is wrong."""
+    """A function returned a value that API Gateway cannot use; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A function's answer. `status` is None where it has none, `body` where there is nothing to send."""
+    """A function's answer. `status` is None if it is missing, `body` if there is nothing to send."""
 
     status: int | None
     body: bytes | None
     subprotocol: str | None
 
 
+class _Result(msgspec.Struct, rename="camel"):
+    status_code: Annotated[int, Meta(ge=200, le=599)] | None = None
+    body: str = ""
+    headers: dict[str, Any] = {}
+
+
 def parse_answer(result: Any) -> Answer:
-    """Read what a function returned. Raises MalformedError."""
-    if not isinstance(result, dict):
-        raise MalformedError(f"the function returned {type(result).__name__}, not an object")
-    status, body, headers = (result.get(name) for name in ("statusCode", "body", "headers"))
-    return Answer(_status(status), _body(body), _subprotocol(headers))
-
-
-def _status(status: Any) -> int | None:
-    if status is None:
-        return None
-    if type(status) is not int or not _LOWEST_STATUS <= status <= _HIGHEST_STATUS:
-        raise MalformedError(f"statusCode {status!r} is not an HTTP status")
-    return status
-
-
-def _body(body: Any) -> bytes | None:
-    if body is None or body == "":
-        return None
-    if not isinstance(body, str):
-        raise MalformedError(f"body is {type(body).__name__}, not a string")
+    """Read a function's return value. Raises MalformedError."""
+    given = checked(result, _Result, "the function's answer", is_strict=True, raises=MalformedError)
     try:
-        return body.encode()
+        body = given.body.encode() or None
     except UnicodeEncodeError as error:
-        raise MalformedError(f"body cannot be sent: {error.reason}") from error
+        raise MalformedError(f"the function's answer: body cannot be sent: {error.reason}") from error
+    return Answer(given.status_code, body, _subprotocol(given.headers))
 
 
-def _subprotocol(headers: Any) -> str | None:
-    if headers is None:
-        return None
-    if not isinstance(headers, dict):
-        raise MalformedError("headers is not an object")
+def _subprotocol(headers: dict[str, Any]) -> str | None:
     for name, value in headers.items():
         if name.lower() == "sec-websocket-protocol":
-            # A comma or a line break here would corrupt the handshake.
+            # A comma or a line break would corrupt the handshake.
             if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
                 raise MalformedError(f"Sec-WebSocket-Protocol {value!r} is not one subprotocol")
             return value

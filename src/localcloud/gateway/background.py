@@ -1,4 +1,4 @@
-"""Work that nobody waits for while the gateway runs, and that its end waits for."""
+"""Background tasks, which the gateway awaits when it closes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-# For tasks that are slow to take their cancellation.
+# How long cancelled tasks may take to end.
 _CANCEL_TIMEOUT_S = 1.0
 
 
 class Background:
     """The tasks of a gateway: handshakes, messages, disconnects.
 
-    Their number is bounded where they are made: one handshake or disconnect for each TCP connection, and
-    `pending_messages` for each WebSocket.
+    The callers bound their number: one handshake or disconnect per TCP connection, and `pending_messages` per
+    WebSocket.
     """
 
     def __init__(self) -> None:
-        # The event loop itself keeps only weak references to tasks.
+        # Keep strong references: the event loop keeps only weak ones.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -30,7 +30,7 @@ class Background:
         return task
 
     async def finish(self, timeout_s: float) -> int:
-        """Wait for all tasks, those they start too; cancel what is left and return how many that were."""
+        """Wait for all tasks, including those they start. Cancel the rest and return their number."""
         loop = asyncio.get_running_loop()
         end_s = loop.time() + timeout_s
         while self._tasks and (left_s := end_s - loop.time()) > 0:

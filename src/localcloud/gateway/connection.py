@@ -1,4 +1,4 @@
-"""One WebSocket: frames in, messages out, and its end exactly once."""
+"""One WebSocket: passes frames in and messages out, and reports its end exactly once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from localcloud.gateway.events import Client
     from localcloud.gateway.limits import GatewayLimits
 
-# What `disconnectReason` says where the closing side gave no reason of its own.
+# The `disconnectReason` for a close without a reason.
 _REASONS: dict[int, str] = {
     CloseCode.NORMAL_CLOSURE: "Connection Closed Normally",
     CloseCode.GOING_AWAY: "Going away",
@@ -27,25 +27,25 @@ _REASONS: dict[int, str] = {
 
 
 class Session(Protocol):
-    """What a connection's messages and its end lead to."""
+    """Handles a connection's messages and its end."""
 
     async def answer(self, body: str) -> bytes | None:
         """Return the text to send back, if any."""
 
     def ended(self, code: int, reason: str) -> None:
-        """Called once, when nothing can be sent any more."""
+        """Called once, when nothing more can be sent."""
 
 
 def text_frame(text: bytes) -> bytes:
-    """Return the WebSocket frame of a text message to a client."""
+    """Encode a text message to a client as a WebSocket frame."""
     return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
 class Connection:
     """An established WebSocket over `transport`.
 
-    Messages run at the same time, up to `pending_messages`; while that many run, or the client leaves
-    too much unread, the socket is not read. What waits is at most what one read of the socket brought.
+    Up to `pending_messages` messages run concurrently. While that many run, or the client leaves too much
+    unread, the socket is not read, so at most the messages of one read wait.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Connection:
 
     @property
     def last_active_ms(self) -> int:
-        """When something last went either way, in milliseconds since the epoch."""
+        """The time of the last frame in either direction, in milliseconds since the epoch."""
         return int((time.time() - (self._loop.time() - self._active_s)) * 1000)
 
     def post(self, frame: bytes) -> bool:
-        """Send a whole frame; return False, with nothing sent, where the client leaves too much unread."""
+        """Send a whole frame; return False without sending if the client leaves too much unread."""
         if self._transport.get_write_buffer_size() > self._limits.write_buffer_bytes:
             return False
         self._active_s = self._loop.time()
@@ -89,7 +89,7 @@ class Connection:
         return True
 
     def close(self, code: CloseCode) -> None:
-        """Start the closing handshake; done at once as far as functions and senders can see."""
+        """Start the closing handshake. For functions and senders the connection is closed at once."""
         if not self._ended:
             self._frames.send_close(code, _REASONS.get(code, ""))
             self._after_frames()
@@ -97,7 +97,7 @@ class Connection:
     def receive(self, data: bytes) -> None:
         self._frames.receive_data(data)
         for frame in self._frames.events_received():
-            # Requests and responses never come here: the handshake is over.
+            # Only frames: the handshake is over.
             assert isinstance(frame, Frame)
             if self._ended or not self._take(frame):
                 break
@@ -114,7 +114,7 @@ class Connection:
             self._deadline.cancel()
 
     def congest(self, congested: bool) -> None:
-        """Say whether the client leaves too much unread."""
+        """Note whether the client leaves too much unread."""
         self._congested = congested
         self._pace()
 
@@ -124,7 +124,7 @@ class Connection:
             return self._fail(CloseCode.UNSUPPORTED_DATA, "binary messages are not supported")
         if frame.opcode is not Opcode.TEXT and frame.opcode is not Opcode.CONT:
             return True
-        # Empty ones are not kept: no limit would ever end a message of nothing but them.
+        # Drop empty fragments: a message of only those would never reach a limit.
         if frame.data:
             self._parts.append(bytes(frame.data))
         if frame.fin:
@@ -137,7 +137,7 @@ class Connection:
         return True
 
     def _fail(self, code: CloseCode, reason: str) -> bool:
-        # The same read may have brought the client's own close, which then stands.
+        # If the same read brought the client's own close, that one stands.
         if self._frames.state is State.OPEN:
             self._frames.fail(code, reason)
         return False
@@ -155,12 +155,12 @@ class Connection:
         self._pump()
 
     def _half_close(self) -> None:
-        # Only half: what the client still sends is read and dropped, for a socket closed with unread data
-        # resets, and the client would never see why.
+        # Close only the sending half and drop what the client still sends: closing a socket with unread data
+        # resets it, and the client would not see the close reason.
         try:
             self._transport.write_eof()
         except OSError:
-            # Reset by the client a moment ago; asyncio lets that through.
+            # The client has just reset the connection; asyncio raises that.
             self._transport.abort()
 
     def _end(self) -> None:
@@ -189,7 +189,7 @@ class Connection:
                 self._active_s = self._loop.time()
                 self._transport.write(text_frame(reply))
         except asyncio.CancelledError:
-            # The gateway is out of time: what waits is not started any more.
+            # The gateway is out of time: start no waiting messages.
             self._waiting.clear()
             raise
         finally:
@@ -198,7 +198,7 @@ class Connection:
 
     def _pace(self) -> None:
         busy = self._pending >= self._limits.pending_messages or self._congested
-        # A connection that closes is always read: its client's close frame may be next.
+        # Always read a closing connection: the client's close frame may be next.
         pause = busy and not self._ended
         if pause == self._paused or self._transport.is_closing():
             return
@@ -213,5 +213,5 @@ class Connection:
         if left_s <= 0:
             self.close(CloseCode.GOING_AWAY)
         else:
-            # Looked at again when it could be over, instead of a timer set anew with every message.
+            # Check again when the idle time could be over, instead of resetting a timer with every message.
             self._idle = self._loop.call_later(left_s, self._check_idle)

@@ -1,4 +1,4 @@
-"""The events API Gateway gives to the functions behind a WebSocket API. Pure: no clock, no I/O.
+"""Builds the events that API Gateway sends to the functions of a WebSocket API. Pure.
 
 Shapes: API Gateway developer guide, "Set up a WebSocket API integration request" and "Control access to
 WebSocket APIs with Lambda REQUEST authorizers"; recorded ones are in tests/events.
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 # Named here because strftime's month follows the locale and API Gateway's does not.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# API Gateway keeps them from the integration, and shows them to the authorizer.
+# API Gateway hides these headers from the integration, but not from the authorizer.
 _HOP_HEADERS = frozenset({"connection", "upgrade"})
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What names the API in every event."""
+    """The fields that identify the API in every event."""
 
     api_id: str
     stage: str
@@ -33,13 +33,13 @@ class Api:
 
     @property
     def connect_arn(self) -> str:
-        """The `methodArn` an authorizer's policy has to allow."""
+        """The `methodArn` that an authorizer's policy must allow."""
         return f"arn:aws:execute-api:{self.region}:{ACCOUNT_ID}:{self.api_id}/{self.stage}/$connect"
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is connected: the same in every event of a connection. `user_agent` is None where none was sent."""
+    """The client's fields in every event of a connection. `user_agent` is None if it sent none."""
 
     connection_id: str
     connected_at_ms: int
@@ -49,7 +49,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells one event from the next."""
+    """An event's own id and time."""
 
     request_id: str
     at_ms: int
@@ -57,7 +57,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class ConnectRequest:
-    """The upgrade request as it came: headers in order, repeated ones repeated; the query undecoded."""
+    """The upgrade request as received: all headers in order, with repetitions; the query undecoded."""
 
     headers: tuple[tuple[str, str], ...]
     query: str

@@ -1,4 +1,4 @@
-"""Faults that a test can ask `@connections` for, to see what a sender makes of them."""
+"""Faults that tests inject into `@connections`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 
 class Fault(Enum):
-    """What happens to a POST instead of its delivery; GONE is answered although the connection is open."""
+    """A POST's outcome instead of delivery; GONE is answered although the connection is open."""
 
     THROTTLE = auto()
     ERROR = auto()
@@ -17,7 +17,7 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The share of POSTs (0 to 1, together at most 1) that meet each fault; one `seed`, one sequence."""
+    """The share of POSTs (0 to 1, in total at most 1) that get each fault; a `seed` fixes their sequence."""
 
     throttle_ratio: float = 0.0
     error_ratio: float = 0.0
@@ -28,14 +28,14 @@ class Faults:
     def __post_init__(self) -> None:
         ratios = [ratio for _, ratio in self._shares]
         if min(ratios) < 0 or sum(ratios) > 1:
-            raise ValueError("fault ratios are at least 0 and together at most 1")
+            raise ValueError("fault ratios must be at least 0 and add up to at most 1")
 
     @property
     def enabled(self) -> bool:
         return any(ratio for _, ratio in self._shares)
 
     def decide(self, draw: float) -> Fault | None:
-        """Return the fault for a uniform draw from [0, 1), None for a POST that is left alone."""
+        """Return the fault for a uniform draw from [0, 1); None for a normal delivery."""
         below = 0.0
         for fault, ratio in self._shares:
             below += ratio

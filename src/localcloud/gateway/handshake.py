@@ -1,4 +1,4 @@
-"""From an upgrade request to a connection."""
+"""Turns an upgrade request into a connection."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from localcloud.gateway.lifecycle import Admission, Lifecycle
     from localcloud.gateway.limits import GatewayLimits
     from localcloud.gateway.management import Management
-    from localcloud.gateway.strangers import Strangers
-    from localcloud.visitors import Visitors
+    from localcloud.gateway.refusals import RefusalLog
+    from localcloud.origins import OriginPolicy
 
-# websockets reports every connection that opens and closes; the gateway says itself what matters.
+# websockets logs every opened and closed connection; the gateway logs the relevant ones itself.
 _frames_log = logging.getLogger("localcloud.gateway.frames")
 _frames_log.setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Posts:
-    """What else happens to posts: who looks at their bodies, and how long (s) each waits to be served.
+    """Hooks for posts: an observer of their bodies, and a delay (s) of each.
 
-    `observe` is called with every body as it arrives, `delay_s` for every post; None: nobody, and not at all.
+    `observe` is called with every body on arrival, `delay_s` for every post. None: no hook.
     """
 
     observe: Callable[[bytes], None] | None = None
@@ -48,7 +48,7 @@ class Posts:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the TCP connections of one gateway have in common. `roots` are the paths that it is reached by."""
+    """State shared by a gateway's TCP connections. `roots` are its base paths."""
 
     roots: frozenset[str]
     port: int
@@ -58,13 +58,13 @@ class Shared:
     background: Background
     connections: dict[str, Connection]
     posts: Posts
-    visitors: Visitors
-    strangers: Strangers
+    origins: OriginPolicy
+    refusals: RefusalLog
 
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRequest:
-    """The HTTP request that asks for a WebSocket."""
+    """The HTTP request for a WebSocket."""
 
     method: str
     target: str
@@ -74,11 +74,11 @@ class UpgradeRequest:
 async def shake_hands(
     shared: Shared, transport: asyncio.Transport, request: UpgradeRequest
 ) -> Connection | None:
-    """Let the functions decide, answer the request and return the connection, None where it was refused.
+    """Let the functions decide and answer the request. Return the connection, None if refused.
 
-    The answer waits for the functions, as it does on AWS; until then nobody can post to the connection.
+    As on AWS, the answer waits for the functions; until then nobody can post to the connection.
     """
-    # Open from the start: httptools has parsed the request, so only frames are left to be parsed.
+    # Open from the start: httptools has parsed the request, so only frames follow.
     limits = shared.limits
     frames = ServerProtocol(
         state=State.OPEN, max_size=(limits.message_bytes, limits.frame_bytes), logger=_frames_log
@@ -137,6 +137,6 @@ def _refuse(transport: asyncio.Transport, status: int, body: bytes) -> None:
 
 
 def _send(transport: asyncio.Transport, answer: bytes) -> None:
-    # The client may have gone while functions ran.
+    # The client may have left while the functions ran.
     if not transport.is_closing():
         transport.write(answer)

@@ -1,4 +1,4 @@
-"""Identifiers as API Gateway writes them."""
+"""Ids in API Gateway's format."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _ID = re.compile(r"[A-Za-z0-9_+/-]{15}=")
 
 
 def new_id() -> str:
-    """Return a fresh connection, message or request id, such as `BFaT_fALIAMCKug=`."""
+    """Return a new connection, message or request id, such as `BFaT_fALIAMCKug=`."""
     return base64.urlsafe_b64encode(secrets.token_bytes(_ID_RANDOM_BYTES)).decode()
 
 
 def is_id(text: str) -> bool:
-    """Tell whether a connection could have this id: base64 of 11 bytes, in either alphabet."""
+    """Whether this is a possible connection id: base64 of 11 bytes, in either alphabet."""
     return _ID.fullmatch(text) is not None

@@ -1,6 +1,6 @@
-"""What happens in a connection's life: it is admitted, its messages are answered, it leaves.
+"""A connection's life cycle: admission, answers to its messages, disconnect.
 
-Knows functions and events; sockets are other modules' business.
+Deals with functions and events, not with sockets.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TIMED_OUT = "Endpoint request timed out"
 
 
 class RefusedError(Exception):
-    """A connection is not let in. `body` is what API Gateway tells the client."""
+    """A connection was refused. `body` is API Gateway's response to the client."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(status)
@@ -56,14 +56,14 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A connection was let in: with the subprotocol its function chose, as whom its authorizer says."""
+    """An admitted connection: the function's subprotocol and the authorizer's context."""
 
     subprotocol: str | None
     authorizer: Mapping[str, str] | None
 
 
 class Lifecycle:
-    """Runs the functions of `routes` for connections; no function's failure reaches the caller as such."""
+    """Runs the functions of `routes` for connections. Function failures become responses or log lines."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Lifecycle:
     async def admit(self, client: Client, request: ConnectRequest) -> Admission:
         """Ask the authorizer and the `$connect` function.
 
-        Raises RefusedError if one of them says no, or the account's quota is used up.
+        Raises RefusedError if one of them refuses or the account's quota is used up.
         """
         stamp = _stamp()
         if not self._requests.connects.admit():
@@ -111,7 +111,7 @@ class Lifecycle:
         return Admission(answer.subprotocol, authorizer)
 
     async def answer(self, client: Client, authorizer: Mapping[str, str] | None, body: str) -> bytes | None:
-        """Run a message's function; return the text to send to the client, None where there is none."""
+        """Run a message's function; return the text for the client, if any."""
         stamp = _stamp()
         if not self._requests.frames.admit():
             return _complaint(TOO_MANY_REQUESTS, client, stamp)
@@ -123,7 +123,7 @@ class Lifecycle:
     async def leave(
         self, client: Client, authorizer: Mapping[str, str] | None, code: int, reason: str
     ) -> None:
-        """Run the `$disconnect` function. Its failure is only logged: the client is gone."""
+        """Run the `$disconnect` function. A failure is only logged: the client is gone."""
         route = self._routes.get(DISCONNECT)
         if route is None:
             return
@@ -173,7 +173,7 @@ class Lifecycle:
         try:
             authorizer = evaluate_policy(await self._invoke(function, event), self._api.connect_arn)
         except FunctionError as error:
-            # The one text by which an authorizer says that it does not know the caller.
+            # The only text with which an authorizer can answer 401.
             if error.message == "Unauthorized":
                 raise _refused(HTTPStatus.UNAUTHORIZED, "Unauthorized", client, stamp) from error
             log.warning("authorizer failed: %s", error)
@@ -191,7 +191,7 @@ class Lifecycle:
 
 
 def forwarded_headers(source_ip: str, port: int) -> tuple[tuple[str, str], ...]:
-    """Return the headers that API Gateway adds to what a client sent."""
+    """Return the headers that API Gateway adds to the client's."""
     trace_id = f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}"
     return (
         ("X-Amzn-Trace-Id", trace_id),

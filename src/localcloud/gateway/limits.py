@@ -1,4 +1,4 @@
-"""What a gateway allows, each with AWS's quota where AWS publishes one."""
+"""A gateway's limits, with AWS's quotas where AWS publishes them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GatewayLimits:
-    """Limits of one gateway; tests shorten the clock with them.
+    """Limits of one gateway; tests set shorter times.
 
     The first six are API Gateway's quotas for WebSocket APIs (developer guide, "Quotas for configuring
-    and running a WebSocket API"); the rest bound what AWS bounds without saying how far.
+    and running a WebSocket API"); AWS does not publish the rest.
     """
 
     idle_timeout_s: float = 600
@@ -24,24 +24,24 @@ class GatewayLimits:
     integration_timeout_s: float = 29
     url_bytes: int = 4096
 
-    # Requests of the whole account; None: no quota.
+    # The account's request quota; None: unlimited.
     account_quota: AccountQuota | None = None
 
-    # Messages of one connection whose functions run at the same time; beyond it the socket is not read.
+    # Concurrently running messages of one connection; at the limit its socket is not read.
     pending_messages: int = 32
-    # Unsent bytes of one client from which on posting to it answers 429 and its socket is not read.
+    # Unsent bytes of one client at which posts to it get 429 and its socket is not read.
     write_buffer_bytes: int = 512 * 1024
-    # Whether a 429 of `@connections` says whose limit it was. AWS documents that it may mean the account or
-    # the client's buffer, and no text: a sender must do without.
+    # Whether a 429 of `@connections` names the limit. AWS documents two causes, the account's quota and the
+    # client's buffer, but no text, so senders must not depend on it.
     says_whose_limit: bool = True
-    # How long a client may take to finish a close before its TCP connection is dropped.
+    # How long a client may take to complete a close before its TCP connection is dropped.
     close_timeout_s: float = 5
-    # How long shutting down waits for running functions, $disconnect ones among them.
+    # How long shutdown waits for running functions, including $disconnect.
     shutdown_timeout_s: float = 10
-    # Silence after which a kept-alive HTTP connection is closed.
+    # Idle time after which a kept-alive HTTP connection is closed.
     http_idle_timeout_s: float = 120
-    # Request line and headers of one HTTP request, with the sizes and trailers of a chunked body.
+    # Request line, headers, chunk sizes and trailers of one HTTP request.
     header_bytes: int = 32 * 1024
-    # A body over `message_bytes` is read to its end, to answer 413 on a connection that stays usable;
+    # A body over `message_bytes` is read to its end, so that the connection stays usable after the 413;
     # beyond this many bytes the connection is closed instead.
     discarded_bytes: int = 10 * 1024 * 1024

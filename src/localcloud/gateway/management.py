@@ -1,10 +1,10 @@
-"""`@connections`: posting to, looking at and closing connections over HTTP.
+"""`@connections`: posting to, inspecting and closing connections over HTTP.
 
-Contract: the API Gateway Management API (`PostToConnection`, `GetConnection`, `DeleteConnection`). No
-sockets here: a request's parts come in, a response's bytes go out.
+Contract: the API Gateway Management API (`PostToConnection`, `GetConnection`, `DeleteConnection`). Takes a
+request's parts and returns a response's bytes; other modules have the sockets.
 
-Besides, for tests and benchmarks alone: `GET /_localcloud/requests` says how many requests the account's
-quota let through and refused (see `Requests.counts`). It is not counted, and asks for no signature.
+For tests and benchmarks, `GET /_localcloud/requests` returns the numbers of requests that the account's quota
+accepted and refused (see `Requests.counts`). It is not counted and needs no signature.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 REQUESTS_PATH = "/_localcloud/requests"
 
 _METHODS = frozenset({b"POST", b"GET", b"DELETE"})
-# The same exception as for throttling, told apart by nothing but its text. AWS documents one sentence for
-# both; this is the half of it that is about the client.
+# The same exception as for throttling, with a different text. AWS documents one sentence for both causes;
+# this is its half about the client.
 _BUFFER_FULL = "WebSocket client side buffer is full"
 
 
 class Management:
-    """Answers `@connections` requests under each of `roots` for the open `connections`, by connection id."""
+    """Answers `@connections` requests under each of `roots`; `connections` are open ones by id."""
 
     def __init__(
         self,
@@ -60,22 +60,22 @@ class Management:
         self._says_whose_limit = says_whose_limit
         self._faults = faults if faults.enabled else None
         self._draws = random.Random(faults.seed)  # noqa: S311 -- a repeatable sequence of faults, no secret
-        # A UUID's first four groups, then a number: unique without asking the system for each request.
+        # A UUID's first four groups, then a counter: unique without a system call per request.
         self._request_prefix = f"{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-".encode()
         self._request_number = itertools.count(1)
         self._last_body: bytes | None = None
         self._last_frame = b""
 
     def answer(self, method: bytes, target: bytes, *, authorized: bool, body: bytes | None) -> bytes | None:
-        """Return the response to a request; None means a reset connection instead.
+        """Return the response to a request; None means to reset the connection.
 
-        `target` is the path and query as sent, `authorized` says that there is a signature, and `body`
-        is None where it was over the limit.
+        `target` is the path and query as sent, `authorized` is True if a signature is present, and `body` is
+        None if it was over the limit.
         """
         request_id = self._request_prefix + b"%012x" % next(self._request_number)
         head, _, last = target.partition(b"?")[0].rpartition(b"/")
         if head not in self._prefixes or not last or method not in _METHODS:
-            return self._elsewhere(request_id, method, target)
+            return self._answer_other_path(request_id, method, target)
         if not authorized:
             error_type, message = "MissingAuthenticationTokenException", "Missing Authentication Token"
             return _error(request_id, HTTPStatus.FORBIDDEN, error_type, message)
@@ -88,7 +88,7 @@ class Management:
         connection_id = unquote(last.decode("latin-1"))
         connection = self._connections.get(connection_id)
         if connection is None:
-            return _absent(request_id, connection_id)
+            return _answer_not_connected(request_id, connection_id)
         if method == b"POST":
             return self._post(request_id, connection, body)
         if method == b"GET":
@@ -96,10 +96,10 @@ class Management:
         connection.close(CloseCode.NORMAL_CLOSURE)
         return response(HTTPStatus.NO_CONTENT, request_id)
 
-    def _elsewhere(self, request_id: bytes, method: bytes, target: bytes) -> bytes:
+    def _answer_other_path(self, request_id: bytes, method: bytes, target: bytes) -> bytes:
         if method == b"GET" and target == REQUESTS_PATH.encode():
             return response(HTTPStatus.OK, request_id, body=orjson.dumps(self._requests.counts()))
-        # An answer to HEAD has no body, or the next answer would be taken for it.
+        # A response to HEAD must have no body, or the client would take it for the next response.
         body = b"" if method == b"HEAD" else message_body("Not Found")
         return response(HTTPStatus.NOT_FOUND, request_id, body=body)
 
@@ -111,7 +111,7 @@ class Management:
             fault = self._faults.decide(self._draws.random())
             if fault is not None:
                 return self._faulty(request_id, fault)
-        # A fan-out posts one body to thousands of connections in a row: checked and framed once.
+        # A fan-out posts one body to thousands of connections in a row: check and frame it once.
         if body != self._last_body:
             try:
                 body.decode()
@@ -137,7 +137,7 @@ class Management:
         return _error(request_id, HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException", text)
 
 
-def _absent(request_id: bytes, connection_id: str) -> bytes:
+def _answer_not_connected(request_id: bytes, connection_id: str) -> bytes:
     if is_id(connection_id):
         return _gone(request_id)
     return _bad_request(request_id, f"Invalid connectionId: {connection_id}")

@@ -1,4 +1,4 @@
-"""What a Lambda authorizer's answer means. Pure.
+"""Evaluates a Lambda authorizer's answer. Pure.
 
 Shape: API Gateway developer guide, "Output from an API Gateway Lambda authorizer".
 """
@@ -6,62 +6,67 @@ Shape: API Gateway developer guide, "Output from an API Gateway Lambda authorize
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
+import msgspec
 import orjson
+from msgspec import Meta
 
 from localcloud.gateway.answers import MalformedError
+from localcloud.service.checks import checked
 
 _ACTION = "execute-api:Invoke"
-# API Gateway's quota of a WebSocket API; what is over it is an error there, too.
+# API Gateway's quota for a WebSocket API; a larger answer is an error there, too.
 MAX_ANSWER_BYTES = 8 * 1024
-_STATEMENT_KEYS = frozenset({"Sid", "Effect", "Action", "Resource"})
+
+Patterns: TypeAlias = str | Annotated[list[str], Meta(min_length=1)]
+
+
+class _Statement(msgspec.Struct, rename="pascal", forbid_unknown_fields=True):
+    """Other fields are refused: an Allow with an unchecked Condition would allow too much."""
+
+    effect: Literal["Allow", "Deny"]
+    action: Patterns
+    resource: Patterns
+    sid: Any = None
+
+
+class _Policy(msgspec.Struct, rename="pascal"):
+    statement: _Statement | list[_Statement]
+
+
+class _Output(msgspec.Struct, rename="camel"):
+    principal_id: str
+    policy_document: _Policy
+    context: dict[str, str | int | float | bool] = {}
 
 
 def evaluate_policy(answer: Any, method_arn: str) -> dict[str, str] | None:
-    """Return `requestContext.authorizer` where the answer's policy allows `method_arn`, None where not.
+    """Return `requestContext.authorizer` if the answer's policy allows `method_arn`, else None.
 
-    Values of the authorizer's context become strings, as API Gateway hands them on. Raises MalformedError
-    for an answer that API Gateway would not take.
+    Values of the authorizer's context become strings, as in API Gateway. Raises MalformedError for an answer
+    that API Gateway would refuse.
     """
-    if not isinstance(answer, dict) or not isinstance(answer.get("principalId"), str):
-        raise MalformedError("the authorizer's answer has no principalId")
+    output = checked(answer, _Output, "the authorizer's answer", is_strict=True, raises=MalformedError)
     if len(orjson.dumps(answer)) > MAX_ANSWER_BYTES:
         raise MalformedError(f"the authorizer's answer has more than {MAX_ANSWER_BYTES:,} bytes")
-    policy = answer.get("policyDocument")
-    if not isinstance(policy, dict):
-        raise MalformedError("the authorizer's answer has no policyDocument")
-    context = _context(answer.get("context"))
-    statements = _statements(policy.get("Statement"))
-    effects = {statement["Effect"] for statement in statements if _fits(statement, method_arn)}
-    if effects != {"Allow"}:
+    given = output.policy_document.statement
+    statements = given if isinstance(given, list) else [given]
+    if {statement.effect for statement in statements if _fits(statement, method_arn)} != {"Allow"}:
         return None
-    return {**context, "principalId": answer["principalId"]}
+    context = {name: _text(value) for name, value in output.context.items()}
+    return {**context, "principalId": output.principal_id}
 
 
-def _statements(statements: Any) -> list[dict[str, Any]]:
-    listed = statements if isinstance(statements, list) else [statements]
-    for statement in listed:
-        if not isinstance(statement, dict) or statement.get("Effect") not in ("Allow", "Deny"):
-            raise MalformedError("a policy statement has no Effect of Allow or Deny")
-        if unknown := statement.keys() - _STATEMENT_KEYS:
-            # Refused rather than ignored: an Allow with a Condition that nobody checks allows too much.
-            raise MalformedError(f"policy statements with {', '.join(sorted(unknown))} are not supported")
-    return listed
-
-
-def _fits(statement: dict[str, Any], method_arn: str) -> bool:
+def _fits(statement: _Statement, method_arn: str) -> bool:
     # IAM compares actions without case and resources with it.
-    return any(
-        _matches(pattern.lower(), _ACTION.lower()) for pattern in _texts(statement.get("Action"))
-    ) and any(_matches(pattern, method_arn) for pattern in _texts(statement.get("Resource")))
+    return any(_matches(one.lower(), _ACTION.lower()) for one in _listed(statement.action)) and any(
+        _matches(one, method_arn) for one in _listed(statement.resource)
+    )
 
 
-def _texts(value: Any) -> list[str]:
-    texts = value if isinstance(value, list) else [value]
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise MalformedError("a policy statement's Action and Resource are strings or lists of them")
-    return texts
+def _listed(patterns: Patterns) -> list[str]:
+    return patterns if isinstance(patterns, list) else [patterns]
 
 
 def _matches(pattern: str, text: str) -> bool:
@@ -69,17 +74,5 @@ def _matches(pattern: str, text: str) -> bool:
     return re.fullmatch(expression, text, re.DOTALL) is not None
 
 
-def _context(context: Any) -> dict[str, str]:
-    if context is None:
-        return {}
-    if not isinstance(context, dict):
-        raise MalformedError("the authorizer's context is not an object")
-    return {str(name): _context_value(name, value) for name, value in context.items()}
-
-
-def _context_value(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise MalformedError(f"the authorizer's context value {name!r} is no string, number or boolean")
+def _text(value: str | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""One TCP connection: HTTP until its client asks for a WebSocket, that WebSocket from then on."""
+"""One TCP connection: HTTP until the client asks for a WebSocket, then that WebSocket."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from websockets.frames import CloseCode
 from localcloud.gateway.handshake import UpgradeRequest, shake_hands
 from localcloud.gateway.ids import new_id
 from localcloud.gateway.responses import closing, message_body, response
-from localcloud.visitors import REFUSED_STATUS
+from localcloud.origins import REFUSED_STATUS
 
 if TYPE_CHECKING:
     from localcloud.gateway.connection import Connection
     from localcloud.gateway.handshake import Shared
 
 _SIGNATURE = b"AWS4-HMAC-SHA256 "
-# Zero seconds of lingering turn a close into a reset.
+# A linger time of zero seconds turns a close into a reset.
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -35,10 +35,10 @@ class _Request(NamedTuple):
 
 
 class GatewayProtocol(asyncio.Protocol):
-    """Answers HTTP requests in order, as they are parsed; hands the bytes over after an upgrade."""
+    """Answers HTTP requests in order; after an upgrade it passes the bytes to the WebSocket."""
 
     def __init__(self, shared: Shared, peers: set[GatewayProtocol]) -> None:
-        # Done when the connection is lost.
+        # Completed when the connection is lost.
         self.gone = asyncio.get_running_loop().create_future()
         self._shared = shared
         self._peers = peers
@@ -57,14 +57,14 @@ class GatewayProtocol(asyncio.Protocol):
         self.on_message_begin()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, because uvloop's transports are no asyncio.Transport to isinstance().
+        # A cast, because uvloop's transports don't subclass asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._shared.limits.write_buffer_bytes)
         self._peers.add(self)
-        self._watch_silence()
+        self._watch_idle_time()
 
     def go_away(self) -> None:
-        """Start to end the connection, at once where nothing is under way."""
+        """Start closing the connection; close at once if it is idle."""
         if self._connection is not None:
             self._connection.close(CloseCode.GOING_AWAY)
         elif self._handshake is not None:
@@ -122,7 +122,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        # Everything but the body: request line, headers, chunk sizes and trailers.
+        # All but the body: request line, headers, chunk sizes and trailers.
         self._framing_bytes = 0
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -140,7 +140,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
-            # Trailers mean nothing here.
+            # Ignore trailers.
             return
         self._headers.append((name, value))
         lowered = name.lower()
@@ -157,10 +157,10 @@ class GatewayProtocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._origin is not None or self._host is None or self._host != self._trusted_host:
-            self._check_visitor()
+            self._check_origin()
 
     def on_body(self, body: bytes) -> None:
-        # A message that begins within the data fed is counted from the next data on.
+        # Bytes of a message that begins within this data are counted from the next data on.
         self._framing_bytes = max(0, self._framing_bytes - len(body))
         self._body_bytes += len(body)
         if self._body_bytes <= self._shared.limits.message_bytes:
@@ -184,7 +184,7 @@ class GatewayProtocol(asyncio.Protocol):
         if posts.delay_s is None:
             self._answer(request)
         else:
-            self._hold(request, posts.delay_s() if request.method == b"POST" else 0.0)
+            self._delay(request, posts.delay_s() if request.method == b"POST" else 0.0)
 
     # The rest of HTTP.
 
@@ -200,15 +200,15 @@ class GatewayProtocol(asyncio.Protocol):
             self._responses.append(closing(answer))
             self._done = True
 
-    def _hold(self, request: _Request, wait_s: float) -> None:
+    def _delay(self, request: _Request, wait_s: float) -> None:
         loop = asyncio.get_running_loop()
-        # Answers keep the order of their requests.
+        # Answers must keep the order of their requests.
         self._held_until_s = max(self._held_until_s, loop.time() + wait_s)
         self._held.append(request)
-        loop.call_at(self._held_until_s, self._answer_held)
+        loop.call_at(self._held_until_s, self._answer_delayed)
 
-    def _answer_held(self) -> None:
-        # The first one, whichever's timer this is: timers are rounded and may change places.
+    def _answer_delayed(self) -> None:
+        # Always answer the first one: timers are rounded and may fire out of order.
         request = self._held.popleft()
         if not self._done and not self._transport.is_closing():
             self._answer(request)
@@ -226,42 +226,42 @@ class GatewayProtocol(asyncio.Protocol):
             self._done = True
             self._responses.append(closing(response(status, new_id().encode(), body=message_body(message))))
 
-    def _check_visitor(self) -> None:
+    def _check_origin(self) -> None:
         host, origin = (
             None if value is None else value.decode("latin-1") for value in (self._host, self._origin)
         )
-        complaint = self._shared.visitors.complaint(host, origin)
-        if complaint is None:
-            # Clients send the same one in each request of a connection.
+        refusal = self._shared.origins.refusal(host, origin)
+        if refusal is None:
+            # Clients send the same headers in every request of a connection.
             self._trusted_host = self._host
         else:
-            self._refuse(REFUSED_STATUS, complaint)
-            self._shared.strangers.note(complaint, origin)
+            self._refuse(REFUSED_STATUS, refusal)
+            self._shared.refusals.warn(refusal, origin)
 
     def _reset(self) -> None:
         self._done = True
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._transport.abort()
 
-    def _watch_silence(self) -> None:
+    def _watch_idle_time(self) -> None:
         if not self._heard:
             self._transport.abort()
             return
         self._heard = False
         timeout_s = self._shared.limits.http_idle_timeout_s
-        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._watch_silence)
+        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._watch_idle_time)
 
-    # The way to a WebSocket.
+    # Upgrading to a WebSocket.
 
     def _upgrade(self, early: bytes) -> None:
         if not self._websocket:
-            # To another protocol: that request was answered as if it had not asked.
+            # An upgrade to another protocol is ignored, and the request has been answered normally.
             self._done = True
         if self._done:
             return
         if self._timer is not None:
             self._timer.cancel()
-        # Frames that come before the answer wait in the socket.
+        # Leave frames that arrive before the answer in the socket.
         self._transport.pause_reading()
         self._early = early
         self._handshake = self._shared.background.spawn(self._shake_hands())
@@ -275,13 +275,13 @@ class GatewayProtocol(asyncio.Protocol):
         try:
             self._connection = await shake_hands(self._shared, self._transport, request)
         except BaseException:
-            # Cancelled, or a defect: either way the client must not wait for an answer.
+            # Cancelled, or a defect: in both cases the client must not wait for an answer.
             self._transport.abort()
             raise
         if self._connection is None:
             self._transport.close()
         elif self._transport.is_closing():
-            # Lost while its functions ran: they are told by $disconnect.
+            # Lost while its functions ran: run $disconnect.
             self._connection.lost()
         else:
             self._transport.resume_reading()

@@ -1,4 +1,4 @@
-"""The account's quota of requests, and the counts of what it let through and refused. No I/O.
+"""The account's request quota, and counts of accepted and refused requests. No I/O.
 
 AWS: "Amazon API Gateway quotas". One token bucket for an account and region: 10,000 requests a second over
 all HTTP, REST and WebSocket APIs and WebSocket callback APIs, with a burst of 5,000. The callback API is
@@ -22,18 +22,18 @@ TOO_MANY_REQUESTS = "Too Many Requests"
 
 @dataclass(frozen=True, slots=True)
 class AccountQuota:
-    """Requests a second, and how many at once after a pause. ValueError where it would let none through."""
+    """Requests per second, and the burst after a pause. ValueError if no request could ever pass."""
 
     rate_per_s: float
     burst: float
 
     def __post_init__(self) -> None:
         if not (0 < self.rate_per_s < math.inf and 1 <= self.burst < math.inf):
-            raise ValueError("an account quota has a rate above 0 and a burst of at least 1")
+            raise ValueError("an account quota must have a rate above 0 and a burst of at least 1")
 
 
 class TokenBucket:
-    """Full at first. The caller brings the time, in seconds of a clock that does not go back."""
+    """Starts full. The caller passes the time in seconds of a monotonic clock."""
 
     def __init__(self, quota: AccountQuota, now_s: float) -> None:
         self._quota = quota
@@ -52,7 +52,7 @@ class TokenBucket:
 
 
 class Gate:
-    """Lets requests of one kind through while the bucket has tokens, and counts; no bucket, no limit."""
+    """Admits and counts requests of one kind while the bucket has tokens; without a bucket it admits all."""
 
     def __init__(self, bucket: TokenBucket | None, clock_s: Callable[[], float]) -> None:
         self._bucket = bucket
@@ -61,7 +61,7 @@ class Gate:
         self.refused = 0
 
     def admit(self) -> bool:
-        """Whether a request may pass; one that may not takes no token."""
+        """Whether a request may pass. A refused request takes no token."""
         if self._bucket is None or self._bucket.take(self._clock_s()):
             self.accepted += 1
             return True
@@ -79,7 +79,7 @@ class Requests:
     def counts(self) -> dict[str, dict[str, int]]:
         """Requests so far: `{"posts": {"accepted": 2, "refused": 0}, …}`.
 
-        `accepted` by the quota, whatever became of them: a post to a connection that is gone is among them.
+        `accepted` means by the quota: a post to a gone connection counts, too.
         """
         gates = {
             "posts": self.posts,

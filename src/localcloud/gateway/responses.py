@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import orjson
 
-# Spelled out once: a fan-out gets this answer tens of thousands of times a second.
+# Built once: a fan-out gets this answer tens of thousands of times a second.
 _OK_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 0\r\nx-amzn-requestid: "
 _END = b"\r\n\r\n"
 
@@ -17,7 +17,7 @@ def ok(request_id: bytes) -> bytes:
 
 
 def response(status: int, request_id: bytes, *, error_type: str = "", body: bytes = b"") -> bytes:
-    """Return a JSON response; `error_type` goes where AWS clients look for an exception's name."""
+    """Return a JSON response; `error_type` goes into the header that AWS clients read it from."""
     lines = [f"HTTP/1.1 {status} {reason_phrase(status)}", "content-type: application/json"]
     # RFC 9110, 8.6: a 204 has no Content-Length.
     if status != HTTPStatus.NO_CONTENT:
@@ -28,17 +28,17 @@ def response(status: int, request_id: bytes, *, error_type: str = "", body: byte
 
 
 def message_body(message: str | None) -> bytes:
-    """Return the JSON that AWS puts an error's text into; null where it says nothing."""
+    """Return AWS's JSON for an error's text; null if there is none."""
     return orjson.dumps({"message": message})
 
 
 def closing(answer: bytes) -> bytes:
-    """Return the response with the header that says it is the connection's last."""
+    """Return the response with `Connection: close`."""
     return answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
 
 
 def reason_phrase(status: int) -> str:
-    """Return the status's usual name, also for numbers that a function made up."""
+    """Return the status's usual name, also for non-standard numbers."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which route a message takes. Pure."""
+"""Selects the route of a message. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _EXPRESSION = re.compile(r"\$request\.body((?:\.[A-Za-z0-9_-]+)+)")
 
 
 def parse_selection_expression(expression: str) -> tuple[str, ...]:
-    """Return the names that lead to the route key: `$request.body.action` gives `("action",)`.
+    """Return the path to the route key: `$request.body.action` gives `("action",)`.
 
-    Raises ServiceError for an expression that looks anywhere but into the body.
+    Raises ServiceError for an expression that reads anything but the body.
     """
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
@@ -30,9 +30,9 @@ def parse_selection_expression(expression: str) -> tuple[str, ...]:
 
 
 def select_route(body: str, routes: Mapping[str, Route], path: tuple[str, ...]) -> Route | None:
-    """Return the route of a message, `$default`'s where no other fits, None where there is none."""
+    """Return the route of a message, else `$default`'s, else None."""
     key = _route_key(body, path)
-    # A client does not get at $connect by naming it.
+    # Clients must not reach $connect by naming it.
     if key is not None and not key.startswith("$") and key in routes:
         return routes[key]
     return routes.get(DEFAULT)
@@ -40,8 +40,8 @@ def select_route(body: str, routes: Mapping[str, Route], path: tuple[str, ...]) 
 
 def _route_key(body: str, path: tuple[str, ...]) -> str | None:
     try:
-        # Not orjson: it refuses escaped lone surrogates, which API Gateway lets through. Numbers stay
-        # text, so that one of a hundred thousand digits costs nothing.
+        # Not orjson: it refuses escaped lone surrogates, which API Gateway accepts. Numbers stay text, so
+        # that a hundred thousand digits cost nothing.
         value: Any = json.loads(body, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None

@@ -1,4 +1,4 @@
-"""The gateway as the rest of localcloud sees it."""
+"""The gateway's public interface."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from localcloud.gateway.limits import GatewayLimits
 from localcloud.gateway.management import Management
 from localcloud.gateway.protocol import GatewayProtocol
 from localcloud.gateway.quota import Requests
+from localcloud.gateway.refusals import RefusalLog
 from localcloud.gateway.routing import parse_selection_expression
-from localcloud.gateway.strangers import Strangers
+from localcloud.origins import OriginPolicy
 from localcloud.service.model import API_ID
-from localcloud.visitors import Visitors
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from localcloud.service.model import Service
 
 
-# Thousands of clients may knock in the same instant.
+# Thousands of clients may connect in the same instant.
 _BACKLOG = 4096
-# For the event loop to drop a connection it was told to drop.
+# How long the event loop may take to drop an aborted connection.
 _ABORT_TIMEOUT_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 class Gateway:
     """API Gateway for one WebSocket API: `ws://` and `@connections` on one port of the loopback interface.
 
-    Used as `async with Gateway(...) as gateway`, which takes a free port, or by `start` and `close`.
+    Use it as `async with Gateway(...) as gateway`, which takes a free port, or with `start` and `close`.
     """
 
     def __init__(
@@ -53,19 +53,19 @@ class Gateway:
         limits: GatewayLimits | None = None,
         faults: Faults | None = None,
         posts: Posts | None = None,
-        visitors: Visitors | None = None,
+        origins: OriginPolicy | None = None,
         base_path: str = "",
     ) -> None:
-        """`base_path` leads here, too, as that of a custom domain does, such as `team`.
+        """`base_path` (such as `team`) also leads here, like that of a custom domain.
 
-        Raises ServiceError for a route selection expression other than `$request.body.NAME`.
+        Raises ServiceError unless the route selection expression is `$request.body.NAME`.
         """
         self._service = service
         self._invoker = invoker
         self._limits = limits or GatewayLimits()
         self._faults = faults or Faults()
         self._posts = posts or Posts()
-        self._visitors = visitors or Visitors()
+        self._origins = origins or OriginPolicy()
         self._roots = frozenset({"", f"/{service.stage}", f"/{base_path}".rstrip("/")})
         self._selection = parse_selection_expression(service.route_selection_expression)
         self._background = Background()
@@ -74,9 +74,9 @@ class Gateway:
         self._port = 0
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; port 0 takes a free one. Raises StartError, where the port is taken for one."""
+        """Listen; port 0 takes a free one. Raises StartError, for example if the port is taken."""
         if not _is_loopback(host):
-            raise StartError(f"gateway: {host} is no loopback address such as 127.0.0.1")
+            raise StartError(f"gateway: {host} is not a loopback address such as 127.0.0.1")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -91,13 +91,13 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        """The port that `start` took."""
+        """The port, once started."""
         return self._port
 
     async def close(self) -> None:
-        """Close all connections with 1001, let the `$disconnect` functions run, and stop.
+        """Close all connections with 1001, run the `$disconnect` functions, and stop.
 
-        Takes `shutdown_timeout_s` and `close_timeout_s` at most; functions still running then are left.
+        Takes at most `shutdown_timeout_s` plus `close_timeout_s`, then abandons running functions.
         """
         if self._server is None:
             return
@@ -107,7 +107,7 @@ class Gateway:
         left = await self._background.finish(self._limits.shutdown_timeout_s)
         if left:
             log.warning("gateway: %d functions were still running", left)
-        await self._see_peers_off()
+        await self._close_peers()
         self._server = None
 
     async def __aenter__(self) -> Self:
@@ -139,11 +139,11 @@ class Gateway:
             background=self._background,
             connections=connections,
             posts=self._posts,
-            visitors=self._visitors,
-            strangers=Strangers(),
+            origins=self._origins,
+            refusals=RefusalLog(),
         )
 
-    async def _see_peers_off(self) -> None:
+    async def _close_peers(self) -> None:
         for timeout_s in (self._limits.close_timeout_s, _ABORT_TIMEOUT_S):
             if self._peers:
                 await asyncio.wait([peer.gone for peer in self._peers], timeout=timeout_s)
@@ -155,5 +155,5 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        # A name: what it stands for is up to the machine.
+        # A host name: the machine decides what it resolves to.
         return False

@@ -1,7 +1,7 @@
-"""How long AWS takes between the parts that run side by side here (`groupcast up --hops`).
+"""Delays events and posts to AWS's latencies between services (`groupcast up --hops`).
 
-profile.py   the dated table of hops, and the distribution fitted to each
-delays.py    what holds events and posts back for as long as a hop lacks
+profile.py   the dated table of hop latencies and their distributions
+delays.py    delays events and posts by the difference to AWS
 """
 
 from localcloud.hops.delays import HopDelays

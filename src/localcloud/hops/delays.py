@@ -1,4 +1,4 @@
-"""Holding events and posts back for as long as a hop on this machine is shorter than one on AWS."""
+"""Delays events and posts by the difference between a local hop and one on AWS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIFO = ".fifo"
 
 
 class HopDelays:
-    """Draws of one profile: each hop has dice of its own, so that the draws of one do not shift another's."""
+    """Random delays of one profile. Each hop has its own generator, so that its draws can be repeated."""
 
     def __init__(self, profile: HopProfile, seed: int = 0) -> None:
         self.stream_s = _draws(profile.stream, f"{seed} stream")
@@ -28,15 +28,15 @@ class HopDelays:
         self.post_s = _draws(profile.post, f"{seed} post")
 
     def routes(self, inner: Invoker) -> Invoker:
-        """An Invoker for the gateway's events; it passes all others on at once."""
+        """An Invoker that delays the gateway's events and passes on all others at once."""
         return _RouteDelay(inner, self)
 
     def queues(self, inner: Invoker) -> Invoker:
-        """An Invoker for the events of queue mappings.
+        """An Invoker that delays the events of queue mappings.
 
-        A batch starts when the draw for its oldest message is over, counted from the message's SentTimestamp:
-        one that waited longer starts at once. The order within a group stays, since a mapping has one batch
-        of a group under way at a time; a batch that waits takes one of the mapping's places.
+        The drawn delay counts from the SentTimestamp of a batch's oldest message; if that is over, the batch
+        starts at once. The order within a group stays, since a mapping runs one batch per group at a time. A
+        delayed batch counts as one of the mapping's concurrent batches.
         """
         return _QueueDelay(inner, self)
 
@@ -69,6 +69,6 @@ class _QueueDelay:
 
 
 def _draws(hop: Hop, seed: str) -> Callable[[], float]:
-    # Repeatable draws, no secret.
+    # Repeatable draws, not a secret.
     dice = random.Random(seed)  # noqa: S311
     return lambda: hop.at_deviation(dice.gauss(0.0, 1.0)) / _MS_IN_S

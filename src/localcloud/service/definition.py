@@ -1,4 +1,4 @@
-"""Reads serverless.yml into the service that localcloud runs. A setting it does not know is an error."""
+"""Reads serverless.yml into the service that localcloud runs. An unknown setting is an error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from localcloud.errors import ServiceError
-from localcloud.service.checks import only, whole
+from localcloud.service import sections
+from localcloud.service.checks import checked
 from localcloud.service.model import (
     ACCOUNT_ID,
     API_ID,
@@ -18,13 +19,7 @@ from localcloud.service.model import (
     StreamMapping,
     placeholder,
 )
-from localcloud.service.resources import (
-    check_resources,
-    read_queues,
-    read_tables,
-    read_user_pool_clients,
-    read_user_pools,
-)
+from localcloud.service.resources import read_queues, read_tables, read_user_pool_clients, read_user_pools
 from localcloud.service.template import (
     Variables,
     attribute_owner,
@@ -38,35 +33,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from localcloud.service.model import Queue, Table
+    from localcloud.service.sections import Event, FunctionSection, Provider, Resource
 
-DEFAULT_TIMEOUT_S = 6
-DEFAULT_MEMORY_MB = 1024
-
-TOP_KEYS = (
-    "service frameworkVersion configValidationMode params provider package functions resources plugins custom"
-).split()
-PROVIDER_KEYS = (
-    "name runtime architecture region stage memorySize timeout logRetentionInDays versionFunctions"
-    " environment iam websocketsApiName websocketsApiRouteSelectionExpression logs tracing tags stackTags"
-    " deploymentMethod deploymentBucket"
-).split()
-FUNCTION_KEYS = (
-    "handler events allow timeout memorySize environment description reservedConcurrency role tags tracing"
-).split()
-WEBSOCKET_KEYS = ("route", "authorizer", "routeResponseSelectionExpression")
-STREAM_KEYS = (
-    "type arn startingPosition batchSize batchWindow parallelizationFactor bisectBatchOnFunctionError"
-    " maximumRetryAttempts maximumRecordAgeInSeconds functionResponseType filterPatterns destinations enabled"
-).split()
-QUEUE_EVENT_KEYS = (
-    "arn batchSize maximumBatchingWindow maximumConcurrency functionResponseType enabled".split()
-)
-# What one ReceiveMessage returns; more than that in a batch is for queues busier than any on this machine.
-MAX_QUEUE_BATCH = 10
-MAX_WINDOW_S = 300
-CONCURRENCY_BOUNDS = (2, 1000)
+# SQS's own.
 DEFAULT_VISIBILITY_S = 30
-RESOURCES_KEYS = "Description Metadata Parameters Mappings Conditions Resources Outputs extensions".split()
+MIN_RECORD_AGE_S = 60
 
 
 def load_service(
@@ -77,20 +48,30 @@ def load_service(
     params: Mapping[str, str],
     timeouts: Mapping[str, int] | None = None,
 ) -> Service:
-    """The service of one stage; ServiceError says what is wrong, and where.
+    """The service of one stage. ServiceError says which setting is wrong, where, and what is allowed.
 
     `params` and `timeouts` (seconds, by function) override the file's.
     """
     try:
-        text = path.read_text()
+        document = parse_yaml(path.read_text())
+        return _service(document, Variables(stage, region, params, os.environ), timeouts or {})
     except OSError as error:
         raise ServiceError(f"cannot read {path.name}: {error.strerror}") from None
-    document = resolve_variables(parse_yaml(text), Variables(stage, region, params, os.environ))
-    only(document, TOP_KEYS, "top level")
-    provider = document.get("provider") or {}
-    only(provider, PROVIDER_KEYS, "provider")
-    resources = _own_resources(document.get("resources") or {})
-    pseudo = _pseudo_parameters(region)
+    except ServiceError as error:
+        raise ServiceError(f"{path.name}: {error}") from None
+
+
+def _service(raw: dict[str, Any], variables: Variables, timeouts: Mapping[str, int]) -> Service:
+    document = checked(
+        resolve_variables(raw, variables), sections.Document, "top level", ignored=sections.IGNORED
+    )
+    provider = checked(document.provider, sections.Provider, "provider", ignored=sections.PROVIDER_IGNORED)
+    described = {
+        name: checked(one, sections.FunctionSection, f"functions.{name}", ignored=sections.FUNCTION_IGNORED)
+        for name, one in document.functions.items()
+    }
+    resources = _own_resources(document.resources)
+    pseudo = _pseudo_parameters(variables.region)
     tables, queues = read_tables(resources), read_queues(resources)
     pools = read_user_pools(resources, pseudo)
     clients = read_user_pool_clients(resources, pools, pseudo)
@@ -98,27 +79,24 @@ def load_service(
         **pseudo,
         "WebsocketsApi": API_ID,
         **{logical_id: table.name for logical_id, table in tables.items()},
-        **{logical_id: _queue_url(queue, region) for logical_id, queue in queues.items()},
+        **{logical_id: _queue_url(queue, variables.region) for logical_id, queue in queues.items()},
         **{logical_id: placeholder(logical_id) for logical_id in (*pools, *clients)},
     }
-    raw_functions = document.get("functions") or {}
-    functions = {name: _function(name, raw, provider, names) for name, raw in raw_functions.items()}
-    functions |= {name: _with_timeout(name, functions, s) for name, s in (timeouts or {}).items()}
+    functions = {name: _function(name, one, provider, names) for name, one in described.items()}
+    functions |= {name: _with_timeout(name, functions, s) for name, s in timeouts.items()}
     return Service(
-        name=str(document["service"]),
-        stage=stage,
-        region=region,
+        name=document.service,
+        stage=variables.stage,
+        region=variables.region,
         functions=functions,
-        routes={route.key: route for route in _routes(raw_functions)},
+        routes={route.key: route for route in _routes(described)},
         tables=tables,
         queues=queues,
         user_pools=pools,
         user_pool_clients=clients,
-        stream_mappings=tuple(_stream_mappings(raw_functions, tables, queues)),
-        queue_mappings=tuple(_queue_mappings(raw_functions, functions, queues)),
-        route_selection_expression=provider.get(
-            "websocketsApiRouteSelectionExpression", "$request.body.action"
-        ),
+        stream_mappings=tuple(_stream_mappings(described, tables, queues)),
+        queue_mappings=tuple(_queue_mappings(described, functions, queues)),
+        route_selection_expression=provider.websockets_api_route_selection_expression,
     )
 
 
@@ -132,36 +110,34 @@ def _pseudo_parameters(region: str) -> dict[str, str]:
 
 
 def _queue_url(queue: Queue, region: str) -> str:
-    """What Ref of a queue gives; the endpoint that is really asked is the SDKs' AWS_ENDPOINT_URL_SQS."""
+    """The value of a queue's Ref. SDKs ask AWS_ENDPOINT_URL_SQS instead."""
     return f"https://sqs.{region}.amazonaws.com/{ACCOUNT_ID}/{queue.name}"
 
 
-def _own_resources(raw: Any) -> dict[str, Any]:
-    """The resources that stand in the file itself. Those of `${file(…)}` are for AWS alone."""
+def _own_resources(raw: Any) -> dict[str, Resource]:
+    """The resources that the file itself has. Those of `${file(…)}` are for AWS alone."""
     parts = raw if isinstance(raw, list) else [raw]
     own = [part for part in parts if not (isinstance(part, str) and part.startswith("${file("))]
     if len(own) != 1:
-        raise ServiceError("serverless.yml: resources: must have one part that is no file")
-    only(own[0], RESOURCES_KEYS, "resources")
-    resources: dict[str, Any] = own[0].get("Resources") or {}
-    check_resources(resources)
-    return resources
+        raise ServiceError("resources: must have one part that is not a file")
+    found = checked(own[0], sections.Resources, "resources", ignored=sections.RESOURCES_IGNORED).resources
+    return {
+        logical_id: checked(
+            one, sections.Resource, f"resources.{logical_id}", ignored=sections.RESOURCE_IGNORED
+        )
+        for logical_id, one in found.items()
+    }
 
 
-def _function(name: str, raw: dict[str, Any], provider: dict[str, Any], names: Mapping[str, str]) -> Function:
-    where = f"functions.{name}"
-    only(raw, FUNCTION_KEYS, where)
-    if not isinstance(raw.get("handler"), str):
-        raise ServiceError(f"serverless.yml: {where}: handler is missing")
-    environment = {**(provider.get("environment") or {}), **(raw.get("environment") or {})}
+def _function(name: str, raw: FunctionSection, provider: Provider, names: Mapping[str, str]) -> Function:
     return Function(
         name=name,
-        handler=raw["handler"],
-        timeout_s=raw.get("timeout", provider.get("timeout", DEFAULT_TIMEOUT_S)),
-        memory_mb=raw.get("memorySize", provider.get("memorySize", DEFAULT_MEMORY_MB)),
+        handler=raw.handler,
+        timeout_s=raw.timeout or provider.timeout,
+        memory_mb=raw.memory_size or provider.memory_size,
         environment={
-            key: str(resolve_intrinsics(value, names, f"{where}.environment.{key}"))
-            for key, value in environment.items()
+            key: str(resolve_intrinsics(value, names, f"functions.{name}.environment.{key}"))
+            for key, value in {**provider.environment, **raw.environment}.items()
         },
     )
 
@@ -172,106 +148,88 @@ def _with_timeout(name: str, functions: Mapping[str, Function], timeout_s: int) 
     return replace(functions[name], timeout_s=timeout_s)
 
 
-def _events(functions: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict[str, Any], str]]:
-    """(function, settings, where) of every event of one kind; an event of an unknown kind is an error."""
-    for name, raw in functions.items():
-        for index, event in enumerate(raw.get("events") or []):
-            where = f"functions.{name}.events[{index}]"
-            only(event, ("websocket", "stream", "sqs"), where)
-            if kind in event:
-                yield name, event[kind], f"{where}.{kind}"
+def _events(functions: Mapping[str, FunctionSection]) -> Iterable[tuple[str, Event, str]]:
+    """(function, event, where) of every event."""
+    for name, function in functions.items():
+        for index, event in enumerate(function.events):
+            yield name, event, f"functions.{name}.events[{index}]"
 
 
-def _routes(functions: Mapping[str, Any]) -> Iterable[Route]:
-    for name, raw, where in _events(functions, "websocket"):
-        only(raw, WEBSOCKET_KEYS, where)
-        authorizer = raw.get("authorizer")
-        if authorizer is not None:
-            only(authorizer, ("name", "identitySource"), f"{where}.authorizer")
-            if authorizer.get("name") not in functions:
-                raise ServiceError(
-                    f"serverless.yml: {where}.authorizer: no function {authorizer.get('name')}"
-                )
-        responds = raw.get("routeResponseSelectionExpression")
-        if responds not in (None, "$default"):
-            raise ServiceError(f"serverless.yml: {where}: routeResponseSelectionExpression can be $default")
-        yield Route(raw["route"], name, responds is not None, authorizer["name"] if authorizer else None)
+def _routes(functions: Mapping[str, FunctionSection]) -> Iterable[Route]:
+    for name, event, where in _events(functions):
+        if event.websocket is None:
+            continue
+        authorizer = event.websocket.authorizer and event.websocket.authorizer.name
+        if authorizer not in (None, *functions):
+            raise ServiceError(f"{where}.websocket.authorizer: there is no function {authorizer}")
+        responds = event.websocket.route_response_selection_expression is not None
+        yield Route(event.websocket.route, name, responds, authorizer)
 
 
 def _stream_mappings(
-    functions: Mapping[str, Any], tables: Mapping[str, Table], queues: Mapping[str, Queue]
+    functions: Mapping[str, FunctionSection], tables: Mapping[str, Table], queues: Mapping[str, Queue]
 ) -> Iterable[StreamMapping]:
-    for name, raw, where in _events(functions, "stream"):
-        only(raw, STREAM_KEYS, where)
-        if not raw.get("enabled", True):
+    for name, event, parent in _events(functions):
+        stream, where = event.stream, f"{parent}.stream"
+        if stream is None or not stream.enabled:
             continue
-        if raw.get("type") != "dynamodb":
-            raise ServiceError(f"serverless.yml: {where}: localcloud runs streams of type dynamodb only")
-        table = attribute_owner(raw.get("arn"), "StreamArn", f"{where}.arn")
+        table = attribute_owner(stream.arn, "StreamArn", f"{where}.arn")
         if table not in tables or "StreamSpecification" not in tables[table].definition:
-            raise ServiceError(f"serverless.yml: {where}.arn: {table} is no table with a stream")
+            raise ServiceError(f"{where}.arn: {table} is not a table with a stream")
+        if 0 <= stream.maximum_record_age_in_seconds < MIN_RECORD_AGE_S:
+            raise ServiceError(
+                f"{where}: maximumRecordAgeInSeconds must be -1 or at least {MIN_RECORD_AGE_S}"
+            )
         yield StreamMapping(
             function=name,
             table=table,
-            batch_size=raw.get("batchSize", 100),
-            window_s=raw.get("batchWindow", 0),
-            parallelization=raw.get("parallelizationFactor", 1),
-            bisect_on_error=raw.get("bisectBatchOnFunctionError", False),
-            report_item_failures=_reports_failures(raw, where),
-            max_retries=raw.get("maximumRetryAttempts", -1),
-            max_record_age_s=raw.get("maximumRecordAgeInSeconds", -1),
-            starting_position=raw.get("startingPosition", "TRIM_HORIZON"),
-            filters=tuple(raw.get("filterPatterns") or ()),
-            on_failure_queue=_failure_queue(raw.get("destinations"), queues, f"{where}.destinations"),
+            batch_size=stream.batch_size,
+            window_s=stream.batch_window,
+            parallelization=stream.parallelization_factor,
+            bisect_on_error=stream.bisect_batch_on_function_error,
+            report_item_failures=stream.function_response_type is not None,
+            max_retries=stream.maximum_retry_attempts,
+            max_record_age_s=stream.maximum_record_age_in_seconds,
+            starting_position=stream.starting_position,
+            filters=tuple(stream.filter_patterns),
+            on_failure_queue=_failure_queue(stream.destinations, queues, f"{where}.destinations.onFailure"),
         )
 
 
 def _queue_mappings(
-    raw_functions: Mapping[str, Any], functions: Mapping[str, Function], queues: Mapping[str, Queue]
+    raw_functions: Mapping[str, FunctionSection],
+    functions: Mapping[str, Function],
+    queues: Mapping[str, Queue],
 ) -> Iterable[QueueMapping]:
-    for name, raw, where in _events(raw_functions, "sqs"):
-        only(raw, QUEUE_EVENT_KEYS, where)
-        if not raw.get("enabled", True):
+    for name, event, parent in _events(raw_functions):
+        source, where = event.sqs, f"{parent}.sqs"
+        if source is None or not source.enabled:
             continue
-        queue = attribute_owner(raw.get("arn"), "Arn", f"{where}.arn")
+        queue = attribute_owner(source.arn, "Arn", f"{where}.arn")
         if queue not in queues:
-            raise ServiceError(f"serverless.yml: {where}.arn: {queue} is no queue of this file")
-        # What CreateEventSourceMapping asks for, too: or the queue gives out again what is being worked on.
+            raise ServiceError(f"{where}.arn: {queue} is not a queue of this file")
+        # CreateEventSourceMapping asks for it, too. Else a queue would return messages during their batch.
         visibility_s = int(queues[queue].attributes.get("VisibilityTimeout", DEFAULT_VISIBILITY_S))
         if visibility_s < functions[name].timeout_s:
-            raise ServiceError(
-                f"serverless.yml: {where}: VisibilityTimeout of {queue} must be at least {name}'s timeout"
-            )
-        window_s = whole(raw, "maximumBatchingWindow", 0, (0, MAX_WINDOW_S), where)
-        if window_s and queues[queue].is_fifo:
-            raise ServiceError(f"serverless.yml: {where}: a FIFO queue allows no maximumBatchingWindow")
+            raise ServiceError(f"{where}: VisibilityTimeout of {queue} must be at least {name}'s timeout")
+        if source.maximum_batching_window and queues[queue].is_fifo:
+            raise ServiceError(f"{where}: a FIFO queue allows no maximumBatchingWindow")
         yield QueueMapping(
             function=name,
             queue=queue,
-            batch_size=whole(raw, "batchSize", MAX_QUEUE_BATCH, (1, MAX_QUEUE_BATCH), where),
-            window_s=window_s,
-            report_item_failures=_reports_failures(raw, where),
-            maximum_concurrency=whole(raw, "maximumConcurrency", 0, CONCURRENCY_BOUNDS, where)
-            if "maximumConcurrency" in raw
-            else None,
+            batch_size=source.batch_size,
+            window_s=source.maximum_batching_window,
+            report_item_failures=source.function_response_type is not None,
+            maximum_concurrency=source.maximum_concurrency,
         )
 
 
-def _reports_failures(raw: Mapping[str, Any], where: str) -> bool:
-    response_type = raw.get("functionResponseType")
-    if response_type not in (None, "ReportBatchItemFailures"):
-        raise ServiceError(f"serverless.yml: {where}: functionResponseType can be ReportBatchItemFailures")
-    return response_type is not None
-
-
-def _failure_queue(raw: Any, queues: Mapping[str, Queue], where: str) -> str | None:
+def _failure_queue(raw: sections.Destinations | None, queues: Mapping[str, Queue], where: str) -> str | None:
     if raw is None:
         return None
-    only(raw, ("onFailure",), where)
-    only(raw["onFailure"], ("type", "arn"), f"{where}.onFailure")
-    queue = attribute_owner(raw["onFailure"].get("arn"), "Arn", f"{where}.onFailure.arn")
-    if raw["onFailure"].get("type") != "sqs" or queue not in queues:
-        raise ServiceError(f"serverless.yml: {where}.onFailure: must be an SQS queue of this file")
+    queue = attribute_owner(raw.on_failure.arn, "Arn", f"{where}.arn")
+    if queue not in queues:
+        raise ServiceError(f"{where}.arn: {queue} is not an SQS queue of this file")
     if queues[queue].is_fifo:
-        raise ServiceError(f"serverless.yml: {where}.onFailure: Lambda sends to no FIFO queue")
+        raise ServiceError(f"{where}: Lambda does not send failures to a FIFO queue")
     return queue

@@ -1,4 +1,4 @@
-"""The service as serverless.yml describes it, in plain values: what the rest of localcloud works from."""
+"""The service that serverless.yml describes, in plain values for the rest of localcloud."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-# The account that everything on this machine belongs to.
+# The account and region of everything on this machine. serverless.yml also deploys to this region by default.
 ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"
 API_ID = "localcloud"
 
 
@@ -26,7 +27,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A WebSocket route. `responds` says that what the function returns goes back to the client."""
+    """A WebSocket route. `responds` says that the function's answer goes back to the client."""
 
     key: str
     function: str
@@ -49,7 +50,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Redrive:
-    """Where a queue's messages go that were received `max_receive_count` times: a queue's logical id."""
+    """The dead-letter queue (its logical id) for messages that were received `max_receive_count` times."""
 
     queue: str
     max_receive_count: int
@@ -90,8 +91,8 @@ class UserPoolClient:
 class StreamMapping:
     """An event source mapping from a table's stream to a function (AWS: CreateEventSourceMapping).
 
-    `max_retries` and `max_record_age_s` are -1 for unlimited; `filters` are parsed event patterns, any of
-    which lets a record through (none: all pass); `on_failure_queue` is the logical id of a queue.
+    `max_retries` and `max_record_age_s` are -1 for unlimited; `filters` are event patterns, any of which lets
+    a record through (without patterns all pass); `on_failure_queue` is the logical id of a queue.
     """
 
     function: str
@@ -104,7 +105,7 @@ class StreamMapping:
     max_retries: int = -1
     max_record_age_s: int = -1
     starting_position: str = "TRIM_HORIZON"
-    filters: tuple[Mapping[str, Any], ...] = ()
+    filters: tuple[Mapping[str, Sequence[str]], ...] = ()
     on_failure_queue: str | None = None
 
 
@@ -142,7 +143,7 @@ class Service:
 
 
 def placeholder(logical_id: str) -> str:
-    """What stands in an environment for the id of a resource that only its creation gives one."""
+    """A placeholder in an environment for the id that a resource gets when it is created."""
     return f"<{logical_id}>"
 
 

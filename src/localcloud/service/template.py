@@ -1,6 +1,6 @@
 """serverless.yml as text to plain values: YAML with CloudFormation tags, `${…}` variables, intrinsics.
 
-Pure. Only what groupcast's file may use is understood; anything else is a ServiceError that names it.
+Pure. It knows only the syntax that groupcast's file may use; a ServiceError names anything else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """What `${opt:…}`, `${param:…}` (`${typed:…}` on AWS) and `${env:…}` stand for."""
+    """The values of `${opt:…}`, `${param:…}` (`${typed:…}` on AWS) and `${env:…}`."""
 
     stage: str
     region: str
@@ -34,31 +34,31 @@ class Variables:
 
 
 def parse_yaml(text: str) -> dict[str, Any]:
-    """The document, with !Ref and the other short tags in their long form. ServiceError if it is no YAML."""
+    """The document, with !Ref and the other short tags in their long form. ServiceError for invalid YAML."""
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except yaml.YAMLError as error:
-        raise ServiceError(f"serverless.yml is not valid YAML: {' '.join(str(error).split())}") from None
+        raise ServiceError(f"not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
-        raise ServiceError("serverless.yml must be a mapping")
+        raise ServiceError("must be a mapping")
     return document
 
 
 def resolve_variables(document: dict[str, Any], variables: Variables) -> dict[str, Any]:
-    """The document with every `${…}` replaced. ServiceError names one that stands for nothing."""
+    """The document with every `${…}` replaced. ServiceError names one without a value."""
     resolver = _Resolver(document, variables)
     return {key: resolver.value(value) for key, value in document.items()}
 
 
 def resolve_intrinsics(value: Any, names: Mapping[str, str], where: str) -> Any:
-    """A value with Ref, Fn::Sub and Fn::Join replaced by what they stand for on this machine.
+    """A value with Ref, Fn::Sub and Fn::Join replaced by their values on this machine.
 
-    `names` are the values of resources and pseudo parameters; ServiceError for one that is not there.
+    `names` are the values of resources and pseudo parameters; ServiceError for an unknown one.
     """
 
     def look_up(name: str) -> str:
         if name not in names:
-            raise ServiceError(f"serverless.yml: {where}: {name} is not a resource that localcloud knows")
+            raise ServiceError(f"{where}: {name} is not a resource that localcloud knows")
         return names[name]
 
     match value:
@@ -70,7 +70,7 @@ def resolve_intrinsics(value: Any, names: Mapping[str, str], where: str) -> Any:
             return separator.join(str(resolve_intrinsics(part, names, where)) for part in parts)
         case {**members} if any(str(name).startswith("Fn::") for name in members):
             intrinsic = ", ".join(map(str, members))
-            raise ServiceError(f"serverless.yml: {where}: localcloud does not resolve {intrinsic} here")
+            raise ServiceError(f"{where}: localcloud does not resolve {intrinsic} here")
         case dict():
             return {key: resolve_intrinsics(inner, names, where) for key, inner in value.items()}
         case list():
@@ -83,7 +83,7 @@ def attribute_owner(value: Any, attribute: str, where: str) -> str:
     match value:
         case {"Fn::GetAtt": [str(logical_id), str(name)]} if name == attribute:
             return logical_id
-    raise ServiceError(f"serverless.yml: {where}: must be !GetAtt <resource>.{attribute}")
+    raise ServiceError(f"{where}: must be !GetAtt <resource>.{attribute}")
 
 
 def referred(value: Any, where: str) -> str:
@@ -91,7 +91,7 @@ def referred(value: Any, where: str) -> str:
     match value:
         case {"Ref": str(logical_id)}:
             return logical_id
-    raise ServiceError(f"serverless.yml: {where}: must be !Ref <resource>")
+    raise ServiceError(f"{where}: must be !Ref <resource>")
 
 
 class _Loader(yaml.SafeLoader):
@@ -134,7 +134,7 @@ class _Resolver:
         }
         unknown = set(variables.params) - set(stages.get("default") or {})
         if unknown:
-            raise ServiceError(f"serverless.yml has no parameter {', '.join(sorted(unknown))}")
+            raise ServiceError(f"there is no parameter {', '.join(sorted(unknown))}")
 
     def value(self, value: Any, depth: int = 0) -> Any:
         if isinstance(value, dict):
@@ -144,7 +144,7 @@ class _Resolver:
         if not isinstance(value, str):
             return value
         if depth > MAX_VARIABLE_DEPTH:
-            raise ServiceError(f"serverless.yml: {value!r} refers to itself")
+            raise ServiceError(f"{value!r} refers to itself")
         whole = _VARIABLE.fullmatch(value)
         if whole:
             return self.value(self._look_up(whole), depth + 1)
@@ -165,7 +165,7 @@ class _Resolver:
         if result is not None:
             return result
         if default is None:
-            raise ServiceError(f"serverless.yml: ${{{source}:{name}}} stands for nothing")
+            raise ServiceError(f"${{{source}:{name}}} has no value")
         return default.strip().strip("'\"")
 
     def _actions(self) -> list[str]:

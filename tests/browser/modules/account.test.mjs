@@ -1,4 +1,4 @@
-// Account against a fake of the user pool's API: signing in, fresh tokens, and what the user is told.
+// Account against a fake of the user pool's API: signing in, fresh tokens, and the user's messages.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -70,7 +70,7 @@ test("signing in is one call of InitiateAuth", async () => {
   assert.equal(account.name, "앤");
 });
 
-test("the token in hand is given as long as it has time left, and then another", async () => {
+test("the current token is used while it has time left, then another", async () => {
   const { account, asked, clock } = await signedIn(tokens(2));
   const first = await account.grant();
   assert.equal(first.endsAt, clock.now + HOUR_MS);
@@ -88,7 +88,7 @@ test("the token in hand is given as long as it has time left, and then another",
   assert.equal(account.name, "앤");
 });
 
-test("a fresh token is another one, unless the one in hand is fresh", async () => {
+test("a fresh token is a new one, unless the current one is fresh", async () => {
   const { account, asked, clock } = await signedIn(tokens(2));
   const first = await account.grant(true);
   assert.equal(asked.length, 1);
@@ -97,7 +97,7 @@ test("a fresh token is another one, unless the one in hand is fresh", async () =
   assert.equal(asked.length, 2);
 });
 
-test("whoever needs a token at the same time waits for the same call", async () => {
+test("concurrent requests for a token share one call", async () => {
   const { account, asked, clock } = await signedIn(tokens(2), tokens(3));
   clock.now += HOUR_MS;
   const [one, other] = await Promise.all([account.grant(), account.grant(true)]);
@@ -105,7 +105,7 @@ test("whoever needs a token at the same time waits for the same call", async () 
   assert.equal(asked.length, 2);
 });
 
-test("a refresh token that was replaced is used from then on", async () => {
+test("a replaced refresh token is used from then on", async () => {
   const second = tokens(2);
   second.AuthenticationResult.RefreshToken = "refresh-2";
   const { account, asked, clock } = await signedIn(second, tokens(3));
@@ -117,7 +117,7 @@ test("a refresh token that was replaced is used from then on", async () => {
   assert.deepEqual(used, ["refresh-1", "refresh-2"]);
 });
 
-test("after signing out there is no token, not even one that was on its way", async () => {
+test("after signing out there is no token, not even one that was being fetched", async () => {
   const { account, clock } = await signedIn(tokens(2));
   clock.now += HOUR_MS;
   const asking = account.grant();
@@ -127,7 +127,7 @@ test("after signing out there is no token, not even one that was on its way", as
   assert.equal(account.name, null);
 });
 
-test("nothing that signing in was given is kept but tokens", async () => {
+test("only tokens are kept after signing in", async () => {
   const { account } = await signedIn();
   const seen = JSON.stringify(Object.entries(account)) + JSON.stringify(await account.grant());
   assert.ok(!seen.includes("secret") && !seen.includes("refresh-1"), seen);
@@ -169,7 +169,7 @@ for (const [answer, sentence, isTemporary] of PROBLEMS) {
   });
 }
 
-test("a refresh that is refused ends the session, one that fails in passing does not", async () => {
+test("a refused refresh ends the session, a temporary failure does not", async () => {
   const { account, clock } = await signedIn(new TypeError("down"), tokens(2), no("NotAuthorizedException"));
   clock.now += HOUR_MS;
   await assert.rejects(account.grant(), { isTemporary: true });
@@ -195,13 +195,13 @@ for (const trouble of TEMPORARY_FAILURES) {
   });
 }
 
-test("a refresh that is refused ends the session, whatever time its token has left", async () => {
+test("a refused refresh ends the session, whatever time the token has left", async () => {
   const { account, clock } = await signedIn(no("NotAuthorizedException"));
   clock.now += ACCOUNT_LIMITS.freshMs;
   await assert.rejects(account.grant(true), { isTemporary: false, message: /session has ended/ });
 });
 
-test("who signs out during a refresh that fails is given no token", async () => {
+test("signing out during a failing refresh gives no token", async () => {
   const { account, clock } = await signedIn(new TypeError("down"), tokens(1));
   clock.now += ACCOUNT_LIMITS.freshMs;
   const asking = account.grant(true);
@@ -210,7 +210,7 @@ test("who signs out during a refresh that fails is given no token", async () => 
   await assert.rejects(asking, SignInError);
 });
 
-test("a name is read from what can be read", () => {
+test("the name is read from a readable token only", () => {
   assert.equal(claimIn(jwt({ username: "민지 🙂" }), "username"), "민지 🙂");
   for (const token of ["", "opaque", "a.b.c", jwt({}), jwt(null)])
     assert.equal(claimIn(token, "username"), null);

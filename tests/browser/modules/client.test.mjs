@@ -39,7 +39,7 @@ function ack(messageId, seq = 1) {
   return { type: "ack", messageId, groupId: "g", seq, createdAt: "2025-01-01T00:00:00.000Z" };
 }
 
-test("it connects under its name, joins, and says so", async () => {
+test("it connects under its name, joins, and reports it", async () => {
   const { client, told } = newClient();
   client.open();
   assert.equal(new URL(socket().url).searchParams.get("name"), "앤 & co");
@@ -65,7 +65,7 @@ test("a newcomer gets the last messages without waiting", async () => {
   assert.deepEqual(told.seqs, [8, 9]);
 });
 
-test("pushes are told once and in order", async () => {
+test("pushes are reported once and in order", async () => {
   const { told } = await joinedClient();
   await socket().say(push(2, 3));
   await socket().say(push(1, 2));
@@ -73,7 +73,7 @@ test("pushes are told once and in order", async () => {
   assert.deepEqual(told.seqs, [1, 2, 3, 4]);
 });
 
-test("pushes of another group, unknown frames and what is not JSON are ignored", async () => {
+test("pushes of another group, unknown frames and invalid JSON are ignored", async () => {
   const { told } = await joinedClient();
   await socket().say({ ...push(1), groupId: "other" });
   await socket().say({ type: "typing" });
@@ -82,7 +82,7 @@ test("pushes of another group, unknown frames and what is not JSON are ignored",
   assert.deepEqual([told.seqs, told.rest], [[], []]);
 });
 
-test("a push that breaks the contract is ignored, and such a reply ends its request", async () => {
+test("an invalid push is ignored, and an invalid reply ends its request", async () => {
   const { client, told } = await joinedClient();
   await socket().say({ ...push(1), messages: undefined });
   await socket().say({ ...push(1), messages: [{ ...message(1), createdAt: "yesterday" }] });
@@ -93,7 +93,7 @@ test("a push that breaks the contract is ignored, and such a reply ends its requ
   await asking;
 });
 
-test("a reply to something else is an error of the service's", async () => {
+test("a reply of another type is an error of the service", async () => {
   const { client } = await joinedClient();
   const asking = assert.rejects(client.before(9), { code: "InternalError", message: /answered with ack/ });
   await socket().answer("history", ack("id-1"));
@@ -141,7 +141,7 @@ test("a history that fails is asked again", async () => {
   assert.deepEqual(told.seqs, [1, 2]);
 });
 
-test("after a lost connection it joins again from the last message on", async () => {
+test("after a lost connection it rejoins from its last message", async () => {
   const { told } = await joinedClient();
   await socket().say(push(1, 2));
   await socket().drop();
@@ -174,7 +174,7 @@ test("delays between attempts double up to their bound, and start over after a j
   assert.equal(told.states.at(-1).retryAt - Date.now(), LIMITS.reconnectBaseMs / 2);
 });
 
-test("opening again, or what is closed, makes no connection", async () => {
+test("opening twice or after closing makes no connection", async () => {
   const { client, told } = await joinedClient();
   client.open();
   await settle();
@@ -186,7 +186,7 @@ test("opening again, or what is closed, makes no connection", async () => {
 });
 
 for (const status of [401, 403]) {
-  test(`a handshake that a gateway refuses with ${status} is final where the WebSocket tells`, async () => {
+  test(`a handshake that a gateway refuses with ${status} is final if the WebSocket reveals it`, async () => {
     const { told } = await joinedClient();
     await socket().drop();
     await pass(LIMITS.reconnectBaseMs / 2);
@@ -218,7 +218,7 @@ test("a handshake that hangs is given up", async () => {
   assert.equal(told.states.at(-1).phase, "reconnecting");
 });
 
-test("a wake does not wait for the next attempt", async () => {
+test("waking up connects without waiting for the next attempt", async () => {
   const { client } = await joinedClient();
   await socket().drop();
   client.wake();
@@ -248,7 +248,7 @@ test("a pong that names no group makes it join again", async () => {
   assert.deepEqual(told.seqs, [1, 2]);
 });
 
-test("a connection that the service has forgotten is replaced", async () => {
+test("a connection unknown to the service is replaced", async () => {
   const { told } = await joinedClient();
   await socket().say(push(1));
   await pass(FIRST_PING_MS);
@@ -262,7 +262,7 @@ test("a connection that the service has forgotten is replaced", async () => {
   assert.deepEqual(told.seqs, [1, 2, 3]);
 });
 
-test("a pong of a moment ago changes nothing", async () => {
+test("a stale pong changes nothing", async () => {
   const { told } = await quietClient();
   await socket().say(push(1, 2, 3));
   await pass(FIRST_PING_MS);
@@ -274,7 +274,7 @@ test("a pong of a moment ago changes nothing", async () => {
   assert.deepEqual([told.seqs, told.rest], [[1, 2, 3, 4], []]);
 });
 
-test("a pong tells a quiet client what it missed", async () => {
+test("a pong tells a quiet client of missed messages", async () => {
   const { told } = await joinedClient();
   await pass(GAP_MS);
   await socket().answer("history", history([]));
@@ -318,7 +318,7 @@ test("messages go out one at a time, so that they keep their order", async () =>
   );
 });
 
-test("what has no ack is sent again after a reconnect, under the same id", async () => {
+test("an unacknowledged message is sent again after a reconnect, under the same id", async () => {
   const { client, told } = await joinedClient();
   const id = client.send("once");
   await socket().drop();
@@ -350,7 +350,7 @@ test("an own message that comes back is not sent again, with or without its ack"
   assert.deepEqual(told.own[id], ["pending", "sent"]);
 });
 
-test("a message that comes back before its ack is sent, once, whatever becomes of the connection", async () => {
+test("a message that comes back before its ack counts as sent, whatever happens to the connection", async () => {
   const { client, told } = await joinedClient(0, { callTimeoutMs: 1 });
   const id = client.send("once");
   await socket().say({ ...push(1), messages: [message(1, 0, id)] });
@@ -370,7 +370,7 @@ test("a message that failed and came back has arrived", async () => {
   assert.deepEqual(told.own[id], ["pending", "failed", "sent"]);
 });
 
-test("another user's message with the same id is not the own one", async () => {
+test("another user's message with the same id is not one's own", async () => {
   const { client, told } = await joinedClient();
   const id = client.send("once");
   await socket().drop();
@@ -410,7 +410,7 @@ test("an error frame fails the message; a retry uses the same id", async () => {
   assert.equal(socket().asked("sendMessage").length, 2, "what was sent is not sent again");
 });
 
-test("a message over the limit stays pending as long as it is told, and goes out before the next", async () => {
+test("a rate-limited message stays pending for the given delay, and is sent before the next", async () => {
   const { client, told } = await joinedClient();
   const ids = ["a", "b"].map((text) => client.send(text));
   await socket().answer("sendMessage", error("RateLimited", { retryAfterMs: 70 }));
@@ -428,7 +428,7 @@ test("a message over the limit stays pending as long as it is told, and goes out
   assert.deepEqual(told.own[ids[0]], ["pending", "sent"]);
 });
 
-test("a message that is over the limit again and again fails when its time is up", async () => {
+test("a message that stays rate-limited fails when its time is up", async () => {
   const { client, told } = await quietClient();
   const id = client.send("hello");
   for (let attempt = 0; attempt < 3; attempt += 1) {
@@ -470,7 +470,7 @@ for (const failure of [
   });
 }
 
-test("a message that keeps failing is told within its time", async () => {
+test("a message that keeps failing fails within its time", async () => {
   const { client, told } = await quietClient();
   const id = client.send("hello");
   const startedAt = Date.now();
@@ -484,7 +484,7 @@ test("a message that keeps failing is told within its time", async () => {
   assert.ok(Date.now() - startedAt <= 10 * LIMITS.reconnectMaxMs);
 });
 
-test("a message that no frame can carry is refused at once, with or without a connection", async () => {
+test("a message too large for a frame is refused at once, with or without a connection", async () => {
   const { client, told } = await joinedClient();
   const refused = {
     name: "Error",
@@ -499,14 +499,14 @@ test("a message that no frame can carry is refused at once, with or without a co
   assert.deepEqual([told.own, FakeSocket.made[0].asked("sendMessage")], [{}, []]);
 });
 
-test("the largest message that a frame can carry is sent", async () => {
+test("the largest message that fits a frame is sent", async () => {
   const { client } = await joinedClient();
   client.send('"'.repeat(16_300));
   const [frame] = socket().asked("sendMessage");
   assert.equal(frame.message.length, 16_300);
 });
 
-test("a message whose frame the gateway refused is sent once, and not by a retry either", async () => {
+test("a message whose frame the gateway refused is sent once, even if retried", async () => {
   const { client, told } = await joinedClient();
   const ids = ["x".repeat(20_000), "small"].map((text) => client.send(text));
   await socket().drop(1009);
@@ -577,7 +577,7 @@ test("a discarded message cannot be retried", async () => {
   assert.equal(socket().asked("sendMessage").length, 1);
 });
 
-test("an error without id belongs to the request that stays without an answer", async () => {
+test("an error without id belongs to the unanswered request", async () => {
   const { client, told } = await joinedClient();
   const id = client.send("hello");
   const asking = client.before(9);
@@ -592,7 +592,7 @@ test("an error without id belongs to the request that stays without an answer", 
   assert.deepEqual([told.own[id], told.rest], [["pending", "sent"], []]);
 });
 
-test("errors without id are told apart as far as the answers do", async () => {
+test("errors without id are distinguished as far as the answers allow", async () => {
   const { client } = await joinedClient();
   const failed = [1, 3].map((seq) => assert.rejects(client.before(seq), { code: "InternalError" }));
   const answered = client.before(2);
@@ -606,7 +606,7 @@ test("errors without id are told apart as far as the answers do", async () => {
   assert.equal((await answered).complete, true);
 });
 
-test("an error that belongs to no request is told", async () => {
+test("an error that belongs to no request is reported", async () => {
   const { told } = await joinedClient();
   await socket().say({ message: "Forbidden", connectionId: "c=", requestId: "r" });
   assert.deepEqual(told.rest, [["error", "Forbidden"]]);
@@ -631,7 +631,7 @@ test("the queue of unsent messages is bounded", async () => {
   client.close();
 });
 
-test("a refused join closes for good and says why", async () => {
+test("a refused join closes for good with the reason", async () => {
   const { client, told } = newClient();
   client.open();
   await socket().open();
@@ -659,7 +659,7 @@ test("the gateway's own Forbidden is final, for the first join and for one after
   assert.equal(FakeSocket.made.length, 2);
 });
 
-test("a join that fails in passing is tried again", async () => {
+test("a temporarily failing join is retried", async () => {
   const { client, told } = newClient();
   client.open();
   await socket().open();
@@ -667,7 +667,7 @@ test("a join that fails in passing is tried again", async () => {
   assert.equal(told.states.at(-1).phase, "reconnecting");
 });
 
-test("a join that is limited is tried again on the same connection, when it may", async () => {
+test("a rate-limited join is retried on the same connection after its delay", async () => {
   const { client, told } = newClient();
   client.open();
   await socket().open();
@@ -682,7 +682,7 @@ test("a join that is limited is tried again on the same connection, when it may"
   assert.equal(FakeSocket.made.length, 1);
 });
 
-test("a join that waits for its limit ends with its connection", async () => {
+test("a join that waits for its delay ends with its connection", async () => {
   const { client } = newClient();
   client.open();
   await socket().open();
@@ -695,7 +695,7 @@ test("a join that waits for its limit ends with its connection", async () => {
   assert.equal(socket().asked("joinGroup").length, 1);
 });
 
-test("a ping that is limited is repeated when it may", async () => {
+test("a rate-limited ping is repeated after its delay", async () => {
   await joinedClient();
   await pass(GAP_MS);
   await socket().answer("history", history([]));
@@ -710,7 +710,7 @@ test("a ping that is limited is repeated when it may", async () => {
   assert.equal(socket().asked("ping").length, 3, "the next one is not put off");
 });
 
-test("a history that is limited waits as long as it is told, and holds up no message", async () => {
+test("a rate-limited history waits for its delay and delays no message", async () => {
   const { client, told } = await joinedClient();
   await socket().say(push(2));
   await pass(GAP_MS);
@@ -725,7 +725,7 @@ test("a history that is limited waits as long as it is told, and holds up no mes
   assert.deepEqual(told.seqs, [1, 2]);
 });
 
-test("voids are known and not told", async () => {
+test("voids are known but not reported", async () => {
   const { told } = await joinedClient();
   await socket().say({ ...push(2), messages: [hole(1), message(2), hole(3)] });
   await socket().say(push(4));
@@ -756,7 +756,7 @@ test("closing leaves the group and stops every timer", async () => {
   assert.deepEqual(told.states.slice(2), [{ phase: "offline" }]);
 });
 
-test("nothing is told after offline", async () => {
+test("nothing is reported after offline", async () => {
   const told = [];
   const on = Object.fromEntries(
     ["messages", "own", "restarted", "refused", "error"].map((event) => [event, () => told.push(event)]),
@@ -774,7 +774,7 @@ test("nothing is told after offline", async () => {
   assert.deepEqual(told, ["connecting", "own", "connected", "offline"]);
 });
 
-test("a closed client takes no message", async () => {
+test("a closed client accepts no message", async () => {
   const { client, told } = await joinedClient();
   const id = client.send("hello");
   await socket().answer("sendMessage", error("Forbidden"));
@@ -784,7 +784,7 @@ test("a closed client takes no message", async () => {
   assert.deepEqual(Object.keys(told.own), [id]);
 });
 
-test("a listener that throws shows, and does not stop the client", async () => {
+test("a throwing listener is visible and does not stop the client", async () => {
   const messages = () => {
     throw new Error("a mistake of the page");
   };
@@ -797,7 +797,7 @@ test("a listener that throws shows, and does not stop the client", async () => {
   await assert.rejects(pass(1), /a mistake of the page/);
 });
 
-test("earlier messages can be asked for", async () => {
+test("earlier messages can be requested", async () => {
   const { client } = await joinedClient(80);
   const asking = client.before(31, 30);
   await settle();
@@ -807,7 +807,7 @@ test("earlier messages can be asked for", async () => {
   assert.equal((await asking).complete, false);
 });
 
-test("a page of nothing but voids is passed over", async () => {
+test("a page with only voids is skipped", async () => {
   const { client } = await joinedClient(80);
   const asking = client.before(31, 2);
   await socket().answer("history", history([hole(29), hole(30)], false));
@@ -819,7 +819,7 @@ test("a page of nothing but voids is passed over", async () => {
   assert.deepEqual([page.messages.map((one) => one.seq), page.complete], [[27], false]);
 });
 
-test("a look for earlier messages ends, however many voids there are", async () => {
+test("a request for earlier messages ends, however many voids there are", async () => {
   const { client } = await joinedClient(8_000);
   const asking = client.before(8_000, 1);
   for (let seq = 7_999; socket().asked("history").at(-1).before === seq + 1; seq -= 1) {

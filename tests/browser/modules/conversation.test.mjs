@@ -1,4 +1,4 @@
-// What the list shows: whose message it is, what stands together, and on which day.
+// The message list: own messages, grouping by sender, and days.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -56,14 +56,14 @@ test("the same id from another user is another message", () => {
   assert.equal(new Set(rows.map((row) => row.key)).size, 2);
 });
 
-test("who signed in is told apart by the id, whatever the name", () => {
+test("signed-in users are distinguished by id, whatever their names", () => {
   const conversation = new Conversation("ann");
   conversation.userId = "u1";
   assert.equal(conversation.isMine({ ...said(1, "аnn"), userId: "u1" }), true);
   assert.equal(conversation.isMine({ ...said(1, "ann"), userId: "u2" }), false);
 });
 
-test("the number of an ack decides which message is the own one", () => {
+test("an ack's number decides which message is one's own", () => {
   const conversation = new Conversation("ann");
   const own = { messageId: "id-1", message: "mine" };
   conversation.setOwn({ ...own, status: "pending" }, NOON.getTime());

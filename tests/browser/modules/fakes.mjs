@@ -1,4 +1,4 @@
-// Stand-ins for what a browser gives to client.js, and for the service behind it.
+// Stand-ins for the browser APIs of client.js, and for the service.
 
 import { mock } from "node:test";
 

@@ -1,4 +1,4 @@
-// Frames to text and back: the contract's are taken, and what breaks it is not.
+// Frames to text and back: valid ones are accepted, invalid ones refused.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -23,7 +23,7 @@ const FRAMES = [
 ];
 
 for (const frame of FRAMES) {
-  test(`${JSON.stringify(frame)} is taken as it is`, () => {
+  test(`${JSON.stringify(frame)} is accepted unchanged`, () => {
     assert.deepEqual(decode(JSON.stringify({ ...frame, id: "7" })), { id: "7", body: { ...frame, id: "7" } });
     assert.equal(decode(JSON.stringify(frame)).id, null);
   });
@@ -51,12 +51,12 @@ const BROKEN = [
 ];
 
 for (const frame of BROKEN) {
-  test(`${JSON.stringify(frame)} is not taken`, () => {
+  test(`${JSON.stringify(frame)} is refused`, () => {
     assert.equal(bodyOf(frame), null);
   });
 }
 
-test("a reply that breaks the contract ends its request", () => {
+test("an invalid reply ends its request", () => {
   const { id, body } = decode(JSON.stringify({ ...joined(1), messages: {}, id: "7" }));
   assert.deepEqual([id, body.code], ["7", "InternalError"]);
 });
@@ -66,7 +66,7 @@ test("each action has its reply", () => {
   assert.equal(answers("joinGroup", history([])), false);
 });
 
-test("an error says its code, and for how long to wait", () => {
+test("an error has its code and delay", () => {
   const limited = bodyOf(error("RateLimited", { retryAfterMs: 70 }));
   assert.deepEqual(
     [limited.code, limited.message, limited.retryAfterMs],
@@ -87,6 +87,6 @@ for (const [text, code] of [
   });
 }
 
-test("a void is no message", () => {
+test("a void is not a message", () => {
   assert.deepEqual([isMessage(message(1)), isMessage(hole(1))], [true, false]);
 });

@@ -1,4 +1,4 @@
-// GroupLog: the property that counts, on random services; its single rules are proven in Python.
+// GroupLog: its main property, on random services; the Python tests cover its single rules.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -98,7 +98,7 @@ function run(seed) {
   }
 }
 
-test("each message comes once and in order, whatever is lost, doubled, late or refused", () => {
+test("each message comes once and in order, whatever is lost, duplicated, late or refused", () => {
   for (let seed = 0; seed < RUNS; seed += 1) {
     const [delivered, expected] = run(seed);
     assert.deepEqual(delivered, expected, `seed ${seed}`);
@@ -126,7 +126,7 @@ function logWithGap() {
   return log;
 }
 
-test("a gap is asked about a few times, and once more when its number is final", () => {
+test("a gap is requested a few times, and once more when its number is final", () => {
   const log = logWithGap();
   const askedAt = [];
   let delivered = [];
@@ -154,7 +154,7 @@ test("a void ends the wait at once, in a push and in history", () => {
   assert.deepEqual([log.since, log.wakeAt], [3, null]);
 });
 
-test("a void behind a hole says nothing of its age", () => {
+test("a void after a hole does not date it", () => {
   const log = new GroupLog(LIMITS);
   log.joined(0, [], true, 0);
   const page = [hole(2), message(3, 0), message(4, HOLE_TIMEOUT_MS)];

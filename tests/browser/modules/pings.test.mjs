@@ -1,4 +1,4 @@
-// When connections ping, on a fake clock. The same cases as test_pings.py of the Python client.
+// Ping times of connections, on a fake clock. The same cases as test_pings.py of the Python client.
 
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";

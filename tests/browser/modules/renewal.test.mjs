@@ -1,4 +1,4 @@
-// ChatClient with somebody signed in: tokens of connections, renewed in time, and what ends the session.
+// ChatClient with somebody signed in: tokens of connections, renewed in time, and the end of a session.
 
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
@@ -77,7 +77,7 @@ test("a token is renewed on the open connection before it ends, and then the nex
   assert.deepEqual([FakeSocket.made.length, socket().asked("joinGroup").length, told.rest], [1, 1, []]);
 });
 
-test("a renewal that is limited is repeated when it may", async () => {
+test("a rate-limited renewal is repeated after its delay", async () => {
   const { told } = await joinedSignedIn("one", "two");
   await pass(DUE_MS);
   await socket().answer("renew", error("RateLimited", { retryAfterMs: 400 }));
@@ -88,7 +88,7 @@ test("a renewal that is limited is repeated when it may", async () => {
   assert.deepEqual([socket().asked("renew").length, FakeSocket.made.length, told.rest], [2, 1, []]);
 });
 
-test("what was forbidden is asked again after a renewal that was limited", async () => {
+test("a forbidden request is retried after a rate-limited renewal", async () => {
   const { client, told } = await joinedSignedIn("one", "two");
   const id = client.send("hello");
   await socket().answer("sendMessage", error("Forbidden"));
@@ -99,7 +99,7 @@ test("what was forbidden is asked again after a renewal that was limited", async
   assert.deepEqual(told.own[id], ["pending", "sent"]);
 });
 
-test("own messages that come back are known by the user id of the token", async () => {
+test("own messages that come back are recognised by the token's user id", async () => {
   const token = `e30.${btoa(JSON.stringify({ sub: "u1" }))}.c`;
   const { client, told } = await joinedSignedIn(token, token);
   const id = client.send("once");
@@ -130,7 +130,7 @@ test("a machine that slept renews when it wakes", async () => {
   );
 });
 
-test("a renewal that fails in passing is repeated on the same connection", async () => {
+test("a temporarily failing renewal is repeated on the same connection", async () => {
   const { told } = await joinedSignedIn("one", ended(true), "two");
   await pass(DUE_MS);
   assert.equal(socket().asked("renew").length, 0);
@@ -157,7 +157,7 @@ test("a token that ends in a month is not renewed at once", async () => {
   assert.deepEqual(asked, [false]);
 });
 
-test("a token that cannot travel ends the session, at first and in a renewal", async () => {
+test("an unsendable token ends the session, at first and in a renewal", async () => {
   const { client, told } = newSignedIn("one\n");
   client.open();
   await settle();
@@ -217,7 +217,7 @@ test("no renewal outlives its connection", async () => {
   );
 });
 
-test("a session that has ended closes for good, whoever finds out", async () => {
+test("an ended session closes for good, however it is discovered", async () => {
   const { told } = await joinedSignedIn("one", ended());
   await pass(DUE_MS);
   assert.deepEqual(told.rest, [["signedOut", "it has ended"]]);
@@ -231,7 +231,7 @@ test("a session that has ended closes for good, whoever finds out", async () => 
   assert.equal(FakeSocket.made.length, 0);
 });
 
-test("a token that the service does not take ends the session", async () => {
+test("a token that the service refuses ends the session", async () => {
   const { told } = await joinedSignedIn("one", "two");
   await pass(DUE_MS);
   await socket().answer("renew", error("Forbidden"));
@@ -240,7 +240,7 @@ test("a token that the service does not take ends the session", async () => {
   assert.match(sentence, /Sign in again/);
 });
 
-test("without a token for now it tries again later", async () => {
+test("without a token at the moment it tries again later", async () => {
   const { client, told } = newSignedIn(ended(true), "one");
   client.open();
   await settle();
@@ -249,7 +249,7 @@ test("without a token for now it tries again later", async () => {
   assert.deepEqual(socket().protocols, ["groupcast.v1", "bearer.one"]);
 });
 
-test("a wake while a token is on its way makes no second connection", async () => {
+test("waking up while a token is fetched makes no second connection", async () => {
   const { client } = newSignedIn("one");
   client.open();
   client.wake();
@@ -257,7 +257,7 @@ test("a wake while a token is on its way makes no second connection", async () =
   assert.equal(FakeSocket.made.length, 1);
 });
 
-test("closing while a token is on its way makes no connection", async () => {
+test("closing while a token is fetched makes no connection", async () => {
   const { client } = newSignedIn("one");
   client.open();
   client.close();
@@ -278,7 +278,7 @@ test("handshakes that fail ask for a fresh token, and from the start on end the 
   assert.equal(told.states.at(-1).phase, "offline");
 });
 
-test("a user pool in trouble keeps nobody away whose token is good", async () => {
+test("a failing user pool does not matter while the token is valid", async () => {
   const answers = [{ AccessToken: "one", ExpiresIn: 3_600, RefreshToken: "r" }];
   const account = new Account({
     url: "http://pool.test",
@@ -310,7 +310,7 @@ test("a user pool in trouble keeps nobody away whose token is good", async () =>
   client.close();
 });
 
-test("once it has been in, a gateway that does not answer is waited for", async () => {
+test("after a first join, it waits for a gateway that does not answer", async () => {
   const { told } = await joinedSignedIn("one");
   for (let attempt = 0; attempt < 2 * LIMITS.handshakeAttempts; attempt += 1) {
     await socket().drop();
@@ -319,7 +319,7 @@ test("once it has been in, a gateway that does not answer is waited for", async 
   assert.deepEqual([told.rest, FakeSocket.made.length], [[], 1 + 2 * LIMITS.handshakeAttempts]);
 });
 
-test("where nobody signs in, a gateway that does not answer is waited for from the start", async () => {
+test("without sign-in, it waits for a gateway that does not answer from the start", async () => {
   const { client, told } = newClient();
   client.open();
   for (let attempt = 0; attempt < 2 * LIMITS.handshakeAttempts; attempt += 1) {
@@ -329,7 +329,7 @@ test("where nobody signs in, a gateway that does not answer is waited for from t
   assert.deepEqual(told.rest, []);
 });
 
-test("what is forbidden is asked once more with a fresher token", async () => {
+test("a forbidden request is retried once with a fresher token", async () => {
   const { client, told } = await joinedSignedIn("one", "two");
   const id = client.send("hello");
   await socket().answer("sendMessage", error("Forbidden"));
@@ -360,7 +360,7 @@ test("with no fresher token, forbidden is forbidden at once", async () => {
   assert.equal(socket().asked("renew").length, 0);
 });
 
-test("a right that a renewal does not bring is found out by joining", async () => {
+test("a right that a renewal lacks is discovered by joining", async () => {
   const { told } = await joinedSignedIn("one", "two");
   await pass(DUE_MS);
   await socket().answer("renew", renewed(null));

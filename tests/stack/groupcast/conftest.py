@@ -11,10 +11,13 @@ import pytest
 from tests.conftest import Stack
 from tests.stack.groupcast.world import MakeWorld, Metered, World
 
+# One for all clients: it keeps what it read of botocore's data.
+SESSION = aioboto3.Session()
+
 
 @pytest.fixture
 async def world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[World]:
-    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
+    async with SESSION.client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
         yield World(dynamodb, unit_tables)
 
 
@@ -25,5 +28,5 @@ def group() -> str:
 
 @pytest.fixture
 async def make_world(stack: Stack, unit_tables: dict[str, str]) -> AsyncIterator[MakeWorld]:
-    async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
+    async with SESSION.client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
         yield lambda **settings: World(Metered(dynamodb), unit_tables, **settings)

@@ -1,4 +1,4 @@
-"""Who was active of late, over real tables."""
+"""Recently active users and connections, over real tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 
 
 class Calls:
-    """A boto client behind the signed client's one method; `unread` answers leave out all but one key."""
+    """A boto client with the signed client's interface; `unread` answers omit all but one key."""
 
     def __init__(self, dynamodb: Any) -> None:
         self._dynamodb = dynamodb
@@ -41,7 +41,7 @@ def activity_of(world: World) -> tuple[Activity, Calls]:
 
 
 async def test_a_new_connection_is_active(world: World, group: str) -> None:
-    """For some seconds, of a guest and of a user alike; one without an item is not."""
+    """For some seconds, for guests and users; a connection without an item is not."""
     connections = [await world.member(group), await world.member(group, principal=someone())]
     activity, _ = activity_of(world)
     world.now_ms += int(RECENT_S * 1000) - 1
@@ -51,7 +51,7 @@ async def test_a_new_connection_is_active(world: World, group: str) -> None:
 
 
 async def test_a_frame_makes_active(world: World, group: str) -> None:
-    """A guest's connection; a user's connections all, since nobody notes which of them it was."""
+    """A guest's connection, or all of a user's connections, since the frame's is not recorded."""
     ann = someone()
     guest, other = await world.member(group), await world.member(group)
     phone, laptop = await world.member(group, principal=ann), await world.member(group, principal=ann)
@@ -66,7 +66,7 @@ async def test_a_frame_makes_active(world: World, group: str) -> None:
 
 
 async def test_many_are_looked_up_in_few_requests(world: World, group: str) -> None:
-    """A hundred at a time; nobody's tokens where there is no item."""
+    """A hundred at a time; without an item there is no lookup of tokens."""
     quiet = await world.member(group)
     world.now_ms += int(RECENT_S * 1000) + 1
     activity, calls = activity_of(world)
@@ -80,8 +80,8 @@ async def test_many_are_looked_up_in_few_requests(world: World, group: str) -> N
     )
 
 
-async def test_who_was_left_unread_counts_as_active(world: World, group: str) -> None:
-    """DynamoDB may leave some of a request undone; these get another try rather than a second look."""
+async def test_unprocessed_keys_count_as_active(world: World, group: str) -> None:
+    """DynamoDB may leave keys unprocessed; these get another try instead of another lookup."""
     first, second = await world.member(group), await world.member(group)
     world.now_ms += int(RECENT_S * 1000) + 1
     activity, calls = activity_of(world)
@@ -89,8 +89,8 @@ async def test_who_was_left_unread_counts_as_active(world: World, group: str) ->
     assert await activity.recent([first, second]) == {second}
 
 
-async def test_a_failure_is_the_callers(make_world: MakeWorld) -> None:
-    """Who cannot be looked up is judged by the fan-out."""
+async def test_a_failed_lookup_is_raised(make_world: MakeWorld) -> None:
+    """The fan-out decides what it means."""
 
     class Broken:
         async def call(self, _operation: str, _payload: Mapping[str, Any]) -> dict[str, Any]:

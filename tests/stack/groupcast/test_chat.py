@@ -1,4 +1,4 @@
-"""Chat's rules over real tables in DynamoDB Local."""
+"""The chat's rules over real tables in DynamoDB Local."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.stack
 
 
 async def log_of(world: World, member: str) -> list[dict[str, Any]]:
-    """What history shows of the member's group."""
+    """The history of the member's group."""
     messages: list[dict[str, Any]] = (await world.chat.history(member, {"since": 0}))["messages"]
     return messages
 
 
 @contextmanager
 def refused(world: World, code: str, status: int, *, stores: bool) -> Iterator[None]:
-    """DynamoDB answers the next put with an error, having stored the item or not."""
+    """DynamoDB fails the next put, with or without storing the item."""
     put_item = world.dynamodb.put_item
     kind = getattr(world.dynamodb.exceptions, code)
 
@@ -51,7 +51,7 @@ def refused(world: World, code: str, status: int, *, stores: bool) -> Iterator[N
 
 
 async def test_seq_is_dense_from_the_first_message_on(world: World, group: str) -> None:
-    """1, 2, 3 … whoever sends, also when many send at once."""
+    """1, 2, 3 … for any senders, even if many send at once."""
     members = [await world.member(group) for _ in range(4)]
     acks = await asyncio.gather(
         *(world.chat.send(member, {"message": f"{turn}"}) for member in members for turn in range(5))
@@ -60,7 +60,7 @@ async def test_seq_is_dense_from_the_first_message_on(world: World, group: str) 
 
 
 async def test_a_retry_gets_the_same_ack_and_stores_nothing(world: World, group: str) -> None:
-    """The same messageId again is the same message, also from another connection, also at once."""
+    """The same messageId is the same message, also from another connection and concurrently."""
     first, second = await world.member(group), await world.member(group)
     frame = {"message": "once", "messageId": str(uuid.uuid4())}
     ack = await world.chat.send(first, frame)
@@ -72,8 +72,8 @@ async def test_a_retry_gets_the_same_ack_and_stores_nothing(world: World, group:
     assert [message["messageId"] for message in history["messages"]] == [frame["messageId"]]
 
 
-async def test_two_tries_side_by_side_are_one_message(world: World, group: str) -> None:
-    """The table's condition decides a race; both tries get the winner's ack."""
+async def test_concurrent_retries_are_one_message(world: World, group: str) -> None:
+    """The table's condition decides the race; both get the winner's ack."""
     member = await world.member(group)
     frame = {"message": "race", "messageId": str(uuid.uuid4())}
     acks = await asyncio.gather(*(world.chat.send(member, frame) for _ in range(8)))
@@ -83,10 +83,10 @@ async def test_two_tries_side_by_side_are_one_message(world: World, group: str) 
 
 
 async def test_a_lost_race_leaves_no_hole(world: World, group: str) -> None:
-    """The numbers that the losers took are published as void, whatever the winner was."""
+    """The losers' numbers are published as void."""
     member, elsewhere = await world.member(group), await world.member(f"{group}-2")
     frame = {"message": "race", "messageId": str(uuid.uuid4())}
-    # Both have seen that the id is free.
+    # Both have seen the id as free.
     with patch.object(Messages, "get", AsyncMock(return_value=None)):
         ack = await world.chat.send(member, frame)
         assert await world.chat.send(member, frame) == ack
@@ -99,8 +99,8 @@ async def test_a_lost_race_leaves_no_hole(world: World, group: str) -> None:
     assert await log_of(world, elsewhere) == [{"seq": 1, "void": True}]
 
 
-async def test_a_put_that_is_refused_leaves_no_hole(world: World, group: str) -> None:
-    """Its number is void, the sender hears of an error, and sends again with the same id."""
+async def test_a_refused_put_leaves_no_hole(world: World, group: str) -> None:
+    """Its number becomes void, and the sender gets an error and retries with the same id."""
     member = await world.member(group)
     frame = {"message": "hi", "messageId": str(uuid.uuid4())}
     throttled = "ProvisionedThroughputExceededException"
@@ -110,8 +110,8 @@ async def test_a_put_that_is_refused_leaves_no_hole(world: World, group: str) ->
     assert [(one["seq"], "void" in one) for one in await log_of(world, member)] == [(1, True), (2, False)]
 
 
-async def test_a_put_whose_answer_was_lost_is_not_void(world: World, group: str) -> None:
-    """Stored by its first attempt, refused at its second: there is a message with that number."""
+async def test_a_put_with_a_lost_answer_is_not_void(world: World, group: str) -> None:
+    """Its first attempt stored it and the second was refused: the number has a message."""
     member = await world.member(group)
     for code in ("ProvisionedThroughputExceededException", "ConditionalCheckFailedException"):
         with refused(world, code, 400, stores=True):
@@ -121,7 +121,7 @@ async def test_a_put_whose_answer_was_lost_is_not_void(world: World, group: str)
 
 
 async def test_an_outage_makes_no_number_void(world: World, group: str) -> None:
-    """What DynamoDB did before it failed nobody knows: its message may be there in a moment."""
+    """It is unknown whether DynamoDB stored the message, which may appear in a moment."""
     member = await world.member(group)
     with refused(world, "InternalServerError", 500, stores=False), pytest.raises(ClientError):
         await world.chat.send(member, {"message": "hi"})
@@ -129,7 +129,7 @@ async def test_an_outage_makes_no_number_void(world: World, group: str) -> None:
 
 
 async def test_ids_belong_to_their_user(world: World, group: str) -> None:
-    """Another's id is free, known or guessed, and tells nothing of their message."""
+    """Another user's id is free and reveals nothing about their message."""
     ann, eve = Principal("0000-ann", "ann", (), 2**40), Principal("0000-eve", "eve", (), 2**40)
     users = [await world.member(group, principal=ann), await world.member(f"{group}-2", principal=eve)]
     users += [await world.member(group, principal=eve), await world.member(group)]
@@ -149,7 +149,7 @@ async def test_ids_belong_to_their_user(world: World, group: str) -> None:
 
 
 async def test_a_message_id_of_another_message_is_a_conflict(world: World, group: str) -> None:
-    """An id can't be taken over for another text, or in another group."""
+    """An id cannot be reused for another text or group."""
     member, elsewhere = await world.member(group), await world.member(f"{group}-2")
     frame = {"message": "mine", "messageId": str(uuid.uuid4())}
     await world.chat.send(member, frame)
@@ -157,7 +157,7 @@ async def test_a_message_id_of_another_message_is_a_conflict(world: World, group
     assert await code_of(world.chat.send(elsewhere, frame)) is Code.CONFLICT
 
 
-async def test_whoever_is_in_no_group_can_neither_send_nor_read(world: World) -> None:
+async def test_without_a_group_nobody_can_send_or_read(world: World) -> None:
     """NotInGroup, and nothing is stored."""
     connection_id = await world.connection()
     frame = {"message": "hi", "messageId": str(uuid.uuid4())}
@@ -167,7 +167,7 @@ async def test_whoever_is_in_no_group_can_neither_send_nor_read(world: World) ->
 
 
 async def test_a_join_that_races_a_disconnect_leaves_no_item(world: World, group: str) -> None:
-    """The disconnect wins: joining does not bring the connection back."""
+    """The disconnect wins: joining does not recreate the connection."""
     connection_id = await world.member(group)
     await world.chat.disconnect(connection_id)
     assert await code_of(world.chat.join(connection_id, {"groupId": group})) is Code.CONFLICT
@@ -175,8 +175,8 @@ async def test_a_join_that_races_a_disconnect_leaves_no_item(world: World, group
     assert await world.entries(connection_id) == set()
 
 
-async def test_joining_moves_and_leaving_leaves(world: World, group: str) -> None:
-    """A connection is in one group at a time; ping says in which."""
+async def test_joining_moves_the_connection(world: World, group: str) -> None:
+    """It is in one group at a time, as ping shows, and in none after leaving."""
     connection_id = await world.member(group)
     await world.chat.join(connection_id, {"groupId": f"{group}-2"})
     assert (await world.chat.ping(connection_id, {}))["groupId"] == f"{group}-2"
@@ -187,8 +187,8 @@ async def test_joining_moves_and_leaving_leaves(world: World, group: str) -> Non
     assert await world.entries(connection_id) == {"connection"}
 
 
-async def test_a_ping_of_a_connection_that_is_not_registered_says_so(world: World, group: str) -> None:
-    """Its item was removed while its socket lives: no group, and joining tells it to connect again."""
+async def test_a_ping_tells_that_the_connection_is_unregistered(world: World, group: str) -> None:
+    """Its item was removed while its socket lives: no group, and joining tells it to reconnect."""
     connection_id = await world.member(group)
     await world.remove_connection(connection_id)
     pong = await world.chat.ping(connection_id, {})
@@ -197,7 +197,7 @@ async def test_a_ping_of_a_connection_that_is_not_registered_says_so(world: Worl
 
 
 async def test_only_a_ping_reads_eventually_consistently(make_world: MakeWorld, group: str) -> None:
-    """It costs half, and may be a moment late; a join and a look into the log may not."""
+    """It costs half and may be slightly stale; a join or a read of the log may not."""
     world = make_world()
     connection_id = await world.member(group)
     world.dynamodb.reset()
@@ -208,8 +208,8 @@ async def test_only_a_ping_reads_eventually_consistently(make_world: MakeWorld, 
     assert world.dynamodb.consistent_gets[2:] == [True] * 4
 
 
-async def test_since_replays_what_was_missed_oldest_first(world: World, group: str) -> None:
-    """joinGroup with since gives all after it; without it, nothing."""
+async def test_since_replays_missed_messages_oldest_first(world: World, group: str) -> None:
+    """Without since, joinGroup replays nothing."""
     member = await world.member(group)
     for number in range(5):
         await world.chat.send(member, {"message": f"m{number}"})
@@ -221,8 +221,8 @@ async def test_since_replays_what_was_missed_oldest_first(world: World, group: s
     assert (joined["messages"], joined["lastSeq"], joined["complete"]) == ([], 5, True)
 
 
-async def test_a_long_replay_is_read_on_with_history(world: World, group: str) -> None:
-    """complete false means that more is to come; a client that asks on gets each message once."""
+async def test_a_long_replay_continues_with_history(world: World, group: str) -> None:
+    """complete is false until the end, and each message comes once."""
     member = await world.member(group)
     for number in range(230):
         await world.chat.send(member, {"message": f"m{number}"})
@@ -236,7 +236,7 @@ async def test_a_long_replay_is_read_on_with_history(world: World, group: str) -
 
 
 async def test_a_replay_of_large_messages_fits_a_frame(world: World, group: str) -> None:
-    """The page is cut by bytes, never over what API Gateway sends, and still goes on to the end."""
+    """Pages are cut by bytes, stay below API Gateway's limit, and still reach the end."""
     member = await world.member(group)
     for _ in range(12):
         await world.chat.send(member, {"message": "x" * 16_000})
@@ -251,7 +251,7 @@ async def test_a_replay_of_large_messages_fits_a_frame(world: World, group: str)
 
 
 async def test_history_before_pages_backwards(world: World, group: str) -> None:
-    """before gives the last ones below it, oldest first; complete at the group's first message."""
+    """before gives the last messages below it, oldest first; complete at the group's first message."""
     member = await world.member(group)
     for number in range(7):
         await world.chat.send(member, {"message": f"m{number}"})
@@ -264,7 +264,7 @@ async def test_history_before_pages_backwards(world: World, group: str) -> None:
 
 
 async def test_a_hole_is_void_when_it_is_final(world: World, group: str) -> None:
-    """A number without a message may still be on its way for as long as sendMessage can run."""
+    """While sendMessage may still run, a number without a message may still get one."""
     member = await world.member(group)
     await world.groups.next_seq(group, world.now_ms, 9)
     await world.chat.send(member, {"message": "two"})
@@ -285,7 +285,7 @@ async def test_a_hole_is_void_when_it_is_final(world: World, group: str) -> None
 
 
 async def test_retention_sets_an_expiry(stack: Stack, unit_tables: dict[str, str], group: str) -> None:
-    """With a retention the message carries its end in seconds; by default it has none."""
+    """Messages have their expiry in seconds; by default none."""
     async with aioboto3.Session().client("dynamodb", **stack.aws(stack.dynamodb_url)) as dynamodb:
         for days, expected in ((0, None), (3, {"N": str(NOW_MS // 1000 + 3 * 86_400)})):
             world = World(dynamodb, unit_tables, retention_days=days)

@@ -1,4 +1,4 @@
-"""How many connections a user may have, over real tables in DynamoDB Local."""
+"""A user's connection limit, over real tables in DynamoDB Local."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.stack.groupcast.world import NOW_MS, MakeWorld, Repeating, code_of, r
 pytestmark = pytest.mark.stack
 
 
-async def test_a_user_has_so_many_connections(make_world: MakeWorld) -> None:
-    """One more is refused and leaves nothing; when one ends there is room. Guests have no limit."""
+async def test_a_users_connections_are_limited(make_world: MakeWorld) -> None:
+    """One more is refused and leaves nothing; after a disconnect there is room. Guests have no limit."""
     world, ann = make_world(connections_max=3), someone()
     connections = [await world.connection(principal=ann) for _ in range(3)]
     assert await code_of(world.connection(principal=ann)) is Code.RATE_LIMITED
@@ -40,7 +40,7 @@ async def test_a_user_has_so_many_connections(make_world: MakeWorld) -> None:
 @pytest.mark.parametrize("authorizer", [True, False])
 @pytest.mark.parametrize("removed", [True, False])
 async def test_a_disconnect_makes_room(make_world: MakeWorld, authorizer: bool, removed: bool) -> None:
-    """Whose it was the event says or the item; the fan-out may have removed that first."""
+    """The user is named by the event or by the item, which the fan-out may have removed before."""
     world, ann = make_world(connections_max=1), someone()
     connection_id = await world.connection(principal=ann)
     if removed:
@@ -56,14 +56,14 @@ async def test_a_disconnect_makes_room(make_world: MakeWorld, authorizer: bool, 
 
 
 async def test_connecting_at_once_does_not_exceed_the_limit(make_world: MakeWorld) -> None:
-    """Of ten three get in."""
+    """Three of ten succeed."""
     world, ann = make_world(connections_max=3), someone()
     assert len(await refused([world.connection(principal=ann) for _ in range(10)])) == 7
 
 
 @pytest.mark.parametrize("swept", [True, False])
-async def test_connections_whose_end_was_lost_make_room(make_world: MakeWorld, swept: bool) -> None:
-    """$disconnect never came: what the fan-out or TTL removed, or TTL is late for, does not count."""
+async def test_connections_without_a_disconnect_event_make_room(make_world: MakeWorld, swept: bool) -> None:
+    """Without $disconnect: items that the fan-out or TTL removed, or that TTL is late for, don't count."""
     world, ann = make_world(connections_max=3), someone()
     connections = [await world.connection(principal=ann) for _ in range(3)]
     if swept:
@@ -76,7 +76,7 @@ async def test_connections_whose_end_was_lost_make_room(make_world: MakeWorld, s
 
 
 async def test_a_tab_too_many_disturbs_the_others_little(make_world: MakeWorld) -> None:
-    """It comes again and again: one look in 10 s, and tokens are left for the others."""
+    """It retries again and again: it costs one lookup in 10 s, and leaves tokens for the others."""
     world, ann = make_world(connections_max=1, bucket=Bucket(10, 20)), someone()
     tab = await world.connection(principal=ann)
     for _ in range(2):
@@ -89,7 +89,7 @@ async def test_a_tab_too_many_disturbs_the_others_little(make_world: MakeWorld) 
 
 
 async def test_a_flood_of_connects_ends_without_requests(make_world: MakeWorld) -> None:
-    """Each takes tokens, refused or not; with an empty bucket nothing is written any more."""
+    """Each takes tokens, refused or not; with an empty bucket nothing is written."""
     world, ann = make_world(connections_max=1, bucket=Bucket(1, 2)), someone()
     for _ in range(8):
         await asyncio.gather(world.connection(principal=ann), return_exceptions=True)
@@ -100,10 +100,10 @@ async def test_a_flood_of_connects_ends_without_requests(make_world: MakeWorld) 
 
 
 @pytest.mark.parametrize(("broken", "code"), [("delete_item", Code.RATE_LIMITED), ("batch_get_item", None)])
-async def test_a_connect_that_fails_leaves_nothing_and_says_why(
+async def test_a_failed_connect_leaves_nothing_and_has_a_reason(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, broken: str, code: Code | None
 ) -> None:
-    """DynamoDB fails beside the refusal, which counts; or before it, and then the item goes as well."""
+    """DynamoDB fails besides a refusal, which is reported, or before it; then the item is removed."""
     world, ann = make_world(connections_max=1), someone()
     await world.connection(principal=ann)
 
@@ -118,10 +118,10 @@ async def test_a_connect_that_fails_leaves_nothing_and_says_why(
     assert (left is None) is (broken != "delete_item")
 
 
-async def test_a_connect_whose_answer_was_lost_gets_in(
+async def test_a_connect_with_a_lost_answer_succeeds(
     make_world: MakeWorld, unit_tables: dict[str, str]
 ) -> None:
-    """AWS's SDK repeats the request; the last place is then taken by this very connection."""
+    """AWS's SDK repeats the request; by then this connection itself has taken the last place."""
     client, caller = Repeating(make_world().dynamodb), Caller("one=", str(uuid.uuid4()))
     users = Users(client, unit_tables["QuotasTable"], Bucket(10, 20), 1)
     assert await users.add_connection(caller, NOW_MS * 1000) is None
@@ -131,7 +131,7 @@ async def test_a_connect_whose_answer_was_lost_gets_in(
 def test_a_refused_connect_is_logged_by_its_reason(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """API Gateway hands no text on to the client; operators find it in the log."""
+    """API Gateway passes no text to the client; operators find it in the log."""
 
     def refuse(_event: Any) -> None:
         raise ChatError(Code.RATE_LIMITED, "You have 20 connections.")

@@ -1,4 +1,4 @@
-"""How a sender's message gets on its way: offered by itself, or left to the stream. Over real tables."""
+"""A sender's message is offered by itself or left to the stream. Over real tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DELIVERY = "https://sqs.example/delivery.fifo"
 
 
 class ExpressWorld(World):
-    """A chat that offers to a queue in the test; `clock_s` is the loop's time."""
+    """A chat that offers to a queue of the test; `clock_s` is the loop's time."""
 
     def __init__(self, dynamodb: object, tables: dict[str, str]) -> None:
         self.sqs = FakeSqs()
@@ -41,7 +41,7 @@ class ExpressWorld(World):
         super().__init__(dynamodb, tables, express=express)
 
     async def send(self, connection_id: str) -> bool:
-        """Send a message: whether its item says that it was offered."""
+        """Send a message; return whether its item says that it was offered."""
         ack = await self.chat.send(connection_id, {"message": "hi"})
         item = await self.item("MessagesTable", messageId=ack["messageId"])
         assert item is not None
@@ -68,7 +68,7 @@ async def signed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 async def test_a_quiet_groups_message_is_offered_by_its_sender(world: ExpressWorld, group: str) -> None:
-    """And its item says so, for the stream to offer it under the same id."""
+    """Its item records that, so that the stream offers it under the same id."""
     member = await world.member(group)
     assert await world.send(member)
     assert await world.send(member)
@@ -79,14 +79,14 @@ async def test_a_quiet_groups_message_is_offered_by_its_sender(world: ExpressWor
     ("since_ms", "held_ms"), [(0, TURN_MS), (10, TURN_MS - 10), (TURN_MS, 0), (60_000, 0), (-8, TURN_MS)]
 )
 def test_an_offer_waits_for_the_one_before_it(since_ms: int, held_ms: int) -> None:
-    """A moment, however far the other sender's clock is ahead."""
+    """For a moment, however far ahead the other sender's clock is."""
     now_ms = 1_795_368_000_000
     assert Express.turn_s(now_ms - since_ms, now_ms) == held_ms / 1000
     assert Express.turn_s(0, now_ms) == 0
 
 
-async def test_a_message_right_behind_another_is_held_back(world: ExpressWorld, group: str) -> None:
-    """Its offer comes no sooner than the one before could have."""
+async def test_a_message_right_after_another_is_delayed(world: ExpressWorld, group: str) -> None:
+    """Its offer comes no sooner than the previous one could have."""
     member = await world.member(group)
     await world.send(member)
     loop = asyncio.get_running_loop()
@@ -97,10 +97,10 @@ async def test_a_message_right_behind_another_is_held_back(world: ExpressWorld, 
     assert world.offered_seqs == [1, 2]
 
 
-async def test_what_the_fan_out_noted_reaches_the_next_message(
+async def test_the_fan_outs_notes_reach_the_next_message(
     world: ExpressWorld, signed: AwsJsonClient, group: str
 ) -> None:
-    """The size of the group and its lanes: each lane gets an offer."""
+    """The group's size and its lanes: each lane gets an offer."""
     member = await world.member(group)
     await world.send(member)
     groups = ServedGroups(signed, world.tables["GroupsTable"])
@@ -112,10 +112,10 @@ async def test_what_the_fan_out_noted_reaches_the_next_message(
     assert (head.last_seq, head.moved_at_ms) == (2, world.now_ms)
 
 
-async def test_what_a_lane_took_from_the_log_is_known_to_its_next_pass(
+async def test_a_lanes_next_pass_knows_its_position_in_the_log(
     world: ExpressWorld, signed: AwsJsonClient, group: str
 ) -> None:
-    """Of each lane by itself; and the log is read in order, from where the offers end."""
+    """Separately for each lane. The log is read in order, from the end of the offers."""
     member = await world.member(group)
     for _ in range(5):
         await world.send(member)
@@ -131,7 +131,7 @@ async def test_what_a_lane_took_from_the_log_is_known_to_its_next_pass(
 async def test_a_group_that_does_not_exist_is_not_noted(
     world: ExpressWorld, signed: AwsJsonClient, group: str
 ) -> None:
-    """A stray offer makes no item."""
+    """A stray offer creates no item."""
     await ServedGroups(signed, world.tables["GroupsTable"]).note(group, Note(Audience(5, 1)))
     assert await world.item("GroupsTable", groupId=group) is None
 
@@ -139,7 +139,7 @@ async def test_a_group_that_does_not_exist_is_not_noted(
 async def test_a_busy_groups_messages_are_left_to_the_stream_until_it_pauses(
     world: ExpressWorld, signed: AwsJsonClient, group: str
 ) -> None:
-    """A message that goes express never comes less than QUIET_MS after one that does not."""
+    """An express message never comes less than QUIET_MS after one left to the stream."""
     member = await world.member(group)
     assert await world.send(member)
     groups = ServedGroups(signed, world.tables["GroupsTable"])
@@ -159,10 +159,8 @@ async def test_a_busy_groups_messages_are_left_to_the_stream_until_it_pauses(
     assert {True, False} == set(paths)
 
 
-async def test_a_queue_that_takes_nothing_costs_one_sender_in_a_while(
-    world: ExpressWorld, group: str
-) -> None:
-    """Messages are acknowledged all the same; those after it are left to the stream for a time."""
+async def test_a_refusing_queue_delays_one_sender_at_a_time(world: ExpressWorld, group: str) -> None:
+    """Messages are still acknowledged; later ones are left to the stream for a while."""
     member = await world.member(group)
     world.sqs.fails = lambda _: True
     assert await world.send(member)
@@ -174,10 +172,8 @@ async def test_a_queue_that_takes_nothing_costs_one_sender_in_a_while(
     assert world.offered_seqs == [3]
 
 
-async def test_a_queue_that_does_not_answer_delays_one_ack_by_the_named_time(
-    world: ExpressWorld, group: str
-) -> None:
-    """The sender does not wait for the queue to come back."""
+async def test_a_silent_queue_delays_one_ack_by_the_time_limit(world: ExpressWorld, group: str) -> None:
+    """The sender does not wait for the queue's recovery."""
 
     async def hang(_operation: str, _payload: object) -> dict[str, object]:
         await asyncio.sleep(60)
@@ -191,7 +187,7 @@ async def test_a_queue_that_does_not_answer_delays_one_ack_by_the_named_time(
 
 
 async def test_bookings_are_made_in_the_table(world: ExpressWorld, signed: AwsJsonClient) -> None:
-    """Side by side, from several workers: each gets a time of its own, one after the other."""
+    """Concurrent workers get consecutive times."""
     workers = [QuotasTable(signed, world.tables["QuotasTable"]) for _ in range(4)]
     floor_us = 1_000_000_000
     starts = await asyncio.gather(*(workers[number % 4].book(50, floor_us) for number in range(40)))

@@ -1,4 +1,4 @@
-"""What a user may do and a group takes, over real tables in DynamoDB Local."""
+"""Limits of users and groups, over real tables in DynamoDB Local."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LARGE = "x" * 16_000
 
 
 async def test_a_users_connections_share_one_bucket(make_world: MakeWorld, group: str) -> None:
-    """Over it RateLimited, when to come back, and nothing stored; guests and other users have their own."""
+    """Above it: RateLimited with a retry time, and nothing stored. Guests and other users have their own."""
     world = make_world(bucket=Bucket(10, 5))
     ann = someone()
     members = [await world.member(group, principal=ann) for _ in range(2)]
@@ -46,7 +46,7 @@ async def test_a_users_connections_share_one_bucket(make_world: MakeWorld, group
 
 
 async def test_every_action_takes_tokens(make_world: MakeWorld, group: str) -> None:
-    """With an empty bucket each is refused and does nothing."""
+    """With an empty bucket each is refused without effect."""
     world = make_world(bucket=Bucket(1, 5))
     ann = someone()
     world.tokens["new"] = ann
@@ -69,21 +69,21 @@ async def test_every_action_takes_tokens(make_world: MakeWorld, group: str) -> N
             world.now_ms += 5000
 
 
-async def test_a_message_is_charged_by_what_it_takes_in_frames(make_world: MakeWorld, group: str) -> None:
-    """One that costs more than the bucket holds passes a full one; the debt is paid before the next."""
+async def test_a_message_is_charged_by_its_size_in_frames(make_world: MakeWorld, group: str) -> None:
+    """One that costs more than the bucket holds passes a full one, and its debt delays the next."""
     world = make_world(bucket=Bucket(10, 20))
     member = await world.member(group, principal=someone())
     world.now_ms += 1000
     await world.chat.send(member, {"message": "\x01" * 16_384})
     (error,) = await refused([world.chat.send(member, {"message": "hi"})])
-    # 96 tokens for 96 KB: 76 below zero, and one more is needed.
+    # 96 tokens for 96 KB: 76 below zero, plus one for the next message.
     assert error.retry_after_ms == 7_700
     world.now_ms += 7_700
     await world.chat.send(member, {"message": "hi"})
 
 
 async def test_a_flood_is_refused_without_requests(make_world: MakeWorld, group: str) -> None:
-    """An environment that has seen an empty bucket asks nobody until the time says that it is not."""
+    """An environment that has seen an empty bucket makes no request until it must have refilled."""
     world = make_world(bucket=Bucket(10, 5))
     member = await world.member(group, principal=someone())
     await refused([world.chat.send(member, {"message": "hi"}) for _ in range(6)])
@@ -94,7 +94,7 @@ async def test_a_flood_is_refused_without_requests(make_world: MakeWorld, group:
 
 
 async def test_environments_share_buckets(make_world: MakeWorld, group: str) -> None:
-    """What one has taken the other counts, too."""
+    """Tokens taken by one are gone for the other."""
     first, second = make_world(bucket=Bucket(10, 8)), make_world(bucket=Bucket(10, 8))
     ann = someone()
     member = await first.member(group, principal=ann)
@@ -105,10 +105,10 @@ async def test_environments_share_buckets(make_world: MakeWorld, group: str) -> 
     assert (await first.groups.head(group)).last_seq == 8
 
 
-async def test_a_group_takes_so_many_messages_and_refuses_others_without_a_number(
+async def test_a_group_refuses_messages_over_its_limit_without_a_number(
     make_world: MakeWorld, group: str
 ) -> None:
-    """All its members' together; after the time named it goes on where it was. Other groups never stop."""
+    """For all members together; after the named time it continues. Other groups never stop."""
     world = make_world(group_limit=GroupLimit(10, 1024**2))
     members = [await world.member(group) for _ in range(4)]
     most = 10 * GROUP_BURST_S
@@ -120,8 +120,8 @@ async def test_a_group_takes_so_many_messages_and_refuses_others_without_a_numbe
     assert (await world.chat.send(members[0], {"message": "now"}))["seq"] == most + 1
 
 
-async def test_a_group_takes_so_many_bytes(make_world: MakeWorld, group: str) -> None:
-    """16 KB take half a second of a limit of 32 KB a second."""
+async def test_a_groups_bytes_are_limited(make_world: MakeWorld, group: str) -> None:
+    """16 KB take half a second at a limit of 32 KB/s."""
     world = make_world(group_limit=GroupLimit(1_000, 32_000))
     member = await world.member(group)
     limited = await refused([world.chat.send(member, {"message": LARGE}) for _ in range(14)])
@@ -132,7 +132,7 @@ async def test_a_group_takes_so_many_bytes(make_world: MakeWorld, group: str) ->
 async def test_the_largest_message_does_not_close_a_group_to_others(
     make_world: MakeWorld, group: str
 ) -> None:
-    """Where a group takes little: 16 KB of control characters, 96 KB in a frame, leave no debt to them."""
+    """Even with a low limit, 16 KB of control characters (96 KB in a frame) leave the others no debt."""
     world = make_world(bucket=Bucket(1, 20), group_limit=GroupLimit(50, GROUP_USERS_MIN * TOKEN_BYTES))
     eve, ann = [await world.member(group, principal=someone()) for _ in range(2)]
     world.now_ms += 1000
@@ -143,8 +143,8 @@ async def test_the_largest_message_does_not_close_a_group_to_others(
     await world.chat.send(ann, {"message": "hi"})
 
 
-async def test_what_the_group_refuses_costs_its_sender_little(make_world: MakeWorld, group: str) -> None:
-    """After the time that the group named the sender has the tokens; a flood at a full group still ends."""
+async def test_a_message_that_its_group_refuses_costs_little(make_world: MakeWorld, group: str) -> None:
+    """After the named time the sender has enough tokens; a flood at a full group still ends."""
     world = make_world(bucket=Bucket(10, 20), group_limit=GroupLimit(1_000, 32_000))
     ann = await world.member(group, principal=someone())
     world.now_ms += 2000
@@ -162,10 +162,10 @@ async def test_what_the_group_refuses_costs_its_sender_little(make_world: MakeWo
     assert world.dynamodb.calls.total() == 0
 
 
-async def test_tokens_that_were_given_back_elsewhere_are_no_more_than_a_full_bucket(
+async def test_refunds_elsewhere_never_overfill_a_bucket(
     make_world: MakeWorld, unit_tables: dict[str, str]
 ) -> None:
-    """An environment that remembers an emptier bucket takes from a full one, not from one that is more."""
+    """An environment that remembers an emptier bucket takes from a full one, not a fuller one."""
     world, caller = make_world(), Caller("none=", str(uuid.uuid4()))
     first, second = (Users(world.dynamodb, unit_tables["QuotasTable"], Bucket(10, 20), 1) for _ in range(2))
     now_us = NOW_MS * 1000
@@ -179,10 +179,10 @@ async def test_tokens_that_were_given_back_elsewhere_are_no_more_than_a_full_buc
 
 
 @pytest.mark.parametrize("sent", [0, 2, 49])
-async def test_an_attempt_whose_answer_was_lost_takes_no_second_number(
+async def test_an_attempt_with_a_lost_answer_takes_no_second_number(
     make_world: MakeWorld, group: str, sent: int
 ) -> None:
-    """AWS's SDK repeats the request; the message has the number of the first, charged once."""
+    """AWS's SDK repeats the request; the message keeps the first number and is charged once."""
     world = make_world(group_limit=GroupLimit(10, 1024**2))
     for number in range(sent):
         assert (await world.groups.next_seq(group, NOW_MS, 9)).seq == number + 1
@@ -195,7 +195,7 @@ async def test_an_attempt_whose_answer_was_lost_takes_no_second_number(
 
 
 async def test_a_clock_that_was_ahead_locks_nobody_out(make_world: MakeWorld, group: str) -> None:
-    """A day ahead, both buckets were emptied; with the clock set right, functions start with full ones."""
+    """A day ahead, it emptied both buckets; after correction, functions start with full ones."""
     limits = {"bucket": Bucket(10, 5), "group_limit": GroupLimit(10, 1024**2)}
     ahead, ann = make_world(**limits), someone()
     ahead.now_ms += 24 * 3600 * 1000
@@ -211,7 +211,7 @@ async def test_a_clock_that_was_ahead_locks_nobody_out(make_world: MakeWorld, gr
 async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
     make_world: MakeWorld, group: str
 ) -> None:
-    """Whether the buckets are full or not."""
+    """For full and empty buckets."""
     world = make_world(bucket=Bucket(10, 20), group_limit=GroupLimit(50, 32_768))
     member = await world.member(group, principal=someone())
     world.now_ms += 1000
@@ -223,10 +223,10 @@ async def test_a_message_costs_one_write_for_its_number_and_one_for_its_token(
 
 
 @pytest.mark.parametrize("frame", [{"since": 0}, {"before": 21}, {}])
-async def test_history_reads_about_what_it_returns(
+async def test_history_reads_little_more_than_it_returns(
     make_world: MakeWorld, group: str, frame: dict[str, int]
 ) -> None:
-    """Of 16 KB messages a reply holds seven, and eight are read; all 20 are 41 read units."""
+    """A reply holds seven messages of 16 KB, and eight are read; all 20 cost 41 read units."""
     world = make_world()
     member = await world.member(group)
     await asyncio.gather(*(world.chat.send(member, {"message": LARGE}) for _ in range(20)))
@@ -242,7 +242,7 @@ async def test_history_reads_about_what_it_returns(
 async def test_history_of_small_messages_takes_one_query(
     make_world: MakeWorld, group: str, frame: dict[str, int]
 ) -> None:
-    """200 of them, also where older ones were large."""
+    """For 200 messages, even if older ones are large."""
     world = make_world()
     member = await world.member(group)
     await world.chat.send(member, {"message": LARGE})
@@ -271,8 +271,8 @@ async def test_large_messages_among_small_ones_hide_none(
     assert world.dynamodb.calls["query"] <= 8
 
 
-async def test_a_long_reply_is_paid_for(make_world: MakeWorld, group: str) -> None:
-    """A short one takes one write; a long one's rest is charged after it was read."""
+async def test_a_long_reply_is_charged(make_world: MakeWorld, group: str) -> None:
+    """A short one takes one write; the rest of a long one is charged after reading."""
     world = make_world(bucket=Bucket(10, 20))
     writer, ann = await world.member(group), someone()
     for _ in range(10):
@@ -286,5 +286,5 @@ async def test_a_long_reply_is_paid_for(make_world: MakeWorld, group: str) -> No
     answered = 0
     while not await refused([world.chat.history(reader, {})]):
         answered += 1
-    # About 112 KB each: seven times what the first 16 KB take.
+    # About 112 KB each: seven times the cost of the first 16 KB.
     assert answered == 12

@@ -1,4 +1,4 @@
-"""Who may do what, and until when, over real tables in DynamoDB Local."""
+"""Users' rights and their end, over real tables in DynamoDB Local."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def private() -> str:
 
 
 class Ann:
-    """Another user in each test: where the clock of one was ahead, her bucket is still empty in the next."""
+    """A new user for each test: after a test with a fast clock, a bucket would stay empty."""
 
     user_id = ""
 
@@ -37,8 +37,8 @@ def ann(*groups: str) -> Principal:
     return Principal(Ann.user_id, "ann", groups, UNTIL_S)
 
 
-async def test_a_private_group_is_for_those_who_are_in_it(world: World, private: str) -> None:
-    """Neither joining nor what it would replay is for others, nor for guests."""
+async def test_a_private_group_is_for_its_members(world: World, private: str) -> None:
+    """Others and guests can neither join it nor get its replay."""
     insider = await world.member(private, principal=ann(private))
     await world.chat.send(insider, {"message": "secret"})
     for outsider in (await world.connection(principal=ann("private-other")), await world.connection()):
@@ -49,14 +49,14 @@ async def test_a_private_group_is_for_those_who_are_in_it(world: World, private:
 
 
 async def test_a_refused_join_moves_nobody(world: World, group: str, private: str) -> None:
-    """Who may not enter stays where they were."""
+    """The connection stays in its group."""
     member = await world.member(group, principal=ann())
     assert await code_of(world.chat.join(member, {"groupId": private})) is Code.FORBIDDEN
     assert (await world.chat.ping(member, {}))["groupId"] == group
 
 
-async def test_the_sender_is_who_signed_in(world: World, group: str) -> None:
-    """Whatever the frame says."""
+async def test_the_sender_is_the_signed_in_user(world: World, group: str) -> None:
+    """A sender in the frame is ignored."""
     member = await world.member(group, principal=ann())
     await world.chat.send(member, {"message": "hi", "sender": "root"})
     history = await world.chat.history(member, {})
@@ -64,7 +64,7 @@ async def test_the_sender_is_who_signed_in(world: World, group: str) -> None:
 
 
 async def test_rights_end_with_the_token(world: World, group: str) -> None:
-    """To the second; then a new token brings them back on the same connection."""
+    """To the second; a new token restores them on the same connection."""
     member = await world.member(group, principal=ann())
     world.now_ms = UNTIL_S * 1000 - 1
     await world.chat.send(member, {"message": "still"})
@@ -84,8 +84,8 @@ async def test_rights_end_with_the_token(world: World, group: str) -> None:
     assert (await world.chat.send(member, {"message": "again"}))["seq"] == 2
 
 
-async def test_a_new_token_must_be_one_and_the_same_users(world: World, group: str) -> None:
-    """Nobody becomes somebody else on an open connection; a guest becomes nobody."""
+async def test_a_new_token_must_belong_to_the_same_user(world: World, group: str) -> None:
+    """Neither users nor guests can become somebody else on an open connection."""
     member, guest = await world.member(group, principal=ann()), await world.member(group)
     world.tokens["bob"] = replace(ann(), user_id="0000-bob", name="bob")
     assert await code_of(world.chat.renew(member, {"token": "bob"})) is Code.FORBIDDEN
@@ -96,8 +96,8 @@ async def test_a_new_token_must_be_one_and_the_same_users(world: World, group: s
         assert await code_of(world.chat.renew(member, bad)) is Code.BAD_REQUEST
 
 
-async def test_a_right_that_is_withdrawn_ends_with_the_renewal(world: World, private: str) -> None:
-    """Who is no longer in the pool's group is taken out of the private one, and may not come back."""
+async def test_a_withdrawn_right_ends_with_the_renewal(world: World, private: str) -> None:
+    """A user who left the pool's group is removed from the private one and cannot return."""
     member = await world.member(private, principal=ann(private))
     world.tokens["less"] = replace(ann(), authorized_until_s=UNTIL_S + 60)
     assert (await world.chat.renew(member, {"token": "less"}))["groupId"] is None
@@ -105,8 +105,7 @@ async def test_a_right_that_is_withdrawn_ends_with_the_renewal(world: World, pri
     assert await code_of(world.chat.join(member, {"groupId": private})) is Code.FORBIDDEN
 
 
-async def test_joining_and_losing_the_right_at_once(world: World, private: str) -> None:
-    """Whoever wins the race: nobody ends up in a private group without its entry."""
+async def test_no_race_leaves_a_user_in_a_private_group_without_the_right(world: World, private: str) -> None:
     for turn in range(20):
         member = await world.connection(principal=ann(private))
         world.tokens["less"] = replace(ann(), authorized_until_s=UNTIL_S + 1 + turn)
@@ -120,8 +119,8 @@ async def test_joining_and_losing_the_right_at_once(world: World, private: str) 
         assert await world.entries(member) == {"connection"} or private in item["userGroups"]["S"]
 
 
-async def test_a_join_counts_only_with_the_rights_that_it_was_allowed_by(world: World, private: str) -> None:
-    """A renewal between the decision and the join takes it back, also one that ends at the same time."""
+async def test_a_renewal_during_a_join_cancels_the_join(world: World, private: str) -> None:
+    """Even if both tokens end at the same time."""
     connections = Connections(world.dynamodb, world.tables["ConnectionsTable"])
     for left, until_s in ((ann(), UNTIL_S), (ann("private-other"), UNTIL_S), (ann(private), UNTIL_S + 1)):
         connection_id = await world.connection(principal=ann(private))

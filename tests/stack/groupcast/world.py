@@ -1,4 +1,4 @@
-"""A Chat over real tables whose clock and tokens a test makes up."""
+"""A Chat over real tables, with a clock and tokens that the test controls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from groupcast.tables.messages import Messages
 from groupcast.tables.progress import ProgressTables
 from groupcast.tables.users import Users
 
-# In the future: DynamoDB Local removes what has expired, by its own clock.
+# In the future: DynamoDB Local removes expired items by its own clock.
 NOW_MS = 2_000_000_000_000
 UNTIL_S = NOW_MS // 1000 + 100_000
 UNLIMITED = Bucket(1_000, 10_000)
@@ -35,7 +35,7 @@ _numbers = itertools.count()
 
 
 class ByConnection:
-    """A chat that is asked by a connection's id alone; whose it is was said when it connected."""
+    """A chat that is called by connection id, with the users given at connect."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
@@ -49,7 +49,7 @@ class ByConnection:
         await self._chat.disconnect(self._caller(connection_id))
 
     def adopt(self, connection_id: str, user_id: str | None) -> None:
-        """Know whose a connection is that another chat has made."""
+        """Add a connection that another chat has made."""
         self._user_ids[connection_id] = user_id
 
     def __getattr__(self, action: str) -> Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]:
@@ -61,7 +61,7 @@ class ByConnection:
 
 
 class World:
-    """A Chat whose clock the test moves, and the client beneath it."""
+    """A Chat whose clock the test moves, and its DynamoDB client."""
 
     def __init__(
         self,
@@ -96,14 +96,14 @@ class World:
         self.chat = ByConnection(chat)
 
     async def connection(self, sender: str = "ann", principal: Principal | None = None) -> str:
-        """A new connection in no group: a guest's, or of whoever signed in."""
+        """A new connection in no group, of a guest or a signed-in user."""
         connection_id = self.last_connection = f"connection-{next(_numbers)}="
         guest = Member(connection_id, sender)
         await self.chat.connect(_member(guest, principal) if principal else guest, self.now_ms)
         return connection_id
 
     async def member(self, group_id: str, sender: str = "ann", principal: Principal | None = None) -> str:
-        """One that is in a group."""
+        """A new connection in a group."""
         connection_id = await self.connection(sender, principal)
         await self.chat.join(connection_id, {"groupId": group_id})
         return connection_id
@@ -144,7 +144,7 @@ class World:
 
 
 class Metered:
-    """A DynamoDB client that counts requests by their names, and the read units of queries.
+    """A DynamoDB client that counts requests by name, and the read units of queries.
 
     `consistent_gets` says of each get_item and each table of a batch_get_item whether it was consistent.
     """
@@ -184,7 +184,7 @@ class Metered:
 
 
 class Repeating:
-    """A DynamoDB client that repeats each update, as AWS's SDK does where the first answer was lost."""
+    """A DynamoDB client that repeats each update, as AWS's SDK does after a lost answer."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -203,7 +203,7 @@ def someone() -> Principal:
 
 
 async def refused(calls: list[Awaitable[Any]]) -> list[ChatError]:
-    """Make all calls at once: the RateLimited among their ends; no other error is."""
+    """Make all calls at once; return the RateLimited errors, and fail on any other error."""
     ends = await asyncio.gather(*calls, return_exceptions=True)
     errors = [end for end in ends if isinstance(end, BaseException)]
     limited = [error for error in errors if isinstance(error, ChatError)]
@@ -213,7 +213,7 @@ async def refused(calls: list[Awaitable[Any]]) -> list[ChatError]:
 
 
 async def code_of(call: Any) -> Code:
-    """The code of the ChatError that a call ends with."""
+    """The code of the ChatError that a call raises."""
     with pytest.raises(ChatError) as caught:
         await call
     return caught.value.code

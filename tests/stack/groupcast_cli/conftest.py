@@ -1,4 +1,4 @@
-"""An account on moto, in which stages are deployed."""
+"""An AWS account on moto, with deployed stages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.stack.groupcast_cli.support import Account, Said
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def moto() -> AsyncIterator[dict[str, str]]:
-    """The environment of a command that finds its AWS account on a moto server."""
+    """The environment of a command whose AWS account is on a moto server."""
     async with Moto() as server:
         yield {
             "AWS_ENDPOINT_URL": server.endpoint,
@@ -27,7 +27,7 @@ async def moto() -> AsyncIterator[dict[str, str]]:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            # Nobody looks for credentials outside of this machine.
+            # Do not look for credentials outside of this machine.
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
@@ -51,7 +51,7 @@ def moto_account(moto: dict[str, str]) -> Iterator[Account]:
 
 @pytest.fixture
 def account(moto_account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """The account is where this process looks for AWS."""
+    """Make this process use the account."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "GROUPCAST_"))]:
         monkeypatch.delenv(name)
     for name, value in moto_account.environment.items():

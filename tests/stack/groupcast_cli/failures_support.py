@@ -1,4 +1,4 @@
-"""Bodies as they lie in FanoutFailures, each made by what puts it there, and the queues of a stage."""
+"""Message bodies in FanoutFailures, each built by the code that sends it, and a stage's queues."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from groupcast.fanout import offers
-from groupcast.fanout.batch import read_stream
 from groupcast.fanout.lanes import RECEIVES_MAX, read_offers
 from groupcast.fanout.leftover import Leftover, outgoing, to_body
 from groupcast.fanout.queue import Outgoing, failed, malformed
 from groupcast.fanout.retries import TRIES_MAX
+from groupcast.fanout.stream import read_stream
 from groupcast.model import Audience, Message
 from groupcast.slots import SlotRange
 from localcloud.eventsources.streams.batching import Batch
@@ -43,12 +43,12 @@ def given_up(one: Leftover) -> Outgoing:
 
 
 def moved(one: Leftover) -> Outgoing:
-    """One that SQS moved itself."""
+    """A message that SQS moved itself."""
     return Outgoing(to_body(one))
 
 
 def offer(number: int = 0, *, slots: tuple[int, int] = (0, 65_535), texts: tuple[str, ...] = ("hi",)) -> str:
-    """The body of a DeliveryQueue message: groupcast's own, but for its slots."""
+    """The body of a DeliveryQueue message, with given slots."""
     messages = [
         Message(f"message-{number}-{seq}", f"gruppe-{number}-ä", seq, "ann", text, CREATED_AT, "user-1")
         for seq, text in enumerate(texts, start=1)
@@ -58,7 +58,7 @@ def offer(number: int = 0, *, slots: tuple[int, int] = (0, 65_535), texts: tuple
 
 
 def failed_offer(body: str, *, receives: int = RECEIVES_MAX + 1) -> Outgoing:
-    """A message of DeliveryQueue that was received too often, or is malformed."""
+    """A DeliveryQueue message that was received too often or is malformed."""
     attributes = {"ApproximateReceiveCount": str(receives)}
     record = {"messageId": str(uuid.uuid4()), "body": body, "attributes": attributes}
     _, ((_, message),) = read_offers([record])
@@ -74,7 +74,7 @@ def malformed_record(*, padding: int = 0) -> Outgoing:
 
 
 def stream_batch() -> Outgoing:
-    """What a failure destination is told of two records."""
+    """A failure destination's document about two records."""
     records = tuple(
         to_stream_record(from_api(number), stream_arn=STREAM_ARN, region=REGION) for number in (1, 2)
     )
@@ -92,7 +92,7 @@ def stream_batch() -> Outgoing:
 
 @dataclass(frozen=True)
 class Deployed:
-    """Two queues of a stage that nobody else knows: RetryQueue and FanoutFailures."""
+    """RetryQueue and FanoutFailures of a stage of its own."""
 
     sqs: Any
     name: str
@@ -100,7 +100,7 @@ class Deployed:
     failures_url: str
 
     def fail(self, *messages: Outgoing) -> None:
-        """Put messages into FanoutFailures as the functions do."""
+        """Put messages into FanoutFailures like the functions."""
         for one in messages:
             texts = {"reason": one.reason, "item": one.item} if one.reason else {}
             self.sqs.send_message(
@@ -112,7 +112,7 @@ class Deployed:
             )
 
     def bodies(self, url: str) -> list[str]:
-        """What can be had at once, looked at without taking it."""
+        """All receivable bodies, without removing them."""
         found = []
         while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             found += messages
@@ -133,7 +133,7 @@ class Deployed:
 
 @dataclass
 class Faulty:
-    """A real client of SQS, but for the calls that a test replaces."""
+    """A real SQS client with calls that a test replaces."""
 
     sqs: Any
     replaced: dict[str, Callable[..., Any]]

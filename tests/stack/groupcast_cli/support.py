@@ -1,4 +1,4 @@
-"""What a command said, and the account that it asks."""
+"""A command's output, and an AWS account for it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.conftest import ROOT
+
 OTHER_REGION = "eu-central-1"
 TIMEOUT_S = 20
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a command printed, and its exit code."""
+    """A command's output and exit code."""
 
     code: int
     out: str
@@ -25,7 +27,7 @@ class Said:
 
     @property
     def complaint(self) -> str:
-        """The one line of a command that failed."""
+        """The error line of a failed command."""
         assert (self.code, self.out) == (1, "")
         assert self.err.startswith("groupcast: ")
         assert self.err.count("\n") == 1, self.err
@@ -35,7 +37,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Account:
-    """An account on moto's server, in which a stage is deployed."""
+    """An account on moto's server with a deployed stage."""
 
     cloudformation: Any
     cognito: Any
@@ -43,7 +45,7 @@ class Account:
     environment: dict[str, str]
 
     def deploy(self, stage: str, outputs: dict[str, str]) -> None:
-        """A stack with these outputs; moto's CloudFormation makes no user pools."""
+        """Create a stack with these outputs; moto's CloudFormation creates no user pools."""
         template = {
             "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
             "Outputs": {name: {"Value": value} for name, value in outputs.items()},
@@ -52,9 +54,10 @@ class Account:
 
 
 def run_command(line: list[str], environment: dict[str, str]) -> Said:
-    """Run a command in a process of its own, which has no terminal."""
+    """Run a command in a process without a terminal."""
     done = subprocess.run(
         line,
+        cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -67,7 +70,7 @@ def run_command(line: list[str], environment: dict[str, str]) -> Said:
 
 @contextmanager
 def refusing_aws(code: str, message: str) -> Iterator[str]:
-    """The URL of an AWS that answers anything with an error: moto accepts all credentials."""
+    """The URL of an AWS that answers every request with an error: moto accepts all credentials."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _refusing(code, message)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -90,6 +93,6 @@ def _refusing(code: str, message: str) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Refusing

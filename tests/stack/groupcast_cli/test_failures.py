@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -70,13 +71,13 @@ def stage(account: Account) -> Deployed:
 
 @pytest.fixture(autouse=True)
 def no_long_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What moto says is so at once."""
+    """Don't wait for messages: moto answers immediately."""
     monkeypatch.setattr(failures_queue, "POLL_WAIT_S", 0)
 
 
 @pytest.fixture
 def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Replaces calls of the command's client; each gets the real client first."""
+    """Replaces calls of the command's client; each replacement gets the real client first."""
 
     def replace(**calls: Callable[..., Any]) -> None:
         @contextmanager
@@ -113,8 +114,8 @@ def replace_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         (Outgoing("[]"), OTHER, "not of a shape"),
     ],
 )
-def test_a_message_tells_its_kind(message: Outgoing, kind: Kind, reason: str) -> None:
-    """Those that groupcast, Lambda and the redrive policy put there, and any other."""
+def test_each_message_has_its_kind(message: Outgoing, kind: Kind, reason: str) -> None:
+    """Messages from groupcast, Lambda and the redrive policy, and unknown ones."""
     failure = classify(message.body, message.reason)
     assert failure.kind == kind
     assert reason in failure.reason
@@ -126,7 +127,7 @@ def test_a_message_tells_its_kind(message: Outgoing, kind: Kind, reason: str) ->
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=100),
 )
 def test_a_failed_offer_is_a_leftover_of_its_range(slots: list[int], texts: list[str]) -> None:
-    """The same messages for the same slots of the same group: SQS's own redrive has it delivered."""
+    """The same messages for the same slots of the group, so that SQS's own redrive delivers them."""
     message = failed_offer(offer(7, slots=(slots[0], slots[1]), texts=tuple(texts)))
     assert message.body.isascii()
     assert json.loads(message.body) == {
@@ -140,16 +141,15 @@ def test_a_failed_offer_is_a_leftover_of_its_range(slots: list[int], texts: list
 @given(st.text() | st.dictionaries(st.text(), st.text() | st.integers()).map(json.dumps), st.text())
 @example("odd", "\x1b[2J\n" + "x" * 1000)
 @example("[" * 100_000, "")
-def test_no_body_is_too_odd(body: str, reason: str) -> None:
-    """Anything has a kind, and a reason that a terminal can show on a line."""
+def test_any_body_has_a_kind_and_a_printable_reason(body: str, reason: str) -> None:
     failure = classify(body, reason)
     assert failure.kind in KINDS
     assert failure.reason.isprintable()
     assert len(failure.reason) <= 100
 
 
-def test_the_oldest_of_a_kind_gives_its_reason() -> None:
-    """In whatever order SQS hands them out; the kinds keep theirs."""
+def test_a_kinds_oldest_message_gives_its_reason() -> None:
+    """In whatever order SQS returns them; the kinds keep their order."""
     later, first = (classify("odd", reason) for reason in ("later", "first"))
     owed = classify(to_body(leftover()), REASON)
     rows = summary([(2000, later), (1000, first), (3000, owed)])
@@ -160,8 +160,8 @@ def test_the_oldest_of_a_kind_gives_its_reason() -> None:
     assert rows[1].reason == "first"
 
 
-def test_looking_changes_nothing(stage: Deployed, groupcast: Any) -> None:
-    """Each kind has its line and its advice; afterwards all can be had at once, and nothing was sent."""
+def test_listing_changes_nothing(stage: Deployed, groupcast: Any) -> None:
+    """Each kind has its line and its advice; all messages stay receivable, and nothing was sent."""
     messages = [
         given_up(leftover(1)),
         moved(leftover(2)),
@@ -180,7 +180,7 @@ def test_looking_changes_nothing(stage: Deployed, groupcast: Any) -> None:
 
 
 def test_json_has_the_messages(stage: Deployed, groupcast: Any) -> None:
-    """With their bodies and when they were sent; the oldest gives its kind a reason and a time."""
+    """With bodies and sent times; the oldest of each kind gives its reason and time."""
     began_s = int(time.time())
     stage.fail(Outgoing("odd"), Outgoing(json.dumps({"why": "second"})))
     said = groupcast("failures", "--stage", stage.name, "--json")
@@ -197,7 +197,7 @@ def test_json_has_the_messages(stage: Deployed, groupcast: Any) -> None:
 
 
 def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
-    """Those given up and those that SQS moved itself; the others stay, and a second run has nothing to do."""
+    """Given-up ones and those that SQS moved itself; the others stay, and a second run finds nothing."""
     stage.sqs.send_message(QueueUrl=stage.retry_url, MessageBody=to_body(leftover(2, tries=3)))
     while stage.sqs.receive_message(QueueUrl=stage.retry_url, VisibilityTimeout=0).get("Messages"):
         """Fail to finish it, until the redrive policy moves it."""
@@ -206,7 +206,7 @@ def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert (done.code, done.err) == (0, "")
     assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
-    assert "redriving helps none of them: 3; --discard ends them\n" in done.out
+    assert "redriving does not help them: 3; --discard deletes them\n" in done.out
     expected = sorted(to_body(leftover(number, tries=0)) for number in (1, 2))
     assert (stage.redriven, stage.failed) == (expected, sorted(one.body for one in others))
     again = json.loads(groupcast("failures", "--stage", stage.name, "--redrive", "--json").out)
@@ -215,7 +215,7 @@ def test_leftovers_go_back_as_new(stage: Deployed, groupcast: Any) -> None:
 
 
 def test_offers_go_to_the_retry_queue(stage: Deployed, groupcast: Any) -> None:
-    """As leftovers of their range, each under its group, so that a large group does not hold up others."""
+    """As leftovers of their range under their group, so that a large group does not block others."""
     stage.fail(failed_offer(offer(1, slots=(0, 32_767))), given_up(leftover(1)), given_up(slot_leftover(2)))
     assert groupcast("failures", "--stage", stage.name, "--redrive").code == 0
     assert stage.failed == []
@@ -229,8 +229,8 @@ def test_offers_go_to_the_retry_queue(stage: Deployed, groupcast: Any) -> None:
     assert (len(got), len(groups), len({hashed for _, hashed in groups})) == (3, 2, 2)
 
 
-def test_what_no_redrive_helps_can_be_discarded(stage: Deployed, groupcast: Any) -> None:
-    """Once looked at, it goes, or the alarm would ring for two weeks; leftovers are never discarded."""
+def test_messages_beyond_redrive_can_be_discarded(stage: Deployed, groupcast: Any) -> None:
+    """Otherwise the alarm would ring for two weeks; leftovers are never discarded."""
     owed = given_up(leftover(1))
     stage.fail(owed, stream_batch(), malformed_record(), Outgoing("odd"))
     done = groupcast("failures", "--stage", stage.name, "--discard")
@@ -240,7 +240,7 @@ def test_what_no_redrive_helps_can_be_discarded(stage: Deployed, groupcast: Any)
 
 
 def test_many_go_back(stage: Deployed, groupcast: Any) -> None:
-    """More than SQS hands out at a time; stderr says how far it is."""
+    """More than one receive returns; stderr shows the progress."""
     stage.fail(*(given_up(leftover(number)) for number in range(105)))
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert (done.code, done.err) == (0, "groupcast: 100 of about 105 read\n")
@@ -248,10 +248,10 @@ def test_many_go_back(stage: Deployed, groupcast: Any) -> None:
     assert stage.failed == []
 
 
-def test_leftovers_too_large_to_travel_together_go_back(
+def test_leftovers_too_large_for_one_batch_go_back(
     stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
 ) -> None:
-    """Ten of them are more than any SQS endpoint takes in a request."""
+    """Ten of them exceed any SQS endpoint's limit for a request."""
     sizes = []
 
     def send(sqs: Any, **request: Any) -> Any:
@@ -266,30 +266,30 @@ def test_leftovers_too_large_to_travel_together_go_back(
 
 
 def test_the_limit_bounds_a_run(stage: Deployed, groupcast: Any) -> None:
-    """What is left is said, and stays."""
+    """The rest stays and is reported."""
     stage.fail(*(given_up(leftover(number)) for number in range(14)))
     done = groupcast("failures", "--stage", stage.name, "--redrive", "--limit", "12")
     assert "Not read: about 2; " in done.out
     assert (len(stage.redriven), len(stage.failed)) == (12, 2)
 
 
-def test_an_empty_queue_is_said(stage: Deployed, groupcast: Any) -> None:
-    """As is what somebody else is reading."""
+def test_an_empty_queue_is_reported(stage: Deployed, groupcast: Any) -> None:
+    """So are messages in another reader's hands."""
     assert "Nothing to be read" in groupcast("failures", "--stage", stage.name, "--redrive").out
     stage.fail(Outgoing("odd"))
     stage.sqs.receive_message(QueueUrl=stage.failures_url)
     assert "Being read by somebody else: 1; " in groupcast("failures", "--stage", stage.name).out
 
 
-def test_empty_answers_are_not_believed_at_once(
+def test_empty_answers_are_retried(
     stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
 ) -> None:
-    """SQS may hand out none, or some twice, while there are more: each is still taken once."""
+    """SQS may return none, or some twice, although there are more; each is still taken once."""
     answers: list[Any] = []
 
     def receive(sqs: Any, **request: Any) -> Any:
         answers.append(None)
-        # Nothing, what there is, nothing, the same again, what there is …
+        # Nothing, all messages, nothing, the same again, all messages …
         if len(answers) in (1, 3):
             return {}
         if len(answers) == 4:
@@ -304,10 +304,10 @@ def test_empty_answers_are_not_believed_at_once(
     assert stage.failed == []
 
 
-def test_a_queue_that_only_says_it_has_something_is_left(
+def test_a_queue_that_returns_nothing_is_left(
     stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
 ) -> None:
-    """After a few empty answers; after one where it has given as many as it counts."""
+    """After a few empty answers, or after one once it has returned as many as it counts."""
     asked = []
 
     def receive(sqs: Any, **request: Any) -> Any:
@@ -327,10 +327,8 @@ def test_a_queue_that_only_says_it_has_something_is_left(
     assert len(asked) == 2
 
 
-def test_what_the_queue_does_not_take_stays(
-    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
-) -> None:
-    """Only it; the reason is said, and the exit code."""
+def test_a_refused_message_stays(stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]) -> None:
+    """Only that one; the output has the reason, and the exit code shows it."""
 
     def send(sqs: Any, **request: Any) -> Any:
         first, *others = request["Entries"]
@@ -344,17 +342,17 @@ def test_what_the_queue_does_not_take_stays(
     done = groupcast("failures", "--stage", stage.name, "--redrive")
     assert done.code == 1
     assert f"Put back into groupcast-{stage.name}-retry: 2\n" in done.out
-    assert "though it should not: 1, the first not taken" in done.out
+    assert "Failed: 1, the first not taken" in done.out
     assert "InternalError: later" in done.out
     (stays,) = stage.failed
     assert stays in {one.body for one in owed}
     assert len(stage.redriven) == 2
 
 
-def test_what_cannot_be_deleted_is_sent_once_a_run(
+def test_an_undeletable_message_is_sent_once_a_run(
     stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
 ) -> None:
-    """It is in both queues then, which is said."""
+    """It is then in both queues, as the output says."""
     failure = {"Code": "InternalError", "SenderFault": False}
     replace_calls(
         delete_message_batch=lambda _, **request: {
@@ -371,7 +369,7 @@ def test_what_cannot_be_deleted_is_sent_once_a_run(
 def test_a_refusal_midway_loses_nothing(
     stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
 ) -> None:
-    """It says how many were put back before; the rest can be had at once."""
+    """It reports the number already sent; the rest stays receivable."""
     sent = []
 
     def send(sqs: Any, **request: Any) -> Any:
@@ -391,7 +389,7 @@ def test_a_refusal_midway_loses_nothing(
 def test_the_only_copy_of_discarded_messages_is_printed(
     stage: Deployed, groupcast: Any, replace_calls: Callable[..., None]
 ) -> None:
-    """Where AWS refuses midway, what was deleted before stands in the JSON."""
+    """If AWS refuses midway, the JSON has the messages deleted before."""
     received = []
 
     def receive(sqs: Any, **request: Any) -> Any:
@@ -410,8 +408,30 @@ def test_the_only_copy_of_discarded_messages_is_printed(
     assert len(printed) == 10
 
 
-def test_a_missing_stage_is_said(account: Account, stage: Deployed, groupcast: Any) -> None:
-    """With how to deploy it, or where else to look: other regions have other stages."""
+@pytest.mark.parametrize("action", ["--redrive", "--discard"])
+def test_ctrl_c_waits_for_the_end_of_a_batch(
+    stage: Deployed, groupcast: Any, replace_calls: Callable[..., None], action: str
+) -> None:
+    """Which messages are gone is known and said; the JSON has them all, and the others can be had at once."""
+
+    def interrupted(sqs: Any, **request: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return sqs.delete_message_batch(**request)
+
+    replace_calls(delete_message_batch=interrupted)
+    stage.fail(
+        *(given_up(leftover(one)) if action == "--redrive" else Outgoing(f"odd {one}") for one in range(15))
+    )
+    said = groupcast("failures", "--stage", stage.name, action, "--json")
+    done = "put back" if action == "--redrive" else "discarded"
+    assert (said.code, said.err) == (130, f"groupcast: interrupted; 10 were {done} before\n")
+    key = "putBack" if action == "--redrive" else "discarded"
+    assert (json.loads(said.out)[key], len(stage.failed)) == (10, 5)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_missing_stage_has_a_clear_error(account: Account, stage: Deployed, groupcast: Any) -> None:
+    """With the command to deploy it, and a hint at other regions."""
     complaint = groupcast("failures", "--stage", "nowhere").complaint
     assert "no queue groupcast-nowhere-fanout-failures in us-east-1" in complaint
     assert "`make deploy STAGE=nowhere`" in complaint
@@ -419,10 +439,10 @@ def test_a_missing_stage_is_said(account: Account, stage: Deployed, groupcast: A
     assert f"in {OTHER_REGION}" in complaint
 
 
-def test_missing_credentials_are_said(
+def test_missing_credentials_have_a_clear_error(
     account: Account, groupcast: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what to set."""
+    """With the variables to set."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     complaint = groupcast("failures", "--stage", "any").complaint
@@ -432,7 +452,7 @@ def test_missing_credentials_are_said(
 
 @pytest.mark.parametrize("limit", ["0", "10001", "many"])
 def test_a_limit_is_bounded(capsys: pytest.CaptureFixture[str], limit: str) -> None:
-    """What is read is kept in memory."""
+    """All messages are kept in memory."""
     with pytest.raises(SystemExit) as caught:
         main(["failures", "--stage", "any", "--limit", limit])
     assert caught.value.code == 2

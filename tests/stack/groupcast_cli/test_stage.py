@@ -1,4 +1,4 @@
-"""`--endpoint-url` and `--region`: where commands look for a stage, and with which credentials."""
+"""`--endpoint-url` and `--region`: the place of a stage, and the credentials for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from groupcast_cli.stage import REGION, Place, Stage, add_place, find_stage
+from groupcast_cli.stage import Place, Stage, add_place, find_stage
+from localcloud.service.model import REGION
 from tests.stack.groupcast_cli.support import OTHER_REGION, Account, refusing_aws
 
 NOWHERE = "http://127.0.0.1:1"
@@ -23,7 +24,7 @@ def parsed(*arguments: str) -> Place:
 
 @pytest.fixture
 def no_credentials(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account, and an environment that leads nowhere."""
+    """An account, and an environment without usable credentials."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_ENDPOINT_URL", NOWHERE)
@@ -43,7 +44,7 @@ def no_credentials(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_options_name_a_place(arguments: tuple[str, ...], place: Place, options: str) -> None:
-    """And a place gives its options back, quoted for a shell."""
+    """And a place returns its options, quoted for a shell."""
     assert parsed(*arguments) == place
     assert place.options == options
 
@@ -52,7 +53,7 @@ def test_the_options_name_a_place(arguments: tuple[str, ...], place: Place, opti
     "url", ["", "127.0.0.1:4566", "ws://127.0.0.1:4566", "http://", "http://a:b", "http://[::1"]
 )
 def test_an_invalid_endpoint_is_wrong_usage(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """With an example of a valid one."""
+    """With a valid example."""
     with pytest.raises(SystemExit) as caught:
         parsed("--endpoint-url", url)
     assert caught.value.code == 2
@@ -72,12 +73,12 @@ def test_an_invalid_endpoint_is_wrong_usage(url: str, capsys: pytest.CaptureFixt
     ],
 )
 def test_an_emulator_is_on_this_machine(url: str | None, emulated: bool) -> None:
-    """No other address gets its keys."""
+    """Other addresses do not get the emulator's keys."""
     assert Place(REGION, url).is_emulated == emulated
 
 
 def test_an_emulator_needs_no_variables(account: Account, moto: dict[str, str], no_credentials: None) -> None:
-    """The option is enough, and precedes AWS_ENDPOINT_URL; clients connect where functions post."""
+    """The option suffices and overrides AWS_ENDPOINT_URL; clients connect to the same host as functions."""
     name = f"s{uuid.uuid4().hex[:8]}"
     outputs = {
         "ServiceEndpointWebsocket": f"wss://abc.execute-api.{REGION}.amazonaws.com/{name}",
@@ -92,16 +93,16 @@ def test_an_emulator_needs_no_variables(account: Account, moto: dict[str, str], 
 
 
 def test_another_address_gets_no_keys(no_credentials: None, groupcast: Any) -> None:
-    """Those of an emulator are of no use there."""
+    """An emulator's keys are useless there."""
     complaint = groupcast("user", "ann", "--stage", "dev", "--endpoint-url", "http://192.0.2.1").complaint
     assert "there are no AWS credentials: " in complaint
 
 
 @pytest.mark.parametrize("command", [("user", "ann"), ("token", "ann"), ("failures",)])
-def test_an_emulator_that_is_not_running_is_said(
+def test_a_stopped_emulator_has_a_clear_error(
     account: Account, groupcast: Any, command: tuple[str, ...]
 ) -> None:
-    """And how to start it, by each command."""
+    """With the command to start it, for each command."""
     complaint = groupcast(*command, "--stage", "dev", "--endpoint-url", NOWHERE).complaint
     assert complaint == (
         f"groupcast: nothing listens at {NOWHERE}: start `make emulator`, or check --endpoint-url\n"
@@ -109,7 +110,7 @@ def test_an_emulator_that_is_not_running_is_said(
 
 
 @pytest.mark.parametrize("command", [("user", "ann"), ("failures",)])
-def test_a_stage_missing_in_an_emulator_is_said(
+def test_a_stage_missing_in_an_emulator_has_a_clear_error(
     account: Account, moto: dict[str, str], groupcast: Any, command: tuple[str, ...]
 ) -> None:
     """With the command that deploys there: `make deploy` would go to AWS."""
@@ -120,14 +121,16 @@ def test_a_stage_missing_in_an_emulator_is_said(
     assert f"`.venv/bin/python -m tests.deploy deploy --stage nowhere --port {port}`" in complaint
 
 
-def test_an_emulator_that_refuses_keys_of_the_environment_is_said(account: Account, groupcast: Any) -> None:
-    """They are of some account of AWS."""
+def test_an_emulator_refusing_the_environments_keys_has_a_clear_error(
+    account: Account, groupcast: Any
+) -> None:
+    """They belong to an AWS account."""
     with refusing_aws("UnrecognizedClientException", "REASON") as url:
         complaint = groupcast("user", "ann", "--stage", "dev", "--endpoint-url", url).complaint
     assert f"{url} does not accept these credentials (UnrecognizedClientException): unset AWS_" in complaint
 
 
-def test_an_endpoint_without_a_stage_is_said(groupcast: Any) -> None:
+def test_an_endpoint_without_a_stage_is_wrong_usage(groupcast: Any) -> None:
     """`groupcast token` would ask the local stack."""
     complaint = groupcast("token", "ann", "--endpoint-url", NOWHERE).complaint
-    assert "name the stage with --stage" in complaint
+    assert "for deployed stages: name one with --stage" in complaint

@@ -58,7 +58,7 @@ def stage(account: Account, _stage: Stage) -> Stage:
 
 @pytest.fixture
 def name() -> str:
-    """Of a user that nobody else knows."""
+    """A user name of its own for each test."""
     return f"ann-{uuid.uuid4().hex[:8]}"
 
 
@@ -74,7 +74,7 @@ def claims(said: Said) -> dict[str, Any]:
 
 
 def test_a_new_user_signs_in_with_the_password_shown(stage: Stage, groupcast: Any, name: str) -> None:
-    """It is shown once, lasts, and the token has the groups, which were made."""
+    """It is shown once and permanent; the groups were created and are in the token."""
     groups = [f"private-{uuid.uuid4()}" for _ in range(2)]
     options = [part for group in groups for part in ("--group", group)]
     made = groupcast("user", name, "--stage", STAGE, *options)
@@ -88,24 +88,25 @@ def test_a_new_user_signs_in_with_the_password_shown(stage: Stage, groupcast: An
     assert set(token["cognito:groups"]) == set(groups)
 
 
-def test_the_id_token_is_there_too(stage: Stage, groupcast: Any, name: str) -> None:
-    """With --id, of a deployed stage as of a running `up`."""
+def test_id_tokens_are_available(stage: Stage, groupcast: Any, name: str) -> None:
+    """With --id, for a deployed stage as for a running `up`."""
     groupcast("user", name, "--stage", STAGE, "--password", PASSWORD)
     token = claims(groupcast("token", name, "--stage", STAGE, "--password", PASSWORD, "--id"))
     assert (token["token_use"], token["aud"]) == ("id", stage.client_id)
 
 
-def test_a_password_that_was_given_is_not_shown(stage: Stage, groupcast: Any, name: str) -> None:
-    """Whoever gave it knows it."""
+def test_a_given_password_is_not_shown(stage: Stage, groupcast: Any, name: str) -> None:
     made = groupcast("user", name, "--stage", STAGE, "--password", PASSWORD)
     assert made.code == 0
     assert PASSWORD not in made.out
 
 
-def test_who_was_there_keeps_the_password(account: Account, stage: Stage, groupcast: Any, name: str) -> None:
-    """Without --password groups are added alone, to those from before, and it says so."""
+def test_an_existing_user_keeps_the_password(
+    account: Account, stage: Stage, groupcast: Any, name: str
+) -> None:
+    """Without --password only groups are added, as the output says."""
     groupcast("user", name, "--stage", STAGE, "--password", PASSWORD, "--group", "private-team")
-    # A group that is there already, and one that is named twice, are no mistake.
+    # An existing group and a repeated one are accepted.
     again = ["--group", "private-team", "--group", "private-ops", "--group", "private-ops"]
     changed = groupcast("user", name, "--stage", STAGE, *again)
     assert changed.code == 0
@@ -115,8 +116,8 @@ def test_who_was_there_keeps_the_password(account: Account, stage: Stage, groupc
     assert claims(groupcast("token", name, "--stage", STAGE, "--password", PASSWORD))["username"] == name
 
 
-def test_who_was_there_gets_another_password(stage: Stage, groupcast: Any, name: str) -> None:
-    """With --password; the one from before is none any more."""
+def test_an_existing_users_password_can_be_replaced(stage: Stage, groupcast: Any, name: str) -> None:
+    """With --password; the old one becomes invalid."""
     other = f"{PASSWORD}-2"
     groupcast("user", name, "--stage", STAGE, "--password", PASSWORD)
     changed = groupcast("user", name, "--stage", STAGE, "--password", other)
@@ -131,7 +132,7 @@ def test_who_was_there_gets_another_password(stage: Stage, groupcast: Any, name:
 def test_a_look_alike_is_refused(
     account: Account, stage: Stage, groupcast: Any, name: str, command: str
 ) -> None:
-    """With the reason, which the gateway's 403 does not give; no user is made."""
+    """With the reason, which the gateway's 403 lacks; no user is created."""
     alike = name.replace("a", "\u0430", 1)
     complaint = groupcast(command, alike, "--stage", STAGE, "--password", PASSWORD).complaint
     assert f"nobody can connect as {alike!r}: it mixes letters of Cyrillic, " in complaint
@@ -141,17 +142,17 @@ def test_a_look_alike_is_refused(
 
 
 def test_a_weak_password_is_refused(stage: Stage, groupcast: Any, name: str) -> None:
-    """By the pool's policy, whose reason is passed on; another one then works."""
+    """With the pool's reason; a stronger one then works."""
     complaint = groupcast("user", name, "--stage", STAGE, "--password", "weak").complaint
     assert "refuses the password: " in complaint
     assert "give another --password" in complaint
     assert groupcast("user", name, "--stage", STAGE, "--password", PASSWORD).code == 0
 
 
-def test_a_password_that_must_be_changed_first_is_said(
+def test_a_temporary_password_has_a_clear_error(
     account: Account, stage: Stage, groupcast: Any, name: str
 ) -> None:
-    """A user that somebody made in the console: the line names the command that mends it."""
+    """For a user created in the console: the line names the remedy."""
     account.cognito.admin_create_user(
         UserPoolId=stage.user_pool_id, Username=name, TemporaryPassword=PASSWORD, MessageAction="SUPPRESS"
     )
@@ -160,10 +161,8 @@ def test_a_password_that_must_be_changed_first_is_said(
     assert f"groupcast user {name} --stage test --password" in complaint
 
 
-def test_a_group_that_cannot_be_leaves_no_user_behind(
-    account: Account, stage: Stage, groupcast: Any, name: str
-) -> None:
-    """An empty variable in a script, say: the line has the reason, and the next attempt begins anew."""
+def test_an_invalid_group_creates_no_user(account: Account, stage: Stage, groupcast: Any, name: str) -> None:
+    """Such as an empty variable in a script: the line has the reason, and the next attempt starts anew."""
     complaint = groupcast("user", name, "--stage", STAGE, "--group", "").complaint
     assert "an option is not what AWS takes: " in complaint
     assert "GroupName" in complaint
@@ -172,21 +171,21 @@ def test_a_group_that_cannot_be_leaves_no_user_behind(
 
 
 @pytest.mark.parametrize("command", ["user", "token"])
-def test_a_missing_stage_is_said(account: Account, groupcast: Any, command: str) -> None:
-    """And how to deploy it."""
+def test_a_missing_stage_has_a_clear_error(account: Account, groupcast: Any, command: str) -> None:
+    """With the command to deploy it."""
     complaint = groupcast(command, "ann", "--stage", "nowhere").complaint
     assert "no stack groupcast-nowhere in us-east-1" in complaint
     assert "`make deploy STAGE=nowhere`" in complaint
 
 
 def test_another_region_has_other_stages(stage: Stage, groupcast: Any) -> None:
-    """A stage is looked for where --region says."""
+    """--region selects it."""
     complaint = groupcast("user", "ann", "--stage", STAGE, "--region", OTHER_REGION).complaint
     assert f"no stack groupcast-test in {OTHER_REGION}" in complaint
 
 
-def test_a_stage_that_is_half_deployed_is_said(account: Account, groupcast: Any) -> None:
-    """The first step of osls makes a stack with a bucket alone."""
+def test_a_half_deployed_stage_has_a_clear_error(account: Account, groupcast: Any) -> None:
+    """The first step of osls creates a stack with only a bucket."""
     name = f"half-{uuid.uuid4().hex[:8]}"
     account.deploy(name, {"ServerlessDeploymentBucketName": "x"})
     complaint = groupcast("user", "ann", "--stage", name).complaint
@@ -195,10 +194,10 @@ def test_a_stage_that_is_half_deployed_is_said(account: Account, groupcast: Any)
 
 
 @pytest.mark.parametrize("command", ["user", "token"])
-def test_missing_credentials_are_said(
+def test_missing_credentials_have_a_clear_error(
     account: Account, groupcast: Any, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """And what to set."""
+    """With the variables to set."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     complaint = groupcast(command, "ann", "--stage", STAGE).complaint
@@ -214,10 +213,10 @@ def test_missing_credentials_are_said(
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "http://127.0.0.1:1"),
     ],
 )
-def test_an_environment_that_leads_nowhere_is_said(
+def test_an_unusable_environment_has_a_clear_error(
     account: Account, groupcast: Any, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
 ) -> None:
-    """An unknown profile, a malformed address, nobody at the address."""
+    """An unknown profile, a malformed address, a closed port."""
     monkeypatch.setenv(variable, value)
     complaint = groupcast("user", "ann", "--stage", STAGE).complaint
     assert said in complaint
@@ -232,10 +231,10 @@ def test_an_environment_that_leads_nowhere_is_said(
         ("ValidationError", "AWS refuses DescribeStacks: ValidationError: REASON", "AWS_PROFILE"),
     ],
 )
-def test_what_aws_refuses_is_said(
+def test_a_refusal_by_aws_has_a_clear_error(
     account: Account, groupcast: Any, monkeypatch: pytest.MonkeyPatch, code: str, said: str, unsaid: str
 ) -> None:
-    """With AWS's reason, unless it could be the signed request, which has a session token in it."""
+    """With AWS's reason, unless it may quote the signed request with its session token."""
     with refusing_aws(code, "REASON") as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         complaint = groupcast("user", "ann", "--stage", STAGE).complaint
@@ -244,7 +243,7 @@ def test_what_aws_refuses_is_said(
 
 
 def test_a_password_may_come_from_the_environment(stage: Stage, name: str, moto: dict[str, str]) -> None:
-    """Where there is no terminal to ask at; without it, the line says what to set."""
+    """Without a terminal; if it is missing, the line names the variable."""
     put_user(stage, name, [], PASSWORD)
     line = [GROUPCAST, "token", name, "--stage", STAGE]
     environment = {**os.environ, "GROUPCAST_PASSWORD": PASSWORD}
@@ -256,7 +255,7 @@ def test_a_password_may_come_from_the_environment(stage: Stage, name: str, moto:
 
 
 def test_the_password_is_asked_for_at_a_terminal(stage: Stage, name: str) -> None:
-    """It is not echoed, and stdout has the token alone: in a shell's $(…) that is what counts."""
+    """Without echo; stdout has only the token, as a shell's $(…) needs."""
     put_user(stage, name, [], PASSWORD)
     ours, theirs = pty.openpty()
     try:
@@ -266,12 +265,12 @@ def test_the_password_is_asked_for_at_a_terminal(stage: Stage, name: str) -> Non
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Without a terminal of its own to open, getpass takes stdin, and asks on stderr.
+            # Without a terminal to open, getpass reads stdin and prompts on stderr.
             start_new_session=True,
         ) as process:
             assert process.stderr
             prompt = f"Password of {name} in stage test: "
-            # What is typed before it asks is dropped.
+            # Input before the prompt is dropped.
             asked = process.stderr.read(len(prompt))
             os.write(ours, f"{PASSWORD}\n".encode())
             out, err = process.communicate(timeout=TIMEOUT_S)
@@ -285,7 +284,7 @@ def test_the_password_is_asked_for_at_a_terminal(stage: Stage, name: str) -> Non
 
 
 def test_the_line_to_connect_can_be_pasted(stage: Stage, groupcast: Any, tmp_path: Path) -> None:
-    """Pasted, it gives wscat the gateway's URL with what `groupcast token` prints for this very user."""
+    """It gives wscat the gateway's URL with the output of `groupcast token` for this user."""
     odd = "o'hara$HOME"
     assert wscat_line(stage, odd) in groupcast("user", odd, "--stage", STAGE, "--password", PASSWORD).out
     for path, script in (
@@ -309,14 +308,12 @@ def test_the_line_to_connect_can_be_pasted(stage: Stage, groupcast: Any, tmp_pat
         assert done.stdout.splitlines() == ["node_modules/.bin/wscat", "-c", expected]
 
 
-def test_the_line_names_a_region_that_is_not_the_usual_one() -> None:
-    """Which nobody would think of otherwise."""
+def test_the_line_names_a_non_default_region() -> None:
     stage = Stage("prod", Place(OTHER_REGION), GATEWAY_URL, "pool", "client")
     assert f"--stage prod --region {OTHER_REGION})" in wscat_line(stage, "ann")
 
 
-def test_a_stage_and_a_port_are_two_places(capsys: pytest.CaptureFixture[str]) -> None:
-    """Naming both is wrong usage."""
+def test_a_stage_with_a_port_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["token", "ann", "--stage", STAGE, "--gateway-port", "3001"])
     assert caught.value.code == 2
@@ -324,7 +321,7 @@ def test_a_stage_and_a_port_are_two_places(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_random_passwords_fit_any_policy() -> None:
-    """16 characters with some of each kind; none means anything to a shell or begins an option."""
+    """16 characters with some of each kind, none special to a shell or an option parser."""
     passwords = [random_password() for _ in range(200)]
     assert len(set(passwords)) == len(passwords)
     for password in passwords:
@@ -336,7 +333,7 @@ def test_random_passwords_fit_any_policy() -> None:
 
 
 def test_secrets_are_not_in_a_repr() -> None:
-    """A traceback's would be in a log."""
+    """A traceback would log it."""
     assert PASSWORD not in repr(Outcome(new=True, password=PASSWORD))
 
 

@@ -1,6 +1,6 @@
-"""A chat server whose behaviour is known: what it delays, drops, doubles or swaps, it counts itself.
+"""A chat server with known faults: it counts what it delays, drops, duplicates or swaps.
 
-It is the websockets library's, so that it shares nothing with what it tests.
+It is based on the websockets library, so it shares no code with the tested harness.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Known:
             self.dropped += 1
             return
         if self.swap_every and self.delivered % self.swap_every == 0 and member not in self._held:
-            # It waits for the member's next one, and follows it.
+            # Hold it until after the member's next message.
             self._held[member] = text
             return
         broadcast([member], text)
@@ -132,14 +132,14 @@ class Known:
             broadcast([member], self._held.pop(member))
 
     def let_go(self) -> None:
-        """Send what was held back for a next one that never came; it is in order then."""
+        """Send a message held for a next one that never came; it is then in order."""
         for member in list(self._held):
             broadcast([member], self._held.pop(member))
 
 
 @asynccontextmanager
 async def serving(known: Known) -> AsyncIterator[Known]:
-    """`known` on 127.0.0.1, at its `url`."""
+    """Run `known` on 127.0.0.1, at its `url`."""
     async with serve(
         known.talk,
         "127.0.0.1",

@@ -1,4 +1,4 @@
-"""The whole harness against servers whose answer is known: real processes, real sockets."""
+"""The whole harness against servers with known behaviour: real processes, real sockets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.stack.loadtest.known import Known, serving
 
 
 def short(**asked: Any) -> Scenario:
-    """A scenario that is short, and whose every message is due at a known time."""
+    """A short scenario in which each message's due time is known."""
     common: dict[str, Any] = {"arrival": UNIFORM, "connect_rate": 500.0, "warmup_s": 0.0, "drain_s": 0.5}
     return Scenario(**common, **asked)
 
 
 async def test_a_fixed_delay_is_reported_as_it_is() -> None:
-    """50 ms held back are reported as 50 ms, and what the harness adds is no more than its floor."""
+    """50 ms are reported as 50 ms; the harness adds no more than its floor."""
     scenario = short(users=20, rate=40, duration_s=2.0)
     floor = floor_of(await calibrate(scenario, 2.0, asyncio.Event()))
     async with serving(Known(delay_s=0.05)) as known:
@@ -33,19 +33,19 @@ async def test_a_fixed_delay_is_reported_as_it_is() -> None:
     assert floor.p99 is not None
     assert delivery.p50 is not None
     held_ms = statistics.median(known.held_ms)
-    # Within the histogram's precision; the floor's p99 bounds what a median may have on top.
+    # Within the histogram's precision; the floor's p99 bounds the addition to a median.
     assert held_ms * 0.99 <= delivery.p50 <= held_ms + max(floor.p99, 5)
 
 
 async def test_a_stall_shows_in_the_tail() -> None:
-    """A server that stalls for a second is late for all that was due meanwhile, not for one message."""
+    """A server that stalls for a second delays all messages due meanwhile, not just one."""
     scenario = short(users=4, rate=100, duration_s=4.0)
     async with serving(Known(stall_at=100, stall_s=1.0)) as known:
         result = await run(scenario, Session(known.url))
     delivery = result.metrics.delivery_ms
     assert delivery.p99 is not None
     assert delivery.p50 is not None
-    # A quarter of all messages waited from 0 to 1 s, evenly: the last hundredth of all, 0.96 s or more.
+    # A quarter of all messages waited evenly from 0 to 1 s: the last hundredth waited 0.96 s or more.
     assert delivery.p99 > 900
     assert delivery.p90 is not None
     assert 400 < delivery.p90 < delivery.p99
@@ -56,7 +56,7 @@ async def test_a_stall_shows_in_the_tail() -> None:
 
 
 async def test_a_thousandth_dropped_doubled_or_swapped_is_counted_exactly() -> None:
-    """What the server did wrong, delivery by delivery, is what the ledger says."""
+    """The ledger matches the server's faults delivery by delivery."""
     scenario = short(users=11, rate=400, duration_s=3.0)
     async with serving(Known(drop_every=997, double_every=1_003, swap_every=1_009)) as known:
         result = await run(scenario, Session(known.url))
@@ -75,7 +75,7 @@ async def test_a_thousandth_dropped_doubled_or_swapped_is_counted_exactly() -> N
 
 
 async def test_processes_add_up() -> None:
-    """Users spread over processes and groups: each delivery is counted once, whoever sent the message."""
+    """Each delivery is counted once, whichever process sent the message."""
     scenario = short(users=13, groups=3, rate=100, duration_s=1.0, processes=2)
     async with serving(Known()) as known:
         result = await run(scenario, Session(known.url))
@@ -90,14 +90,14 @@ async def test_processes_add_up() -> None:
 
 
 async def test_users_come_and_go_by_stages() -> None:
-    """Who joins later or leaves is expected to have what was due while they were there, and no more."""
+    """Users who join later or leave are expected to get exactly the messages due meanwhile."""
     stages = (Stage(1.0, 2), Stage(3.0, 5), Stage(1.0, 3))
     scenario = short(rate=50, stages=stages)
     async with serving(Known()) as known:
         result = await run(scenario, Session(known.url))
     assert known.connections == 5
     assert result.ledger.lost == result.ledger.duplicate == 0
-    # Two all the time, a third from the second stage on, two more in it; joining takes a second to count.
+    # Two all the time, a third from the second stage on, two more in it; a join counts after a second.
     assert (
         50 * 1 * 2 + 50 * 3 * 2 + 50 * 1 * 3 <= result.ledger.expected < 50 * 1 * 2 + 50 * 3 * 5 + 50 * 1 * 3
     )
@@ -106,7 +106,7 @@ async def test_users_come_and_go_by_stages() -> None:
 
 
 async def test_messages_to_a_connection_that_was_cut_off_are_lost() -> None:
-    """A member that the server drops still expects what is sent: nobody's messages vanish from the count."""
+    """A member dropped by the server still expects messages, so that losses stay visible."""
     scenario = short(users=4, rate=50, duration_s=1.0)
     async with serving(Known(cut_off_after=20)) as known:
         result = await run(scenario, Session(known.url, thresholds=[parse_threshold("ledger:lost==0")]))
@@ -116,8 +116,8 @@ async def test_messages_to_a_connection_that_was_cut_off_are_lost() -> None:
     assert any("30 messages could not be sent" in reason for reason in result.verdict.reasons)
 
 
-async def test_refused_messages_are_no_losses() -> None:
-    """A message that the server refused was never owed to anybody."""
+async def test_refused_messages_are_not_losses() -> None:
+    """They were never owed."""
     scenario = short(users=3, rate=50, duration_s=1.0)
     async with serving(Known(refuse_every=5)) as known:
         result = await run(scenario, Session(known.url))
@@ -127,7 +127,7 @@ async def test_refused_messages_are_no_losses() -> None:
 
 
 async def test_some_refused_users_make_it_an_error() -> None:
-    """A run without all its users is not the run that was asked for; it says who is missing and why."""
+    """Without all its users it is a different run; the error has their number and the reason."""
     scenario = short(users=4, rate=20, duration_s=1.0)
     async with serving(Known(refuse_connections_from=3)) as known:
         result = await run(scenario, Session(known.url))
@@ -145,14 +145,14 @@ async def test_some_refused_users_make_it_an_error() -> None:
     ids=["handshake", "join"],
 )
 async def test_without_users_there_is_no_run(known: Known, reason: str) -> None:
-    """Where nobody gets in, that is the error, in the server's words."""
+    """If nobody can join, the error quotes the server."""
     async with serving(known):
         with pytest.raises(LoadTestError, match=reason):
             await run(short(users=1, duration_s=1.0), Session(known.url))
 
 
-async def test_an_interrupted_run_reports_what_was_done() -> None:
-    """Stopping early drains and counts what had been sent; nothing that was not sent is missed."""
+async def test_an_interrupted_run_reports_its_results() -> None:
+    """It drains and counts the sent messages, and misses none of the unsent ones."""
     stop = asyncio.Event()
     scenario = short(users=3, rate=50, duration_s=60.0)
     async with serving(Known()) as known:
@@ -165,7 +165,7 @@ async def test_an_interrupted_run_reports_what_was_done() -> None:
 
 
 async def test_a_condition_to_abort_on_ends_the_run() -> None:
-    """A broken condition ends a long run within seconds, and fails it."""
+    """A broken condition ends a long run within seconds and fails it."""
     scenario = short(users=3, rate=50, duration_s=60.0)
     session = Session("", abort_on=[parse_abort("delivery_ms:p(50)<20")])
     async with serving(Known(delay_s=0.1)) as known:
@@ -176,7 +176,7 @@ async def test_a_condition_to_abort_on_ends_the_run() -> None:
 
 
 async def test_a_token_travels_as_a_subprotocol_and_nowhere_else() -> None:
-    """With a token a user has no ?name=, and the result does not hold it."""
+    """With a token a user has no ?name=, and the result does not contain it."""
     scenario = short(users=1, rate=20, duration_s=0.5)
     async with serving(Known()) as known:
         result = await run(scenario, Session(f"{known.url}/dev?token=secret", token="abc.def.ghi"))

@@ -1,4 +1,4 @@
-"""What tests of queues share."""
+"""Shared by tests of queues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def aws(endpoint: str) -> dict[str, Any]:
 
 
 class Invocations:
-    """An invoker that keeps the events and answers each with `answer(bodies)`."""
+    """An invoker that keeps the events and returns `answer(bodies)`."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -50,7 +50,7 @@ class Invocations:
             self.at_once -= 1
 
     async def seen(self, count: int) -> list[str]:
-        """The bodies once there are so many."""
+        """Wait for so many bodies and return them."""
         async with self.changed, asyncio.timeout(20):
             await self.changed.wait_for(lambda: len(self.records) >= count)
         return [record["body"] for record in self.records]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.backends.datafolder import claimed
+from localcloud.backends.datafolder import locked
 from localcloud.errors import StartError
 
 
@@ -16,8 +16,8 @@ def test_a_process_that_dies_lets_go(tmp_path: Path) -> None:
     """However the owner died."""
     code = (
         "import os, pathlib, sys\n"
-        "from localcloud.backends.datafolder import claimed\n"
-        "with claimed(pathlib.Path(sys.argv[1])):\n"
+        "from localcloud.backends.datafolder import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n"
         "    print('claimed', flush=True)\n"
         "    sys.stdin.read()\n"
     )
@@ -25,8 +25,8 @@ def test_a_process_that_dies_lets_go(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"claimed\n"
-        with pytest.raises(StartError, match="is in use"), claimed(tmp_path):
+        with pytest.raises(StartError, match="is in use"), locked(tmp_path):
             pass
         process.kill()
-    with claimed(tmp_path):
+    with locked(tmp_path):
         pass

@@ -1,4 +1,4 @@
-"""Mappings over AWS's own DynamoDB Local: what is written to a table reaches the function."""
+"""Mappings on AWS's DynamoDB Local: writes to a table reach the function."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ async def never(_queue: str, body: str) -> None:
 
 @pytest.mark.stack
 async def test_writes_reach_the_function(aws: Mapping[str, Any]) -> None:
-    """Inserts and changes arrive in order for each item, deletions are filtered, a failure is retried."""
+    """Inserts and changes arrive in order per item, deletions are filtered, failures are retried."""
     stream_arns = {name: table.stream_arn for name, table in (await create_tables([TABLE], aws)).items()}
     failed: list[int] = []
     events: dict[str, list[str]] = {}
 
     def answer(numbers: list[int]) -> Any:
-        # Each record's first invocation fails, if it is the last of its batch.
+        # A record's first invocation fails if it is the last of its batch.
         if numbers[-1] not in failed:
             failed.append(numbers[-1])
             return {"batchItemFailures": [{"itemIdentifier": f"{numbers[-1]:021}"}]}
@@ -108,7 +108,7 @@ async def test_writes_reach_the_function(aws: Mapping[str, Any]) -> None:
 
 @pytest.mark.stack
 async def test_one_shard_has_the_lanes_of_several(aws: Mapping[str, Any]) -> None:
-    """DynamoDB Local's stream has one shard: with `shards` it is worked on as if they were as many."""
+    """DynamoDB Local's stream has one shard; `shards` gives it the lanes of as many."""
     stream_arns = {name: table.stream_arn for name, table in (await create_tables([TABLE], aws)).items()}
     gate = asyncio.Event()
     invoker = FakeInvoker(lambda _: gate.wait())
@@ -123,7 +123,7 @@ async def test_one_shard_has_the_lanes_of_several(aws: Mapping[str, Any]) -> Non
 
 
 def versions(invoker: FakeInvoker) -> dict[str, list[int]]:
-    """The versions of each item, as the function saw them."""
+    """The versions of each item that the function received."""
     seen: dict[str, list[int]] = {}
     for event in invoker.events:
         for record in event["Records"]:

@@ -1,4 +1,4 @@
-"""Event source mappings from FIFO queues to functions, over sockets to localcloud's own SQS."""
+"""Event source mappings from FIFO queues to functions, over sockets to localcloud's SQS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAPPING = QueueMapping("f", "Q", report_item_failures=True)
 
 
 class Polled(Invocations):
-    """A FIFO queue with its mapping; what it received is kept by group."""
+    """A FIFO queue with its mapping; received messages are kept by group."""
 
     def __init__(self, client: Any, name: str) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class Polled(Invocations):
             )
 
     def of(self, group: str) -> list[str]:
-        """The bodies received of a group, in order."""
+        """The received bodies of a group, in order."""
         return [one["body"] for one in self.records if one["attributes"]["MessageGroupId"] == group]
 
     def handles(self, *bodies: str) -> list[dict[str, Any]]:
-        """Entries of a batch call for the last receipt of each."""
+        """Entries of a batch call with each message's last receipt handle."""
         last = {one["body"]: one["receiptHandle"] for one in self.records}
         return [{"Id": str(n), "ReceiptHandle": last[body]} for n, body in enumerate(bodies)]
 
@@ -73,13 +73,13 @@ async def polled(
 
 
 def failing(polled: Polled, *bodies: str) -> dict[str, Any]:
-    """An answer that names the last receipt of each."""
+    """A response that names the last receipt of each."""
     last = {one["body"]: one["messageId"] for one in polled.records}
     return {"batchItemFailures": [{"itemIdentifier": last[body]} for body in bodies]}
 
 
 async def test_batches_of_a_group_come_one_after_the_other(moto: str) -> None:
-    """In order, ten messages at most, while other groups have batches of their own."""
+    """In order, ten messages at most, while other groups have their own batches."""
     async with polled(moto, "serial") as queue:
         queue.gate = asyncio.Event()
         await queue.send("a", "a0")
@@ -98,7 +98,7 @@ async def test_batches_of_a_group_come_one_after_the_other(moto: str) -> None:
 
 
 async def test_maximum_concurrency_bounds_the_batches(moto: str) -> None:
-    """However many groups have messages, and however many environments there are."""
+    """For any number of groups and environments."""
     mapping = QueueMapping("f", "Q", batch_size=1, report_item_failures=True, maximum_concurrency=2)
     async with polled(moto, "bounded", mapping=mapping) as queue:
         queue.gate = asyncio.Event()
@@ -113,7 +113,7 @@ async def test_maximum_concurrency_bounds_the_batches(moto: str) -> None:
 
 
 async def test_environments_bound_the_batches(moto: str) -> None:
-    """A batch that would wait for one stays in the queue, where its visibility timeout does not run."""
+    """A batch without a free environment stays in the queue, without using up its visibility timeout."""
     mapping = QueueMapping("f", "Q", batch_size=1, report_item_failures=True, maximum_concurrency=100)
     async with polled(moto, "environments", mapping=mapping, at_once=1) as queue:
         queue.gate = asyncio.Event()
@@ -127,7 +127,7 @@ async def test_environments_bound_the_batches(moto: str) -> None:
 
 
 async def test_a_partial_failure_comes_again_in_its_place(moto: str) -> None:
-    """The function hides it for a second; its group waits for it, and what follows comes after it."""
+    """The function hides it for a second; its group waits, and later messages follow it."""
     async with polled(moto, "partial") as queue:
 
         def fail_c_once(bodies: list[str]) -> Any:
@@ -152,8 +152,8 @@ async def test_a_partial_failure_comes_again_in_its_place(moto: str) -> None:
         assert counts == ["1", "1", "1", "1", "2", "2", "1"]
 
 
-async def test_a_message_deleted_early_lets_its_group_go_on(moto: str) -> None:
-    """While the batch still runs; the mapping's own delete of it later is no trouble."""
+async def test_a_message_deleted_early_frees_its_group(moto: str) -> None:
+    """While the batch still runs; the mapping's own delete later does no harm."""
     async with polled(moto, "early") as queue:
         queue.gate = asyncio.Event()
         await queue.send("a", "a0")
@@ -168,8 +168,8 @@ async def test_a_message_deleted_early_lets_its_group_go_on(moto: str) -> None:
         assert queue.of("a") == ["a0", "a1", "a2"]
 
 
-async def test_a_killed_function_holds_its_own_group_alone(moto: str) -> None:
-    """Its batch comes back when the visibility timeout is over; other groups are served meanwhile."""
+async def test_a_killed_function_blocks_only_its_own_group(moto: str) -> None:
+    """Its batch returns after the visibility timeout; other groups continue."""
     async with polled(moto, "killed", visibility_s=2) as queue:
 
         def die_once(bodies: list[str]) -> None:
@@ -188,8 +188,8 @@ async def test_a_killed_function_holds_its_own_group_alone(moto: str) -> None:
         assert queue.of("b") == ["b0", "b1"]
 
 
-async def test_what_fails_too_often_goes_to_the_dead_letter_queue(moto: str) -> None:
-    """And no longer holds its group."""
+async def test_a_message_that_fails_too_often_goes_to_the_dead_letter_queue(moto: str) -> None:
+    """And no longer blocks its group."""
     async with polled(moto, "redriven", visibility_s=1) as queue:
         queue.answer = lambda bodies: failing(queue, "bad") if "bad" in bodies else None
         await queue.send("g", "bad")

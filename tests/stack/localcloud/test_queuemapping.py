@@ -1,4 +1,4 @@
-"""Event source mappings from queues: pure decisions, and the polling against moto's SQS over sockets."""
+"""Event source mappings from queues: pure decisions, and polling of moto's SQS over sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH = [{"MessageId": "a"}, {"MessageId": "b"}, {"MessageId": "c"}]
 
 
 def test_the_event_equals_the_recorded_one() -> None:
-    """From the same message, the record is the recorded one, value for value."""
+    """Value for value."""
     message = {
         "MessageId": RECORDED["messageId"],
         "ReceiptHandle": RECORDED["receiptHandle"],
@@ -58,13 +58,13 @@ def test_the_event_equals_the_recorded_one() -> None:
         ("nonsense", ""),
     ],
 )
-def test_what_an_answer_lets_go(response: Any, ids: str) -> None:
-    """AWS: an empty list is all, a malformed one or an unknown id is none."""
+def test_messages_acknowledged_by_a_response(response: Any, ids: str) -> None:
+    """AWS: an empty list acknowledges all, a malformed one or an unknown id none."""
     assert "".join(message["MessageId"] for message in succeeded(BATCH, MAPPING, response)) == ids
 
 
-def test_without_reports_every_answer_lets_all_go() -> None:
-    """Where the mapping does not ask for a report, what the function returns says nothing."""
+def test_without_reports_every_response_acknowledges_all() -> None:
+    """If the mapping does not ask for reports, the return value is ignored."""
     failures = {"batchItemFailures": [{"itemIdentifier": "b"}]}
     assert succeeded(BATCH, QueueMapping("f", "Q"), failures) == BATCH
 
@@ -91,12 +91,12 @@ async def left_in(queues: Queues, logical_id: str) -> list[str]:
 
 
 async def test_messages_reach_the_function_once_and_are_deleted(moto: str) -> None:
-    """All of them, in records that have just the fields of the recorded one."""
+    """In records with exactly the recorded fields."""
     async with polled(moto, "once", visibility_s=1) as (queues, invocations):
         sent = [f"body {number}" for number in range(12)]
         await asyncio.gather(*(queues.send("Q", body) for body in sent))
         assert sorted(await invocations.seen(12)) == sorted(sent)
-        # Longer than the visibility timeout: what was not deleted would come again.
+        # Longer than the visibility timeout: undeleted messages would come again.
         await asyncio.sleep(2.2)
         assert len(invocations.records) == 12
         record = invocations.records[0]
@@ -106,8 +106,8 @@ async def test_messages_reach_the_function_once_and_are_deleted(moto: str) -> No
         assert await left_in(queues, "Dead") == []
 
 
-async def test_what_fails_comes_again_and_then_goes_to_the_dead_letter_queue(moto: str) -> None:
-    """Only the named message: after its visibility timeout, as often as the redrive policy says."""
+async def test_a_failed_message_is_retried_and_then_dead_lettered(moto: str) -> None:
+    """Only the named one, after each visibility timeout, up to the redrive policy's limit."""
     async with polled(moto, "again", visibility_s=1) as (queues, invocations):
 
         def fail_bad(_: list[str]) -> Any:
@@ -124,7 +124,7 @@ async def test_what_fails_comes_again_and_then_goes_to_the_dead_letter_queue(mot
 
 
 async def test_a_function_error_fails_the_whole_batch(moto: str) -> None:
-    """Nothing is deleted: the queue gives everything out again."""
+    """Nothing is deleted, and the queue delivers everything again."""
     async with polled(moto, "error", visibility_s=1) as (queues, invocations):
 
         def fail_once(_: list[str]) -> None:
@@ -136,8 +136,8 @@ async def test_a_function_error_fails_the_whole_batch(moto: str) -> None:
         assert await invocations.seen(2) == ["x", "x"]
 
 
-async def test_batches_at_once_are_bounded(moto: str) -> None:
-    """While the named number runs nothing is received, and it goes on when one is done."""
+async def test_concurrent_batches_are_bounded(moto: str) -> None:
+    """At the limit nothing is received until one ends."""
     mapping = QueueMapping("f", "Q", batch_size=1, report_item_failures=True)
     async with polled(moto, "bounded", mapping=mapping) as (queues, invocations):
         invocations.gate = asyncio.Event()
@@ -151,7 +151,7 @@ async def test_batches_at_once_are_bounded(moto: str) -> None:
 
 
 async def test_a_window_gathers_a_batch(moto: str) -> None:
-    """What comes within it travels together, and a full batch does not wait for its end."""
+    """Messages within it share a batch; a full batch does not wait for its end."""
     mapping = QueueMapping("f", "Q", batch_size=3, window_s=300)
     async with polled(moto, "window", mapping=mapping) as (queues, invocations):
         for number in range(3):
@@ -160,8 +160,8 @@ async def test_a_window_gathers_a_batch(moto: str) -> None:
         assert invocations.batches == [["0", "1", "2"]]
 
 
-async def test_closing_waits_for_the_running_but_not_for_the_poll(moto: str) -> None:
-    """A running invocation may end, and what it has done is deleted; a long poll is given up at once."""
+async def test_closing_waits_for_invocations_but_not_for_the_poll(moto: str) -> None:
+    """Their messages are deleted; a long poll is cancelled at once."""
     async with polled(moto, "closing") as (queues, invocations):
         invocations.gate = asyncio.Event()
         await queues.send("Q", "x")
@@ -170,8 +170,8 @@ async def test_closing_waits_for_the_running_but_not_for_the_poll(moto: str) -> 
     assert invocations.at_once == 0
 
 
-async def test_closing_has_an_end(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An invocation that does not end is given up after the named time."""
+async def test_closing_has_a_time_limit(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An invocation that does not end is abandoned."""
     monkeypatch.setattr(queuemapping, "CLOSE_TIMEOUT_S", 0.1)
     async with polled(moto, "hanging") as (queues, invocations):
         invocations.gate = asyncio.Event()
@@ -180,10 +180,10 @@ async def test_closing_has_an_end(moto: str, monkeypatch: pytest.MonkeyPatch) ->
     assert invocations.at_once == 0
 
 
-async def test_an_unreachable_queue_is_said_once(
+async def test_an_unreachable_queue_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Polling goes on, with a pause, and stderr does not fill."""
+    """Polling continues with a pause, and stderr does not fill."""
     polls: asyncio.Queue[str] = asyncio.Queue()
 
     class Broken(Queues):
@@ -198,8 +198,8 @@ async def test_an_unreachable_queue_is_said_once(
     assert capsys.readouterr().err.count("cannot poll Q") == 1
 
 
-def test_dead_letter_queues_in_a_circle_are_said() -> None:
-    """CloudFormation would not make them either."""
+def test_a_cycle_of_dead_letter_queues_is_an_error() -> None:
+    """CloudFormation would refuse them, too."""
     circle = [Queue("A", "a", {}, Redrive("B", 2)), Queue("B", "b", {}, Redrive("A", 2))]
-    with pytest.raises(ServiceError, match="circle: A, B"):
+    with pytest.raises(ServiceError, match="cycle: A, B"):
         Queues(circle, {})

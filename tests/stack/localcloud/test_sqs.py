@@ -27,7 +27,7 @@ FIFO = {"FifoQueue": "true", "DeduplicationScope": "messageGroup"}
 
 
 class Fifo:
-    """A queue, and the calls that tests make of it."""
+    """A queue, and the tests' calls of it."""
 
     def __init__(self, client: Any, url: str) -> None:
         self.client = client
@@ -50,13 +50,13 @@ class Fifo:
         return list(answer.get("Messages", ()))
 
     async def delete(self, *messages: dict[str, Any]) -> list[dict[str, Any]]:
-        """The entries that failed."""
+        """Delete messages; return the failed entries."""
         entries = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(messages)]
         answer = await self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
         return list(answer.get("Failed", ()))
 
     async def hide(self, visibility_s: int, *messages: dict[str, Any]) -> list[dict[str, Any]]:
-        """The entries that failed."""
+        """Change the visibility; return the failed entries."""
         entries = [
             {"Id": str(n), "ReceiptHandle": one["ReceiptHandle"], "VisibilityTimeout": visibility_s}
             for n, one in enumerate(messages)
@@ -66,7 +66,7 @@ class Fifo:
 
 
 class Cloud:
-    """Makes queues with names of their own."""
+    """Creates queues with unique names."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -87,7 +87,7 @@ def bodies(messages: list[dict[str, Any]]) -> list[str]:
 
 
 async def test_order_and_attributes(cloud: Cloud) -> None:
-    """What Lambda's event needs comes back, and sequence numbers grow."""
+    """All fields of Lambda's event come back, and sequence numbers grow."""
     fifo = await cloud.fifo("order")
     sent = [await fifo.send(f"{number}") for number in range(12)]
     batch = await fifo.receive()
@@ -107,7 +107,7 @@ async def test_order_and_attributes(cloud: Cloud) -> None:
 
 
 async def test_several_pollers_never_share_a_group(cloud: Cloud) -> None:
-    """Each message comes once, in its group's order, and never while another of its group is out."""
+    """Each message comes once, in order, and never while another of its group is in flight."""
     fifo = await cloud.fifo("pollers")
     groups = [f"g{number}" for number in range(5)]
     total, out, seen = 150, dict.fromkeys(groups, 0), {group: list[int]() for group in groups}
@@ -122,7 +122,7 @@ async def test_several_pollers_never_share_a_group(cloud: Cloud) -> None:
             for message in batch:
                 seen[message["Attributes"]["MessageGroupId"]].append(int(message["Body"]))
             await asyncio.sleep(0.001)
-            # Before the delete: once it is done, another poller may have the group.
+            # Before the delete: afterwards another poller may have the group.
             for group in mine:
                 out[group] -= 1
             if batch:
@@ -138,7 +138,7 @@ async def test_several_pollers_never_share_a_group(cloud: Cloud) -> None:
 
 
 async def test_a_duplicate_is_dropped_also_after_the_delete(cloud: Cloud) -> None:
-    """Its sender is told the id of the first; another group may use the same deduplication id."""
+    """Its sender gets the first one's id; another group may use the same deduplication id."""
     fifo = await cloud.fifo("twice")
     first = await fifo.send("x", key="k")
     assert await fifo.delete(*await fifo.receive()) == []
@@ -150,7 +150,7 @@ async def test_a_duplicate_is_dropped_also_after_the_delete(cloud: Cloud) -> Non
 
 
 async def test_deduplication_by_queue_and_by_content(cloud: Cloud) -> None:
-    """Without a scope the whole queue is one; a body's hash stands for an id that is not given."""
+    """Without a scope it covers the whole queue; a missing id is the body's hash."""
     url = (
         await cloud.client.create_queue(
             QueueName="content.fifo", Attributes={"FifoQueue": "true", "ContentBasedDeduplication": "true"}
@@ -163,7 +163,7 @@ async def test_deduplication_by_queue_and_by_content(cloud: Cloud) -> None:
 
 
 async def test_an_id_is_forgotten_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the server's clock, which is set here: so the server runs in this process."""
+    """By the server's clock, which the test sets, so the server runs in this process."""
     now = [1000.0]
     monkeypatch.setattr(motosqs, "clock", lambda: now[0])
     motosqs.install()
@@ -185,8 +185,8 @@ async def test_an_id_is_forgotten_after_five_minutes(monkeypatch: pytest.MonkeyP
         await asyncio.to_thread(server.stop)
 
 
-async def test_a_waiting_poll_hears_of_sends_deletes_and_changes(cloud: Cloud) -> None:
-    """At once, and not when its own wait is over; a change to some seconds, after those."""
+async def test_sends_deletes_and_changes_wake_a_waiting_poll(cloud: Cloud) -> None:
+    """At once; a change to some seconds wakes it after those."""
     fifo = await cloud.fifo("wakes")
     loop = asyncio.get_running_loop()
 
@@ -211,7 +211,7 @@ async def test_a_waiting_poll_hears_of_sends_deletes_and_changes(cloud: Cloud) -
 
 
 async def test_a_visibility_timeout_frees_the_group_for_a_waiting_poll(cloud: Cloud) -> None:
-    """And the late receiver's handle does nothing any more, while a second delete is no error."""
+    """The late receiver's handle has no effect, and a second delete is not an error."""
     fifo = await cloud.fifo("late", VisibilityTimeout="1")
     await fifo.send("x")
     (late,) = await fifo.receive()
@@ -227,7 +227,7 @@ async def test_a_visibility_timeout_frees_the_group_for_a_waiting_poll(cloud: Cl
 
 
 async def test_redrive_to_a_fifo_queue(cloud: Cloud) -> None:
-    """What was received too often moves there, whatever its deduplication id, and the group goes on."""
+    """A message received too often moves there, whatever its deduplication id, and the group continues."""
     dead = await cloud.fifo("dead")
     await dead.send("poison")
     await dead.delete(*await dead.receive())
@@ -244,8 +244,7 @@ async def test_redrive_to_a_fifo_queue(cloud: Cloud) -> None:
     assert bodies(await dead.receive()) == ["poison"]
 
 
-async def test_a_client_that_hung_up_gets_nothing(cloud: Cloud, moto: str) -> None:
-    """Its poll goes on in the server, and must not take what nobody would see."""
+async def test_a_poll_of_a_disconnected_client_takes_nothing(cloud: Cloud, moto: str) -> None:
     fifo = await cloud.fifo("gone")
     host, port = moto.removeprefix("http://").split(":")
     payload = json.dumps({"QueueUrl": fifo.url, "WaitTimeSeconds": 20}).encode()
@@ -264,7 +263,7 @@ async def test_a_client_that_hung_up_gets_nothing(cloud: Cloud, moto: str) -> No
 
 
 async def test_the_functions_own_client(cloud: Cloud, moto: str) -> None:
-    """Signed JSON without an SDK: a batch of offers, early deletes, changes."""
+    """Signed JSON without an SDK: a batch of offers, early deletes, visibility changes."""
     fifo = await cloud.fifo("signed")
     credentials = CredentialsProvider({"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"})
     api = AwsJsonClient(SQS, moto, REGION, credentials, max_connections=2)
@@ -289,7 +288,7 @@ async def test_the_functions_own_client(cloud: Cloud, moto: str) -> None:
 
 
 async def test_a_standard_queue_takes_a_group_but_no_deduplication_id(cloud: Cloud) -> None:
-    """A group makes it fair on AWS, and comes back as an attribute; it locks and orders nothing."""
+    """A group makes it fair on AWS and comes back as an attribute; it locks and orders nothing."""
     url = (await cloud.client.create_queue(QueueName="fair"))["QueueUrl"]
     standard = Fifo(cloud.client, url)
     for body in ("x", "y"):
@@ -303,8 +302,8 @@ async def test_a_standard_queue_takes_a_group_but_no_deduplication_id(cloud: Clo
 
 
 @pytest.mark.parametrize("group", ["", "two words", "ü", "x" * 129])
-async def test_ids_that_aws_refuses(cloud: Cloud, group: str) -> None:
-    """At most 128 ASCII letters, digits and punctuation marks."""
+async def test_invalid_ids_are_refused(cloud: Cloud, group: str) -> None:
+    """Valid ones have at most 128 ASCII letters, digits and punctuation marks."""
     fifo = await cloud.fifo("ids")
     with pytest.raises(ClientError):
         await fifo.send("x", group=group)

@@ -1,4 +1,4 @@
-"""The user pool in moto's real server: who can sign in, and what their tokens say."""
+"""The user pool in moto's real server: sign-in, and the content of tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGE = "http://127.0.0.1:3000"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def moto() -> AsyncIterator[dict[str, Any]]:
-    """Keyword arguments of a client of a moto server."""
+    """Keyword arguments of a client for a moto server."""
     async with Moto() as server:
         yield {
             "endpoint_url": server.endpoint,
@@ -49,7 +49,7 @@ def tokens(pool: OpenUserPool, user: str, password: str) -> Tokens:
 
 
 async def verified(pool: OpenUserPool, token: str, audience: str | None) -> dict[str, Any]:
-    """The claims, once the signature, issuer and audience are those of the pool."""
+    """The claims, after verifying signature, issuer and audience."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{pool.endpoint}/{pool.pool_id}/.well-known/jwks.json") as response,
@@ -62,7 +62,7 @@ async def verified(pool: OpenUserPool, token: str, audience: str | None) -> dict
 
 
 async def test_each_demo_user_signs_in(pool: OpenUserPool) -> None:
-    """Both tokens verify against the pool's JWKS and name the user, the client and the user's groups."""
+    """Both tokens verify against the pool's JWKS and name the user, the client and the groups."""
     assert [user.name for user in pool.users] == ["ann", "bob", "eve"]
     for user in pool.users:
         got = tokens(pool, user.name, user.password)
@@ -77,21 +77,19 @@ async def test_each_demo_user_signs_in(pool: OpenUserPool) -> None:
 
 
 async def test_someone_is_in_the_private_group_and_someone_is_not(pool: OpenUserPool) -> None:
-    """So that both can be tried."""
+    """So that users can try both."""
     assert [user.name for user in pool.users if "private-team" in user.groups] == ["ann", "bob"]
 
 
 @pytest.mark.parametrize(("user", "code"), [("ann", "NotAuthorized"), ("zoe", "UserNotFound")])
 async def test_nobody_else_signs_in(pool: OpenUserPool, user: str, code: str) -> None:
-    """Neither with a wrong password nor without being in the pool."""
+    """Neither a wrong password nor an unknown user."""
     with pytest.raises(ClientError, match=code):
         tokens(pool, user, "wrong-Password-1")
 
 
-async def test_a_password_that_must_be_changed_first_is_said(
-    pool: OpenUserPool, moto: dict[str, Any]
-) -> None:
-    """A user with a temporary password, as an administrator makes them, gets no token yet."""
+async def test_a_temporary_password_gets_no_token(pool: OpenUserPool, moto: dict[str, Any]) -> None:
+    """An administrator created the user with it."""
     async with aioboto3.Session().client("cognito-idp", **moto) as cognito:
         await cognito.admin_create_user(
             UserPoolId=pool.pool_id, Username="zoe", TemporaryPassword="zoe-Chats-2026"
@@ -100,17 +98,17 @@ async def test_a_password_that_must_be_changed_first_is_said(
         tokens(pool, "zoe", "zoe-Chats-2026")
 
 
-async def test_every_start_has_a_pool_of_its_own(
+async def test_every_start_creates_its_own_pool(
     pool: OpenUserPool, moto: dict[str, Any], unit_service: Service
 ) -> None:
-    """Ids are those that the API gave; the ids by logical id are what environments need."""
+    """Environments get the API's ids by logical id."""
     other = await create_user_pool(unit_service, moto)
     assert other.pool_id != pool.pool_id
     assert pool.ids == {"UserPool": pool.pool_id, "UserPoolClient": pool.client_id}
 
 
 async def test_a_page_may_call_it_from_its_own_origin(pool: OpenUserPool) -> None:
-    """The preflight of the sign-in call, and the call's answer, allow the page's origin and the headers."""
+    """The preflight and the response of the sign-in call allow the page's origin and the headers."""
     headers = {"Content-Type": "application/x-amz-json-1.1", "Origin": PAGE}
     target = {"X-Amz-Target": "AWSCognitoIdentityProviderService.InitiateAuth"}
     asked = {
@@ -136,8 +134,8 @@ async def test_a_page_may_call_it_from_its_own_origin(pool: OpenUserPool) -> Non
     assert (await verified(pool, result["AccessToken"], audience=None))["username"] == "ann"
 
 
-async def test_a_service_without_a_pool_is_said(moto: dict[str, Any], unit_service: Service) -> None:
-    """To sign in there must be one pool with one client."""
+async def test_a_service_without_a_pool_is_an_error(moto: dict[str, Any], unit_service: Service) -> None:
+    """Sign-in needs exactly one pool with one client."""
     with pytest.raises(ServiceError, match=r"one AWS::Cognito::UserPool .* there are 0 and 1"):
         await create_user_pool(replace(unit_service, user_pools={}), moto)
 
@@ -149,10 +147,10 @@ async def test_a_service_without_a_pool_is_said(moto: dict[str, Any], unit_servi
         ({"Policies": {"PasswordPolicy": {"MinimumLength": "long"}}}, "MinimumLength"),
     ],
 )
-async def test_a_refused_pool_is_said_in_one_line(
+async def test_a_refused_pool_is_an_error_in_one_line(
     moto: dict[str, Any], unit_service: Service, setting: dict[str, Any], complaint: str
 ) -> None:
-    """A policy that the demo passwords break, or a setting that the API does not take."""
+    """A policy that the demo passwords break, or a setting that the API refuses."""
     pool = unit_service.user_pools["UserPool"]
     changed = replace(pool, definition={**pool.definition, **setting})
     with pytest.raises(
@@ -162,7 +160,7 @@ async def test_a_refused_pool_is_said_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_secrets_are_not_shown() -> None:
-    """A password or a token in a traceback's repr would be in a log."""
+def test_secrets_are_not_in_the_repr() -> None:
+    """A traceback would log it."""
     assert "ann-Chats" not in repr(DEMO_USERS)
     assert "secret" not in repr(Tokens(access="secret", id="secret"))

@@ -1,4 +1,4 @@
-"""Artifacts, built once each from a copy of the sources that nobody edits meanwhile."""
+"""Artifacts, built once each from a private copy of the sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.template.artifact.support import HOST_ARCHITECTURE, BuildFor, Built, 
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
-    """Copies what an artifact is made of into a new folder of the given name."""
+    """Copies the sources of an artifact into a new folder of the given name."""
 
     def copy(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
@@ -35,7 +35,7 @@ def checkout(sources: Sources) -> Path:
 
 @pytest.fixture(scope="session")
 def build_for(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> BuildFor:
-    """The artifact for a target: built when first asked for."""
+    """The artifact for a target, built on first use."""
     made: dict[Target, Built] = {}
 
     def make(target: Target) -> Built:

@@ -1,4 +1,4 @@
-"""What the tests of artifacts share."""
+"""Shared by the tests of artifacts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOST_ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}.get(platform.machin
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An artifact, and the folder that it is unpacked in."""
+    """An artifact and the folder with its unpacked files."""
 
     archive: Path
     folder: Path

@@ -1,4 +1,4 @@
-"""The artifact as Lambda gets it: real builds, from requirements.lock."""
+"""The artifact for Lambda: real builds from requirements.lock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(300)
 ZIPPED_LIMIT_BYTES = 14_000_000
 UNZIPPED_LIMIT_BYTES = 40_000_000
 MACHINES = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
-# Of Amazon Linux 2023, which runs python3.12 and later, and what it has besides.
+# glibc and libraries of Amazon Linux 2023, the system of python3.12 and later.
 GLIBC = (2, 34)
 SYSTEM_LIBRARIES = re.compile(
     r"(lib(c|dl|m|pthread|rt)\.so\.\d|libgcc_s\.so\.1|libstdc\+\+\.so\.6|ld-linux-\S+)"
@@ -41,8 +41,7 @@ SYSTEM_LIBRARIES = re.compile(
 ARM64 = ROOT / "build" / "arm64" / "usr" / "bin"
 UNCHECKED_HASH = b"\x01\x00\x00\x00"
 
-# All of groupcast and what it imports only when called, and every library; the client that needs the data of
-# botocore that was pruned.
+# All of groupcast, its lazy imports and every library, and a client that needs botocore's pruned data.
 EVERYTHING = """
 import asyncio, importlib, pathlib, sys
 task = pathlib.Path(sys.argv[1])
@@ -66,7 +65,7 @@ def names_in(built: Built) -> list[str]:
 
 
 def test_it_is_small(built: Built) -> None:
-    """A cold start fetches and unpacks it: the data of other services and debug data are out."""
+    """A cold start downloads and unpacks it: other services' data and debug data are removed."""
     with zipfile.ZipFile(built.archive) as archive:
         unzipped_bytes = sum(info.file_size for info in archive.infolist())
     assert built.archive.stat().st_size < ZIPPED_LIMIT_BYTES
@@ -74,13 +73,13 @@ def test_it_is_small(built: Built) -> None:
 
 
 def test_every_library_is_for_the_architecture(built: Built, target: Target) -> None:
-    """A wheel of the machine that builds would fail at the first import on Lambda."""
+    """A wheel for the building machine would fail at the first import on Lambda."""
     libraries = libraries_in(built)
     assert {name.split(".")[0] for name in libraries} >= {"_rust", "loop", "orjson", "parser"}
     assert {library["e_machine"] for library in libraries.values()} == {MACHINES[target.architecture]}
 
 
-def test_every_library_has_all_that_the_loader_reads(built: Built) -> None:
+def test_every_library_is_complete_for_the_loader(built: Built) -> None:
     """Without section tables: whole segments, system libraries, Python's entry, and symbols of Python."""
     for name, library in libraries_in(built).items():
         assert library.num_sections() == 0, name
@@ -97,7 +96,7 @@ def test_every_library_has_all_that_the_loader_reads(built: Built) -> None:
 
 
 def test_every_library_loads_with_the_runtimes_glibc(built: Built) -> None:
-    """Or the loader would refuse it on Lambda alone."""
+    """Otherwise the loader would refuse it, but only on Lambda."""
     for path in built.folder.rglob("*.so"):
         versions = re.findall(rb"\0GLIBC_(\d+)\.(\d+)", path.read_bytes())
         assert versions
@@ -105,12 +104,12 @@ def test_every_library_loads_with_the_runtimes_glibc(built: Built) -> None:
 
 
 def libraries_in(built: Built) -> dict[str, ELFFile]:
-    """The parsed libraries by their file names."""
+    """The parsed libraries by file name."""
     return {path.name: ELFFile(io.BytesIO(path.read_bytes())) for path in built.folder.rglob("*.so")}
 
 
 def test_equal_sources_give_equal_bytes(build_for: BuildFor, sources: Sources, tmp_path: Path) -> None:
-    """Neither time, nor the folder, nor the order of files on disk is in it: no change, no deployment."""
+    """Neither time, folder nor file order matters: without a change there is no deployment."""
     elsewhere = sources("a-folder-of-another-name")
     for path in elsewhere.rglob("*"):
         os.utime(path, (1_000_000_000, 1_000_000_000))
@@ -119,7 +118,7 @@ def test_equal_sources_give_equal_bytes(build_for: BuildFor, sources: Sources, t
 
 
 def test_only_groupcast_and_its_locked_dependencies_go_in(built: Built) -> None:
-    """No test, tool, local cloud or unused AWS service is deployed, and no version but the lock's."""
+    """No test, tool, local cloud or unused AWS service, and only the lock's versions."""
     names = names_in(built)
     tops = {name.split("/")[0] for name in names}
     pins = set(re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
@@ -141,8 +140,8 @@ def test_only_groupcast_and_its_locked_dependencies_go_in(built: Built) -> None:
     assert {name.split("/")[2] for name in names if re.match(r"boto(core|3)/data/\w+/", name)} == {"dynamodb"}
 
 
-def test_whoever_scans_it_finds_versions_and_licences(built: Built) -> None:
-    """METADATA of every package is there, and a licence of most: some wheels have none."""
+def test_scanners_find_versions_and_licences(built: Built) -> None:
+    """Every package has METADATA, most have a licence: some wheels have none."""
     names = names_in(built)
     packages = {name.split("/")[0] for name in names if ".dist-info/" in name}
     assert packages == {name.split("/")[0] for name in names if name.endswith(".dist-info/METADATA")}
@@ -161,7 +160,7 @@ def test_its_files_are_readable_by_all_and_have_no_time_of_their_own(built: Buil
 def test_every_module_has_bytecode_that_is_never_compared_with_its_source(
     build_for: BuildFor, here: Target
 ) -> None:
-    """And its tracebacks name the file where Lambda has it, not where it was built."""
+    """Its tracebacks name the file's path on Lambda, not the build's."""
     built = build_for(here)
     modules = list(built.folder.rglob("*.py"))
     for module in modules:
@@ -173,19 +172,18 @@ def test_every_module_has_bytecode_that_is_never_compared_with_its_source(
     assert len(modules) > 500
 
 
-def test_it_says_what_it_is(built: Built, target: Target) -> None:
-    """Who finds the zip knows the runtime and architecture it is for."""
+def test_it_names_its_runtime_and_architecture(built: Built, target: Target) -> None:
     label = json.loads((built.folder / LABEL).read_text())
     assert (label["runtime"], label["architecture"]) == (target.runtime, target.architecture)
 
 
 def test_a_bare_interpreter_imports_everything(build_for: BuildFor, here: Target) -> None:
-    """Nothing is missing: no site-packages, no environment, the artifact alone."""
+    """From the artifact alone, without site-packages or environment."""
     assert imported_by([sys.executable], build_for(here))
 
 
 def test_the_runtimes_own_version_imports_everything(build_for: BuildFor) -> None:
-    """As above, with the Python of the deployed runtime."""
+    """The same with the deployed runtime's Python."""
     target = Target(architecture=HOST_ARCHITECTURE or "x86_64")
     interpreter = find_interpreter(target.python)
     if interpreter is None or HOST_ARCHITECTURE is None or sys.platform != "linux":
@@ -194,7 +192,7 @@ def test_the_runtimes_own_version_imports_everything(build_for: BuildFor) -> Non
 
 
 def test_an_emulated_arm64_imports_everything(build_for: BuildFor) -> None:
-    """As above, with a Python for the deployed architecture, whatever this machine is."""
+    """The same with a Python for the deployed architecture, on any machine."""
     if not (ARM64 / "qemu-aarch64").exists():
         pytest.skip("make arm64 brings qemu and a Python for arm64, on Debian")
     python: list[str | Path] = [ARM64 / "qemu-aarch64", "-L", ARM64.parent.parent, ARM64 / "python3.13"]
@@ -210,3 +208,12 @@ def imported_by(python: Sequence[str | Path], built: Built) -> bool:
     )
     assert done.stderr == ""
     return done.stdout.split() == ["RSAAlgorithm", "https://dynamodb.eu-central-1.amazonaws.com", "True"]
+
+
+def test_an_artifact_of_the_same_inputs_is_left_alone(
+    build_for: BuildFor, sources: Sources, tmp_path: Path
+) -> None:
+    """A second deployment does not build again; contents decide, not times."""
+    output = tmp_path / "groupcast.zip"
+    output.write_bytes(build_for(Target()).archive.read_bytes())
+    assert not build(sources("same"), Target(), output).built

@@ -1,4 +1,4 @@
-"""Where credentials come from, and when they are replaced."""
+"""The sources of credentials, and their renewal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIFE_S = 3600.0
 
 
 class Source:
-    """Counts what it is asked; each time the credentials are others."""
+    """Counts its calls; returns different credentials each time."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -53,7 +53,7 @@ async def _settle(provider: CredentialsProvider) -> None:
 
 
 async def test_lambda_needs_no_botocore() -> None:
-    """In Lambda the variables are read each time, and nothing else is asked."""
+    """In Lambda, only the environment variables are read, each time."""
     environ = dict(LAMBDA)
     provider = CredentialsProvider(environ, Source().load)
     await provider.ready()
@@ -63,14 +63,13 @@ async def test_lambda_needs_no_botocore() -> None:
 
 
 @pytest.mark.parametrize("missing", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_half_an_environment_is_none(missing: str) -> None:
-    """Both keys make credentials; a token is optional."""
+def test_incomplete_variables_are_no_credentials(missing: str) -> None:
+    """Both keys are needed; a token is optional."""
     assert from_environment({**LAMBDA, missing: ""}) is None
     assert from_environment({**LAMBDA, "AWS_SESSION_TOKEN": ""}) == Credentials("A", "S", None)
 
 
-async def test_one_load_for_many() -> None:
-    """However many need credentials at once, they are loaded once."""
+async def test_concurrent_callers_share_one_load() -> None:
     source = Source()
     provider = source.provider()
     with pytest.raises(NoCredentialsError):
@@ -80,8 +79,8 @@ async def test_one_load_for_many() -> None:
     assert source.asked == 1
 
 
-async def test_replaced_before_they_expire() -> None:
-    """Within the margin one refresh runs in the background, and the old ones serve meanwhile."""
+async def test_credentials_are_refreshed_before_they_expire() -> None:
+    """Within the margin one refresh runs in the background while the old ones are used."""
     source = Source()
     provider = source.provider()
     await provider.ready()
@@ -98,8 +97,7 @@ async def test_replaced_before_they_expire() -> None:
     assert source.asked == 2
 
 
-async def test_expired_ones_are_waited_for() -> None:
-    """After a long freeze `ready` waits for new credentials."""
+async def test_ready_waits_for_new_credentials_after_a_freeze() -> None:
     source = Source()
     provider = source.provider()
     await provider.ready()
@@ -108,8 +106,8 @@ async def test_expired_ones_are_waited_for() -> None:
     assert provider.current().access_key == "key2"
 
 
-async def test_refused_ones_are_replaced_once() -> None:
-    """Many refusals of the same credentials lead to one refresh, and never to many in a short time."""
+async def test_refused_credentials_are_refreshed_once() -> None:
+    """Many refusals of the same credentials cause one refresh, never many in a short time."""
     source = Source()
     provider = source.provider()
     await provider.ready()
@@ -126,7 +124,7 @@ async def test_refused_ones_are_replaced_once() -> None:
 
 
 async def test_a_failed_refresh_keeps_the_old_ones(caplog: pytest.LogCaptureFixture) -> None:
-    """A source that fails is logged and asked again later; what still works is used on."""
+    """A failing source is logged and asked again later; valid credentials stay in use."""
     source = Source()
     provider = source.provider()
     await provider.ready()
@@ -143,8 +141,7 @@ async def test_a_failed_refresh_keeps_the_old_ones(caplog: pytest.LogCaptureFixt
     assert provider.current().access_key == "key3"
 
 
-async def test_none_at_all() -> None:
-    """Without any credentials `ready` says so, each time."""
+async def test_ready_raises_each_time_without_credentials() -> None:
     source = Source()
     source.fails = True
     provider = source.provider()
@@ -153,8 +150,8 @@ async def test_none_at_all() -> None:
             await provider.ready()
 
 
-def test_botocores_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Elsewhere the chain is botocore's: here a shared credentials file, then nothing."""
+def test_outside_lambda_botocores_chain_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Here a shared credentials file, then nothing."""
     shared = tmp_path / "credentials"
     shared.write_text("[default]\naws_access_key_id = F\naws_secret_access_key = S\n")
     for name in LAMBDA:

@@ -1,4 +1,4 @@
-"""One connection, its bytes fed by hand."""
+"""One HTTP connection, fed with bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FakeOwner:
 
 
 class Wire:
-    """A connection, what was written to it, and what came of it."""
+    """A connection, its written bytes, and its outcomes."""
 
     def __init__(self) -> None:
         self.owner = FakeOwner()
@@ -80,7 +80,7 @@ def wire() -> Wire:
     ("data", "parts"), [(PLAIN, PLAIN_PARTS), (CHUNKED, CHUNKED_PARTS), (INTERIM, PLAIN_PARTS)]
 )
 def test_a_response_may_be_split_anywhere(data: bytes, parts: Parts) -> None:
-    """In two at every place, or byte by byte, and a second time over the same connection."""
+    """At every position or byte by byte, and again on the same connection."""
     splits = [[data[:at], data[at:]] for at in range(1, len(data))]
     for pieces in [*splits, [data[at : at + 1] for at in range(len(data))]]:
         wire = Wire()
@@ -94,8 +94,8 @@ def test_a_response_may_be_split_anywhere(data: bytes, parts: Parts) -> None:
         assert not wire.transport.aborted
 
 
-def test_free_before_the_callback(wire: Wire) -> None:
-    """The callback finds the connection free, so that its next request can use it."""
+def test_the_connection_is_free_before_the_callback(wire: Wire) -> None:
+    """So that the callback's next request can use it."""
     seen: list[list[str]] = []
     wire.connection.data_received(PLAIN)
     wire.connection.send(b"next", lambda _: seen.append(list(wire.owner.calls)), 1.0, 2.0)
@@ -107,16 +107,16 @@ def test_free_before_the_callback(wire: Wire) -> None:
 @pytest.mark.parametrize(
     "surplus", [PLAIN, b"HTTP/1.1 5", b"x", b"HTTP/1.1 410 Gone\r\nX-Amzn-ErrorType: GoneException\r\n"]
 )
-def test_surplus_ends_the_connection_only(wire: Wire, surplus: bytes) -> None:
-    """What follows the response in one piece touches neither it nor another request."""
+def test_surplus_bytes_end_only_the_connection(wire: Wire, surplus: bytes) -> None:
+    """They affect neither the response before them nor another request."""
     wire.connection.data_received(PLAIN + surplus)
     assert wire.parts() == [PLAIN_PARTS]
     assert wire.transport.aborted
     assert "free" not in wire.owner.calls
 
 
-def test_unasked_bytes_end_the_connection(wire: Wire) -> None:
-    """What comes while nothing is asked is not kept for the next request."""
+def test_unrequested_bytes_end_the_connection(wire: Wire) -> None:
+    """They are not kept for the next request."""
     wire.connection.data_received(PLAIN)
     wire.connection.data_received(PLAIN)
     assert wire.transport.aborted
@@ -129,7 +129,7 @@ def test_unasked_bytes_end_the_connection(wire: Wire) -> None:
     [b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"],
 )
 def test_connection_close_is_heeded(wire: Wire, head: bytes) -> None:
-    """A connection that the server won't keep isn't used again."""
+    """A connection that the server closes isn't reused."""
     wire.connection.data_received(head + b"Content-Length: 0\r\n\r\n")
     [result] = wire.results
     assert isinstance(result, Response)
@@ -138,7 +138,7 @@ def test_connection_close_is_heeded(wire: Wire, head: bytes) -> None:
 
 
 def test_the_end_of_the_connection_may_end_the_body(wire: Wire) -> None:
-    """Without length and chunks the body is all there is until the end (RFC 9112, 6.3)."""
+    """Without length and chunks, the body ends with the connection (RFC 9112, 6.3)."""
     wire.connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nall there")
     wire.connection.data_received(b" is")
     assert not wire.results
@@ -158,8 +158,10 @@ def test_the_end_of_the_connection_may_end_the_body(wire: Wire) -> None:
         (b"HTTP/1.1 100 Continue\r\n\r\n", TruncatedError),
     ],
 )
-def test_a_lost_connection(wire: Wire, received: bytes, error: type, eof: bool) -> None:
-    """Before the first byte of the response it is a ResetError, after it a TruncatedError."""
+def test_a_lost_connection_is_a_reset_or_a_truncation(
+    wire: Wire, received: bytes, error: type, eof: bool
+) -> None:
+    """ResetError before the first byte of the response, TruncatedError after it."""
     if received:
         wire.connection.data_received(received)
     if eof:
@@ -180,35 +182,35 @@ def test_a_lost_connection(wire: Wire, received: bytes, error: type, eof: bool) 
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     ],
 )
-def test_what_is_not_http(wire: Wire, data: bytes) -> None:
-    """Anything llhttp doesn't take for a response is a ProtocolError."""
+def test_non_http_is_a_protocol_error(wire: Wire, data: bytes) -> None:
+    """Whatever llhttp refuses."""
     wire.connection.data_received(data)
     assert wire.outcome() is ProtocolError
 
 
 def test_a_head_has_a_limit(wire: Wire) -> None:
-    """A head that doesn't end is cut off soon after MAX_HEAD_BYTES."""
+    """An endless head is cut off soon after MAX_HEAD_BYTES."""
     wire.connection.data_received(b"HTTP/1.1 200 OK\r\n" + b"X-More: x\r\n" * (MAX_HEAD_BYTES // 11))
     assert wire.outcome() is TooLargeError
 
 
 def test_a_body_has_a_limit(wire: Wire) -> None:
-    """A response over the limits is cut off even if it comes in one piece."""
+    """A response over the limit is cut off even if it arrives at once."""
     size = MAX_HEAD_BYTES + MAX_BODY_BYTES
     wire.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
     assert wire.outcome() is TooLargeError
 
 
-def test_limits_are_for_one_response(wire: Wire) -> None:
-    """A connection that lives long isn't cut off for what it received in sum."""
+def test_limits_apply_to_each_response(wire: Wire) -> None:
+    """Long-lived connections aren't cut off for their total bytes."""
     for _ in range((MAX_HEAD_BYTES + MAX_BODY_BYTES) // len(PLAIN) + 2):
         wire.connection.data_received(PLAIN)
         wire.ask()
     assert not wire.transport.aborted
 
 
-def test_header_names_have_no_case() -> None:
-    """Headers are found by any spelling; a missing one is empty."""
+def test_header_names_ignore_case() -> None:
+    """A missing header is empty."""
     response = Response(410, b"HTTP/1.1 410 Gone\r\nx-amzn-ErrorType: GoneException\r\n\r\n", b"")
     assert response.header("X-Amzn-Errortype") == "GoneException"
     assert response.header("Retry-After") == ""
@@ -217,8 +219,8 @@ def test_header_names_have_no_case() -> None:
 @pytest.mark.parametrize(
     "around", [(b"", CHUNKED), (b"", PLAIN), (b"", b"\x00"), (INTERIM[: -len(PLAIN)], b"")]
 )
-def test_headers_are_those_of_the_response_alone(wire: Wire, around: tuple[bytes, bytes]) -> None:
-    """Interim responses, trailers and surplus bytes add nothing, even if all comes in one piece."""
+def test_only_the_responses_own_headers_count(wire: Wire, around: tuple[bytes, bytes]) -> None:
+    """Interim responses, trailers and surplus bytes add nothing, even if all arrives at once."""
     before, after = around
     wire.connection.data_received(before + CHUNKED + after)
     assert wire.parts() == [CHUNKED_PARTS]

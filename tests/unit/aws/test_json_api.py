@@ -1,4 +1,4 @@
-"""DynamoDB's and SQS's JSON protocol: what is sent, what is tried again, who learns of a failure."""
+"""DynamoDB's and SQS's JSON protocol: requests, retries, and reports of failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ THROTTLED = (
 
 
 class Provider(CredentialsProvider):
-    """Credentials that are simply there."""
+    """Fixed credentials."""
 
     def __init__(self) -> None:
         pass
@@ -35,7 +35,7 @@ class Provider(CredentialsProvider):
 
 
 class Service:
-    """Answers with one of `answers` after the other, the last one from then on; without any it hangs up."""
+    """Gives `answers` one after the other, repeating the last one; without any it hangs up."""
 
     def __init__(self, *answers: bytes) -> None:
         self.answers = list(answers)
@@ -82,12 +82,12 @@ async def calling(service: Service) -> AsyncIterator[AwsJsonClient]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real waits, only shorter."""
+    """Real but shorter waits."""
     monkeypatch.setattr(json_api, "RETRY_BASE_S", 0.0005)
 
 
 async def test_an_operation_is_a_signed_post() -> None:
-    """Its name in X-Amz-Target, its input as JSON, its output as it came."""
+    """With its name in X-Amz-Target, its input as JSON, and the output unchanged."""
     service = Service(answer(200, b'{"Count":3}'))
     async with calling(service) as api:
         assert await api.call("Query", {"TableName": "t"}) == {"Count": 3}
@@ -100,8 +100,8 @@ async def test_an_operation_is_a_signed_post() -> None:
 @pytest.mark.parametrize(
     "passing", [answer(400, THROTTLED), answer(500, b"{}"), answer(503, b""), answer(429, b"")]
 )
-async def test_what_passes_is_tried_again(passing: bytes) -> None:
-    """And nobody hears of it where it succeeds in the end."""
+async def test_passing_failures_are_retried(passing: bytes) -> None:
+    """Without a log line if it succeeds in the end."""
     service = Service(passing, passing, answer(200, b"{}"))
     async with calling(service) as api:
         assert await api.call("Query", {}) == {}
@@ -116,8 +116,8 @@ async def test_what_passes_is_tried_again(passing: bytes) -> None:
         (answer(400, THROTTLED), "ProvisionedThroughputExceededException", ATTEMPTS_MAX),
     ],
 )
-async def test_a_failure_is_told_once_and_raised(given: bytes, code: str, tries: int) -> None:
-    """With the operation and the service's own name for it: a permission that is missing shows in the log."""
+async def test_a_failure_is_logged_once_and_raised(given: bytes, code: str, tries: int) -> None:
+    """With the operation and the service's error code, so that a missing permission shows in the log."""
     service = Service(given)
     async with calling(service) as api:
         with pytest.raises(ServiceError) as caught:
@@ -126,8 +126,8 @@ async def test_a_failure_is_told_once_and_raised(given: bytes, code: str, tries:
     assert service.failures == [("BatchWriteItem", caught.value)]
 
 
-async def test_no_answer_is_a_failure_like_others() -> None:
-    """Whoever hangs up on every request: told once, and raised."""
+async def test_no_answer_is_logged_once_and_raised() -> None:
+    """The server hangs up on every request."""
     service = Service()
     async with calling(service) as api:
         with pytest.raises(HttpError) as caught:

@@ -1,4 +1,4 @@
-"""Posting to `@connections`: what is sent, and what each answer means."""
+"""Posting to `@connections`: the requests, and the outcome of each answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 from botocore.awsrequest import AWSRequest
 
 from groupcast.aws.credentials import CredentialsProvider
+from groupcast.aws.errors import NoCredentialsError
 from groupcast.aws.management import MAX_MESSAGE_CHARS, ManagementClient, Outcome, PostResult, classify
+from groupcast.aws.pool import MAX_WAITING
 from groupcast.aws.sigv4 import Credentials
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class Api:
-    """Keeps the requests it gets (head, body) and answers each with `answer`."""
+    """Records requests (head, body) and answers each with `answer`."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, bytes]] = []
@@ -52,7 +54,7 @@ class Clock:
 
 
 class Provider(CredentialsProvider):
-    """Credentials that the test changes, and the ones that were refused."""
+    """Credentials that the test changes, and the refused ones."""
 
     def __init__(self) -> None:
         self.credentials = Credentials("A", "S", "T")
@@ -69,7 +71,7 @@ class Provider(CredentialsProvider):
 
 
 class Stage:
-    """A served API and its client."""
+    """A running API and its client."""
 
     def __init__(self, api: Api, client: ManagementClient, provider: Provider, clock: Clock) -> None:
         self.api, self.client, self.provider, self.clock = api, client, provider, clock
@@ -91,27 +93,31 @@ async def _stage() -> AsyncIterator[Stage]:
         await server.wait_closed()
 
 
+async def post(client: ManagementClient, connection_id: str, data: bytes) -> PostResult:
+    return await (await client.batch(data)).post(connection_id)
+
+
 def _answer(status: str, *, error_type: str = "", body: str = "") -> bytes:
     return (
         f"HTTP/1.1 {status}\r\nx-amzn-ErrorType: {error_type}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 
 
-async def test_post_and_delete() -> None:
-    """A post carries its body to the connection's path; a delete has none."""
+async def test_a_post_has_a_body_and_a_delete_has_none() -> None:
+    """Both go to the connection's path."""
     async with _stage() as stage:
-        posted = await stage.client.post(ID, b"hello")
+        posted = await post(stage.client, ID, b"hello")
         deleted = await stage.client.delete(ID)
         assert posted == deleted == PostResult(Outcome.ACCEPTED, 200)
-        (post, body), (delete, nothing) = stage.api.requests
-        assert post.startswith("POST /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n")
-        assert f"Host: 127.0.0.1:{stage.api.port}\r\n" in post
+        (posting, body), (delete, nothing) = stage.api.requests
+        assert posting.startswith("POST /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n")
+        assert f"Host: 127.0.0.1:{stage.api.port}\r\n" in posting
         assert delete.startswith("DELETE /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n")
         assert (body, nothing) == (b"hello", b"")
 
 
-async def test_a_batch_goes_to_many() -> None:
-    """One prepared payload reaches each connection once, by callbacks that name it."""
+async def test_a_batch_posts_one_payload_to_many() -> None:
+    """Each connection gets it once, with callbacks that name the connection."""
     async with _stage() as stage:
         batch = await stage.client.batch(b"hello")
         results: list[tuple[str, PostResult]] = []
@@ -131,7 +137,7 @@ async def test_a_batch_goes_to_many() -> None:
 
 
 async def test_a_batch_follows_time_and_credentials() -> None:
-    """The next second's posts are signed with its time and with whatever credentials hold then."""
+    """Posts are signed with the current second and the current credentials."""
     async with _stage() as stage:
         batch = await stage.client.batch(b"hello")
         await batch.post(ID)
@@ -149,24 +155,61 @@ async def test_a_batch_follows_time_and_credentials() -> None:
 
 
 async def test_a_malformed_id_is_refused() -> None:
-    """An id that can't be sent is an outcome like others, not an exception in the middle of a batch."""
+    """An unusable id is an outcome, not an exception in the middle of a batch."""
     async with _stage() as stage:
-        result = await stage.client.post("..", b"hello")
+        result = await post(stage.client, "..", b"hello")
         assert (result.outcome, result.error_type) == (Outcome.REFUSED, "InvalidConnectionId")
         assert stage.api.requests == []
 
 
-async def test_errors_keep_their_grounds() -> None:
-    """Type and text of an error are kept: the text tells a slow client from a throttled account."""
+async def test_without_credentials_each_post_fails_in_passing() -> None:
+    """The posts of a batch and a delete end as results, and go out once there are credentials."""
+    async with _stage() as stage:
+        without = CredentialsProvider(environ={}, load=_no_credentials)
+        stage.client.credentials = without
+        batch = await stage.client.batch(b"hello")
+        expected = (Outcome.RETRYABLE, 0, "NoCredentialsError", "no credentials are loaded")
+        assert await batch.post(ID) == await stage.client.delete(ID) == expected
+        assert stage.api.requests == []
+        stage.client.credentials = stage.provider
+        assert (await batch.post(ID)).outcome is Outcome.ACCEPTED
+
+
+async def test_posts_beyond_the_pools_room_fail_in_passing() -> None:
+    """Each has one result, later than `send`; the others are posted."""
+    async with _stage() as stage:
+        batch = await stage.client.batch(b"hello")
+        results: list[PostResult] = []
+        finished = asyncio.Event()
+
+        def on_result(_: str, result: PostResult) -> None:
+            results.append(result)
+            if len(results) == MAX_WAITING + 3:
+                finished.set()
+
+        for number in range(MAX_WAITING + 3):
+            batch.send(f"id{number}=", on_result)
+        assert results == []
+        await finished.wait()
+        failed = [result for result in results if result.outcome is not Outcome.ACCEPTED]
+        assert [(one.outcome, one.reason) for one in failed] == [(Outcome.RETRYABLE, "0 PoolFullError")] * 3
+
+
+def _no_credentials() -> Credentials:
+    raise NoCredentialsError("as told")
+
+
+async def test_errors_keep_their_type_and_text() -> None:
+    """The text distinguishes a slow client from a throttled account."""
     async with _stage() as stage:
         for text, outcome in (("client side buffer is full", Outcome.FULL), ("Too Many", Outcome.THROTTLED)):
             body = f'{{"message": "{text}"}}'
             stage.api.answer = _answer("429 X", error_type="LimitExceededException:http://x/", body=body)
-            assert await stage.client.post(ID, b"") == PostResult(
+            assert await post(stage.client, ID, b"") == PostResult(
                 outcome, 429, "LimitExceededException", text
             )
         stage.api.answer = _answer("410 Gone", error_type="GoneException")
-        assert await stage.client.post(ID, b"") == PostResult(Outcome.GONE, 410, "GoneException", "")
+        assert await post(stage.client, ID, b"") == PostResult(Outcome.GONE, 410, "GoneException", "")
 
 
 @pytest.mark.parametrize(
@@ -179,29 +222,29 @@ async def test_errors_keep_their_grounds() -> None:
         ("x" * 2000, "x" * MAX_MESSAGE_CHARS),
     ],
 )
-async def test_any_body_gives_a_message(body: str, message: str) -> None:
-    """Whatever the body of an error is, its beginning is kept and nothing breaks."""
+async def test_any_error_body_gives_a_message(body: str, message: str) -> None:
+    """The beginning of the body is kept."""
     async with _stage() as stage:
         stage.api.answer = _answer("500 X", body=body)
-        assert await stage.client.post(ID, b"") == PostResult(Outcome.RETRYABLE, 500, "", message)
+        assert await post(stage.client, ID, b"") == PostResult(Outcome.RETRYABLE, 500, "", message)
 
 
 @pytest.mark.parametrize("error_type", ["ExpiredTokenException", "InvalidSignatureException"])
 async def test_refused_credentials_are_reported(error_type: str) -> None:
-    """An expired token is retryable, and the provider learns which credentials were refused."""
+    """An expired token is retryable, and the provider learns of the refused credentials."""
     async with _stage() as stage:
         stage.api.answer = _answer("403 Forbidden", error_type=error_type)
-        result = await stage.client.post(ID, b"")
+        result = await post(stage.client, ID, b"")
         assert result.outcome is Outcome.RETRYABLE
         assert stage.provider.were_refused == [stage.provider.credentials]
 
 
 async def test_no_response_is_retryable() -> None:
-    """Where no server listens, the outcome is RETRYABLE and names the error."""
+    """Without a listening server, the outcome is RETRYABLE and names the error."""
     async with _stage() as stage:
         port = stage.api.port
     client = ManagementClient(f"http://127.0.0.1:{port}", "us-east-1", Provider(), max_connections=1)
-    result = await client.post(ID, b"")
+    result = await post(client, ID, b"")
     await client.close()
     assert (result.outcome, result.status, result.error_type) == (Outcome.RETRYABLE, 0, "ConnectError")
 
@@ -229,12 +272,12 @@ async def test_no_response_is_retryable() -> None:
         (503, "", Outcome.RETRYABLE),
     ],
 )
-def test_what_each_answer_means(status: int, error_type: str, outcome: Outcome) -> None:
-    """The table of section 8 of the design, and what else AWS answers."""
+def test_each_answer_has_its_outcome(status: int, error_type: str, outcome: Outcome) -> None:
+    """All documented answers, and others that AWS sends."""
     assert classify(status, error_type) is outcome
 
 
-# As AWS's documentation goes on.
+# The rest of AWS's sentence.
 REQUESTS = "requests per unit of time or the WebSocket client side buffer is full"
 
 
@@ -247,8 +290,8 @@ REQUESTS = "requests per unit of time or the WebSocket client side buffer is ful
         (f"The client is sending more than the allowed number of {REQUESTS}.", Outcome.THROTTLED),
     ],
 )
-def test_only_a_text_that_names_the_buffer_alone_is_about_the_client(text: str, outcome: Outcome) -> None:
-    """The sentence of AWS's documentation leaves it open; and no other answer is read so."""
+def test_only_a_text_naming_just_the_buffer_is_about_the_client(text: str, outcome: Outcome) -> None:
+    """AWS's documented sentence leaves it open, and other statuses don't count."""
     assert classify(429, "LimitExceededException", text) is outcome
     assert classify(413, "PayloadTooLargeException", text) is Outcome.REFUSED
 
@@ -262,24 +305,24 @@ def test_only_a_text_that_names_the_buffer_alone_is_about_the_client(text: str, 
         ("/v1$-_.+!*'()", "/v1$-_.+!*'()/@connections/x"),
     ],
 )
-async def test_slashes_at_the_end(endpoint: str, path: str) -> None:
-    """The endpoint may end with a slash or have no stage."""
+async def test_an_endpoint_may_end_with_a_slash(endpoint: str, path: str) -> None:
+    """Or have no stage."""
     async with _stage() as stage:
         url = f"http://127.0.0.1:{stage.api.port}{endpoint}"
         client = ManagementClient(url, "us-east-1", Provider(), max_connections=1)
-        await client.post("x", b"")
+        await post(client, "x", b"")
         await client.close()
         assert stage.api.requests[0][0].split()[1] == path
 
 
 @pytest.mark.parametrize("base_path", ["", "/dev", "/team", "/v1$-_.+!*'()", "/a%20b"])
 @pytest.mark.parametrize("connection_id", [ID, "a+b/c==", "é ~@'%2F"])
-async def test_requests_are_signed_for_the_path_they_arrive_with(base_path: str, connection_id: str) -> None:
-    """The server signs what it got over the wire again, as botocore does, and comes to the same."""
+async def test_requests_are_signed_for_their_path_on_the_wire(base_path: str, connection_id: str) -> None:
+    """The server signs the received request like botocore and gets the same signature."""
     async with _stage() as stage:
         origin = f"http://127.0.0.1:{stage.api.port}"
         client = ManagementClient(origin + base_path, "us-east-1", stage.provider, max_connections=1)
-        await client.post(connection_id, b"hello")
+        await post(client, connection_id, b"hello")
         await client.close()
         ((head, body),) = stage.api.requests
         method, path, _ = head.partition("\r\n")[0].split(" ")
@@ -301,6 +344,6 @@ async def test_requests_are_signed_for_the_path_they_arrive_with(base_path: str,
     ],
 )
 async def test_endpoints_must_be_plain(url: str) -> None:
-    """A URL that can't be an endpoint is refused where the client is made."""
+    """An invalid endpoint URL is refused when the client is created."""
     with pytest.raises(ValueError, match="URL"):
         ManagementClient(url, "us-east-1", Provider(), max_connections=1)

@@ -21,22 +21,22 @@ from groupcast.aws.origin import Addresses, Origin
         ("https://h:80", Origin("https", "h", 80), "h:80"),
     ],
 )
-def test_of_a_url(url: str, origin: Origin, host_header: str) -> None:
-    """The host is in lower case, and the Host header names the port only if it isn't the scheme's."""
+def test_an_urls_origin(url: str, origin: Origin, host_header: str) -> None:
+    """The host is in lower case; the Host header omits the scheme's default port."""
     assert Origin.of(url) == origin
     assert origin.host_header == host_header
     assert origin.tls is url.startswith("https")
 
 
 @pytest.mark.parametrize("url", ["", "example.com", "ws://h", "http://", "http://u:p@h", "http://h:x"])
-def test_of_anything_else(url: str) -> None:
-    """What isn't http(s) with a host, or carries a password, is a ValueError."""
+def test_other_urls_are_value_errors(url: str) -> None:
+    """Not http(s), without a host, or with a password."""
     with pytest.raises(ValueError, match=r"URL|Port"):
         Origin.of(url)
 
 
 async def test_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name is resolved once for many connections, and each address comes first in its turn."""
+    """A name is resolved once for many connections, whose first addresses rotate."""
     calls = []
 
     async def getaddrinfo(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""The pool over real sockets; what happens with broken servers is in tests/faults."""
+"""The pool over real sockets; tests/faults has broken servers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _get(path: str) -> bytes:
 
 
 async def test_no_more_connections_than_needed() -> None:
-    """Connections are opened when requests need them, and later requests find them."""
+    """Connections are opened on demand and reused."""
     async with _served(8) as (server, pool):
         for count in (1, 3, 2):
             await asyncio.gather(*(pool.request(_get(f"/plain/{n}")) for n in range(count)))
@@ -48,7 +48,7 @@ async def test_no_more_connections_than_needed() -> None:
 
 
 async def test_a_cold_pool_opens_few_connections_at_a_time() -> None:
-    """Open ones take what waits, so a fast server sees few; one that is slow, as many as are allowed."""
+    """Open ones serve waiting requests, so a fast server gets few connections and a slow one the maximum."""
     async with hostile_server() as server:
         pool = Pool(Origin.of(server.url), max_connections=20, connects_at_once=2)
         fast = [asyncio.create_task(pool.request(_get(f"/plain/{n}"))) for n in range(40)]
@@ -56,7 +56,7 @@ async def test_a_cold_pool_opens_few_connections_at_a_time() -> None:
         assert len(pool._opening) == 2
         await asyncio.gather(*fast)
         assert len(server.peers) < 20
-        # They say nothing, and stay open.
+        # They answer nothing and stay open.
         late = [asyncio.create_task(pool.request(_get(f"/says_nothing/{n}"))) for n in range(40)]
         await asyncio.sleep(0.2)
         assert len(server.peers) == 20
@@ -65,8 +65,8 @@ async def test_a_cold_pool_opens_few_connections_at_a_time() -> None:
         assert all(isinstance(one, PoolClosedError) for one in failed)
 
 
-async def test_failed_attempts_are_made_up_for() -> None:
-    """After more failures than there are attempts at a time, those who still wait get connections."""
+async def test_failed_connection_attempts_are_replaced() -> None:
+    """Waiting requests get connections even after more failures than concurrent attempts."""
     async with hostile_server() as server:
         pool = Pool(Origin.of(server.url), max_connections=8, connects_at_once=2)
         connect, attempts = pool._connect, itertools.count(1)
@@ -78,7 +78,7 @@ async def test_failed_attempts_are_made_up_for() -> None:
             return await connect()
 
         pool._connect = flaky  # type: ignore[method-assign]
-        # The first connection is kept busy.
+        # Keep the first connection busy.
         silent = asyncio.create_task(pool.request(_get("/says_nothing/1")))
         waiting = [pool.request(_get(f"/plain/{number}")) for number in range(7)]
         async with asyncio.timeout(2):
@@ -88,7 +88,7 @@ async def test_failed_attempts_are_made_up_for() -> None:
 
 
 async def test_no_more_connections_than_allowed() -> None:
-    """What exceeds max_connections waits its turn, and every request gets its own response."""
+    """Requests beyond max_connections wait, and every request gets its own response."""
     async with _served(4) as (server, pool):
         paths = [f"/plain/{n}" for n in range(50)]
         responses = await asyncio.gather(*(pool.request(_get(path)) for path in paths))
@@ -96,8 +96,8 @@ async def test_no_more_connections_than_allowed() -> None:
         assert len(server.peers) == 4
 
 
-async def test_the_line_has_a_limit() -> None:
-    """One more than max_waiting is refused at once, by an exception and not by a callback."""
+async def test_waiting_requests_are_limited() -> None:
+    """One more than max_waiting raises at once instead of calling back."""
     async with _served(1, max_waiting=2) as (_, pool):
         results: list[Response | HttpError] = []
         pool.send(_get("/plain/1"), results.append)
@@ -108,7 +108,7 @@ async def test_the_line_has_a_limit() -> None:
 
 
 async def test_old_connections_are_not_used() -> None:
-    """An idle connection older than idle_s is replaced before the server gives it up."""
+    """An idle connection older than idle_s is replaced before the server closes it."""
     async with _served(1, Timeouts(idle_s=0.0)) as (server, pool):
         await pool.request(_get("/plain/1"))
         await asyncio.sleep(0.01)
@@ -116,18 +116,18 @@ async def test_old_connections_are_not_used() -> None:
         assert len(server.peers) == 2
 
 
-async def test_a_lost_connection_leaves_room() -> None:
-    """Who waits behind a connection that breaks gets a new one."""
+async def test_a_lost_connection_is_replaced() -> None:
+    """For the requests that wait."""
     async with _served(1) as (server, pool):
         paths = ["/resets/1", "/plain/2", "/closes/3", "/plain/4"]
         results = await asyncio.gather(*(pool.request(_get(path)) for path in paths), return_exceptions=True)
         assert [isinstance(result, Response) for result in results] == [False, True, False, True]
-        # Each fault takes its connection along.
+        # Each fault costs its connection.
         assert len(server.peers) == 3
 
 
 async def test_close_ends_everything() -> None:
-    """Requests under way and waiting end with PoolClosedError, sockets are closed, nothing more is sent."""
+    """Running and waiting requests end with PoolClosedError, sockets are closed, nothing more is sent."""
     async with _served(1) as (server, pool):
         requests = [asyncio.ensure_future(pool.request(_get(f"/never_answers/{n}"))) for n in range(3)]
         while not server.peers:  # noqa: ASYNC110 - the server has no event for it
@@ -149,8 +149,8 @@ async def test_close_before_connected() -> None:
         assert [type(result) for result in results] == [PoolClosedError] * 4
 
 
-async def test_cancelling_the_wait() -> None:
-    """A cancelled request's response goes nowhere, and the connection serves the next one."""
+async def test_a_cancelled_requests_response_is_dropped() -> None:
+    """The connection serves the next request."""
     async with _served(1) as (server, pool):
         request = asyncio.ensure_future(pool.request(_get("/waits_for_word/1")))
         while not server.peers:  # noqa: ASYNC110 - the server has no event for it
@@ -163,8 +163,8 @@ async def test_cancelling_the_wait() -> None:
         assert len(server.peers) == 1
 
 
-async def test_small_requests_are_not_held_back() -> None:
-    """Nagle's algorithm is off on every connection."""
+async def test_nagles_algorithm_is_off() -> None:
+    """On every connection."""
     async with _served(1) as (_, pool):
         await pool.request(_get("/plain/1"))
         [connection] = pool._connections
@@ -173,7 +173,7 @@ async def test_small_requests_are_not_held_back() -> None:
 
 
 async def test_no_timer_while_idle() -> None:
-    """Between requests the pool leaves nothing on the event loop: an environment may freeze any time."""
+    """Between requests the event loop has no timers: an environment may freeze at any time."""
     async with _served(1) as (_, pool):
         await pool.request(_get("/plain/1"))
         while pool._sweeper is not None:  # noqa: ASYNC110 - the pool has no event for it
@@ -183,7 +183,7 @@ async def test_no_timer_while_idle() -> None:
 
 
 def _resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
-    """Make the event loop resolve any name to these addresses, one list at each question."""
+    """Make the event loop resolve any name to these addresses, one list per lookup."""
     remaining = iter(answers)
 
     async def getaddrinfo(_: str, port: int, **__: Any) -> list[tuple[Any, ...]]:
@@ -202,14 +202,14 @@ async def _named(server: HostileServer) -> AsyncIterator[Pool]:
 
 
 async def test_another_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one of a name's addresses refuses, the next one serves the same request."""
+    """If one of a name's addresses refuses, the next one serves the same request."""
     _resolve_to(monkeypatch, ["127.0.0.2", "127.0.0.1"])
     async with hostile_server() as server, _named(server) as pool:
         assert (await pool.request(_get("/plain/1"))).status == 200
 
 
 async def test_dead_addresses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where none answers, the name is resolved anew for the next request."""
+    """If no address answers, the next request resolves the name again."""
     _resolve_to(monkeypatch, ["127.0.0.2"], ["127.0.0.1"])
     async with hostile_server() as server, _named(server) as pool:
         with pytest.raises(ConnectError):
@@ -217,8 +217,7 @@ async def test_dead_addresses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> 
         assert (await pool.request(_get("/plain/2"))).status == 200
 
 
-async def test_waiting_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that waited for its connection has that much less time for its response."""
+async def test_waiting_for_a_connection_counts_towards_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     timeouts = Timeouts(response_s=20.0, total_s=20.0)
     async with _served(1, timeouts) as (server, pool):
         first = asyncio.ensure_future(pool.request(_get("/waits_for_word/1")))
@@ -249,8 +248,7 @@ class FakeTransport:
         pass
 
 
-async def test_lost_before_it_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that closed while it was handed over takes no place in the pool."""
+async def test_a_connection_lost_at_its_handover_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     real = loop.create_connection
 
@@ -269,8 +267,8 @@ async def test_lost_before_it_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await pool.request(_get("/plain/2"))).status == 200
 
 
-async def test_lost_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that breaks on its first request doesn't strand the one that waits behind."""
+async def test_a_connection_lost_on_its_first_request_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waiting request does not hang."""
     loop = asyncio.get_running_loop()
     real = loop.create_connection
 

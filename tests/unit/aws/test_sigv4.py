@@ -44,7 +44,7 @@ origins = st.sampled_from(
 
 
 class Sent:
-    """A request as it goes over the wire."""
+    """A request on the wire."""
 
     def __init__(self, request: bytes) -> None:
         head, _, self.body = request.partition(b"\r\n\r\n")
@@ -55,7 +55,7 @@ class Sent:
 
 
 def _at(unix_s: int) -> Any:
-    """Make botocore sign as if it were then."""
+    """Make botocore sign with this time."""
     then = dt.datetime.fromtimestamp(unix_s, dt.UTC)
     return patch.object(botocore.auth, "get_current_datetime", return_value=then)
 
@@ -81,7 +81,7 @@ def test_posts_are_signed_as_botocore_does(
     body: bytes,
     posting: bool,
 ) -> None:
-    """All headers are those of SigV4Auth, for any id, stage, host, body, token and second."""
+    """All headers match SigV4Auth's, for any id, stage, host, body, token and second."""
     method = "POST" if posting else "DELETE"
     scope = Scope(signing, region=region, service="execute-api", unix_s=unix_s)
     signer = ConnectionSigner(scope, method, Origin.of(origin).host_header, stage, body)
@@ -96,7 +96,7 @@ def test_posts_are_signed_as_botocore_does(
 def test_other_services_are_signed_as_botocore_does(
     signing: Credentials, unix_s: int, region: str, body: bytes
 ) -> None:
-    """A POST with headers of its own, such as DynamoDB's, has the headers of SigV4Auth."""
+    """A POST with extra headers, such as DynamoDB's, has the headers of SigV4Auth."""
     headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "DynamoDB_20120810.Query"}
     scope = Scope(signing, region=region, service="dynamodb", unix_s=unix_s)
     host = f"dynamodb.{region}.amazonaws.com"
@@ -109,8 +109,8 @@ def test_other_services_are_signed_as_botocore_does(
 
 @pytest.mark.parametrize("connection_id", ["L0SM9cOFvHcCIhw=", "a+b/c==", "\u00e9 ~@'%2F"])
 @pytest.mark.parametrize("stage", ["", "/dev", "/v1$-_.+!*'()"])
-def test_the_whole_of_botocore_sends_the_same_post(connection_id: str, stage: str) -> None:
-    """Path, body and signature are those that botocore's own client puts on the wire."""
+def test_botocores_client_sends_the_same_post(connection_id: str, stage: str) -> None:
+    """Path, body and signature match on the wire."""
     endpoint = f"https://abc.execute-api.us-east-1.amazonaws.com{stage}"
     sent_by_botocore = []
 
@@ -141,7 +141,7 @@ def test_the_whole_of_botocore_sends_the_same_post(connection_id: str, stage: st
         assert sent.headers[name] == theirs.headers[name].decode()
 
 
-def test_the_example_that_aws_published() -> None:
+def test_awss_published_example() -> None:
     """`post-vanilla` of AWS's Signature Version 4 test suite."""
     signing = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
     then = int(dt.datetime(2015, 8, 30, 12, 36, tzinfo=dt.UTC).timestamp())
@@ -155,14 +155,14 @@ def test_the_example_that_aws_published() -> None:
 
 
 @pytest.mark.parametrize("connection_id", ["", ".", "..", "\ud800"])
-def test_what_is_no_path_segment_is_no_connection_id(connection_id: str) -> None:
-    """An id that would change the path, or has no UTF-8, is a ValueError and never a request."""
+def test_an_id_that_would_change_the_path_is_a_value_error(connection_id: str) -> None:
+    """So is one that UTF-8 can't encode."""
     scope = Scope(LAMBDA, region="us-east-1", service="execute-api", unix_s=MIDNIGHT)
     signer = ConnectionSigner(scope, "POST", "example.com", "/dev", b"")
     with pytest.raises(ValueError, match=r"connection id|surrogates"):
         signer.request(connection_id)
 
 
-def test_secrets_are_not_shown() -> None:
-    """The repr of credentials, which may end up in a log, has neither secret key nor token."""
+def test_secrets_are_not_in_the_repr() -> None:
+    """Logs may contain it."""
     assert repr(LAMBDA) == "Credentials(access_key='ASIAEXAMPLE', expires_at=None)"

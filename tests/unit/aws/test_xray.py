@@ -11,7 +11,7 @@ TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sample
 
 
 def test_a_traced_invocation_sends_one_subsegment() -> None:
-    """The daemon gets the header line and a document that hangs under Lambda's own segment."""
+    """The daemon gets the header line and a document below Lambda's own segment."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
         daemon.bind(("127.0.0.1", 0))
         daemon.settimeout(5)
@@ -47,5 +47,5 @@ def test_a_traced_invocation_sends_one_subsegment() -> None:
     ],
 )
 def test_an_untraced_invocation_sends_nothing(environ: dict[str, str]) -> None:
-    """Not sampled, no daemon, or a header that cannot be read."""
+    """Not sampled, no daemon, or an unreadable header."""
     assert not annotate(environ, "fan-out", 1.0, 2.0, {})

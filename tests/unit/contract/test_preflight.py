@@ -1,4 +1,4 @@
-"""`make contract` says in one sentence why a URL or a token is of no use."""
+"""`make contract` explains an unusable URL or token in one sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def token(expires_in_s: float) -> str:
 
 @asynccontextmanager
 async def gateway(status: int | None = None) -> AsyncIterator[str]:
-    """The URL of a server that answers with a status, or takes all connections."""
+    """The URL of a server that answers with a status, or accepts all connections."""
 
     def answer(socket: ServerConnection, request: Request) -> Response | None:
         return socket.respond(HTTPStatus(status), "") if status else None
@@ -48,16 +48,16 @@ async def gateway(status: int | None = None) -> AsyncIterator[str]:
         (URL, "nonsense", "TOKEN is not a JSON Web Token: `groupcast token NAME --stage STAGE`"),
     ],
 )
-def test_what_no_server_could_take(url: str, given: str, said: str) -> None:
-    """Is said without asking one; the token is not repeated."""
+def test_invalid_values_are_reported_without_a_request(url: str, given: str, said: str) -> None:
+    """The token is not repeated."""
     with pytest.raises(PreflightError) as caught:
         require_usable(url, given)
     assert said in str(caught.value)
     assert not given or given not in str(caught.value)
 
 
-def test_an_expired_token_is_said() -> None:
-    """With its age, without asking a server; the token is not repeated."""
+def test_an_expired_token_is_reported_without_a_request() -> None:
+    """With its age; the token is not repeated."""
     given = token(-600)
     with pytest.raises(PreflightError) as caught:
         require_usable(URL, given)
@@ -66,9 +66,9 @@ def test_an_expired_token_is_said() -> None:
 
 
 @pytest.mark.parametrize("has_token", [False, True])
-async def test_a_stage_that_takes_the_connection_is_usable(has_token: bool) -> None:
-    """With a token and without."""
-    # Made here: at import it would age while other tests run.
+async def test_a_stage_that_accepts_the_connection_is_usable(has_token: bool) -> None:
+    """With and without a token."""
+    # Created here: at import it would age while other tests run.
     given = token(60) if has_token else ""
     async with gateway() as url:
         require_usable(url, given)
@@ -95,22 +95,21 @@ async def test_a_refusal_is_explained(status: int, given: str, said: str) -> Non
     assert said in str(caught.value)
 
 
-async def test_nobody_who_listens_is_said() -> None:
-    """At that address."""
+async def test_a_closed_port_is_reported() -> None:
     url = f"ws://127.0.0.1:{free_port()}"
     with pytest.raises(PreflightError, match=f"nobody listens at {url}"):
         await connect_once(url, "")
 
 
-async def test_a_server_without_tls_is_said() -> None:
-    """wss:// for the gateway of `make up`."""
+async def test_a_server_without_tls_is_reported() -> None:
+    """Such as wss:// for the gateway of `make up`."""
     async with gateway() as url:
         with pytest.raises(PreflightError, match=r"at wss://.*; a server without TLS has ws://"):
             await connect_once(url.replace("ws", "wss", 1), "")
 
 
 def test_an_api_of_aws_names_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another API is signed for where the environment says, and an emulator's needs no credentials."""
+    """For other APIs the environment names the region, and an emulator needs no credentials."""
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
     assert boto_options(URL.replace("wss", "https")) == {"region_name": "eu-west-1"}

@@ -1,4 +1,4 @@
-"""Names, tokens offered, and who may enter where."""
+"""Names, offered tokens, and access to groups."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def test_the_token_is_found_where_clients_can_put_it(
         ({}, {"token": ["a", "b"]}, "several"),
     ],
 )
-def test_none_and_several_are_refused(
+def test_missing_and_multiple_tokens_are_refused(
     headers: dict[str, list[str]], query: dict[str, list[str]], reason: str
 ) -> None:
-    """Which of two tokens counts must not be for an attacker to choose."""
+    """An attacker must not choose which of two tokens counts."""
     with pytest.raises(TokenError, match=reason):
         offered_token(headers, query)
 
 
 def test_only_our_subprotocol_is_chosen() -> None:
-    """The answer never repeats the token."""
+    """The response never repeats the token."""
     assert chosen_subprotocol({"Sec-WebSocket-Protocol": ["bearer.a, groupcast.v1"]}) == "groupcast.v1"
     assert chosen_subprotocol({"Sec-WebSocket-Protocol": ["bearer.a"]}) is None
 
@@ -73,12 +73,12 @@ def test_only_our_subprotocol_is_chosen() -> None:
     ],
 )
 def test_private_groups_need_their_entry(group_id: str, groups: tuple[str, ...], may: bool) -> None:
-    """The name itself, exactly; what looks like one is none that is open; everything else is."""
+    """By exactly the group's name. Look-alikes are closed, all other groups open."""
     assert may_enter(group_id, groups) is may
 
 
-def test_guests_are_called_what_they_ask_for() -> None:
-    """A name is tidied and cut; without one the connection's id gives it."""
+def test_guests_choose_their_names() -> None:
+    """A name is tidied and cut; without one the connection's id is used."""
     assert guest_name("  Ann \n Lee ", "L0SM9cOFvHcCIhw=") == "Ann Lee"
     assert guest_name("김\u202e민수", "L0SM9cOFvHcCIhw=") == "김민수"
     assert guest_name("\u3164 a\u034fnn\u2800 \ufe0f", "L0SM9cOFvHcCIhw=") == "ann"

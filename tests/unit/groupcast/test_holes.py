@@ -1,4 +1,4 @@
-"""Which numbers without a message a reply calls void."""
+"""Numbers without a message that a reply calls void."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def page_of(*messages: Message, more: bool) -> Page:
 
 
 def shown(found: list[Message]) -> list[int]:
-    """Numbers; those of voids are negative."""
+    """The numbers, negative for voids."""
     return [-one.seq if one.void else one.seq for one in found]
 
 
 def test_a_hole_below_an_old_message_is_final() -> None:
-    """Its number was taken before that of the message above it, which was created when it had its own."""
+    """Its number was taken before the next message's, which was created after taking its own."""
     final_ms = NOW_MS - HOLE_FINAL_MS - 1
     page = page_of(message(3, final_ms), message(5, final_ms + 1), message(6), more=True)
     found, complete = replay(page, 1, Head(9, NOW_MS), NOW_MS)
@@ -37,8 +37,8 @@ def test_a_hole_below_an_old_message_is_final() -> None:
     assert not complete
 
 
-def test_a_hole_at_the_end_is_final_when_nobody_who_took_a_number_lives() -> None:
-    """The head tells when its last sender began; that one may have taken its number much later."""
+def test_a_hole_at_the_end_is_final_when_its_sender_must_have_ended() -> None:
+    """The head has its last sender's start; that sender may have taken its number much later."""
     page = page_of(message(3, NOW_MS), more=False)
     moved_at_ms = NOW_MS - HOLE_FINAL_MS - SEND_TIMEOUT_MS
     for head, seqs, is_complete in (
@@ -50,13 +50,13 @@ def test_a_hole_at_the_end_is_final_when_nobody_who_took_a_number_lives() -> Non
 
 
 def test_a_hole_is_final_before_clients_stop_waiting() -> None:
-    """They then hear it from the service; and the index has had several times its usual lag."""
+    """The service then tells them, after several times the index's usual lag."""
     assert SEND_TIMEOUT_MS + 5_000 <= HOLE_FINAL_MS < Limits().hole_timeout_s * 1000
 
 
 def test_an_empty_group_has_no_holes() -> None:
     assert replay(page_of(more=False), 0, Head(0, 0), NOW_MS) == ([], True)
-    # A client that has read more than there is: the log began anew.
+    # A client that has read past the end: the log began anew.
     assert replay(page_of(more=False), 7, Head(3, 0), NOW_MS) == ([], True)
 
 
@@ -65,8 +65,10 @@ def test_an_empty_group_has_no_holes() -> None:
     st.integers(0, 400),
     st.booleans(),
 )
-def test_all_is_shown_once_in_order_and_within_bounds(stored: set[int], since: int, more: bool) -> None:
-    """Every message, and of the old holes the first ones."""
+def test_messages_and_holes_are_listed_once_in_order_and_bounded(
+    stored: set[int], since: int, more: bool
+) -> None:
+    """All messages, and the first of the old holes."""
     messages = tuple(message(seq) for seq in sorted(stored) if seq > since)
     found, _ = replay(page_of(*messages, more=more), since, Head(401, LONG_AGO_MS), NOW_MS)
     numbers = [one.seq for one in found]
@@ -79,7 +81,7 @@ def test_all_is_shown_once_in_order_and_within_bounds(stored: set[int], since: i
 
 
 def test_a_full_page_with_all_voids_fits_a_frame() -> None:
-    """With the longest name of a group and the longest id."""
+    """With the longest group name and id."""
     page = page_of(message(MAX_SEQ), more=False)
     found, _ = replay(page, MAX_SEQ - HOLES_MAX - 1, Head(MAX_SEQ, LONG_AGO_MS), NOW_MS)
     voids = history("\U0001f600" * MAX_GROUP_ID_CHARS, found[:-1], complete=True) | {"id": "\x01" * 64}

@@ -1,4 +1,4 @@
-"""Reading a group and removing who is gone, against DynamoDB's answers as a fake gives them."""
+"""Reading a group's members and removing gone ones, with a fake DynamoDB."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pytest
 
 from groupcast.aws.errors import ServiceError
 from groupcast.slots import ALL_SLOTS, SlotRange
-from groupcast.tables.members import DELETES_AT_ONCE, DISCARD_BATCH, DISCARDED_MAX, MembersTable
+from groupcast.tables.members import MembersTable
+from groupcast.tables.removals import DELETES_AT_ONCE, DISCARD_BATCH, DISCARDED_MAX, RemovalsTable
 
 
 class FakeTable:
-    """A table of connection ids; `refuse` items of each batch come back unprocessed the first time.
+    """A table of connection ids; `refuse` items of each batch are unprocessed the first time.
 
-    `until` is when the sign-in of some ends, in seconds; each `same_slot` neighbours share a slot.
+    `until` is some connections' expiry in seconds; `same_slot` neighbours share a slot.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ def ids(count: int) -> list[str]:
 
 
 async def test_pages_give_every_member_once() -> None:
-    """All of them, in pages of the asked size."""
+    """In pages of the requested size."""
     members = MembersTable(FakeTable(ids(25)), "t", 10, auth_required=False)
     pages = [page async for page in members.pages("g", ALL_SLOTS)]
     assert [one for page in pages for one in page.connection_ids] == ids(25)
@@ -102,7 +103,7 @@ async def test_pages_give_every_member_once() -> None:
 
 @pytest.mark.parametrize("same_slot", [1, 2, 3, 7, 30])
 async def test_a_pass_can_end_after_any_page(same_slot: int) -> None:
-    """What is read from `next` on is what the pages before did not have, however many share a slot."""
+    """Reading from `next` gives exactly the other members, even if many share a slot."""
     members = MembersTable(FakeTable(ids(25), same_slot=same_slot), "t", 4, auth_required=False)
     pages = [page async for page in members.pages("g", ALL_SLOTS)]
     seen: list[str] = []
@@ -120,55 +121,55 @@ async def test_only_the_wanted_slots_are_read() -> None:
     assert found == ids(25)[5:12]
 
 
-async def test_the_gone_are_removed_at_the_flush_in_batches() -> None:
-    """Not before, so that nobody's delivery waits for it; each once, several batches at a time, bounded."""
+async def test_gone_members_are_removed_at_the_flush_in_batches() -> None:
+    """Not earlier, so that no delivery waits; each once, in a bounded number of concurrent batches."""
     table = FakeTable(ids(260))
-    members = MembersTable(table, "t", 10, auth_required=False)
+    removals = RemovalsTable(table, "t")
     for one in [*ids(250), *ids(30)]:
-        members.discard(one, "g")
+        removals.discard(one, "g")
     await asyncio.sleep(0)
     assert table.batches == []
-    await members.flush()
+    await removals.flush()
     assert table.ids == table.connections == ids(260)[250:]
     assert table.batches == [2 * DISCARD_BATCH] * 20 + [20]
     assert 1 < table.at_once_max <= DELETES_AT_ONCE
 
 
-async def test_very_many_gone_are_removed_meanwhile() -> None:
-    """What is held has a bound."""
+async def test_very_many_gone_members_are_removed_early() -> None:
+    """The number held back is bounded."""
     table = FakeTable(ids(DISCARDED_MAX))
-    members = MembersTable(table, "t", 10, auth_required=False)
+    removals = RemovalsTable(table, "t")
     for one in ids(DISCARDED_MAX):
-        members.discard(one, "g")
+        removals.discard(one, "g")
     await asyncio.sleep(0.05)
     assert table.batches
-    await members.flush()
+    await removals.flush()
     assert table.ids == []
 
 
 async def test_unprocessed_items_are_tried_again() -> None:
-    """DynamoDB may leave some of a batch undone."""
+    """DynamoDB may leave items of a batch unprocessed."""
     table = FakeTable(ids(12), refuse=7)
-    members = MembersTable(table, "t", 10, auth_required=False)
+    removals = RemovalsTable(table, "t")
     for one in ids(12):
-        members.discard(one, "g")
-    await members.flush()
+        removals.discard(one, "g")
+    await removals.flush()
     assert table.batches == [24, 7]
     assert table.ids == table.connections == []
 
 
-async def test_what_cannot_be_removed_stays_and_fails_nobody() -> None:
-    """The next fan-out finds them again."""
+async def test_a_failed_removal_fails_no_delivery() -> None:
+    """The next fan-out finds the members again."""
     table = FakeTable(ids(30), broken=True)
-    members = MembersTable(table, "t", 10, auth_required=False)
+    removals = RemovalsTable(table, "t")
     for one in ids(30):
-        members.discard(one, "g")
-    await members.flush()
+        removals.discard(one, "g")
+    await removals.flush()
     assert len(table.ids) == 30
 
 
-async def test_whose_sign_in_is_over_is_left_out() -> None:
-    """To the second; those without an end stay, and the others are given out once."""
+async def test_expired_members_are_left_out() -> None:
+    """To the second; members without an expiry stay, and expired ones are reported once."""
     table = FakeTable(ids(10), until={"c1=": 99, "c2=": 100, "c3=": 101})
     members = MembersTable(table, "t", page_size=4, now_s=lambda: 100.0, auth_required=False)
     pages = [page async for page in members.pages("g", ALL_SLOTS)]
@@ -177,16 +178,16 @@ async def test_whose_sign_in_is_over_is_left_out() -> None:
     assert [one for page in pages for one in page.expired] == ["c1=", "c2="]
 
 
-async def test_guests_go_where_one_signs_in() -> None:
-    """Who connected before that was asked for has no token's end, and may not stay either."""
+async def test_guests_are_left_out_where_sign_in_is_required() -> None:
+    """They connected before it was required and have no expiry."""
     table = FakeTable(ids(3), until={"c1=": 101})
     members = MembersTable(table, "t", page_size=4, auth_required=True, now_s=lambda: 100.0)
     pages = [page async for page in members.pages("g", ALL_SLOTS)]
     assert [(page.connection_ids, page.expired) for page in pages] == [(["c1="], ["c0=", "c2="])]
 
 
-async def test_of_listed_connections_those_who_are_still_there() -> None:
-    """Not who has left, gone to another group, or whose sign-in is over; what comes unread is asked again."""
+async def test_listed_connections_are_returned_if_still_members() -> None:
+    """Not those that left, moved or expired; unprocessed keys are asked again."""
     table = FakeTable(ids(250), refuse=7, until={"c3=": 99})
     table.elsewhere = {"c4="}
     members = MembersTable(table, "t", page_size=4, auth_required=False, now_s=lambda: 100.0)
@@ -199,7 +200,7 @@ async def test_of_listed_connections_those_who_are_still_there() -> None:
 
 
 async def test_connections_that_cannot_be_read_are_not_taken_for_gone() -> None:
-    """The caller hears of it, and tries again later."""
+    """The caller gets the error and retries later."""
     members = MembersTable(FakeTable(ids(3), broken=True), "t", page_size=4, auth_required=False)
     with pytest.raises(ServiceError):
         [page async for page in members.listed("g", ids(3))]

@@ -1,4 +1,4 @@
-"""Look-alikes of private groups and of users, against ICU's own judgement."""
+"""Look-alikes of private groups and of users, compared with ICU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from groupcast.names import PRIVATE, looks_private, name_fault
 from tests import unicode_tables
 
 SPOOF = icu.SpoofChecker()
-# Invisible, in the report that found them open.
+# Invisible characters that once opened private groups.
 UNSEEN = "034F FE00 FE0F E0100 180B 17B4 115F 1160 3164 FFA0 16FE4 2800 FFFC".split()
 OPENED = [
     *(f"private{chr(int(dash, 16))}team" for dash in ("2212", "02D7", "2043")),
@@ -33,13 +33,13 @@ LETTERS = sorted({c for same in ALIKE.values() for c in same})
 
 
 def test_the_tables_are_icus() -> None:
-    """`python -m tests.unicode_tables` writes them anew."""
+    """`python -m tests.unicode_tables` regenerates them."""
     assert unicode_tables.PATH.read_text(encoding="utf-8") == unicode_tables.module()
 
 
 @pytest.mark.parametrize("point", UNSEEN)
-def test_nothing_unseen_opens_a_private_group(point: str) -> None:
-    """Before, between and behind the letters."""
+def test_no_invisible_character_opens_a_private_group(point: str) -> None:
+    """Before, between and after the letters."""
     for at in range(len("private-team") + 1):
         assert looks_private("private-team"[:at] + chr(int(point, 16)) + "private-team"[at:])
 
@@ -67,7 +67,7 @@ def test_nothing_unseen_opens_a_private_group(point: str) -> None:
         "\u200fteam\u200fprivate",
     ],
 )
-def test_what_is_read_as_private_is_private(group_id: str) -> None:
+def test_names_that_read_as_private_are_private(group_id: str) -> None:
     """In any case, alphabet, style, order and spacing."""
     assert looks_private(group_id)
 
@@ -78,32 +78,32 @@ def test_what_is_read_as_private_is_private(group_id: str) -> None:
     私的 プライベート     ιδιωτικό خاص פרטי निजी 🔒 | team–private é""".split(),
 )
 def test_other_groups_stay_open(group_id: str) -> None:
-    """Whatever they are written in."""
+    """In any script."""
     assert not looks_private(group_id)
 
 
 @pytest.mark.parametrize("control", list(icu.UnicodeSet("[:Bidi_C:]")), ids=ascii)
-def test_what_can_be_displayed_in_another_order_is_private(control: str) -> None:
-    """Whatever it is: no such name is an innocent one."""
+def test_names_with_direction_controls_are_private(control: str) -> None:
+    """No such name is innocent."""
     assert looks_private(f"team{control}")
 
 
 def test_every_confusable_letter_counts() -> None:
-    """Each of them in the place of its letter."""
+    """In place of each letter."""
     alike = [PRIVATE.replace(letter, c) for letter, same in ALIKE.items() for c in same]
     assert len(alike) > 400
     assert [ascii(group_id) for group_id in alike if not looks_private(group_id)] == []
 
 
-def test_everything_unseen_is_skipped() -> None:
-    """Before the first letter, between two, and in several places at once."""
+def test_every_invisible_character_is_skipped() -> None:
+    """Before the first letter, between letters, and in several places."""
     placed = [text.format(c) for c in NOT_READ for text in ("{0}private", "pri{0}vate", "{0}p{0}r{0}ivate")]
     assert [ascii(group_id) for group_id in placed if not looks_private(group_id)] == []
 
 
 @given(st.data())
 def test_private_stays_private(data: st.DataObject) -> None:
-    """Letters replaced by confusable ones, with anything that is not read in between."""
+    """With confusable letters and invisible characters between them."""
     gap = st.text(NOT_READ, max_size=3)
     group_id = "".join(data.draw(gap) + data.draw(st.sampled_from(ALIKE[letter])) for letter in PRIVATE)
     assert looks_private(group_id + data.draw(st.text(max_size=5)))
@@ -129,7 +129,7 @@ def test_a_skeleton_of_private_is_private(text: str) -> None:
     ქეთი Հայկ ኣበበ O’Brien José Łukasz Đặng Nguyễn Işık Yıldız 2b39dbf4-6a3c-4b5e-8f7a-1c2d3e4f5a6b""".split(),
 )
 def test_names_of_people_are_accepted(name: str) -> None:
-    """In the scripts of the world."""
+    """In many scripts."""
     assert name_fault(unicodedata.normalize("NFC", name)) is None
 
 
@@ -157,14 +157,14 @@ def test_names_of_people_are_accepted(name: str) -> None:
     ],
 )
 def test_look_alikes_are_refused(name: str, code: str, text: str) -> None:
-    """With a reason that says which character or which scripts."""
+    """The reason names the character or the scripts."""
     fault = name_fault(name)
     assert fault is not None
     assert fault.code == code
     assert text in fault.text
 
 
-# Of ICU's checks, the one that PyICU does not name: a dot above a letter that has one.
+# An ICU check that PyICU does not name: a dot above a letter that has one.
 HIDDEN_OVERLAY = 1 << 8
 
 
@@ -178,7 +178,7 @@ def highly_restrictive() -> icu.SpoofChecker:
 
 
 ICU = highly_restrictive()
-# A few of each script, so that most texts mix some.
+# A few of each script, so that most texts mix scripts.
 SAMPLES = [
     c
     for script in "Latn Cyrl Grek Hang Hani Hira Kana Bopo Arab Deva Thai Zyyy Zinh".split()
@@ -188,7 +188,7 @@ SAMPLES = [
 
 @given(st.text(st.one_of(st.sampled_from(SAMPLES), st.characters()), min_size=1, max_size=6))
 def test_icu_refuses_the_same_names(name: str) -> None:
-    """All that ICU finds fault with; beyond that only what its checks leave out."""
+    """We refuse all that ICU refuses, and otherwise only what its checks omit."""
     fault = name_fault(name)
     if ICU.check(name):
         assert fault is not None

@@ -26,31 +26,30 @@ def refusal(call: Any, *arguments: Any) -> Code:
     "body",
     ["", "hello", "[]", "1", "null", '"text"', '{"a":', '{"a":"\\ud800"}', "{'a':1}", "[" * 5000, "NaN"],
 )
-def test_a_body_that_is_no_json_object_is_a_bad_request(body: str) -> None:
-    """Whatever is not one JSON object gets BadRequest, not an exception of the parser's."""
+def test_only_a_json_object_is_accepted(body: str) -> None:
+    """Anything else is BadRequest, not an exception of the parser."""
     assert refusal(protocol.parse_frame, body) is Code.BAD_REQUEST
 
 
 def test_a_lone_surrogate_in_the_text_itself_is_a_bad_request() -> None:
-    """A str that can't be UTF-8 is refused like other broken JSON."""
+    """A str that UTF-8 can't encode is refused like broken JSON."""
     assert refusal(protocol.parse_frame, '{"a":"\ud800"}') is Code.BAD_REQUEST
 
 
 @given(st.text(max_size=300))
 def test_any_text_parses_or_is_refused(body: str) -> None:
-    """Nothing but ChatError leaves parse_frame."""
+    """parse_frame raises only ChatError."""
     with suppress(ChatError):
         assert isinstance(protocol.parse_frame(body), dict)
 
 
 @pytest.mark.parametrize("value", [1, True, [], {}, "x" * 65])
 def test_an_id_must_be_a_short_string(value: Any) -> None:
-    """Only a string of at most 64 characters is repeated in replies."""
+    """Of at most 64 characters."""
     assert refusal(protocol.frame_id, {"id": value}) is Code.BAD_REQUEST
 
 
-def test_an_id_of_64_characters_and_none_at_all_are_fine() -> None:
-    """64 is the limit, and id is optional."""
+def test_an_id_is_optional_and_may_have_64_characters() -> None:
     assert protocol.frame_id({"id": "x" * 64}) == "x" * 64
     assert protocol.frame_id({}) is None
 
@@ -74,7 +73,7 @@ def test_an_id_of_64_characters_and_none_at_all_are_fine() -> None:
     ],
 )
 def test_a_wrong_join_is_a_bad_request(frame: dict[str, Any]) -> None:
-    """Each missing, over-long or wrongly typed field of joinGroup is refused."""
+    """Each missing, too long or wrongly typed field of joinGroup is refused."""
     assert refusal(protocol.parse_join, frame) is Code.BAD_REQUEST
 
 
@@ -98,12 +97,12 @@ def test_a_join_with_the_longest_group_and_since() -> None:
     ],
 )
 def test_a_wrong_send_is_refused(frame: dict[str, Any], code: Code) -> None:
-    """Empty, wrongly typed and over-long messages are told apart."""
+    """Empty, wrongly typed and too long messages have different errors."""
     assert refusal(protocol.parse_send, frame) is code
 
 
-def test_a_message_of_the_longest_length_is_taken() -> None:
-    """The limit counts bytes of UTF-8 and is itself allowed."""
+def test_a_message_of_the_maximum_length_is_accepted() -> None:
+    """The limit counts bytes of UTF-8."""
     text = "x" * protocol.MAX_MESSAGE_BYTES
     assert protocol.parse_send({"message": text}).text == text
 
@@ -121,7 +120,7 @@ def test_a_message_of_the_longest_length_is_taken() -> None:
     ],
 )
 def test_a_message_id_has_one_spelling(message_id: str) -> None:
-    """The canonical one: nothing else is taken for the same id, or for another."""
+    """Only the canonical one, so that no two spellings denote the same id."""
     assert protocol.parse_send({"message": "hi", "messageId": MESSAGE_ID}).message_id == MESSAGE_ID
     assert refusal(protocol.parse_send, {"message": "hi", "messageId": message_id}) is Code.BAD_REQUEST
 
@@ -130,19 +129,19 @@ def test_a_message_id_has_one_spelling(message_id: str) -> None:
     "frame", [{"since": 1, "before": 2}, {"limit": 0}, {"limit": 201}, {"limit": True}, {"before": "9"}]
 )
 def test_a_wrong_history_is_a_bad_request(frame: dict[str, Any]) -> None:
-    """since and before exclude each other, and limit has bounds."""
+    """since and before exclude each other, and limit is bounded."""
     assert refusal(protocol.parse_history, frame) is Code.BAD_REQUEST
 
 
 @given(text=st.text(alphabet=st.characters(max_codepoint=0x1F), min_size=1, max_size=200))
 def test_the_worst_message_fits_a_frame(text: str) -> None:
-    """JSON may make a character six bytes; the longest message still fits API Gateway's 128 KB."""
+    """JSON may need six bytes per character; the longest message still fits API Gateway's 128 KB."""
     per_character = (len(orjson.dumps(text)) - len(b'""')) / len(text.encode())
     assert per_character * protocol.MAX_MESSAGE_BYTES < protocol.MAX_FRAME_BYTES * 0.9
 
 
 def test_frames_have_the_shapes_of_the_contract() -> None:
-    """Every reply has exactly the fields that clients rely on."""
+    """Every reply has exactly its documented fields."""
     message = Message(MESSAGE_ID, "group1", 7, "ann", "안녕하세요!", "2026-11-22T17:20:00.123Z")
     value = {
         "messageId": MESSAGE_ID,

@@ -1,4 +1,4 @@
-"""What actions cost, and the buckets against a plain model of one."""
+"""Costs of actions, and the buckets compared with a simple model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from groupcast.ratelimit import US_PER_MS, US_PER_S, Bucket, Charge, GroupLimit
 
 
 def take(charge: Charge, full_at: int, now: int) -> int | None:
-    """When the bucket is full then; None where it has too little."""
+    """Take tokens; return the time at which the bucket is full again, None if it has too few."""
     return charge.next_full_us(full_at, now) if full_at <= charge.latest_full_us(now) else None
 
 
@@ -34,9 +34,9 @@ def test_a_burst_and_then_the_rate() -> None:
 def test_never_more_than_the_bucket_gives(
     per_second: int, burst: int, steps: list[tuple[int, float]]
 ) -> None:
-    """Over any stretch of time: the burst and what came in since, but for the last action's debt.
+    """In any period: the burst and the refill, except for the last action's debt.
 
-    Told to wait, one gets one's turn then.
+    After the named wait, the request is accepted.
     """
     bucket, full_at, now = Bucket(per_second, burst), 0, US_PER_S * 1000
     taken: list[tuple[int, int]] = []
@@ -56,14 +56,14 @@ def test_never_more_than_the_bucket_gives(
 
 
 def test_a_group_takes_time_for_messages_or_for_bytes() -> None:
-    """Whichever is more; the first is one of many short messages, the second the longest there is."""
+    """The larger one: many short messages, or one of maximum length."""
     limit = GroupLimit(50, 32_768)
     assert limit.charge(100).cost_us == US_PER_S // 50
     assert limit.charge(6 * 16_384).cost_us == 3 * US_PER_S
 
 
-def test_what_actions_cost() -> None:
-    """A message up to 1 KB a token, by what it takes in a frame; a reply by what it brings."""
+def test_costs_of_actions() -> None:
+    """A message costs a token per KB in frames; a reply by its size."""
     assert ratelimit.message_tokens(ratelimit.text_bytes("x" * 1000)) == 1
     assert ratelimit.message_tokens(ratelimit.text_bytes("x" * 16_384)) == 16
     assert ratelimit.text_bytes("\x00" * 16_384) == 6 * 16_384
@@ -73,7 +73,7 @@ def test_what_actions_cost() -> None:
 
 
 def test_a_page_with_ten_tabs_stays_within_the_default_burst() -> None:
-    """Each connects, joins, has 200 messages of usual length replayed, and pings, all at once."""
+    """Each connects, joins, gets a replay of 200 typical messages, and pings, all at once."""
     replay = ratelimit.read_tokens(200 * 250) - ratelimit.READ_TOKENS
     tab = ratelimit.CONNECT_TOKENS + ratelimit.JOIN_TOKENS + replay + ratelimit.PING_TOKENS
     assert 10 * tab <= 20

@@ -13,7 +13,7 @@ def environ(unit_service: Service) -> dict[str, str]:
 
 
 def test_the_environment_of_serverless_yml_is_complete(environ: dict[str, str]) -> None:
-    """What serverless.yml gives a function is what settings need, and endpoints default to AWS's."""
+    """It gives all required settings, and endpoints default to AWS's."""
     settings = read_settings(environ)
     assert settings.connections_table == "groupcast-unit-connections"
     assert settings.management_endpoint.startswith("https://")
@@ -21,7 +21,7 @@ def test_the_environment_of_serverless_yml_is_complete(environ: dict[str, str]) 
 
 
 def test_sdk_variables_override_endpoints(environ: dict[str, str]) -> None:
-    """The variables that AWS's SDKs read move groupcast's own clients, too."""
+    """The variables of AWS's SDKs also apply to groupcast's own clients."""
     environ["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"] = "http://127.0.0.1:3001/dev/"
     environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:4566"
     environ["AWS_ENDPOINT_URL_SQS"] = "http://127.0.0.1:5000"
@@ -54,6 +54,6 @@ def test_sdk_variables_override_endpoints(environ: dict[str, str]) -> None:
     ],
 )
 def test_a_wrong_setting_is_named(environ: dict[str, str], name: str, value: str) -> None:
-    """The error says which variable is wrong."""
+    """The error names the variable."""
     with pytest.raises(SettingsError, match=name):
         read_settings({**environ, name: value})

@@ -9,7 +9,7 @@ from groupcast.slots import LANES_MAX, SLOTS, lane_id, lane_ranges, lanes_for
 
 @given(st.integers(1, LANES_MAX))
 def test_lanes_cover_every_slot_once(lanes: int) -> None:
-    """No gap and no overlap, so that everyone is in exactly one lane; and lanes are about equal."""
+    """Without gap or overlap, and with about equal lanes."""
     ranges = lane_ranges(lanes)
     assert len(ranges) == lanes
     assert [one.first for one in ranges] == [0, *(one.last + 1 for one in ranges[:-1])]
@@ -25,7 +25,7 @@ def test_a_group_has_a_bounded_number_of_lanes(lanes: int) -> None:
 
 @given(st.integers(0, 3_000_000), st.integers(1, LANES_MAX), st.integers(1, 50_000))
 def test_the_number_of_lanes_settles(members: int, lanes: int, per_lane: int) -> None:
-    """Asked again with the answer, it says the same; and no lane is too full but for the bound."""
+    """Asked again with its answer, it returns the same; no lane is too full within the bound."""
     wanted = lanes_for(members, lanes, per_lane)
     assert lanes_for(members, wanted, per_lane) == wanted
     assert wanted == LANES_MAX or members <= wanted * per_lane
@@ -40,8 +40,8 @@ def test_a_group_keeps_a_lane_until_it_has_clearly_shrunk(members: int, lanes: i
 
 
 @given(st.text(), st.integers(0, LANES_MAX - 1))
-def test_a_lanes_id_is_what_sqs_takes(group_id: str, lane: int) -> None:
-    """At most 128 ASCII characters; another one for each lane and each group."""
+def test_a_lanes_id_is_valid_for_sqs(group_id: str, lane: int) -> None:
+    """At most 128 ASCII characters, and unique for each lane and group."""
     name = lane_id(group_id, lane)
     assert name.isascii()
     assert len(name) <= 128

@@ -1,4 +1,4 @@
-"""Which tokens count, and how often the pool is asked for its keys."""
+"""Validation of tokens, and the fetching of the pool's keys."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def jwks(*key_ids: str) -> bytes:
 
 
 class Pool:
-    """Serves keys and counts how often; a clock that the test moves."""
+    """Serves keys and counts requests, with a clock that the test moves."""
 
     def __init__(self, *key_ids: str) -> None:
         self.key_ids = key_ids
@@ -90,15 +90,15 @@ def signed(
 
 
 @pytest.mark.parametrize("claims", [access(), identity()], ids=["access", "id"])
-def test_a_token_says_whose_it_is(claims: dict[str, Any]) -> None:
-    """Either kind names the user, their groups, and how long it holds."""
+def test_a_token_identifies_its_user(claims: dict[str, Any]) -> None:
+    """Both kinds give the user, their groups, and the expiry."""
     principal = verifier().verify(signed(claims))
     assert (principal.user_id, principal.name, principal.groups) == ("0000-ann", "ann", ("private-team",))
     assert principal.authorized_until_s == claims["exp"] + CLOCK_SKEW_S
 
 
 def test_clocks_may_differ_a_little() -> None:
-    """A token of this very moment is good on a machine whose clock is behind."""
+    """A new token is valid on a machine whose clock is behind."""
     now = int(time.time())
     ahead = access(iat=now + CLOCK_SKEW_S - 1, nbf=now + CLOCK_SKEW_S - 1)
     behind = access(exp=now - CLOCK_SKEW_S + 2)
@@ -148,8 +148,8 @@ REFUSED: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_no_token_of_the_pool(make: Callable[[], str]) -> None:
-    """Nobody is known by it, and the reason given quotes nothing of it."""
+def test_a_foreign_token_identifies_nobody(make: Callable[[], str]) -> None:
+    """The reason quotes nothing of it."""
     token = make()
     with pytest.raises(TokenError) as refused:
         verifier().verify(token)
@@ -168,8 +168,8 @@ def test_what_is_no_token_of_the_pool(make: Callable[[], str]) -> None:
         (access(client_id=None, aud="client"), "any"),
     ],
 )
-def test_what_was_made_for_something_else(claims: dict[str, Any], token_use: str) -> None:
-    """Another client's token, or the other kind where one is asked for."""
+def test_a_token_for_another_purpose_is_refused(claims: dict[str, Any], token_use: str) -> None:
+    """Another client's token, or the other kind if one is required."""
     with pytest.raises(MisplacedTokenError):
         verifier(token_use).verify(signed(claims))
 
@@ -178,7 +178,7 @@ def test_what_was_made_for_something_else(claims: dict[str, Any], token_use: str
     "claims", [access(username="\u0430nn"), identity(**{"cognito:username": "a\u034fnn"})]
 )
 def test_a_name_that_looks_like_anothers_is_refused(claims: dict[str, Any]) -> None:
-    """In either kind of token; the reason is a code without the name."""
+    """In both kinds of token; the reason is a code without the name."""
     with pytest.raises(RefusedNameError, match=r"^user name: (mixed-scripts|character)$"):
         verifier().verify(signed(claims))
 
@@ -186,12 +186,12 @@ def test_a_name_that_looks_like_anothers_is_refused(claims: dict[str, Any]) -> N
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_change_to_a_token_goes_unnoticed(data: st.DataObject) -> None:
-    """Whatever character is replaced, the token is refused, and with no other exception."""
+    """Any replaced character makes it invalid, without other exceptions."""
     token = signed(access())
     at = data.draw(st.integers(0, len(token) - 1))
     changed = data.draw(st.sampled_from("ABCdef012-_.=+/é ").filter(lambda one: one != token[at]))
     forged = token[:at] + changed + token[at + 1 :]
-    # The last character of a part has bits that decode to nothing.
+    # The last character of a part has unused bits.
     if at + 1 == len(token) or token[at + 1] == ".":
         return
     with pytest.raises(TokenError):
@@ -199,7 +199,7 @@ def test_no_change_to_a_token_goes_unnoticed(data: st.DataObject) -> None:
 
 
 def test_keys_are_fetched_once() -> None:
-    """However many tokens come."""
+    """For any number of tokens."""
     pool = Pool("k1", "k2")
     keys = pool.keys()
     for _ in range(100):
@@ -209,7 +209,7 @@ def test_keys_are_fetched_once() -> None:
 
 
 def test_keys_fetched_ahead_are_not_fetched_again() -> None:
-    """What could not be fetched ahead is fetched with the first token, without a wait."""
+    """If fetching ahead failed, the first token fetches them without a wait."""
     pool = Pool("k1")
     pool.broken = True
     keys = pool.keys()
@@ -222,8 +222,8 @@ def test_keys_fetched_ahead_are_not_fetched_again() -> None:
     assert pool.fetches == 2
 
 
-def test_a_pool_that_does_not_answer_holds_up_no_start() -> None:
-    """Not even where each of its addresses has a timeout of its own."""
+def test_a_silent_pool_delays_no_start() -> None:
+    """Even if each of its addresses times out."""
     answered = threading.Event()
 
     def fetch() -> bytes:
@@ -237,8 +237,8 @@ def test_a_pool_that_does_not_answer_holds_up_no_start() -> None:
     answered.set()
 
 
-def test_a_flood_of_unknown_keys_is_no_flood_of_fetches() -> None:
-    """One fetch a minute; and then a key that is new in the pool is found."""
+def test_unknown_keys_cause_at_most_one_fetch_a_minute() -> None:
+    """That fetch finds keys that are new in the pool."""
     pool = Pool("k1")
     keys = pool.keys()
     for number in range(1000):
@@ -254,7 +254,7 @@ def test_a_flood_of_unknown_keys_is_no_flood_of_fetches() -> None:
 
 
 def test_keys_are_renewed_in_time() -> None:
-    """A key that was withdrawn is refused after an hour; a pool out of reach changes nothing."""
+    """A withdrawn key is refused after an hour; an unreachable pool changes nothing."""
     pool = Pool("k1", "withdrawn")
     keys = pool.keys()
     keys.key("withdrawn")
@@ -268,8 +268,8 @@ def test_keys_are_renewed_in_time() -> None:
         keys.key("withdrawn")
 
 
-def test_a_pool_out_of_reach_is_no_fault_of_the_token() -> None:
-    """It is said as such, and tried again later."""
+def test_an_unreachable_pool_has_an_error_of_its_own() -> None:
+    """It is not the token's fault, and the fetch is retried later."""
     pool = Pool("k1")
     pool.broken = True
     keys = pool.keys()
@@ -283,8 +283,8 @@ def test_a_pool_out_of_reach_is_no_fault_of_the_token() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(), ValueError(), http.client.BadStatusLine("x")])
-def test_a_pool_that_answers_nonsense_takes_no_key_away(error: Exception) -> None:
-    """Keys that are known stay good, however fetching them anew fails."""
+def test_an_invalid_answer_removes_no_key(error: Exception) -> None:
+    """Known keys stay valid, however the fetch fails."""
     answers: list[Any] = [jwks("k1"), error]
 
     def fetch() -> bytes:
@@ -303,7 +303,7 @@ def test_a_pool_that_answers_nonsense_takes_no_key_away(error: Exception) -> Non
 @pytest.mark.parametrize(
     "document", [b"", b"[]", b"{}", b'{"keys":[]}', b'{"keys":[{"kty":"oct","k":"AA","kid":"k1"}]}']
 )
-def test_what_is_no_key_set(document: bytes) -> None:
-    """A wrong document gives no keys, least of all symmetric ones."""
+def test_an_invalid_key_set_gives_no_keys(document: bytes) -> None:
+    """Above all no symmetric ones."""
     with pytest.raises(KeysUnavailableError):
         KeySet(lambda: document, lambda: 0.0).key("k1")

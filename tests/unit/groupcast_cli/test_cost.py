@@ -1,4 +1,4 @@
-"""The calculator, by answers worked out on paper. A month has 365 / 12 days: 2,628,000 s, 43,800 minutes."""
+"""The calculator, with results worked out on paper. A month is 365 / 12 days: 2,628,000 s, 43,800 minutes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def quantities(bill: Estimate) -> dict[str, float]:
 
 
 def test_a_tier_begins_where_the_last_one_ends() -> None:
-    """Messages: a billion at $1 a million, the rest at $0.80. Of 11 TB ten at $0.09 a GB, one at $0.085."""
+    """Messages: a billion at $1 a million, the rest at $0.80. 11 TB: ten at $0.09 a GB, one at $0.085."""
     assert Prices().messages.of(1_500_000_000) == pytest.approx(1_000 + 400)
     assert Prices().transfer.of(11 * 1024) == pytest.approx(921.6 + 87.04)
 
 
-def test_members_who_say_nothing_cost_connections_and_pings() -> None:
-    """7,200 members, who ping every 240 s and connect anew every 2 h: 30 pings and 1 connection a second."""
+def test_silent_members_cost_connections_and_pings() -> None:
+    """7,200 members ping every 240 s and reconnect every 2 h: 30 pings and 1 connection a second."""
     bill = estimate(Load(members=7_200, messages_per_second=0, ping_interval_s=240), Prices())
     spent = dollars(bill)
     # 7,200 x 43,800 minutes at $0.25 a million.
@@ -41,7 +41,7 @@ def test_members_who_say_nothing_cost_connections_and_pings() -> None:
     assert spent["API Gateway: frames in, and replies"] == pytest.approx(162.936)
     # 30 pings, and four functions of one connection.
     assert spent["Lambda: routes"] == pytest.approx(34 * MONTH_S / 1e6 * 0.20)
-    # Of 15 ms: pings in half a GB, and authorize, connect, joinGroup and disconnect in 2 GB together.
+    # 15 ms each: pings with half a GB; authorize, connect, joinGroup and disconnect with 2 GB together.
     gb = 30 / 2 + 2
     assert spent["Lambda: routes, 256 to 1,024 MB"] == pytest.approx(gb * MONTH_S * 0.015 * 0.0000133334)
     # A write of a ping and 12 of a connection; 1.5 reads of a ping and 4 of a connection.
@@ -52,7 +52,7 @@ def test_members_who_say_nothing_cost_connections_and_pings() -> None:
     assert bill.dollars == pytest.approx(sum(spent.values()))
 
 
-def test_a_rare_message_is_posted_to_each_member_by_itself() -> None:
+def test_a_rare_message_is_posted_to_each_member() -> None:
     """100 members, a message every 100 s: a post a second. A fan-out takes 10 ms and a round of 15 ms."""
     bill = estimate(Load(members=100, messages_per_second=0.01, delivery="stream"), Prices())
     used = quantities(bill)
@@ -87,7 +87,7 @@ def test_a_message_over_a_kilobyte_takes_more_write_units() -> None:
 
 
 def test_messages_that_arrive_between_two_polls_share_frames() -> None:
-    """32/s in 8 lanes polled every 250 ms is one a poll on average: 1 - 1/e of the polls find any."""
+    """32/s in 8 lanes polled every 250 ms is one per poll on average: 1 - 1/e of the polls find any."""
     traffic = traffic_of(Load(members=10, messages_per_second=32, delivery="stream"))
     assert traffic.frames == pytest.approx(8 * (1 - 1 / math.e) / 0.25)
     assert traffic.packing == pytest.approx(1 / (1 - 1 / math.e))
@@ -95,7 +95,7 @@ def test_messages_that_arrive_between_two_polls_share_frames() -> None:
 
 
 def test_packing_saves_the_difference_between_posts_and_deliveries() -> None:
-    """At $1 a million, below the first tier's end."""
+    """At $1 a million, within the first tier."""
     load = Load(members=10, messages_per_second=32, hours_per_day=1, delivery="stream")
     bill = estimate(load, Prices())
     fewer = (bill.traffic.deliveries - bill.traffic.posts) * MONTH_S / 24
@@ -103,19 +103,19 @@ def test_packing_saves_the_difference_between_posts_and_deliveries() -> None:
 
 
 def test_a_group_beyond_the_quota_is_served_later_in_fuller_frames() -> None:
-    """50,000 deliveries/s through 10,000 requests/s: whatever comes in or goes out stays within them."""
+    """50,000 deliveries/s with a quota of 10,000 requests/s, which all traffic respects."""
     load = Load(members=10_000, messages_per_second=5, delivery="stream", posts_per_second=0)
     traffic = traffic_of(load)
     assert traffic.sustainable
     assert traffic.posts + requests_in_per_second(load) == pytest.approx(10_000)
     assert traffic.posts_unlimited > 40_000
-    # A lane gets 5/8 messages a second, so a frame of n of them takes about n x 1.6 s to come together.
+    # A lane gets 5/8 messages a second, so a frame of n of them takes about n x 1.6 s to fill.
     assert traffic.wait_s == pytest.approx(traffic.packing * 1.6, rel=0.01)
     assert traffic.workers_busy == 8
 
 
-def test_a_higher_quota_makes_the_wait_go() -> None:
-    """With room for every post a message waits for the next poll alone, and costs more."""
+def test_a_higher_quota_ends_the_wait() -> None:
+    """A message then waits only for the next poll, and costs more."""
     load = Load(members=10_000, messages_per_second=5, delivery="stream")
     roomy = dataclasses.replace(load, quota_per_second=100_000)
     traffic = traffic_of(roomy)
@@ -123,7 +123,7 @@ def test_a_higher_quota_makes_the_wait_go() -> None:
     assert estimate(roomy, Prices()).dollars > estimate(load, Prices()).dollars
 
 
-def test_what_no_packing_can_deliver_is_said_to_be_so() -> None:
+def test_an_impossible_load_is_reported() -> None:
     """A million members of one group and 500 messages a second: 5 million full frames a second."""
     traffic = traffic_of(Load(members=1_000_000, messages_per_second=500))
     assert not traffic.sustainable
@@ -143,7 +143,7 @@ def test_what_no_packing_can_deliver_is_said_to_be_so() -> None:
     )
 )
 def test_frames_hold_at_least_one_message_and_posts_keep_to_the_quota(load: Load) -> None:
-    """Whatever the load; and no item of the bill is negative or endless."""
+    """For any load; and all costs are finite and not negative."""
     bill = estimate(load, Prices())
     traffic = bill.traffic
     assert traffic.packing >= 1 - 1e-9
@@ -154,7 +154,7 @@ def test_frames_hold_at_least_one_message_and_posts_keep_to_the_quota(load: Load
 
 
 def test_every_price_names_its_page_and_its_last_tier_has_no_end() -> None:
-    """Whoever brings the table up to date knows where to look."""
+    """So that a maintainer knows the source."""
     table = Prices()
     prices = [getattr(table, name) for name in Prices.__slots__]
     assert all(
@@ -164,23 +164,23 @@ def test_every_price_names_its_page_and_its_last_tier_has_no_end() -> None:
 
 
 def test_the_command_prints_an_aligned_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """All dollars end in one column, the total is the last of them."""
+    """Dollars are aligned, and the total comes last."""
     said = cost("--members 10000 --messages-per-second 5 --groups 100", capsys)
     table = said.split("\n\n")[1].splitlines()
     assert len({len(line) for line in table}) == 1
-    assert "a month" in table[-1]
+    assert "total" in table[-1]
     assert "WARNING" not in said
 
 
 def test_the_command_warns_of_the_quota(capsys: pytest.CaptureFixture[str]) -> None:
-    """What happens, and what to do about it."""
+    """With the effect and the remedy."""
     said = cost("--members 10000 --messages-per-second 5 --delivery stream", capsys)
     assert "of them posts, are more than the 10,000 that an account may make in a region" in said
     assert "one up to 22.8 s after it was sent. Ask AWS for a higher quota" in said
 
 
 def test_the_command_warns_where_no_quota_helps(capsys: pytest.CaptureFixture[str]) -> None:
-    """Eight lanes that post 256 at a time, each 10 s long, can't reach 10,000 members ten times a second."""
+    """Eight lanes that post 256 at a time for 10 s can't reach 10,000 members ten times a second."""
     arguments = "--members 10000 --messages-per-second 1000 --post-wait-ms 10000 --quota-per-second 10000000"
     said = cost(f"{arguments} --delivery stream", capsys)
     assert "are more than the lanes of 4 shards can post" in said
@@ -189,7 +189,7 @@ def test_the_command_warns_where_no_quota_helps(capsys: pytest.CaptureFixture[st
 
 
 def test_the_command_warns_of_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
-    """Which is below the quota; and without one there is just the quota."""
+    """It is below the quota; without a budget only the quota counts."""
     load = "--members 2000 --messages-per-second 10 --quota-per-second 20000"
     said = cost(f"{load} --posts-per-second 5000", capsys)
     assert "are more than the 5,000 that postsPerSecond allows" in said
@@ -197,10 +197,10 @@ def test_the_command_warns_of_the_budget(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_million_quiet_members_fit(capsys: pytest.CaptureFixture[str]) -> None:
-    """Their pings fit the route, and with connects what the budget leaves; half as many again do not."""
+    """Their pings fit the route, and with connects the budget's rest; half as many again do not."""
     assert "WARNING" not in cost("--members 1000000 --messages-per-second 0", capsys)
     load = Load(members=1_000_000, messages_per_second=0)
-    # A ping in 510 s, a connect and a join in two hours.
+    # One ping per 510 s, a connect and a join per two hours.
     assert requests_in_per_second(load) == pytest.approx(1_960.8 + 277.8, abs=0.1)
     said = cost("--members 1500000 --messages-per-second 0", capsys)
     assert "2,941 pings/s are more than the 2,000 that requestsPerSecond lets a route take" in said
@@ -208,7 +208,7 @@ def test_a_million_quiet_members_fit(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_json_has_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    """For programs; a warning is null where there is none."""
+    """A missing warning is null."""
     said = json.loads(cost("--members 10 --messages-per-second 0.5 --json", capsys))
     assert said["dollars"] == pytest.approx(estimate(Load(10, 0.5), Prices()).dollars)
     assert said["dollars"] == pytest.approx(sum(item["dollars"] for item in said["items"]))
@@ -216,15 +216,13 @@ def test_json_has_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert said["warning"] is None
 
 
-def test_a_key_is_in_the_table_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """And else there is no line for it."""
+def test_a_customers_key_is_listed_only_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     load = "--members 10 --messages-per-second 1"
     assert "KMS" not in cost(load, capsys)
     assert "your key" in cost(f"{load} --customer-key", capsys)
 
 
-def test_nobody_and_nothing_has_no_price_a_message(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without messages there is nothing to divide by."""
+def test_no_messages_have_no_price_per_message(capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(cost("--members 10 --messages-per-second 0 --json", capsys))
     assert said["dollars_per_million_messages"] is None
 
@@ -240,17 +238,17 @@ def test_nobody_and_nothing_has_no_price_a_message(capsys: pytest.CaptureFixture
         ("--messages-per-second 1", "--members"),
     ],
 )
-def test_bad_numbers_are_refused_with_what_they_may_be(
+def test_invalid_numbers_are_refused_with_the_valid_range(
     arguments: str, means: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By argparse, as any other wrong usage."""
+    """By argparse, like other wrong usage."""
     with pytest.raises(SystemExit, match="2"):
         cost(arguments, capsys)
     assert means in capsys.readouterr().err
 
 
 def cost(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `groupcast cost` prints."""
+    """The output of `groupcast cost`."""
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())
     options = parser.parse_args(["cost", *arguments.split()])

@@ -1,4 +1,4 @@
-"""The calculator reckons with what is deployed."""
+"""The calculator uses the deployed settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 
 def test_it_has_the_numbers_of_serverless_yml() -> None:
-    """Memory, lanes, batches, window, frames and budget: changing one changes the bill."""
+    """Memory, lanes, batches, window, frames and budget: a change changes the bill."""
     service = parse_yaml((ROOT / "serverless.yml").read_text())
     fanout = service["functions"]["fanoutMessage"]
     from_stream, from_queue = fanout["events"][0]["stream"], fanout["events"][1]["sqs"]

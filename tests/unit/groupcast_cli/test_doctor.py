@@ -1,4 +1,4 @@
-"""Judgements of `groupcast doctor`, from AWS's answers alone."""
+"""`groupcast doctor` judges AWS's answers."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_concurrency_must_hold_the_fan_out_retries_and_routes() -> None:
 def test_executions_that_others_reserved_do_not_count() -> None:
     assert_ok(judge_concurrency(limits(1000, free=218), EXPECTED))
     assert_to_do(judge_concurrency(limits(1000, free=217), EXPECTED), "all but 217", "218")
-    # What is reserved for fanoutMessage itself is not missing.
+    # fanoutMessage's own reservation counts as available.
     reserving = replace(EXPECTED, fanout_concurrency=108)
     assert_ok(judge_concurrency(limits(1000, free=110), reserving))
     assert_to_do(judge_concurrency(limits(1000, free=109), reserving), "110")
@@ -152,7 +152,7 @@ def test_a_missing_log_role_has_a_cause_and_a_remedy() -> None:
 
 
 def test_a_log_role_must_exist_and_be_the_stages_own() -> None:
-    """Where the stage sets one; the ARN of a role that is gone stays in the account."""
+    """If the stage sets one; the account keeps the ARN of a deleted role."""
     arn = "arn:aws:iam::1:role/path/logs"
     assert_ok(judge_log_role(arn, "logs", exists=True), arn)
     assert_ok(judge_log_role(arn, None, exists=True), arn)
@@ -183,7 +183,7 @@ def test_any_other_stack_has_a_remedy(status: str, phrase: str) -> None:
     assert_to_do(judge_stack("groupcast-dev", status, "because"), f"{status} (because)", phrase)
 
 
-def test_equal_templates_differ_in_names_of_one_packaging_only() -> None:
+def test_equal_templates_may_differ_in_names_of_one_packaging() -> None:
     assert_ok(judge_template(template("A1", "1/x.zip"), template("B2", "2/x.zip"), "dev"), "4 resources")
 
 
@@ -231,8 +231,8 @@ def test_a_line_of_drift_stays_readable() -> None:
     assert "Q6" not in finding.text
 
 
-def test_drift_that_was_not_detected_is_no_health() -> None:
-    """A permission that is missing fails the detection; what it found all the same is named."""
+def test_failed_drift_detection_is_not_healthy() -> None:
+    """A missing permission fails the detection; drift found so far is still named."""
     failed = {"DetectionStatus": "DETECTION_FAILED", "DetectionStatusReason": "no permission to read [Queue]"}
     with pytest.raises(CannotCheckError, match="no permission to read"):
         judge_drift(failed, [])
@@ -240,8 +240,8 @@ def test_drift_that_was_not_detected_is_no_health() -> None:
     assert_to_do(judge_drift(failed, drifts), "Table")
 
 
-def test_a_slow_detection_tells_the_result_of_the_one_before() -> None:
-    """Which may be the one that the last run started."""
+def test_a_slow_detection_reports_the_previous_result() -> None:
+    """The last run may have started that one."""
     last = {"LastCheckTimestamp": datetime(2026, 11, 24, 16, 5, tzinfo=UTC)}
     assert_to_do(
         judge_slow_drift({**last, "StackDriftStatus": "DRIFTED"}), "2026-11-24 16:05 UTC", "run this again"
@@ -254,7 +254,7 @@ def test_a_slow_detection_tells_the_result_of_the_one_before() -> None:
 
 
 class SlowDetection:
-    """A stack whose drift AWS goes on comparing for minutes."""
+    """A stack whose drift detection takes minutes."""
 
     stack_name = "groupcast-dev"
 
@@ -284,7 +284,7 @@ def test_alarms_need_a_confirmed_subscriber() -> None:
         assert_to_do(judge_subscribers("arn:topic", subscriptions), "aws sns subscribe --topic-arn arn:topic")
 
 
-def test_alarms_that_ring_are_silent_or_missing_are_named() -> None:
+def test_alarms_that_ring_or_are_disabled_or_missing_are_named() -> None:
     names = {"stack-A-1": "A", "stack-B-1": "B", "stack-C-1": "C", "stack-D-1": "D"}
     good = [
         alarm("stack-A-1"),
@@ -307,7 +307,7 @@ def test_failures_that_wait_name_the_command() -> None:
 
 @pytest.mark.parametrize(
     ("visible", "hidden", "oldest_s"),
-    # The last is empty by now.
+    # The last one is empty by now.
     [(0, 0, None), (0, 0, 0.0), (5, 0, 15.0), (0, 3, None), (0, 0, 15.1)],
 )
 def test_a_queue_that_is_worked_off_is_fine(visible: int, hidden: int, oldest_s: float | None) -> None:
@@ -331,7 +331,7 @@ def test_settings_of_tables() -> None:
     assert_to_do(finding, "c is missing", "TTL is off for a, d: `aws a` and so for each")
 
 
-def test_what_is_deployed_is_read_from_the_template() -> None:
+def test_deployed_settings_are_read_from_the_template() -> None:
     expected = Expected.of(deployed_template())
     assert expected == replace(
         EXPECTED,
@@ -344,13 +344,13 @@ def test_what_is_deployed_is_read_from_the_template() -> None:
     )
 
 
-def test_another_template_cannot_be_judged_by() -> None:
+def test_a_foreign_template_is_no_basis_for_judgement() -> None:
     with pytest.raises(CannotCheckError, match=r"another version .*FanoutMessageLambdaFunction"):
         Expected.of({"Resources": {}})
 
 
 def test_each_raw_push_counts() -> None:
-    """Twice on one connection is a duplicate, once on each is not; others' messages do not count."""
+    """Twice on one connection is a duplicate; once on each is not. Others' messages don't count."""
     trial = Trial(expected=4)
     sent_at = {"m1": 0.0, "m2": 0.0}
     one, two = (Listener(sent_at, trial) for _ in range(2))
@@ -362,8 +362,8 @@ def test_each_raw_push_counts() -> None:
     assert (trial.lost, trial.duplicates, trial.complete.is_set()) == (0, 1, True)
 
 
-def test_a_chat_is_summed_up() -> None:
-    """Of so few samples there is no p99: the maximum is called what it is."""
+def test_a_chat_is_summarised() -> None:
+    """So few samples have no p99: the maximum is reported as such."""
     trial = Trial(
         connect_ms=[30, 900], ack_ms=[10, 20, 70], delivery_ms=[1, 2, 3, 4], expected=4, duplicates=1
     )
@@ -375,7 +375,7 @@ def test_a_chat_is_summed_up() -> None:
     assert (finding.figures["lost"], finding.figures["duplicates"]) == (0, 1)
 
 
-def test_a_chat_through_a_domain_of_ones_own_says_so() -> None:
+def test_a_chat_through_a_custom_domain_is_reported() -> None:
     trial = Trial(connect_ms=[900, 30], ack_ms=[10], delivery_ms=[1], expected=1)
     assert_ok(
         judge_chat(trial, "ann", "wss://c.example/x"), "900 and 30 ms, the last through wss://c.example/x;"
@@ -463,7 +463,7 @@ def test_wrong_usage(usage: tuple[str, ...], capsys: pytest.CaptureFixture[str])
 
 
 def limits(total: int, free: int | None = None) -> dict[str, int]:
-    """AccountLimit of Lambda."""
+    """Lambda's AccountLimit."""
     return {"ConcurrentExecutions": total, "UnreservedConcurrentExecutions": total if free is None else free}
 
 
@@ -477,7 +477,7 @@ def push(*message_ids: str) -> Push:
 
 
 def template(deployment: str, key: str, stage: str = "dev") -> dict[str, Any]:
-    """A packaged template in small."""
+    """A small packaged template."""
     return {
         "Resources": {
             "Function": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Key": key}}},
@@ -495,7 +495,7 @@ def template(deployment: str, key: str, stage: str = "dev") -> dict[str, Any]:
 
 
 def deployed_template() -> dict[str, Any]:
-    """The parts of a stage's template that its settings are read from."""
+    """The parts of a stage's template that contain its settings."""
     environment = {"AUTH": "cognito", "TOKEN_USE": "any", "POSTS_PER_SECOND": "7000", "POST_BURST": "3500"}
     limits = {"ThrottlingRateLimit": "2000", "ThrottlingBurstLimit": 1000}
     recovers = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}

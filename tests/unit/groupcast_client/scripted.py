@@ -1,4 +1,4 @@
-"""A small service on a loopback port that follows the wire contract, and misbehaves where a test says so."""
+"""A small service on a loopback port that follows the wire contract, and misbehaves on command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Answer = Callable[["Service", ServerConnection, dict[str, Any]], Awaitable[dict[
 
 @dataclass
 class Service:
-    """One group's log and its connections. `answers` overrules what an action is answered with."""
+    """One group's log and its connections. `answers` replaces the answers to an action."""
 
     url: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Service:
     pushing: bool = True
 
     def write(self, text: str, message_id: str) -> dict[str, Any]:
-        """Store a message, or return what is stored under its id."""
+        """Store a message, or return the one stored under its id."""
         for item in self.log:
             if item.get("messageId") == message_id:
                 return item
@@ -53,7 +53,7 @@ class Service:
         return item
 
     def grow(self, count: int) -> None:
-        """Let somebody else write `count` messages, without any push."""
+        """Store `count` messages of another user without pushes."""
         for _ in range(count):
             self.write(f"text {len(self.log) + 1}", f"other-{len(self.log) + 1}")
 
@@ -65,7 +65,7 @@ class Service:
             await socket.send(orjson.dumps(frame).decode())
 
     async def drop(self) -> None:
-        """Cut every connection without a closing handshake."""
+        """Close every connection without a closing handshake."""
         for socket in self.sockets:
             socket.transport.abort()
 
@@ -73,7 +73,7 @@ class Service:
         return [frame for frame in self.received if frame["action"] == action]
 
     async def reply(self, socket: ServerConnection, frame: dict[str, Any]) -> dict[str, Any] | None:
-        """Answer as the contract has it."""
+        """Answer according to the contract."""
         match frame["action"]:
             case "joinGroup":
                 self.members.add(socket)
@@ -145,7 +145,7 @@ async def never(service: Service, socket: ServerConnection, frame: dict[str, Any
 
 
 def failing(code: str, times: int = 1, **fields: Any) -> Answer:
-    """Answer with an error so many times, then as the contract has it."""
+    """Answer with an error so many times, then according to the contract."""
     left = times
 
     async def answer(
@@ -164,7 +164,7 @@ def failing(code: str, times: int = 1, **fields: Any) -> Answer:
 async def scripted_service(
     *, tls: ssl.SSLContext | None = None, max_size: int | tuple[int, int] = 2**20
 ) -> AsyncIterator[Service]:
-    """A service on a free port; it closes with 1009 over `max_size` bytes (a message's, a fragment's)."""
+    """A service on a free port; closes with 1009 over `max_size` bytes (of a message or fragment)."""
     service = Service()
     async with serve(
         service._serve,
@@ -181,7 +181,7 @@ async def scripted_service(
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until `holds`; the test's own timeout is the bound."""
-    # There is no event to wait for: what is watched is a list another task grows.
+    """Wait until `holds`; the test's own timeout is the limit."""
+    # Poll: another task appends to the watched list without an event.
     while not holds():  # noqa: ASYNC110
         await asyncio.sleep(0.005)

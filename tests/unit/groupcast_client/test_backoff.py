@@ -1,4 +1,4 @@
-"""Backoff: full jitter under a doubling, bounded ceiling."""
+"""Backoff: full jitter below a doubling, bounded ceiling."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Lowest(random.Random):
 
 
 def test_the_ceiling_doubles_up_to_the_bound() -> None:
-    """The longest delays are base, twice base, … and then the maximum, for ever."""
+    """The longest delays are base, twice base, … and then the maximum."""
     delays = Backoff(base_s=1.0, max_s=5.0).delays(Highest())
     assert list(islice(delays, 5)) == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 
-def test_jitter_reaches_down_to_nothing() -> None:
-    """Full jitter spreads over the whole range, so the shortest delay stays zero."""
+def test_jitter_reaches_down_to_zero() -> None:
+    """Full jitter covers the whole range."""
     assert list(islice(Backoff().delays(Lowest()), 4)) == [0.0] * 4

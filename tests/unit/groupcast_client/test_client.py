@@ -1,4 +1,4 @@
-"""Client against a real server on a loopback port that drops, doubles, reorders, refuses and keeps silent."""
+"""Client against a real server on a loopback port that drops, duplicates, reorders, refuses and hangs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.server import ServerConnection
 
-# Short where a test waits for it on purpose, long where waiting would be a failure.
+# Short if a test waits for it on purpose, long if waiting would be a failure.
 LIMITS = Limits(gap_wait_s=0.01, hole_timeout_s=0.1, reply_timeout_s=10, call_timeout_s=20)
 SOON = Backoff(base_s=0.01, max_s=0.05)
 
@@ -53,7 +53,7 @@ def new_client(service: Service, *, limits: Limits = LIMITS, **settings: Any) ->
 
 
 async def take(client: Client, count: int) -> list[Message]:
-    """Read `count` messages; more of them would be read by the next call."""
+    """Read exactly `count` messages."""
     taken: list[Message] = []
     if count:
         async for message in client.messages():
@@ -68,7 +68,7 @@ async def numbers(client: Client, count: int) -> list[int]:
 
 
 async def test_a_message_is_acknowledged_and_comes_back(service: Service) -> None:
-    """A sender gets the ack and, as every member, the push, with the same id and number."""
+    """The sender gets the ack and, like every member, the push, with the same id and number."""
     async with new_client(service, name="ann") as client:
         assert await client.join("g") == 0
         ack = await client.send("안녕하세요")
@@ -78,8 +78,7 @@ async def test_a_message_is_acknowledged_and_comes_back(service: Service) -> Non
     assert service.paths == ["/?name=ann"]
 
 
-async def test_order_and_number_are_restored(service: Service) -> None:
-    """Pushes that come doubled and in disorder are given once and by number."""
+async def test_order_is_restored_and_duplicates_are_dropped(service: Service) -> None:
     service.grow(6)
     async with new_client(service) as client:
         await client.join("g", since=6)
@@ -94,7 +93,7 @@ async def test_order_and_number_are_restored(service: Service) -> None:
 
 
 async def test_a_lost_push_is_fetched(service: Service) -> None:
-    """What no push brought is asked from history, page by page."""
+    """From history, page by page."""
     async with new_client(service, limits=Limits(gap_wait_s=0.01, history_page=2)) as client:
         await client.join("g")
         service.grow(6)
@@ -104,7 +103,7 @@ async def test_a_lost_push_is_fetched(service: Service) -> None:
 
 
 async def test_the_first_message_after_joining_is_found_without_its_push(service: Service) -> None:
-    """A push that missed the new member leaves no gap behind, and is found all the same."""
+    """A push that missed the new member leaves no gap, but is still found."""
     async with new_client(service) as client:
         await client.join("g")
         service.grow(1)
@@ -122,7 +121,7 @@ async def test_a_failing_history_is_asked_again(service: Service) -> None:
 
 
 async def test_a_backlog_comes_first(service: Service) -> None:
-    """A newcomer that asks for the last messages gets them before the new ones."""
+    """A newcomer that asks for the last messages gets them before new ones."""
     service.grow(10)
     async with new_client(service) as client:
         assert await client.join("g", backlog=3) == 10
@@ -132,7 +131,7 @@ async def test_a_backlog_comes_first(service: Service) -> None:
 
 
 async def test_a_dropped_connection_is_resumed(service: Service) -> None:
-    """Messages from while the client was away arrive between those before and after."""
+    """Messages missed meanwhile arrive between earlier and later ones."""
     async with new_client(service) as client:
         await client.join("g")
         service.grow(2)
@@ -145,7 +144,7 @@ async def test_a_dropped_connection_is_resumed(service: Service) -> None:
 
 
 async def test_a_send_is_repeated_after_a_drop_and_stored_once(service: Service) -> None:
-    """A connection that dies between storing and the ack costs nothing: the id is the same."""
+    """A connection lost between storing and the ack does no harm: the id is the same."""
 
     async def store_and_drop(
         service: Service, socket: ServerConnection, frame: dict[str, Any]
@@ -165,7 +164,7 @@ async def test_a_send_is_repeated_after_a_drop_and_stored_once(service: Service)
 
 
 async def test_silence_is_a_dead_connection(service: Service) -> None:
-    """A request without any answer is repeated on a new connection."""
+    """An unanswered request is repeated on a new connection."""
 
     async def silent_once(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
         del service.answers["sendMessage"]
@@ -177,8 +176,7 @@ async def test_silence_is_a_dead_connection(service: Service) -> None:
     assert len(service.paths) > 1
 
 
-async def test_a_call_gives_up_in_the_end(service: Service) -> None:
-    """A service that never acks makes the call fail in its time, and no later than that."""
+async def test_a_call_without_an_ack_fails_in_time(service: Service) -> None:
     service.answers["sendMessage"] = never
     async with new_client(service, limits=Limits(reply_timeout_s=0.4, call_timeout_s=1.2)) as client:
         await client.join("g")
@@ -188,7 +186,7 @@ async def test_a_call_gives_up_in_the_end(service: Service) -> None:
 
 
 async def test_an_error_frame_is_raised(service: Service) -> None:
-    """The code, the sentence and the request id reach the caller, and the next call works."""
+    """The caller gets the code, the sentence and the request id, and the next call works."""
     service.answers["sendMessage"] = failing("TooLarge")
     async with new_client(service) as client:
         await client.join("g")
@@ -199,8 +197,8 @@ async def test_an_error_frame_is_raised(service: Service) -> None:
         assert (await client.send("hello")).seq == 1
 
 
-async def test_what_is_rate_limited_waits_and_is_sent_again(service: Service) -> None:
-    """After the time that the service named, the same message goes out once more, and before the next one."""
+async def test_a_rate_limited_send_is_retried(service: Service) -> None:
+    """After the named delay, and before the next message."""
     service.answers["sendMessage"] = failing("RateLimited", times=2, retryAfterMs=20)
     async with new_client(service) as client:
         await client.join("g")
@@ -213,8 +211,8 @@ async def test_what_is_rate_limited_waits_and_is_sent_again(service: Service) ->
     assert {frame["messageId"] for frame in service.asked("sendMessage")[:3]} == {ack.message_id}
 
 
-async def test_a_crowd_of_limited_sends_stands_in_line(service: Service) -> None:
-    """Sends made at once are all stored, and those that wait do not storm the service again and again."""
+async def test_many_limited_sends_queue_up(service: Service) -> None:
+    """All are stored, and waiting ones do not flood the service."""
     total, interval_s = 20, 0.005
     loop = asyncio.get_running_loop()
     free_at = 0.0
@@ -234,12 +232,12 @@ async def test_a_crowd_of_limited_sends_stands_in_line(service: Service) -> None
         await client.join("g")
         await asyncio.gather(*[client.send(f"text {number}") for number in range(total)])
     assert len(service.log) == total
-    # Once at first, once when its turn comes, once after the wait. All at once would be half of 20 times 20.
+    # Once at first, once in turn, once after the wait. All at once would be half of 20 times 20.
     assert len(service.asked("sendMessage")) <= 4 * total
 
 
 async def test_a_limit_that_outlasts_the_call_is_raised(service: Service) -> None:
-    """Waiting longer than the call has time is the caller's decision."""
+    """The caller decides whether to wait longer than the call's time."""
     service.answers["sendMessage"] = failing("RateLimited", retryAfterMs=60_000)
     async with new_client(service) as client:
         await client.join("g")
@@ -250,7 +248,7 @@ async def test_a_limit_that_outlasts_the_call_is_raised(service: Service) -> Non
 
 
 async def test_only_sends_wait_for_limited_sends(service: Service) -> None:
-    """What the service does not limit is answered while a send that was limited has no answer yet."""
+    """Other requests are answered while a limited send has no answer yet."""
     waiting: list[tuple[ServerConnection, dict[str, Any]]] = []
 
     async def limit_and_wait(
@@ -273,8 +271,8 @@ async def test_only_sends_wait_for_limited_sends(service: Service) -> None:
         assert (await sending).seq == 1
 
 
-async def test_a_send_whose_time_ends_in_the_line_was_limited(service: Service) -> None:
-    """It is RateLimited, while for the one before it, which has no answer, the connection counts as lost."""
+async def test_a_send_that_times_out_in_the_queue_is_rate_limited(service: Service) -> None:
+    """The one before it has no answer and fails with a lost connection."""
     waiting: list[tuple[ServerConnection, dict[str, Any]]] = []
 
     async def limit_the_later_first(
@@ -302,7 +300,7 @@ async def test_a_send_whose_time_ends_in_the_line_was_limited(service: Service) 
 
 
 async def test_a_forgotten_membership_is_renewed_by_a_send(service: Service) -> None:
-    """NotInGroup makes the client join again from where it was, and the send succeeds."""
+    """After NotInGroup the client rejoins from its position, and the send succeeds."""
     async with new_client(service) as client:
         await client.join("g")
         await client.send("one")
@@ -314,7 +312,7 @@ async def test_a_forgotten_membership_is_renewed_by_a_send(service: Service) -> 
 
 
 async def test_a_forgotten_membership_is_renewed_by_a_ping(service: Service) -> None:
-    """A pong that names no group makes the client join again."""
+    """A pong without a group makes the client rejoin."""
     async with new_client(service, limits=Limits(ping_interval_s=0.02)) as client:
         await client.join("g")
         service.members.clear()
@@ -326,7 +324,7 @@ async def test_a_forgotten_membership_is_renewed_by_a_ping(service: Service) -> 
 
 
 async def test_a_connection_that_the_service_has_forgotten_is_replaced(service: Service) -> None:
-    """Its item was removed while the socket lived: it connects again and loses nothing."""
+    """Its item was removed while the socket lived: the client reconnects and loses nothing."""
     async with new_client(service, limits=Limits(ping_interval_s=0.02)) as client:
         await client.join("g")
         service.grow(1)
@@ -340,7 +338,7 @@ async def test_a_connection_that_the_service_has_forgotten_is_replaced(service: 
     assert len(service.paths) == 2
 
 
-async def test_a_pong_of_a_moment_ago_changes_nothing(service: Service) -> None:
+async def test_a_stale_pong_changes_nothing(service: Service) -> None:
     """Its read is eventually consistent: a last number behind the log is neither a reset nor a gap."""
 
     async def stale(_service: Service, _socket: ServerConnection, _frame: dict[str, Any]) -> dict[str, Any]:
@@ -358,12 +356,12 @@ async def test_a_pong_of_a_moment_ago_changes_nothing(service: Service) -> None:
         await client.send("text 4")
         assert await numbers(client, 1) == [4]
     assert len(service.asked("joinGroup")) == 1
-    # The look that follows a join.
+    # The history request after a join.
     assert looks == 1
 
 
 async def test_an_error_for_a_ping_is_a_sign_of_life(service: Service) -> None:
-    """A function that fails now and then does not end the client, nor its connection."""
+    """An occasional failure of the function ends neither client nor connection."""
     service.answers["ping"] = failing("InternalError")
     async with new_client(service, limits=Limits(ping_interval_s=0.02)) as client:
         await client.join("g")
@@ -373,7 +371,7 @@ async def test_an_error_for_a_ping_is_a_sign_of_life(service: Service) -> None:
 
 
 async def test_a_rejoin_that_is_refused_ends_the_client(service: Service) -> None:
-    """Whoever finds out, readers and callers are told alike; nobody waits for a group that will not come."""
+    """Readers and callers get the same error, and nobody waits for the group in vain."""
     async with new_client(service) as client:
         await client.join("g")
         service.answers["sendMessage"] = failing("NotInGroup")
@@ -384,8 +382,8 @@ async def test_a_rejoin_that_is_refused_ends_the_client(service: Service) -> Non
             await take(client, 1)
 
 
-async def test_a_quiet_client_hears_from_a_ping_what_it_missed(service: Service) -> None:
-    """A push that got lost with nothing after it is found through the pong's last number."""
+async def test_a_ping_tells_a_quiet_client_of_missed_messages(service: Service) -> None:
+    """The pong's last number reveals a lost push with nothing after it."""
     async with new_client(service, limits=Limits(gap_wait_s=0.01, ping_interval_s=0.3)) as client:
         await client.join("g")
         await eventually(lambda: len(service.asked("history")) == 1)
@@ -394,23 +392,23 @@ async def test_a_quiet_client_hears_from_a_ping_what_it_missed(service: Service)
     assert service.asked("ping")
 
 
-async def test_a_full_buffer_stops_the_reading(service: Service) -> None:
-    """With nobody reading `messages()`, what waits stays near the limit; nothing is lost."""
+async def test_a_full_buffer_stops_reading(service: Service) -> None:
+    """Without a reader of `messages()`, the buffer stays near its limit, and nothing is lost."""
     limits = Limits(incoming=5, gap_wait_s=100)
     async with new_client(service, limits=limits) as client:
         await client.join("g")
         service.grow(50)
         for number in range(1, 51):
             await service.push([number])
-        await eventually(lambda: len(client._session.inbox) == 5)
-        # Long enough for more to come in, if anything let it.
+        await eventually(lambda: len(client._session.inbox._messages) == 5)
+        # Long enough for more to arrive if it could.
         await asyncio.sleep(0.05)
-        assert len(client._session.inbox) == 5
+        assert len(client._session.inbox._messages) == 5
         assert await numbers(client, 50) == list(range(1, 51))
 
 
 async def test_history_is_paged(service: Service) -> None:
-    """A caller may read the log itself, forwards or backwards."""
+    """Callers may read the log themselves, in both directions."""
     service.grow(10)
     async with new_client(service) as client:
         await client.join("g")
@@ -421,7 +419,7 @@ async def test_history_is_paged(service: Service) -> None:
 
 
 async def test_leaving_ends_the_pushes(service: Service) -> None:
-    """After leaving, nothing comes, and sending says what is missing."""
+    """Afterwards sending has a clear error."""
     async with new_client(service) as client:
         await client.join("g")
         await client.leave()
@@ -433,7 +431,7 @@ async def test_leaving_ends_the_pushes(service: Service) -> None:
 
 
 async def test_a_move_with_an_unanswered_send_is_refused(service: Service) -> None:
-    """A frame names no group, so a repeated send could land in the wrong one."""
+    """A frame names no group, so a repeated send could reach the wrong one."""
     service.answers["sendMessage"] = never
     async with new_client(service) as client:
         await client.join("g")
@@ -447,7 +445,7 @@ async def test_a_move_with_an_unanswered_send_is_refused(service: Service) -> No
 
 
 async def test_a_move_that_is_refused_leaves_the_client_where_it_was(service: Service) -> None:
-    """The group before goes on, over a reconnect too; what was missed meanwhile is found."""
+    """The old group continues, even across a reconnect, and missed messages are fetched."""
 
     async def push_and_refuse(
         service: Service, socket: ServerConnection, frame: dict[str, Any]
@@ -473,7 +471,7 @@ async def test_a_move_that_is_refused_leaves_the_client_where_it_was(service: Se
 
 @pytest.mark.parametrize("status", [401, 403, 502])
 async def test_a_refused_handshake_is_raised_on_entry(service: Service, status: int) -> None:
-    """The first connection is not retried: the caller learns the status."""
+    """The first connection is not retried: the caller gets the status."""
     service.refuse = [status]
     with pytest.raises(Refused) as caught:
         async with new_client(service):
@@ -482,7 +480,7 @@ async def test_a_refused_handshake_is_raised_on_entry(service: Service, status: 
 
 
 async def test_nobody_listening_is_raised_on_entry() -> None:
-    """A port without a server is ConnectionLost, in one line."""
+    """A closed port is ConnectionLost, in one line."""
     async with scripted_service() as gone:
         pass
     with pytest.raises(ConnectionLost, match="cannot connect"):
@@ -491,7 +489,7 @@ async def test_nobody_listening_is_raised_on_entry() -> None:
 
 
 async def test_a_passing_refusal_is_retried_later(service: Service) -> None:
-    """A gateway in trouble is tried again with backoff, and the group joined as before."""
+    """With backoff; then the client rejoins its group."""
     async with new_client(service) as client:
         await client.join("g")
         service.refuse = [502, 503]
@@ -501,7 +499,7 @@ async def test_a_passing_refusal_is_retried_later(service: Service) -> None:
 
 
 async def test_a_final_refusal_ends_the_client(service: Service) -> None:
-    """A token that is no longer good cannot get better: readers and callers are told the status."""
+    """An invalid token stays invalid: readers and callers get the status."""
     async with new_client(service, token="jwt") as client:
         await client.join("g")
         service.refuse = [401]
@@ -514,7 +512,7 @@ async def test_a_final_refusal_ends_the_client(service: Service) -> None:
 
 
 async def test_closing_ends_readers_and_callers(service: Service) -> None:
-    """Whoever waits for the client when it closes is let go."""
+    """Closing releases all waiting calls."""
     service.answers["sendMessage"] = never
     async with new_client(service) as client:
         await client.join("g")
@@ -527,7 +525,7 @@ async def test_closing_ends_readers_and_callers(service: Service) -> None:
 
 
 async def test_the_message_id_may_be_the_callers(service: Service) -> None:
-    """A caller that gave up may send again under the same id, and nothing is doubled."""
+    """After a failure the caller may send again under the same id without a duplicate."""
     message_id = UUID("0190f5c4-7e1c-7000-8000-000000000001")
     async with new_client(service) as client:
         await client.join("g")
@@ -538,7 +536,7 @@ async def test_the_message_id_may_be_the_callers(service: Service) -> None:
 
 
 async def test_many_sends_while_the_connection_keeps_dropping(service: Service) -> None:
-    """Under repeated cuts every send is acknowledged, stored once, and read once, in order."""
+    """Every send is acknowledged, stored once, and read once, in order."""
     total = 60
 
     async def cut_at_each_sixth(
@@ -563,7 +561,6 @@ async def test_many_sends_while_the_connection_keeps_dropping(service: Service) 
 
 
 def test_it_runs_on_uvloop() -> None:
-    """Nothing in the client depends on the loop of the standard library."""
 
     async def chat() -> list[int]:
         async with scripted_service() as service, new_client(service) as client:

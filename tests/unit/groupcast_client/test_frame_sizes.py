@@ -1,4 +1,4 @@
-"""Messages whose frames are larger than a gateway takes, over TLS and without, against a strict server."""
+"""Messages larger than the gateway's frames, with and without TLS, against a strict server."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMITS = Limits(gap_wait_s=100, call_timeout_s=20)
-# What the service takes: 16 KB of text, which JSON makes two or six times as large.
+# The service's limit: 16 KB of text, which JSON may make two or six times as large.
 TEXTS = ['"' * 16_384, "\n" * 16_384, "\x01" * 16_384, "앤" * 5_461, "🙂" * 4_096]
 AS_API_GATEWAY = (MESSAGE_BYTES, FRAGMENT_BYTES)
 
 
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """A server's certificate that clients of this test trust."""
+    """A server certificate that this test's clients trust."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -44,8 +44,8 @@ def new_client(service: Service, **settings: Any) -> Client:
 
 
 @pytest.mark.parametrize("is_tls", [False, True], ids=["ws", "wss"])
-async def test_whatever_the_service_takes_arrives(tls: ssl.SSLContext, *, is_tls: bool) -> None:
-    """Frames of up to 98,400 bytes go out in fragments, side by side, on one connection."""
+async def test_any_message_the_service_accepts_arrives(tls: ssl.SSLContext, *, is_tls: bool) -> None:
+    """Frames of up to 98,400 bytes are sent in fragments, concurrently, on one connection."""
     async with (
         scripted_service(tls=tls if is_tls else None, max_size=AS_API_GATEWAY) as service,
         new_client(service) as client,
@@ -74,8 +74,8 @@ async def test_a_frame_that_the_gateway_refuses_is_sent_once(tls: ssl.SSLContext
     assert len(service.paths) == 2
 
 
-async def test_too_large_for_any_gateway_is_told_without_a_connection() -> None:
-    """No frame is sent for it, and nobody waits for a reconnect."""
+async def test_a_message_too_large_for_any_gateway_fails_at_once() -> None:
+    """No frame is sent, and nothing waits for a reconnect."""
     async with scripted_service() as service, new_client(service) as client:
         await client.join("g")
         service.refuse = [503] * 1_000
@@ -86,8 +86,8 @@ async def test_too_large_for_any_gateway_is_told_without_a_connection() -> None:
     assert service.asked("sendMessage") == []
 
 
-async def test_too_large_messages_do_not_bring_new_connections_quickly() -> None:
-    """An application that tries again and again meets the backoff: 1009 is no progress."""
+async def test_too_large_messages_reconnect_with_backoff() -> None:
+    """1009 is no progress, so repeated attempts keep the backoff growing."""
     limits = Limits(gap_wait_s=100, call_timeout_s=1)
     backoff = Backoff(base_s=0.05, max_s=10)
     async with (
@@ -100,12 +100,12 @@ async def test_too_large_messages_do_not_bring_new_connections_quickly() -> None
             with pytest.raises((TooLarge, ConnectionLost)) as caught:
                 await client.send("x" * 20_000)
             error = caught.value
-    # Each would take 0.025 s on average, if the delays started over each time.
+    # Each would take 0.025 s on average if the delays started over.
     assert len(service.paths) <= 15
 
 
-async def test_a_send_that_is_given_up_in_the_middle_costs_the_connection_alone() -> None:
-    """Half a message cannot be taken back: the next one goes over another connection."""
+async def test_a_send_cancelled_midway_costs_only_the_connection() -> None:
+    """Half a message cannot be withdrawn: the next one uses another connection."""
     stalled = asyncio.Event()
 
     async def stall(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ async def test_a_send_that_is_given_up_in_the_middle_costs_the_connection_alone(
         async with new_client(service, limits=Limits(ping_interval_s=0.05, gap_wait_s=100)) as client:
             await client.join("g")
             await stalled.wait()
-            # Nobody reads: the buffers of both sides fill up.
+            # Nobody reads, so the buffers of both sides fill up.
             sending = [asyncio.create_task(client.send(f"{number}{TEXTS[2]}")) for number in range(100)]
             await asyncio.sleep(0.2)
             for one in sending:
@@ -129,8 +129,8 @@ async def test_a_send_that_is_given_up_in_the_middle_costs_the_connection_alone(
     assert len(service.paths) == 2
 
 
-async def test_a_send_that_is_given_up_before_its_turn_costs_nothing() -> None:
-    """The others go on over the same connection."""
+async def test_a_send_cancelled_before_its_turn_costs_nothing() -> None:
+    """Others continue on the same connection."""
     async with scripted_service(max_size=AS_API_GATEWAY) as service, new_client(service) as client:
         await client.join("g")
         (socket,) = service.sockets
@@ -145,8 +145,8 @@ async def test_a_send_that_is_given_up_before_its_turn_costs_nothing() -> None:
     assert len(service.paths) == 1
 
 
-async def test_a_connection_that_takes_no_frame_is_closed() -> None:
-    """A dead link fills the buffers: the call fails in the time of a reply."""
+async def test_a_connection_that_accepts_no_frame_is_closed() -> None:
+    """A dead link fills the buffers: the call fails within the reply timeout."""
     async with scripted_service() as service:
         connection = await Connection.open(Endpoint(service.url), Limits(reply_timeout_s=0.2))
         await eventually(lambda: bool(service.sockets))

@@ -1,4 +1,4 @@
-"""Frames: the wire contract, and what is refused."""
+"""Frames: valid ones of the wire contract, and refused ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from groupcast_client.model import Endpoint, HistoryPage
 
 
 def test_a_push_becomes_messages_of_its_group() -> None:
-    """The group of the frame goes into each message, and the date keeps its zone and milliseconds."""
+    """Each message has the frame's group; dates keep their zone and milliseconds."""
     item = {
         "messageId": "m1",
         "seq": 3,
@@ -28,8 +28,8 @@ def test_a_push_becomes_messages_of_its_group() -> None:
 
 
 @pytest.mark.parametrize(("kind", "read"), [("messages", frames.Push), ("history", HistoryPage)])
-def test_a_void_is_a_number_alone(kind: str, read: type) -> None:
-    """A void number keeps its place among the entries and is left out of the messages."""
+def test_a_void_has_only_a_number(kind: str, read: type) -> None:
+    """It keeps its place among the entries and is omitted from the messages."""
     item = {
         "messageId": "m1",
         "seq": 2,
@@ -49,7 +49,7 @@ def test_a_void_is_a_number_alone(kind: str, read: type) -> None:
         assert frame.body.messages == (message,)
 
 
-def test_too_large_is_an_error_of_its_own() -> None:
+def test_too_large_has_its_own_error() -> None:
     """The service's refusal can be caught like the client's."""
     frame = frames.decode(b'{"type":"error","code":"TooLarge","message":"over 16 KB","requestId":"r"}')
     assert frame is not None
@@ -58,15 +58,15 @@ def test_too_large_is_an_error_of_its_own() -> None:
 
 
 def test_a_reply_keeps_its_id() -> None:
-    """The id is what finds the request."""
+    """The id identifies the request."""
     raw = (
         b'{"type":"ack","messageId":"m","groupId":"g","seq":1,"createdAt":"2025-01-01T00:00:00.0Z","id":"7"}'
     )
     assert frames.decode(raw) == frames.Frame(Ack("m", "g", 1, datetime(2025, 1, 1, tzinfo=UTC)), "7")
 
 
-def test_a_limit_tells_how_long_to_wait() -> None:
-    """The time of a RateLimited is kept, in milliseconds."""
+def test_a_rate_limit_has_a_delay() -> None:
+    """In milliseconds."""
     raw = b'{"type":"error","code":"RateLimited","message":"slower","retryAfterMs":120,"id":"1"}'
     frame = frames.decode(raw)
     assert frame is not None
@@ -75,8 +75,8 @@ def test_a_limit_tells_how_long_to_wait() -> None:
 
 
 @pytest.mark.parametrize("group_id", ["g", None])
-def test_a_renewal_tells_the_group_and_the_end(group_id: str | None) -> None:
-    """A null for the group is an answer of its own."""
+def test_a_renewal_has_the_group_and_the_expiry(group_id: str | None) -> None:
+    """The group may be null."""
     raw = orjson.dumps({"type": "renewed", "groupId": group_id, "expiresAt": "2025-03-01T10:00:00.123Z"})
     expires_at = datetime(2025, 3, 1, 10, 0, 0, 123_000, UTC)
     assert frames.decode(raw) == frames.Frame(frames.Renewed(group_id, expires_at), None)
@@ -92,40 +92,40 @@ def test_a_renewal_tells_the_group_and_the_end(group_id: str | None) -> None:
     ],
 )
 def test_api_gateways_own_errors_have_no_type(text: str, code: str) -> None:
-    """What the gateway says by itself is told as the contract's codes."""
+    """They get the contract's codes."""
     frame = frames.decode(orjson.dumps({"message": text, "connectionId": "c=", "requestId": "r"}))
     assert frame is not None
     assert isinstance(frame.body, ServerError)
     assert (frame.body.code, frame.body.message, frame.body.request_id) == (code, text, "r")
 
 
-def test_an_unknown_type_is_left_alone() -> None:
-    """A newer service may send what this client has not heard of."""
+def test_an_unknown_type_is_ignored() -> None:
+    """A newer service may send types that this client does not know."""
     assert frames.decode(b'{"type":"typing","groupId":"g"}') is None
 
 
 @pytest.mark.parametrize("raw", [b"", b"nonsense", b"[]", b"1", b"{}", b'{"type":"ack"}', b'{"type":["a"]}'])
-def test_what_breaks_the_contract_is_a_value_error(raw: bytes) -> None:
-    """No frame of the service can raise anything else."""
+def test_a_malformed_frame_is_a_value_error(raw: bytes) -> None:
+    """And no other exception."""
     with pytest.raises(ValueError, match=r"malformed|line 1"):
         frames.decode(raw)
 
 
 def test_absent_fields_are_left_out() -> None:
-    """A None never reaches the wire."""
+    """A None is never sent."""
     raw = frames.encode("history", "1", since=0, before=None)
     assert orjson.loads(raw) == {"action": "history", "id": "1", "since": 0}
 
 
 def test_the_size_of_a_frame_is_that_of_its_json() -> None:
-    """Escapes count, and characters outside ASCII are not escaped."""
+    """Escapes count, and non-ASCII characters are not escaped."""
     plain = len(frames.encode("sendMessage", "1", message=""))
     assert len(frames.encode("sendMessage", "1", message='"\n\x01')) == plain + 2 + 2 + 6
     assert len(frames.encode("sendMessage", "1", message="앤")) == plain + 3
 
 
 def test_a_frame_over_the_gateways_limit_is_too_large() -> None:
-    """The error gives the size, the limit and the remedy; one byte less is fine."""
+    """The error has the size, the limit and the remedy; one byte less is fine."""
     room = frames.MESSAGE_BYTES - len(frames.encode("sendMessage", "1", message=""))
     assert len(frames.encode("sendMessage", "1", message="x" * room)) == frames.MESSAGE_BYTES
     with pytest.raises(TooLarge, match=r"131,073 bytes .* accepts 131,072\. Shorten it"):
@@ -134,7 +134,7 @@ def test_a_frame_over_the_gateways_limit_is_too_large() -> None:
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "앤" * 33_333, "x" + "🙂" * 25_000, ""])
 def test_fragments_make_up_the_frame(text: str) -> None:
-    """No fragment is over the limit, and each is text by itself."""
+    """None exceeds the limit, and each is valid text by itself."""
     raw = text.encode()
     parts = frames.fragments(raw)
     assert b"".join(parts) == raw
@@ -143,21 +143,21 @@ def test_fragments_make_up_the_frame(text: str) -> None:
     assert len(parts) == max(1, -(-len(raw) // (frames.FRAGMENT_BYTES - 3)))
 
 
-def test_the_name_is_escaped_and_joins_what_the_url_has() -> None:
-    """A name may hold anything; a stage or a query of the URL stays."""
+def test_the_name_is_escaped_and_added_to_the_url() -> None:
+    """The URL's stage and query stay."""
     endpoint = Endpoint("ws://h:1/dev?a=b", name="앤 & co")
     assert endpoint.connect_url == "ws://h:1/dev?a=b&name=%EC%95%A4%20%26%20co"
 
 
 def test_a_token_is_never_shown() -> None:
-    """The token travels as a subprotocol and stays out of every repr."""
+    """It is sent as a subprotocol and is in no repr."""
     endpoint = Endpoint("ws://h", token="jwt")
     assert endpoint.subprotocols == ["groupcast.v1", "bearer.jwt"]
     assert "jwt" not in repr(endpoint)
 
 
-def test_an_address_is_shown_without_what_may_be_secret() -> None:
-    """A URL may carry a token or a password: neither is in what errors and logs show."""
+def test_errors_show_addresses_without_secrets() -> None:
+    """A URL may contain a token or a password."""
     endpoint = Endpoint("wss://ann:secret@h:1/dev?token=secret#secret")
     assert endpoint.shown_url == "wss://h:1/dev"
     assert "secret" not in repr(endpoint)

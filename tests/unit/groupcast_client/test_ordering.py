@@ -1,4 +1,4 @@
-"""GroupLog: whatever happens between the service and a member, the log comes out whole, once and in order."""
+"""GroupLog: whatever happens between service and member, the log is complete and in order, once each."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def seqs(messages: list[Message]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One number of the service's log. `pushes_s` are arrivals; a hole is never visible nor pushed.
+    """A number of the service's log. `pushes_s` are its pushes' arrivals.
 
-    A void is visible and pushed like a message.
+    A hole is never visible or pushed; a void is, like a message.
     """
 
     taken_at: float
@@ -58,7 +58,7 @@ class Sent:
 
 @st.composite
 def services(draw: st.DrawFn) -> list[Sent]:
-    """A service whose messages are in history within half the hole timeout, pushed 0 to 3 times, anyhow."""
+    """Services whose messages reach history within half the hole timeout and are pushed 0 to 3 times."""
     now = 0.0
     log = []
     for _ in range(draw(st.integers(0, 20))):
@@ -74,7 +74,7 @@ def services(draw: st.DrawFn) -> list[Sent]:
 
 @dataclass
 class World:
-    """Runs a log against a service on a clock of its own, as a client would."""
+    """Runs a log against a service on a virtual clock, like a client."""
 
     service: list[Sent]
     log: GroupLog
@@ -119,7 +119,7 @@ class World:
         self.delivered += seqs(messages)
 
     def run(self, joins_s: list[float]) -> None:
-        """Let everything happen at its time, join once more at the end, and go on until nothing is left."""
+        """Process all events in time, join once more at the end, and continue until nothing is left."""
         events = [(at, 0, 0) for at in joins_s]
         events += [(at, 1, seq) for seq, sent in enumerate(self.service, 1) for at in sent.pushes_s]
         end = max([at for at, _, _ in events] + [sent.visible_at for sent in self.service], default=0.0)
@@ -141,7 +141,7 @@ class World:
                 self.answer(now)
 
 
-# A busy machine is no failure.
+# A busy machine is not a failure.
 @settings(deadline=None)
 @given(
     service=services(),
@@ -159,7 +159,7 @@ def test_each_message_comes_once_and_in_order(
     pending_limit: int,
     seed: int,
 ) -> None:
-    """Lost, doubled and late pushes, failing and partial history, rejoins, holes, tiny buffers: no matter."""
+    """With lost, duplicate and late pushes, failing and partial history, rejoins, holes, tiny buffers."""
     log = new_log(since=since, pending_limit=pending_limit)
     # A seed makes the failure repeatable.
     rng = random.Random(seed)
@@ -168,11 +168,11 @@ def test_each_message_comes_once_and_in_order(
     assert world.first_seq is not None
     joined = list(enumerate(service, 1))[world.first_seq - 1 :]
     assert world.delivered == [seq for seq, sent in joined if not sent.is_hole and not sent.is_void]
-    assert world.log.skipped == sum(sent.is_hole for _, sent in joined)
+    assert world.log.since == len(service)
 
 
-def test_a_push_in_order_is_delivered_at_once_and_asks_nothing() -> None:
-    """The usual case costs no request but the one look after joining."""
+def test_a_push_in_order_is_delivered_without_a_request() -> None:
+    """Except for the one history request after joining."""
     log = new_log()
     log.joined(4, [], complete=True, now=0.0)
     assert seqs(log.pushed([message(5), message(6)], 0.5)) == [5, 6]
@@ -182,8 +182,8 @@ def test_a_push_in_order_is_delivered_at_once_and_asks_nothing() -> None:
     assert log.wake_at is None
 
 
-def test_a_gap_waits_before_it_asks() -> None:
-    """Messages that merely change places within the wait cost no request."""
+def test_a_gap_waits_before_requesting_history() -> None:
+    """Messages that merely swap places within the wait cost no request."""
     log = new_log(since=0)
     log.joined(0, [], complete=True, now=0.0)
     log.ask(GAP_WAIT_S)
@@ -195,23 +195,23 @@ def test_a_gap_waits_before_it_asks() -> None:
 
 
 def test_a_backlog_is_fetched_without_waiting() -> None:
-    """A newcomer that wants the last messages asks for them as soon as it knows the last number."""
+    """A newcomer requests the last messages as soon as it knows the last number."""
     log = new_log(backlog=3)
     log.joined(10, [], complete=True, now=0.0)
     assert log.ask(0.0) == 7
     assert seqs(log.replied([message(8), message(9), message(10)], complete=True, now=0.0)) == [8, 9, 10]
 
 
-def test_an_old_hole_holds_nothing_back() -> None:
-    """A hole in yesterday's messages is seen from their dates, and skipped with the first reply."""
+def test_an_old_hole_delays_nothing() -> None:
+    """The dates of yesterday's messages show it, and the first reply skips it."""
     log = new_log(since=0)
     page = [message(1, 0), message(3, 20), message(4, 20 + HOLE_TIMEOUT_S)]
     assert seqs(log.joined(4, page, complete=True, now=0.0)) == [1, 3, 4]
-    assert log.skipped == 1
+    assert log.since == 4
 
 
-def test_a_young_hole_is_given_its_time() -> None:
-    """A number is skipped only when history, asked after the timeout, still lacks it."""
+def test_a_recent_hole_is_skipped_only_after_the_timeout() -> None:
+    """If history, asked after it, still lacks the number."""
     log = new_log(since=0)
     log.joined(0, [], complete=True, now=0.0)
     log.pushed([message(2)], 0.0)
@@ -228,16 +228,16 @@ def test_a_young_hole_is_given_its_time() -> None:
 
 
 def test_a_void_ends_the_wait_at_once() -> None:
-    """A number that the service calls void is known: nothing is asked, and the message behind it comes."""
+    """No request is sent, and the next message is delivered."""
     log = new_log(since=0)
     log.joined(0, [], complete=True, now=0.0)
     assert log.pushed([message(2)], 0.0) == []
     assert seqs(log.pushed([Void(1)], 0.1)) == [2]
-    assert (log.since, log.skipped) == (2, 0)
+    assert log.since == 2
 
 
 def test_a_void_in_history_is_final_before_the_timeout() -> None:
-    """However early the service knows, the first answer that says so is enough."""
+    """The first answer with it suffices."""
     log = new_log(since=0)
     log.joined(0, [], complete=True, now=0.0)
     log.pushed([message(2), Void(3)], 0.0)
@@ -246,16 +246,16 @@ def test_a_void_in_history_is_final_before_the_timeout() -> None:
     assert (log.since, log.wake_at) == (3, None)
 
 
-def test_a_void_behind_a_hole_says_nothing_of_its_age() -> None:
-    """Only messages have a date; the next one behind the hole counts."""
+def test_a_void_after_a_hole_does_not_date_it() -> None:
+    """Only messages have dates; the next message after the hole counts."""
     log = new_log(since=0)
     page: list[Message | Void] = [Void(2), message(3, 0), message(4, HOLE_TIMEOUT_S)]
     assert seqs(log.joined(4, page, complete=True, now=0.0)) == [3, 4]
-    assert log.skipped == 1
+    assert log.since == 4
 
 
 def test_a_failed_request_is_repeated_when_the_service_allows_it() -> None:
-    """The next request waits as long as the service asks, where that is longer than the usual wait."""
+    """After the service's delay, if it exceeds the usual one."""
     log = new_log(since=0)
     log.joined(0, [], complete=True, now=0.0)
     log.pushed([message(2)], 0.0)
@@ -265,7 +265,7 @@ def test_a_failed_request_is_repeated_when_the_service_allows_it() -> None:
 
 
 def test_the_last_request_is_repeated_until_it_is_answered() -> None:
-    """A gap for which all requests failed is asked about once more, with doubling waits."""
+    """A gap whose requests all failed is requested again, with doubling delays."""
     log = new_log(since=0)
     log.joined(0, [], complete=True, now=0.0)
     log.pushed([message(2)], 0.0)
@@ -281,7 +281,7 @@ def test_the_last_request_is_repeated_until_it_is_answered() -> None:
 
 
 def test_pushes_before_the_reply_to_join_are_kept() -> None:
-    """Pushes may overtake the reply; they count from the number the reply tells."""
+    """Pushes may overtake the reply; those after its last number count."""
     log = new_log()
     assert log.pushed([message(7), message(9)], 0.0) == []
     assert seqs(log.joined(6, [], complete=True, now=0.1)) == [7]
@@ -289,7 +289,7 @@ def test_pushes_before_the_reply_to_join_are_kept() -> None:
 
 
 def test_a_log_that_began_anew_is_read_from_its_start() -> None:
-    """A last number below what was read means another log (local tables do not survive a restart)."""
+    """A last number below the position means a new log (local tables do not survive a restart)."""
     log = new_log(since=50)
     log.joined(50, [], complete=True, now=0.0)
     log.joined(2, [], complete=True, now=1.0)
@@ -298,8 +298,8 @@ def test_a_log_that_began_anew_is_read_from_its_start() -> None:
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_an_empty_reply_is_not_asked_again_at_once(*, complete: bool) -> None:
-    """A reply that brings nothing, whatever it claims, cannot start a loop."""
+def test_an_empty_reply_is_not_repeated_at_once(*, complete: bool) -> None:
+    """It cannot cause a loop, whatever it claims."""
     log = new_log(since=0)
     log.joined(0, [], complete=True, now=0.0)
     log.pushed([message(2)], 0.0)
@@ -308,8 +308,8 @@ def test_an_empty_reply_is_not_asked_again_at_once(*, complete: bool) -> None:
     assert log.wake_at == 3.0
 
 
-def test_an_incomplete_reply_goes_on_where_it_ended() -> None:
-    """Catching up reads each page once, even with a hole in front of them all."""
+def test_an_incomplete_reply_continues_where_it_ended() -> None:
+    """Catching up reads each page once, even with a hole before them."""
     log = new_log(since=0)
     assert log.joined(5, [message(2), message(3)], complete=False, now=0.0) == []
     assert log.ask(0.0) == 3

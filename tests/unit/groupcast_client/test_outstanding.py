@@ -1,4 +1,4 @@
-"""Which request an answer, an error without id, or the end of the connection belongs to."""
+"""Assigning answers, errors without id, and the connection's end to requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def requests() -> Outstanding:
 
 
 def outcomes(*asked: Request) -> list[str]:
-    """What became of each request: an error's text, "ack", or "open"."""
+    """The outcome of each request: an error's text, "ack", or "open"."""
     return [
         "open" if not one.reply.done() else str(one.reply.exception() or "ack").rpartition(": ")[2]
         for one in asked
@@ -31,16 +31,15 @@ def outcomes(*asked: Request) -> list[str]:
 
 
 async def test_an_error_without_id_fails_the_only_request(requests: Outstanding) -> None:
-    """There is nobody else to blame."""
     one = requests.add()
     requests.answer(None, failure(1))
     assert outcomes(one) == ["error 1"]
 
 
-async def test_an_error_without_id_belongs_to_the_request_that_stays_without_answer(
+async def test_an_error_without_id_belongs_to_the_unanswered_request(
     requests: Outstanding,
 ) -> None:
-    """Those that were answered were not meant, nor were those that came after the error."""
+    """Not to answered ones, nor to requests made after it."""
     one, two, three = requests.add(), requests.add(), requests.add()
     requests.answer(None, failure(1))
     later = requests.add()
@@ -50,8 +49,8 @@ async def test_an_error_without_id_belongs_to_the_request_that_stays_without_ans
     assert outcomes(one, two, three, later) == ["ack", "error 1", "ack", "open"]
 
 
-async def test_as_many_errors_as_requests_are_left_are_theirs(requests: Outstanding) -> None:
-    """Errors that came at different times are told apart as far as the answers do."""
+async def test_as_many_errors_as_unanswered_requests_are_assigned(requests: Outstanding) -> None:
+    """Errors from different times are distinguished as far as the answers allow."""
     one, two = requests.add(), requests.add()
     requests.answer(None, failure(1))
     three = requests.add()
@@ -61,8 +60,8 @@ async def test_as_many_errors_as_requests_are_left_are_theirs(requests: Outstand
     assert outcomes(one, two, three) == ["error 1", "ack", "error 2"]
 
 
-async def test_an_error_that_nobody_can_have_caused_is_forgotten(requests: Outstanding) -> None:
-    """It does not fail a request that is made later."""
+async def test_an_unassignable_error_is_forgotten(requests: Outstanding) -> None:
+    """It does not fail a later request."""
     requests.answer(None, failure(1))
     one, two = requests.add(), requests.add()
     requests.answer(None, failure(2))
@@ -70,12 +69,12 @@ async def test_an_error_that_nobody_can_have_caused_is_forgotten(requests: Outst
     requests.answer("2", ACK)
     three = requests.add()
     requests.answer("7", ACK)
-    # The second error was the second request's, which got an answer after it all the same.
+    # The second error was the second request's, which was still answered later.
     assert outcomes(one, two, three) == ["ack", "error 2", "open"]
 
 
 async def test_a_frame_that_closed_the_connection_is_too_large(requests: Outstanding) -> None:
-    """It is the largest that has no answer; the others may be sent again."""
+    """It is the largest unanswered one; the others may be sent again."""
     small, large, other, answered = (requests.add() for _ in range(4))
     for request, size in ((small, 50), (large, 40_000), (other, 39_999), (answered, 90_000)):
         request.size_bytes = size
@@ -89,8 +88,8 @@ async def test_a_frame_that_closed_the_connection_is_too_large(requests: Outstan
     assert await answered.reply == ACK
 
 
-async def test_a_frame_whose_caller_went_away_blames_nobody_else(requests: Outstanding) -> None:
-    """A ping is not too large because of a message that was given up."""
+async def test_a_cancelled_calls_frame_blames_no_other_request(requests: Outstanding) -> None:
+    """A ping is not too large because of an abandoned message."""
     large, ping, equal = requests.add(), requests.add(), requests.add()
     large.size_bytes, ping.size_bytes, equal.size_bytes = 40_000, 50, 40_000
     requests.drop(large)
@@ -100,10 +99,10 @@ async def test_a_frame_whose_caller_went_away_blames_nobody_else(requests: Outst
             await request.reply
 
 
-async def test_an_error_may_belong_to_a_request_whose_caller_went_away(
+async def test_an_error_may_belong_to_a_cancelled_call(
     requests: Outstanding, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It fails no other one; an answer that comes late is expected, and takes its request off the list."""
+    """It fails no other request, and a late answer is expected and removes its request."""
     one, two, three = requests.add(), requests.add(), requests.add()
     for request in (one, two, three):
         request.size_bytes = 50
@@ -121,15 +120,15 @@ async def test_an_error_may_belong_to_a_request_whose_caller_went_away(
 
 
 async def test_a_request_that_was_never_sent_gets_no_errors(requests: Outstanding) -> None:
-    """No answer to it will come, so it is not waited for."""
+    """No answer to it will come."""
     unsent, sent = requests.add(), requests.add()
     requests.drop(unsent)
     requests.answer(None, failure(1))
     assert outcomes(sent) == ["error 1"]
 
 
-async def test_many_requests_and_errors_are_sorted_out_quickly(requests: Outstanding) -> None:
-    """A thousand requests under way, each second one throttled, cost no noticeable time."""
+async def test_many_requests_and_errors_are_assigned_quickly(requests: Outstanding) -> None:
+    """A thousand concurrent requests, every second one throttled."""
     asked = [requests.add() for _ in range(1_000)]
     started_at = asyncio.get_running_loop().time()
     for _ in asked[::2]:

@@ -1,4 +1,4 @@
-"""Standing in line for what the service limits."""
+"""The queue of rate-limited calls."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from groupcast_client.ratelimit import RateLimitRetry, retried
 AN_HOUR_S = 3_600.0
 
 
-async def test_whose_time_ends_in_the_line_is_told_of_the_limit() -> None:
-    """A call that never had its turn was not even sent: RateLimited says so, in an error of its own."""
+async def test_a_call_that_times_out_in_the_queue_gets_rate_limited() -> None:
+    """It was never sent, and gets an error of its own."""
     retry = RateLimitRetry()
     clock = asyncio.get_running_loop()
     limited = ServerError("RateLimited", "too many", "r-1", retry_after_ms=1)
@@ -41,13 +41,13 @@ async def test_whose_time_ends_in_the_line_is_told_of_the_limit() -> None:
     free.set()
     assert await holding == "done"
     assert sent == ["first", "first"]
-    # The one that went away does not hold up the line.
+    # A cancelled call does not block the queue.
     assert await retry.call(second, repeat(0.0), clock.time() + AN_HOUR_S) == "done"
 
 
 @pytest.mark.parametrize("after_ms", [5, None])
 async def test_a_limit_without_a_time_is_waited_for_with_backoff(after_ms: int | None) -> None:
-    """The service's time counts where it gives one, otherwise the next of the delays."""
+    """The service's delay is used if given, otherwise the next backoff delay."""
     clock = asyncio.get_running_loop()
     delays = iter([0.005, 0.005])
     refusals = [ServerError("RateLimited", "too many", retry_after_ms=after_ms)] * 2
@@ -64,7 +64,7 @@ async def test_a_limit_without_a_time_is_waited_for_with_backoff(after_ms: int |
 
 
 async def test_a_limit_beyond_the_deadline_is_raised_at_once() -> None:
-    """Nobody waits for an attempt that cannot be made in time."""
+    """No call waits for an attempt that would come too late."""
     clock = asyncio.get_running_loop()
 
     async def attempt() -> str:

@@ -1,4 +1,4 @@
-"""A client with a token provider whose token stops to count: a fresher one is fetched, and it goes on."""
+"""A client whose token stops being accepted gets a fresher one from its provider and continues."""
 
 from __future__ import annotations
 
@@ -36,10 +36,8 @@ async def forbidden_until_renewed(
     [(OLD, NEW), ("opaque", "opaque-2"), (OLD, "opaque")],
     ids=["later end", "no ends", "end unknown"],
 )
-async def test_what_is_forbidden_is_asked_once_more_with_a_fresher_token(
-    service: Service, old: str, new: str
-) -> None:
-    """The machine slept beyond the token's end: the provider has another, and the same message goes out."""
+async def test_a_forbidden_call_is_retried_with_a_fresher_token(service: Service, old: str, new: str) -> None:
+    """The machine slept past the token's end: the provider has another one, and the message is sent again."""
     service.answers["sendMessage"] = forbidden_until_renewed
     async with new_client(service, Provider(old, new)) as client:
         await client.join("g")
@@ -48,16 +46,15 @@ async def test_what_is_forbidden_is_asked_once_more_with_a_fresher_token(
     assert (renewals(service), len(service.paths)) == ([new], 1)
 
 
-async def test_joining_is_asked_once_more_too(service: Service) -> None:
-    """A right that was given since the token was made is in the next one."""
+async def test_a_forbidden_join_is_retried_with_a_fresher_token(service: Service) -> None:
+    """A right granted after the token's issue is in the next one."""
     service.answers["joinGroup"] = forbidden_until_renewed
     async with new_client(service, Provider(OLD, NEW)) as client:
         assert await client.join("g") == 0
     assert renewals(service) == [NEW]
 
 
-async def test_a_crowd_of_forbidden_calls_renews_once(service: Service) -> None:
-    """Calls that are refused together wait for the same renewal."""
+async def test_many_forbidden_calls_share_one_renewal(service: Service) -> None:
     total = 20
     service.answers["sendMessage"] = forbidden_until_renewed
     provider = Provider(OLD, NEW)
@@ -67,8 +64,8 @@ async def test_a_crowd_of_forbidden_calls_renews_once(service: Service) -> None:
     assert (len(service.log), renewals(service), provider.asked) == (total, [NEW], 2)
 
 
-async def test_what_stays_forbidden_is_raised(service: Service) -> None:
-    """One renewal for each call, and no more."""
+async def test_a_call_that_stays_forbidden_is_raised(service: Service) -> None:
+    """After one renewal per call."""
     service.answers["sendMessage"] = failing("Forbidden", times=9)
     async with new_client(service, Provider(OLD, NEW, token(3 * DAY_S))) as client:
         await client.join("g")
@@ -78,10 +75,10 @@ async def test_what_stays_forbidden_is_raised(service: Service) -> None:
 
 
 @pytest.mark.parametrize("next_given", [OLD, OSError("down")], ids=["the same", "none"])
-async def test_without_a_fresher_token_forbidden_is_forbidden(
+async def test_without_a_fresher_token_forbidden_is_raised(
     service: Service, next_given: str | Exception
 ) -> None:
-    """Nothing is asked again, and the client goes on."""
+    """Without a retry, and the client continues."""
     service.answers["sendMessage"] = failing("Forbidden")
     async with new_client(service, Provider(OLD, next_given)) as client:
         await client.join("g")
@@ -92,8 +89,7 @@ async def test_without_a_fresher_token_forbidden_is_forbidden(
     assert renewals(service) == []
 
 
-async def test_with_a_fixed_token_forbidden_is_forbidden(service: Service) -> None:
-    """There is nothing to renew with."""
+async def test_with_a_fixed_token_forbidden_is_raised(service: Service) -> None:
     service.answers["sendMessage"] = failing("Forbidden")
     async with new_client(service, OLD) as client:
         await client.join("g")
@@ -103,7 +99,7 @@ async def test_with_a_fixed_token_forbidden_is_forbidden(service: Service) -> No
 
 
 async def test_a_rejoin_that_is_forbidden_is_tried_with_a_fresher_token(service: Service) -> None:
-    """The service forgot the group, and the token has ended: neither costs the message or the client."""
+    """The service forgot the group, and the token has ended: neither message nor client is lost."""
     async with new_client(service, Provider(OLD, NEW)) as client:
         await client.join("g")
         service.members.clear()
@@ -114,7 +110,7 @@ async def test_a_rejoin_that_is_forbidden_is_tried_with_a_fresher_token(service:
 
 
 async def test_a_connection_lost_while_renewing_is_replaced(service: Service) -> None:
-    """Who waits for the renewal asks on the next connection."""
+    """Calls that wait for the renewal are sent on the next connection."""
 
     async def drop(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
         await service.drop()
@@ -127,8 +123,8 @@ async def test_a_connection_lost_while_renewing_is_replaced(service: Service) ->
     assert len(service.paths) == 2
 
 
-async def test_a_provider_that_ends_the_client_ends_who_waits(service: Service) -> None:
-    """Its GroupcastError comes out of the call whose renewal asked for a token."""
+async def test_a_provider_that_ends_the_client_fails_waiting_calls(service: Service) -> None:
+    """They raise its GroupcastError."""
     service.answers["sendMessage"] = failing("Forbidden", times=9)
     async with new_client(service, Provider(OLD, Refused(401))) as client:
         await client.join("g")
@@ -137,7 +133,7 @@ async def test_a_provider_that_ends_the_client_ends_who_waits(service: Service) 
 
 
 async def test_a_reconnect_refused_with_401_is_tried_with_other_tokens(service: Service) -> None:
-    """As long as the provider has another token, and in spite of what passes in between."""
+    """While the provider has another token, despite temporary failures in between."""
     given = [token((1 + day) * DAY_S) for day in range(4)]
     provider = Provider(*given[:2], OSError("down"), *given[2:])
     async with new_client(service, provider) as client:
@@ -149,7 +145,7 @@ async def test_a_reconnect_refused_with_401_is_tried_with_other_tokens(service: 
 
 
 async def test_the_same_token_is_not_offered_after_a_401(service: Service) -> None:
-    """The provider has no other: readers and callers are told the status."""
+    """The provider has no other: readers and callers get the status."""
     async with new_client(service, Provider(OLD, NEW)) as client:
         await client.join("g")
         service.refuse = [401]
@@ -162,7 +158,7 @@ async def test_the_same_token_is_not_offered_after_a_401(service: Service) -> No
 
 
 async def test_a_reconnect_refused_with_403_ends_the_client(service: Service) -> None:
-    """Who may not, may not with another token either."""
+    """Another token would not help."""
     async with new_client(service, Provider(OLD, NEW, token(3 * DAY_S))) as client:
         await client.join("g")
         service.refuse = [403]
@@ -173,8 +169,8 @@ async def test_a_reconnect_refused_with_403_ends_the_client(service: Service) ->
 
 
 @pytest.mark.parametrize("given", [None, b"a.b.c", 7])
-async def test_what_is_no_str_is_no_token(service: Service, given: Any) -> None:
-    """A mistake in a provider is told by its reader's and callers' errors; nothing ends in silence."""
+async def test_a_token_must_be_a_str(service: Service, given: Any) -> None:
+    """A provider's mistake raises for readers and callers instead of ending silently."""
     with pytest.raises(GroupcastError, match=type(given).__name__) as caught:
         async with new_client(service, Provider(given)):
             pass
@@ -191,7 +187,7 @@ async def test_what_is_no_str_is_no_token(service: Service, given: Any) -> None:
 
 
 @pytest.mark.parametrize("given", [b"a.b.c", 7])
-def test_a_fixed_token_is_a_str(given: Any) -> None:
-    """It is refused where it is given."""
+def test_a_fixed_token_must_be_a_str(given: Any) -> None:
+    """It is refused at once."""
     with pytest.raises(GroupcastError, match=type(given).__name__):
         new_client(Service(), given)

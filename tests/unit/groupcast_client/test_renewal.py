@@ -1,4 +1,4 @@
-"""Tokens of a client: asked for, renewed while connected, never shown."""
+"""A client's tokens: requested, renewed while connected, never shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def token(lifetime_s: float, name: str = "t") -> str:
 
 
 class Provider:
-    """Gives these, the last one for ever; an exception is raised instead."""
+    """Returns these tokens, repeating the last one; exceptions are raised."""
 
     def __init__(self, *given: str | Exception) -> None:
         self.given = list(given)
@@ -55,8 +55,7 @@ def renewals(service: Service) -> list[str]:
     return [frame["token"] for frame in service.asked("renew")]
 
 
-async def test_each_connection_has_a_token_of_its_own(service: Service) -> None:
-    """The provider is asked at the first connect and at each one after."""
+async def test_each_connection_asks_for_a_token(service: Service) -> None:
     first, second = token(DAY_S, "first"), token(DAY_S, "second")
     async with new_client(service, Provider(first, second)) as client:
         await client.join("g")
@@ -66,7 +65,7 @@ async def test_each_connection_has_a_token_of_its_own(service: Service) -> None:
 
 
 async def test_a_token_is_renewed_on_the_open_connection(service: Service) -> None:
-    """Before its end the next one is sent, once, and neither connection nor group is lost."""
+    """Before its end, once, keeping connection and group."""
     old, new = token(90), token(DAY_S)
     async with new_client(service, Provider(old, new)) as client:
         await client.join("g")
@@ -77,7 +76,7 @@ async def test_a_token_is_renewed_on_the_open_connection(service: Service) -> No
 
 
 async def test_every_token_is_renewed_in_its_turn(service: Service) -> None:
-    """The end of the token that was sent last decides about the next."""
+    """The last sent token's end decides."""
     given = [token(lifetime_s) for lifetime_s in (50, 60, 70, DAY_S)]
     async with new_client(service, Provider(*given)) as client:
         await eventually(lambda: len(service.asked("renew")) == 3)
@@ -86,8 +85,8 @@ async def test_every_token_is_renewed_in_its_turn(service: Service) -> None:
 
 
 @pytest.mark.parametrize("opaque", ["opaque", "a.b.c"])
-async def test_what_cannot_be_read_is_not_renewed(service: Service, opaque: str) -> None:
-    """Without a known end there is no time to renew; the client works all the same."""
+async def test_an_opaque_token_is_not_renewed(service: Service, opaque: str) -> None:
+    """Without a known end there is no time to renew it; the client still works."""
     provider = Provider(opaque, token(DAY_S))
     async with new_client(service, provider) as client:
         await client.join("g")
@@ -96,8 +95,8 @@ async def test_what_cannot_be_read_is_not_renewed(service: Service, opaque: str)
     assert renewals(service) == []
 
 
-async def test_a_fixed_token_is_left_alone(service: Service) -> None:
-    """Nobody can know where the next one would come from."""
+async def test_a_fixed_token_is_not_renewed(service: Service) -> None:
+    """There is no source of another one."""
     async with new_client(service, token(50)) as client:
         await client.join("g")
         await client.send("hello")
@@ -105,15 +104,15 @@ async def test_a_fixed_token_is_left_alone(service: Service) -> None:
 
 
 async def test_a_token_no_fresher_is_not_sent(service: Service) -> None:
-    """A provider that keeps what it has for a while is asked again until it brings something new."""
+    """A provider that returns the same token is asked again until it has a new one."""
     old, new = token(50), token(DAY_S)
     async with new_client(service, Provider(old, old, old, new)):
         await eventually(lambda: bool(service.asked("renew")))
     assert renewals(service) == [new]
 
 
-async def test_a_provider_in_trouble_is_asked_again(service: Service) -> None:
-    """Its failure costs neither the open connection nor, after a drop, the client."""
+async def test_a_failing_provider_is_asked_again(service: Service) -> None:
+    """Its failure ends neither the open connection nor, after a drop, the client."""
     new = token(DAY_S)
     provider = Provider(token(50), OSError("down"), new, OSError("down"), ValueError("odd"), new)
     async with new_client(service, provider) as client:
@@ -126,8 +125,8 @@ async def test_a_provider_in_trouble_is_asked_again(service: Service) -> None:
     assert len(service.paths) == 2
 
 
-async def test_a_provider_that_fails_at_entry_is_told(service: Service) -> None:
-    """The first connection is not tried again, and what went wrong is chained."""
+async def test_a_provider_that_fails_at_entry_is_raised(service: Service) -> None:
+    """The first connection is not retried, and the cause is chained."""
     with pytest.raises(NoToken, match="OSError") as caught:
         async with new_client(service, Provider(OSError("down"))):
             pass
@@ -136,7 +135,7 @@ async def test_a_provider_that_fails_at_entry_is_told(service: Service) -> None:
 
 
 async def test_a_provider_that_hangs_is_given_up(service: Service) -> None:
-    """Asking for a token has the time of any other request."""
+    """Within the time of any other request."""
 
     async def hang() -> str:
         await asyncio.Event().wait()
@@ -148,7 +147,7 @@ async def test_a_provider_that_hangs_is_given_up(service: Service) -> None:
 
 
 async def test_a_provider_may_end_the_client(service: Service) -> None:
-    """A GroupcastError of its own says that there will be no other token: readers and callers get it."""
+    """Readers and callers get its GroupcastError."""
     async with new_client(service, Provider(token(DAY_S), Refused(401))) as client:
         await client.join("g")
         await service.drop()
@@ -159,7 +158,7 @@ async def test_a_provider_may_end_the_client(service: Service) -> None:
 
 
 async def test_a_renewal_that_fails_in_passing_is_repeated(service: Service) -> None:
-    """An error that is not about the token leaves the connection as it is."""
+    """An error that is not about the token leaves the connection unchanged."""
     service.answers["renew"] = failing("InternalError", times=2)
     new = token(DAY_S)
     async with new_client(service, Provider(token(50), new)) as client:
@@ -170,7 +169,7 @@ async def test_a_renewal_that_fails_in_passing_is_repeated(service: Service) -> 
 
 
 async def test_a_renewal_that_is_refused_ends_the_client(service: Service) -> None:
-    """A token that the service does not take cannot get better by asking again."""
+    """Asking again would not help."""
     service.answers["renew"] = failing("Forbidden")
     async with new_client(service, Provider(token(50), token(DAY_S))) as client:
         with pytest.raises(ServerError, match="Forbidden"):
@@ -178,7 +177,7 @@ async def test_a_renewal_that_is_refused_ends_the_client(service: Service) -> No
 
 
 async def test_a_right_that_was_withdrawn_ends_the_client(service: Service) -> None:
-    """A renewal that names no group, and a rejoin that is refused: readers and callers get Forbidden."""
+    """The renewal names no group and the rejoin is refused: readers and callers get Forbidden."""
     old, new = token(DAY_S), token(2 * DAY_S)
     async with new_client(service, old) as client:
         await client.join("g")
@@ -192,7 +191,7 @@ async def test_a_right_that_was_withdrawn_ends_the_client(service: Service) -> N
 
 
 async def test_a_group_that_was_only_forgotten_is_joined_again(service: Service) -> None:
-    """A renewal that names no group is no verdict as long as joining works."""
+    """A renewal that names no group is not final while joining works."""
     async with new_client(service, token(DAY_S)) as client:
         await client.join("g")
         service.members.clear()
@@ -202,7 +201,7 @@ async def test_a_group_that_was_only_forgotten_is_joined_again(service: Service)
 
 
 async def test_a_token_renewed_by_hand_is_used_from_then_on(service: Service) -> None:
-    """The reply tells its end, and the next connection is made with it."""
+    """The reply has its end, and the next connection uses it."""
     old, new = token(DAY_S), token(2 * DAY_S)
     async with new_client(service, old) as client:
         await client.join("g")
@@ -214,7 +213,7 @@ async def test_a_token_renewed_by_hand_is_used_from_then_on(service: Service) ->
 
 
 async def test_a_token_refused_by_hand_is_not_kept(service: Service) -> None:
-    """The caller is told, and the token before stays in use."""
+    """The caller gets the error, and the previous token stays in use."""
     old, bad = token(DAY_S), token(2 * DAY_S)
     service.answers["renew"] = failing("Forbidden")
     async with new_client(service, old) as client:
@@ -226,15 +225,15 @@ async def test_a_token_refused_by_hand_is_not_kept(service: Service) -> None:
     assert [offered[1] for offered in service.subprotocols] == [f"bearer.{old}"] * 2
 
 
-async def test_where_a_provider_renews_nobody_else_does(service: Service) -> None:
-    """Two sources of tokens would overrule each other."""
+async def test_with_a_provider_renewal_by_hand_is_refused(service: Service) -> None:
+    """Two sources of tokens would conflict."""
     async with new_client(service, Provider(token(DAY_S))) as client:
         with pytest.raises(GroupcastError, match="by itself"):
             await client.renew(token(DAY_S))
 
 
-async def test_what_cannot_travel_is_no_token(service: Service) -> None:
-    """A token read from a file with its line break is refused before anything is sent."""
+async def test_an_unsendable_token_is_refused(service: Service) -> None:
+    """Such as one read from a file with its line break; nothing is sent."""
     with pytest.raises(GroupcastError, match="line break"):
         new_client(service, "a.b.c\n")
     with pytest.raises(GroupcastError, match="line break"):
@@ -247,9 +246,9 @@ async def test_what_cannot_travel_is_no_token(service: Service) -> None:
 
 
 async def test_no_token_is_ever_shown(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    """With everything logged, no line, no repr and no error holds a token or what a URL carries."""
+    """With full logging, no line, repr or error contains a token or a URL's secrets."""
     caplog.set_level(logging.DEBUG)
-    # The server's own log shows what it is sent.
+    # The server's own log shows received data.
     logging.getLogger("websockets.server").setLevel(logging.INFO)
     old, new = token(50), token(DAY_S)
     secret = old.split(".")[1], new.split(".")[1], "sesame"

@@ -1,4 +1,4 @@
-"""Requests that are refused for now: repeated within the call's time, and not too fast."""
+"""Temporarily refused requests are repeated within the call's time, and not too fast."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 def gateway_failing(text: str, times: int = 1) -> Answer:
-    """Say so many times what API Gateway says by itself, without an id."""
+    """Answer so many times with API Gateway's own error, without an id."""
     left = times
 
     async def answer(
@@ -61,7 +61,7 @@ def gateway_failing(text: str, times: int = 1) -> Answer:
     ids=["function", "gateway", "throttled"],
 )
 async def test_a_send_that_failed_is_repeated_under_its_id(service: Service, answer: Answer) -> None:
-    """A function that crashes, or an account over its quota, costs time alone."""
+    """A crashed function or an account over its quota only costs time."""
     service.answers["sendMessage"] = answer
     async with new_client(service) as client:
         await client.join("g")
@@ -72,13 +72,13 @@ async def test_a_send_that_failed_is_repeated_under_its_id(service: Service, ans
     assert len(service.paths) == 1
 
 
-async def test_a_send_that_keeps_failing_is_told_in_its_time(service: Service) -> None:
-    """The service's own error is what the caller gets, and the attempts slow down."""
+async def test_a_send_that_keeps_failing_is_raised_in_time(service: Service) -> None:
+    """The caller gets the service's own error, and the attempts slow down."""
     service.answers["sendMessage"] = failing("InternalError", times=1_000)
     errors: list[Exception] = []
     async with new_client(service, limits=Limits(call_timeout_s=0.48)) as client:
         await client.join("g")
-        # An attempt that begins just before the end stays without an answer, which is told instead.
+        # An attempt that begins just before the end gets no answer and another error.
         while len(errors) < 5 and not any(isinstance(error, ServerError) for error in errors):
             async with asyncio.timeout(5):
                 with pytest.raises((ServerError, ConnectionLost)) as caught:
@@ -89,8 +89,8 @@ async def test_a_send_that_keeps_failing_is_told_in_its_time(service: Service) -
     assert 5 <= len(service.asked("sendMessage")) / len(errors) <= 100
 
 
-async def test_a_message_that_keeps_failing_holds_up_no_other(service: Service) -> None:
-    """Only the one message is repeated."""
+async def test_a_message_that_keeps_failing_delays_no_other(service: Service) -> None:
+    """Only that message is repeated."""
 
     async def fail_one(
         service: Service, socket: ServerConnection, frame: dict[str, Any]
@@ -110,8 +110,8 @@ async def test_a_message_that_keeps_failing_holds_up_no_other(service: Service) 
         await asyncio.wait([bad])
 
 
-async def test_a_gateway_error_is_found_out_among_other_requests(service: Service) -> None:
-    """It has no id, but once the others have their answers it is clear whose it was."""
+async def test_a_gateway_error_is_assigned_among_other_requests(service: Service) -> None:
+    """It has no id, but the answers to the others reveal its request."""
 
     async def crash_once(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
         del service.answers["sendMessage"]
@@ -143,13 +143,13 @@ async def test_a_gateway_error_is_found_out_among_other_requests(service: Servic
         ("renew", lambda client: client.renew("d.e.f")),
     ],
 )
-async def test_every_call_waits_where_it_is_limited(
+async def test_every_limited_call_is_retried(
     service: Service,
     action: str,
     call: Callable[[Client], Awaitable[Any]],
     fields: dict[str, Any],
 ) -> None:
-    """After the service's time, or a backoff, it is asked again on the same connection; sends go on."""
+    """After the service's delay or a backoff, on the same connection; sends continue."""
     limits = Limits(gap_wait_s=100, call_timeout_s=20)
     async with new_client(service, limits=limits, token="a.b.c") as client:
         await client.join("g")
@@ -160,8 +160,8 @@ async def test_every_call_waits_where_it_is_limited(
     assert len(service.paths) == 1
 
 
-async def test_a_ping_that_is_limited_is_repeated_when_it_may(service: Service) -> None:
-    """The next one does not wait for the whole interval."""
+async def test_a_limited_ping_is_repeated_after_its_delay(service: Service) -> None:
+    """Not after the whole interval."""
     service.answers["ping"] = failing("RateLimited", retryAfterMs=10)
     async with new_client(service, limits=Limits(ping_interval_s=0.5, gap_wait_s=100)) as client:
         await client.join("g")
@@ -174,7 +174,7 @@ async def test_a_ping_that_is_limited_is_repeated_when_it_may(service: Service) 
 
 
 async def test_a_limited_rejoin_stays_on_its_connection(service: Service) -> None:
-    """A new connection would only cost the service more. What waits for the group is answered then."""
+    """A new connection would cost the service more. Calls that wait for the group are answered afterwards."""
     async with new_client(service) as client:
         await client.join("g")
         service.members.clear()
@@ -185,24 +185,24 @@ async def test_a_limited_rejoin_stays_on_its_connection(service: Service) -> Non
     assert len(service.paths) == 1
 
 
-async def test_a_limited_rejoin_holds_up_no_other_group(service: Service) -> None:
-    """A client that moves on meanwhile gets the other group's messages, gaps filled."""
+async def test_a_limited_rejoin_delays_no_other_group(service: Service) -> None:
+    """A client that moves on gets the other group's messages without gaps."""
     limits = Limits(gap_wait_s=0.01, call_timeout_s=20)
     async with new_client(service, limits=limits, token="a.b.c") as client:
         await client.join("g")
         service.answers["joinGroup"] = failing("RateLimited", retryAfterMs=15_000)
         service.members.clear()
-        # The answer names no group: the client joins again.
+        # The answer names no group, so the client rejoins.
         await client.renew("d.e.f")
         await eventually(lambda: len(service.asked("joinGroup")) == 2)
         await client.join("other")
         service.grow(2)
-        # The scripted service has one log; what it answers goes to the group joined last.
+        # The scripted service has one log, so its answers go to the group joined last.
         assert await numbers(client, 2) == [1, 2]
 
 
 async def test_a_limited_renewal_does_not_make_the_client_give_up(service: Service) -> None:
-    """A message that is Forbidden waits for it, and goes out with the fresher token."""
+    """A Forbidden message waits for it and is sent with the fresher token."""
     service.answers["sendMessage"] = forbidden_until_renewed
     service.answers["renew"] = failing("RateLimited", times=2, retryAfterMs=10)
 
@@ -220,8 +220,8 @@ async def test_a_limited_renewal_does_not_make_the_client_give_up(service: Servi
     assert renewals(service) == [NEW] * 3
 
 
-async def test_a_limited_history_is_asked_when_it_may(service: Service) -> None:
-    """A gap waits as long as the service says, and no connection is given up for it."""
+async def test_a_limited_history_is_repeated_after_its_delay(service: Service) -> None:
+    """A gap waits as long, and the connection is kept."""
     async with new_client(service, limits=Limits(gap_wait_s=0.01, call_timeout_s=20)) as client:
         await client.join("g")
         await eventually(lambda: len(service.asked("history")) == 1)
@@ -236,7 +236,7 @@ async def test_a_limited_history_is_asked_when_it_may(service: Service) -> None:
 
 
 async def test_a_message_that_ends_every_connection_is_slowed_down(service: Service) -> None:
-    """Whatever it is that the peer cannot stand, reconnecting is no way around the backoff."""
+    """Reconnecting does not bypass the backoff, whatever the peer dislikes."""
 
     async def drop(service: Service, socket: ServerConnection, frame: dict[str, Any]) -> None:
         await service.drop()
@@ -252,8 +252,8 @@ async def test_a_message_that_ends_every_connection_is_slowed_down(service: Serv
     assert len(service.paths) <= 15
 
 
-async def test_voids_reach_nobody(service: Service) -> None:
-    """A void number is known: later messages are given at once, and history is not asked."""
+async def test_voids_are_not_delivered(service: Service) -> None:
+    """Later messages are delivered at once, without a history request."""
     service.grow(3)
     service.log[1] = {"seq": 2, "void": True}
     async with new_client(service, limits=Limits(gap_wait_s=100)) as client:
@@ -271,7 +271,7 @@ async def test_voids_reach_nobody(service: Service) -> None:
 
 
 async def test_the_same_id_from_another_user_is_another_message(service: Service) -> None:
-    """The number counts, and the user is told apart."""
+    """The number identifies it, and the users differ."""
     service.grow(2)
     service.log[0]["userId"] = "u1"
     service.log[1] |= {"userId": "u2", "messageId": service.log[0]["messageId"]}
@@ -281,8 +281,8 @@ async def test_the_same_id_from_another_user_is_another_message(service: Service
     assert [(message.seq, message.user_id) for message in got] == [(1, "u1"), (2, "u2")]
 
 
-async def test_a_crowd_asks_little_about_a_hole_and_not_at_once(service: Service) -> None:
-    """Each member asks a few times at most, and the last requests are spread like the first."""
+async def test_many_members_ask_rarely_about_a_hole_and_spread_out(service: Service) -> None:
+    """Each asks a few times at most, and the last requests are as spread out as the first."""
     members, limits = 20, Limits(gap_wait_s=0.05, hole_timeout_s=1.0)
     clock = asyncio.get_running_loop()
     asked_at: list[float] = []
@@ -298,7 +298,7 @@ async def test_a_crowd_asks_little_about_a_hole_and_not_at_once(service: Service
             for seed in range(members)
         ]
         await asyncio.gather(*[client.join("g") for client in clients])
-        # All have looked once after joining.
+        # Each has asked once after joining.
         await eventually(lambda: len(service.asked("history")) == members)
         service.answers["history"] = note
         service.grow(2)
@@ -308,6 +308,6 @@ async def test_a_crowd_asks_little_about_a_hole_and_not_at_once(service: Service
     last_at = [at for at in asked_at if at - started_at >= limits.hole_timeout_s]
     assert len(asked_at) <= members * (limits.gap_requests + 1)
     assert len(last_at) == members
-    # Between one and one and a quarter times the timeout, and never so many within a tenth of that.
+    # Between 1 and 1.25 times the timeout, and never so many within a tenth of that.
     assert max(last_at) - min(last_at) > 0.1
     assert max(sum(at <= other < at + 0.025 for other in last_at) for at in last_at) < members / 2

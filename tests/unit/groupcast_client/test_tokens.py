@@ -1,4 +1,4 @@
-"""What is read of a token without verifying it."""
+"""Reading a token's end without verifying it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def jwt(payload: object) -> str:
 
 @pytest.mark.parametrize("sub", ["a", "ab", "abc", "abcd", "앤"])
 def test_the_end_is_read_whatever_the_padding(sub: str) -> None:
-    """A JWT leaves the padding of base64 away, whatever its length."""
+    """A JWT omits the padding of base64."""
     assert tokens.expires_at(jwt({"exp": 1_900_000_000, "sub": sub})) == 1_900_000_000
 
 
@@ -35,8 +35,8 @@ def test_the_end_is_read_whatever_the_padding(sub: str) -> None:
         jwt({"exp": "1900000000"}),
     ],
 )
-def test_what_cannot_be_read_has_no_end(token: str) -> None:
-    """Anything else than a JWT with a number for `exp` is None, and never an exception."""
+def test_an_unreadable_token_has_no_end(token: str) -> None:
+    """Anything but a JWT with a number for `exp` gives None, never an exception."""
     assert tokens.expires_at(token) is None
 
 
@@ -44,6 +44,6 @@ def test_what_cannot_be_read_has_no_end(token: str) -> None:
     ("token", "may"),
     [(jwt({}), True), ("", False), ("a b", False), ("a,b", False), ("a.b.c\n", False), ("앤", False)],
 )
-def test_what_would_break_the_handshake_is_found(token: str, *, may: bool) -> None:
-    """Header lines end at line breaks and lists divide at commas: no token may hold either."""
+def test_a_token_that_would_break_the_handshake_is_detected(token: str, *, may: bool) -> None:
+    """Line breaks end header lines and commas divide lists: no token may hold either."""
     assert tokens.fits_subprotocol(token) is may

@@ -1,4 +1,4 @@
-"""The parts of the artifact's build, without a build."""
+"""Parts of the artifact's build, without a build."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ two==2.0 ; sys_platform != 'win32' \\
         "yarl-1.0.dist-info/licenses/NOTICE",
     ],
 )
-def test_what_is_needed_stays(name: str) -> None:
-    """Code, the data of the one service in use and what botocore reads for any, versions and licences."""
+def test_needed_files_stay(name: str) -> None:
+    """Code, the data of the one used service and botocore's common data, versions and licences."""
     assert is_needed(PurePosixPath(name))
 
 
@@ -55,13 +55,13 @@ def test_what_is_needed_stays(name: str) -> None:
         "yarl-1.0.dist-info/RECORD",
     ],
 )
-def test_what_is_never_read_goes(name: str) -> None:
+def test_unread_files_are_removed(name: str) -> None:
     """Other services' data, tests, sources of compiled modules, installers' notes."""
     assert not is_needed(PurePosixPath(name))
 
 
 def test_pins_keep_the_hashes_of_the_lock() -> None:
-    """What is installed is checked against the hashes that were committed, not those an index gives today."""
+    """Installation checks against committed hashes, not those of an index."""
     assert pinned(LOCK, ["two==2.0"]) == "two==2.0 ; sys_platform != 'win32' \\\n    --hash=sha256:ba\n"
 
 
@@ -71,8 +71,8 @@ def test_a_dependency_that_is_not_locked_is_an_error() -> None:
         pinned(LOCK, ["one==1.0", "two==2.1"])
 
 
-def test_what_is_no_library_is_refused() -> None:
-    """A text file called .so is a broken wheel."""
+def test_an_invalid_library_is_refused() -> None:
+    """A text file called .so means a broken wheel."""
     with pytest.raises(ValueError, match="ELF"):
         elf.without_debug(b"#!/bin/sh\n")
 

@@ -1,4 +1,4 @@
-"""Results of runs that never were: the shapes and sizes that reports have to cope with."""
+"""Made-up results in all shapes and sizes that reports must handle."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from loadtest.results.result import (
     rounded,
 )
 
-# The median of each part of a delivery, in ms: most messages are offered by their sender, some by the stream.
+# The median of each part of a delivery, in ms; senders offer most messages, the stream some.
 FROM_RECEIPT_MS = (
     ("received", "first_post", 4.0),
     ("first_post", "last_post", 19.0),
@@ -62,16 +62,16 @@ def result(
     timeline: bool = True,
     seed: int = 1,
 ) -> Result:
-    """A run of `rate` messages a second over groups of so many members; `scale` makes it slower."""
+    """A run of `rate` messages/s in groups of so many members; `scale` multiplies its latencies."""
     dice = random.Random(seed)
     users = sum(members)
     whole = {name: Histogram() for name in ("connect", "ack", "delivery", "complete")}
     series = []
     for t_s in range(seconds):
-        # A slow second in the middle, as a collection of garbage would make it.
+        # A slow second in the middle, as after a garbage collection.
         slow = scale * (6 if t_s == seconds // 2 else 1)
         series.append(_second(dice, t_s, users, int(rate), slow, whole))
-    # What was lost was lost in one second.
+    # All losses are in one second.
     series[-2] = replace(series[-2], delivered=series[-2].delivered - lost)
     expected = sum(row.expected for row in series)
     stages = (Stage(seconds / 2, max(users // 2, 1)), Stage(seconds / 2, users))
@@ -98,7 +98,7 @@ def result(
 
 
 def changed(result: Result, changes: Mapping[str, object]) -> Result:
-    """The result with other plain values at paths such as `a.b.0.c`."""
+    """The result with other values at paths such as `a.b.0.c`."""
     values = msgspec.to_builtins(result)
     for path, value in changes.items():
         *parents, last = (int(name) if name.isdecimal() else name for name in path.split("."))
@@ -117,7 +117,7 @@ def _second(
         whole["ack"].record(round(dice.lognormvariate(2.4, 0.3) * slow * 1000))
         start_ms = dice.uniform(0, 60) + 30
         slowest = 0
-        # A sample of the members stands for all of them: the report sees only what comes of it.
+        # A sample of the members represents all: reports see only the result.
         for _ in range(min(users, 200)):
             delivery_us = round((start_ms + dice.lognormvariate(2, 0.7)) * slow * 1000)
             now.record(delivery_us)

@@ -12,13 +12,13 @@ from localcloud.errors import StartError
 FIRST_EPHEMERAL_PORT = 32_768
 
 
-def test_a_port_is_not_one_that_the_kernel_gives_to_connections() -> None:
+def test_ports_are_not_ephemeral() -> None:
     """Between the choice and the child's bind, no outgoing connection can take the port."""
     assert {children.free_port() < FIRST_EPHEMERAL_PORT for _ in range(100)} == {True}
 
 
-def test_a_taken_port_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one of two ports taken it is the other; with both taken, the error names the range."""
+def test_a_taken_port_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If all are taken, the error names the range."""
     ports = range(children.free_port(), children.PORTS.stop)[:2]
     monkeypatch.setattr(children, "PORTS", ports)
     monkeypatch.setattr(children, "PORTS_TRIED", 2)

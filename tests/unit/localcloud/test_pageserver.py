@@ -34,15 +34,15 @@ async def http(page: PageServer) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def test_the_page_is_served_at_the_root(http: aiohttp.ClientSession) -> None:
-    """The root is the page, as HTML in UTF-8."""
+    """As HTML in UTF-8."""
     async with http.get("/") as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == "text/html; charset=utf-8"
         assert "<title>groupcast</title>" in await response.text()
 
 
-async def test_all_that_the_page_names_is_there(http: aiohttp.ClientSession) -> None:
-    """Every file the page or one of its modules refers to is served, with its type."""
+async def test_every_file_the_page_refers_to_is_served(http: aiohttp.ClientSession) -> None:
+    """With its type."""
     types = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
     wanted, seen = {"/index.html"}, set[str]()
     while wanted:
@@ -57,13 +57,13 @@ async def test_all_that_the_page_names_is_there(http: aiohttp.ClientSession) -> 
 
 
 async def test_the_settings_name_the_gateway(http: aiohttp.ClientSession) -> None:
-    """The page learns from config.json where to connect and whether to sign in."""
+    """config.json has the gateway, and whether to sign in."""
     async with http.get("/config.json") as response:
         assert await response.json() == {"gatewayUrl": GATEWAY_URL, "auth": "none"}
 
 
 async def test_the_settings_name_the_user_pool() -> None:
-    """With sign-in, config.json says where, and the policy lets the page call that origin and no other."""
+    """With sign-in, and the policy allows calls to that origin and no other."""
     server = PageServer(GATEWAY_URL, OpenUserPool("http://127.0.0.1:3100", "pool", "client", (), {}))
     await server.start("127.0.0.1", 0)
     async with (
@@ -85,20 +85,20 @@ async def test_the_settings_name_the_user_pool() -> None:
     "path", ["/nothing.js", "/page/app.js", "/..%2fpageserver.py", "/%2e%2e/pageserver.py"]
 )
 async def test_nothing_else_is_served(http: aiohttp.ClientSession, path: str) -> None:
-    """What is not a file of the page is not found, however it is spelt."""
+    """However the path is spelt."""
     async with http.get(path) as response:
         assert response.status == 404
 
 
 async def test_only_reading_is_allowed(http: aiohttp.ClientSession) -> None:
-    """Any other method is refused."""
+    """Other methods are refused."""
     async with http.post("/", data=b"x") as response:
         assert response.status == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/config.json", "/nothing"])
-async def test_every_answer_is_guarded(http: aiohttp.ClientSession, path: str) -> None:
-    """The policy goes with every answer: scripts and styles of its own only, sockets to any gateway."""
+async def test_every_response_has_the_security_policy(http: aiohttp.ClientSession, path: str) -> None:
+    """Only own scripts and styles, and sockets to any gateway."""
     async with http.get(path) as response:
         policy = response.headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy
@@ -110,15 +110,17 @@ async def test_every_answer_is_guarded(http: aiohttp.ClientSession, path: str) -
 @pytest.mark.parametrize(
     "headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}]
 )
-async def test_strangers_get_nothing(http: aiohttp.ClientSession, headers: dict[str, str]) -> None:
-    """Neither a name that was pointed at this machine nor another site's page."""
+async def test_foreign_hosts_and_origins_are_refused(
+    http: aiohttp.ClientSession, headers: dict[str, str]
+) -> None:
+    """A rebound name, and another site's page."""
     async with http.get("/config.json", headers=headers) as response:
         assert response.status == 403
         assert "gatewayUrl" not in await response.text()
 
 
-async def test_a_taken_port_is_said_in_one_line(page: PageServer) -> None:
-    """A second server on the same port fails with the address and the reason."""
+async def test_a_taken_port_is_an_error_in_one_line(page: PageServer) -> None:
+    """With the address and the reason."""
     second = PageServer(GATEWAY_URL)
     with pytest.raises(StartError, match=rf"^the page cannot listen on 127\.0\.0\.1:{page.port}: [^\n]+$"):
         await second.start("127.0.0.1", page.port)
@@ -126,7 +128,7 @@ async def test_a_taken_port_is_said_in_one_line(page: PageServer) -> None:
 
 
 async def test_closing_frees_the_port_though_a_browser_stays_connected() -> None:
-    """A connection that is kept alive does not hold up the end."""
+    """A kept-alive connection does not delay closing."""
     server = PageServer(GATEWAY_URL)
     await server.start("127.0.0.1", 0)
     async with aiohttp.ClientSession() as session:

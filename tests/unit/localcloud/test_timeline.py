@@ -1,4 +1,4 @@
-"""The timeline: what it writes of messages that take either way, from events as functions see them."""
+"""The timeline's lines for messages on either path, from functions' events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXPRESS_POINTS = ["accepted_ns", "offered_ns", "received_ns", "first_post_ns", "
 
 
 class World:
-    """A timeline over functions that do what a test says, and the lines it has written."""
+    """A timeline over a test's functions, and its written lines."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,7 +81,7 @@ def in_order(line: Mapping[str, Any], points: list[str]) -> bool:
 
 
 async def test_delivery_by_the_stream(world: World) -> None:
-    """Accepted, acknowledged, read, its batch started, first and last post; no offer anywhere."""
+    """Accepted, acknowledged, read, its batch started, first and last post; no offer."""
     await world.send(A)
     event = stream_event(A)
     world.timeline.observe(event["Records"])
@@ -93,7 +93,7 @@ async def test_delivery_by_the_stream(world: World) -> None:
 
 
 async def test_delivery_by_an_express_offer(world: World) -> None:
-    """The offer counts from when SQS took it; the stream's batch after it writes nothing."""
+    """The offer counts from SQS's acceptance; the stream's later batch writes nothing."""
     await world.send(A)
     await world.run(queue_event(offer(A), age_ms=0), lambda: world.post(A, times=2))
     event = stream_event(A)
@@ -101,13 +101,13 @@ async def test_delivery_by_an_express_offer(world: World) -> None:
     await world.run(event)
     (line,) = world.lines()
     assert set(line) == {"messageId", "stored_ns", *EXPRESS_POINTS}
-    # SQS's clock has milliseconds.
+    # SQS's clock has a resolution of a millisecond.
     assert line["accepted_ns"] - line["offered_ns"] < 1_000_000
     assert in_order(line, EXPRESS_POINTS[1:])
 
 
 async def test_delivery_by_an_offer_of_the_stream(world: World) -> None:
-    """Read before it was offered: both are there, and the batch of the stream is not what posted."""
+    """Read before it was offered: both points exist, and the stream's batch posted nothing."""
     for message_id in (A, B):
         await world.send(message_id)
     event = stream_event(A, B)
@@ -123,7 +123,7 @@ async def test_delivery_by_an_offer_of_the_stream(world: World) -> None:
 
 
 async def test_a_signed_in_users_message_is_found_by_its_key(world: World) -> None:
-    """In the stream and in leftovers, whose ids are keys of the table; void numbers are left out."""
+    """In the stream and in leftovers, which use the table's keys; void numbers are left out."""
     await world.send(A)
     event = stream_event(f"0000-ann:{A}")
     world.timeline.observe(event["Records"])
@@ -136,21 +136,20 @@ async def test_a_signed_in_users_message_is_found_by_its_key(world: World) -> No
     assert first["last_post_ns"] < last["last_post_ns"]
 
 
-async def test_an_offer_that_waited_is_that_old(world: World) -> None:
-    """The time in the queue is what SQS says it was."""
+async def test_time_in_the_queue_comes_from_sqs(world: World) -> None:
     await world.send(A)
     await world.run(queue_event(offer(A), age_ms=5_000), lambda: world.post(A))
     (line,) = world.lines()
     assert line["received_ns"] - line["offered_ns"] == pytest.approx(5e9, abs=2e8)
 
 
-async def test_lanes_and_retries_add_lines_of_which_the_last_holds(world: World) -> None:
-    """A second lane and a leftover post more: first points stay, the last post moves on."""
+async def test_lanes_and_retries_add_lines_of_which_the_last_counts(world: World) -> None:
+    """Their posts keep the first points and move the last post."""
     await world.send(A)
     await world.run(queue_event(offer(A)), lambda: world.post(A))
     await world.run(queue_event(offer(A)), lambda: world.post(A, more=1))
     await world.run(queue_event({"groupId": "g", "messageIds": [A], "tries": 1}), lambda: world.post(A))
-    # It posted nothing, so there is nothing new to say.
+    # It posted nothing, so there is no new line.
     await world.run(queue_event({"groupId": "g", "messageIds": [A], "tries": 2}))
     first, second, third = world.lines()
     same = ["accepted_ns", "offered_ns", "received_ns", "first_post_ns"]
@@ -159,7 +158,7 @@ async def test_lanes_and_retries_add_lines_of_which_the_last_holds(world: World)
 
 
 async def test_a_leftover_in_stream_mode_is_no_offer(world: World) -> None:
-    """A leftover is not taken for an offer, and the stream's batch still counts as its start."""
+    """The stream's batch still counts as its start."""
     await world.send(A)
     await world.run(stream_event(A), lambda: world.post(A))
     await world.run(queue_event({"groupId": "g", "messageIds": [A], "tries": 1}), lambda: world.post(A))
@@ -180,8 +179,8 @@ async def test_a_fan_out_that_fails_is_written_as_far_as_it_got(world: World) ->
     assert [line["messageId"] for line in world.lines()] == [A]
 
 
-async def test_interleaved_bodies_are_told_apart(world: World) -> None:
-    """Two fan-outs in turn: each message's last post is its own."""
+async def test_interleaved_fan_outs_are_separate(world: World) -> None:
+    """Each message's last post is its own."""
     for message_id in (A, B):
         await world.send(message_id)
 
@@ -194,20 +193,20 @@ async def test_interleaved_bodies_are_told_apart(world: World) -> None:
     assert a["first_post_ns"] < b["first_post_ns"] < b["last_post_ns"] < a["last_post_ns"]
 
 
-async def test_strange_bodies_are_passed_over(world: World) -> None:
-    """Hand-made queue messages and posts of other things neither fail nor appear."""
+async def test_unknown_bodies_are_ignored(world: World) -> None:
+    """Hand-made queue messages and other posts neither fail nor appear."""
     strange = ["not JSON", [], 7, None, {"messages": 3}, {"messages": [{}]}, {"messageIds": [3, None]}]
     await world.run(queue_event(*strange), lambda: None)
     for body in (b"\xff", b"[]", b'{"messages": [7]}', b'{"type": "pong"}', b""):
         world.timeline.posted(body)
     await world.send(A)
     await world.run(queue_event(offer(A, C)), lambda: world.post(A, C))
-    # C was sent by somebody who left the id to the server.
+    # C's sender left the id to the server.
     assert [line["messageId"] for line in world.lines()] == [A]
 
 
-async def test_what_is_remembered_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest messages and bodies are forgotten; a body seen again after that is a new one."""
+async def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest messages and bodies are forgotten; a forgotten body counts as new."""
     monkeypatch.setattr(module, "MAX_MESSAGES", 3)
     monkeypatch.setattr(module, "MAX_BODIES", 3)
     ids = [f"message-{number}" for number in range(10)]

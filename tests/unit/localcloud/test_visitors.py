@@ -1,18 +1,18 @@
-"""Host and Origin: who may send requests to servers of this machine."""
+"""Host and Origin of requests to local servers."""
 
 from __future__ import annotations
 
 import pytest
 
-from localcloud.visitors import Visitors
+from localcloud.origins import OriginPolicy
 
 HOST = "127.0.0.1:3001"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:3001", "localhost", "LOCALHOST:1", "[::1]", "[::1]:65535"])
-def test_names_of_this_machine_are_taken(host: str) -> None:
+def test_local_host_names_are_accepted(host: str) -> None:
     """With any port or none."""
-    assert Visitors().complaint(host, None) is None
+    assert OriginPolicy().refusal(host, None) is None
 
 
 @pytest.mark.parametrize(
@@ -36,18 +36,18 @@ def test_names_of_this_machine_are_taken(host: str) -> None:
         "169.254.169.254",
     ],
 )
-def test_other_names_are_refused(host: str | None) -> None:
-    """A name that an attacker's DNS may point at this machine."""
-    complaint = Visitors().complaint(host, None)
-    assert str(complaint).endswith("it must be one of 127.0.0.1, localhost, [::1]")
+def test_other_host_names_are_refused(host: str | None) -> None:
+    """An attacker's DNS may point them at this machine."""
+    refusal = OriginPolicy().refusal(host, None)
+    assert str(refusal).endswith("it must be one of 127.0.0.1, localhost, [::1]")
 
 
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1:3000", "http://localhost:5173", "https://localhost", "http://[::1]:8080"]
 )
-def test_pages_of_this_machine_are_taken(origin: str) -> None:
-    """On any port, as a developer's own server has one."""
-    assert Visitors().complaint(HOST, origin) is None
+def test_local_pages_are_accepted(origin: str) -> None:
+    """On any port, such as a developer's own server."""
+    assert OriginPolicy().refusal(HOST, origin) is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_pages_of_this_machine_are_taken(origin: str) -> None:
     ],
 )
 def test_other_pages_are_refused_unless_allowed(origin: str) -> None:
-    """Each by exactly its origin."""
-    assert "--allow-origin" in str(Visitors().complaint(HOST, origin))
-    assert Visitors(frozenset({origin})).complaint(HOST, origin) is None
-    assert Visitors(frozenset({origin})).complaint("evil.example", origin) is not None
+    """By exactly their origin."""
+    assert "--allow-origin" in str(OriginPolicy().refusal(HOST, origin))
+    assert OriginPolicy(frozenset({origin})).refusal(HOST, origin) is None
+    assert OriginPolicy(frozenset({origin})).refusal("evil.example", origin) is not None

@@ -1,1 +1,1 @@
-"""moto's server with FIFO queues that behave as SQS documents: `python -m localcloud.backends.motoserver`."""
+"""moto's server with FIFO queues as SQS documents them: `python -m localcloud.backends.motoserver`."""

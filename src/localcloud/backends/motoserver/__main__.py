@@ -1,6 +1,6 @@
-"""Serves moto on 127.0.0.1, as `python -m moto.server` does, until a signal.
+"""Serves moto on 127.0.0.1 until a signal arrives, as `python -m moto.server` does.
 
-sqs.py says what differs in SQS, guard.py which requests are refused.
+sqs.py replaces SQS's FIFO queues; guard.py refuses requests from web pages and to moto's own API.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from werkzeug.serving import run_simple
 
 from localcloud.backends.motoserver.guard import Guard
 from localcloud.backends.motoserver.sqs import install
-from localcloud.visitors import Visitors
+from localcloud.origins import OriginPolicy
 
 HOST = "127.0.0.1"
 
 
 class Dispatcher(DomainDispatcherApplication):
-    """Remembers which service serves a host: moto looks through all of its folders for each call."""
+    """Caches the service of each host: moto searches all of its folders on each call."""
 
     def __init__(self) -> None:
         super().__init__(create_backend_app)
@@ -37,14 +37,14 @@ class Dispatcher(DomainDispatcherApplication):
 
 
 class Handler(MotoRequestHandler):
-    """Keeps connections: a new one and its thread for each call cost more than the call."""
+    """Keeps connections alive: a new connection and its thread cost more than the call."""
 
     protocol_version = "HTTP/1.1"
-    # Header and body go out in two writes; Nagle's algorithm would hold back the second.
+    # Header and body go out in two writes; Nagle's algorithm would delay the second.
     disable_nagle_algorithm = True
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing: only errors are of use."""
+        """Log nothing: only errors are useful."""
 
 
 def main() -> None:
@@ -54,10 +54,10 @@ def main() -> None:
     parser.add_argument("--allow-origin", action="append", default=[])
     options = parser.parse_args()
     port = options.port
-    # moto makes URLs of it.
+    # moto builds URLs from it.
     os.environ.setdefault("MOTO_PORT", str(port))
     install()
-    guarded = Guard(Dispatcher(), Visitors(frozenset(options.allow_origin)))
+    guarded = Guard(Dispatcher(), OriginPolicy(frozenset(options.allow_origin)))
     run_simple(HOST, port, guarded, threaded=True, request_handler=Handler)
 
 

@@ -1,4 +1,4 @@
-"""Refuses requests that no program of this machine would send to moto."""
+"""Refuses requests from web pages, and calls of moto's own API."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
-from localcloud.visitors import REFUSED_STATUS
+from localcloud.origins import REFUSED_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from localcloud.visitors import Visitors
+    from localcloud.origins import OriginPolicy
 
-# moto's own API resets and replays everything; nothing here uses it.
+# moto's own API can reset its state; nothing here uses it.
 _OWN_API = "/moto-api"
 
 
 class Guard:
-    """A WSGI application before another: it answers refused requests itself."""
+    """WSGI middleware that answers refused requests itself."""
 
-    def __init__(self, application: WSGIApplication, visitors: Visitors) -> None:
+    def __init__(self, application: WSGIApplication, origins: OriginPolicy) -> None:
         self._application = application
-        self._visitors = visitors
+        self._origins = origins
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        complaint = self._complaint(environ)
-        if complaint is None:
+        reason = self._refusal(environ)
+        if reason is None:
             return self._application(environ, start_response)
-        body = json.dumps({"message": complaint})
+        body = json.dumps({"message": reason})
         refusal = Response(body, REFUSED_STATUS, content_type="application/json")
         return refusal(environ, start_response)
 
-    def _complaint(self, environ: WSGIEnvironment) -> str | None:
+    def _refusal(self, environ: WSGIEnvironment) -> str | None:
         if environ["PATH_INFO"].startswith(_OWN_API):
             return "moto's own API is switched off"
-        return self._visitors.complaint(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"))
+        return self._origins.refusal(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"))

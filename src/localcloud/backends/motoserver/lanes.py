@@ -1,8 +1,8 @@
-"""The messages of a FIFO queue: order, locks and deduplication as in the SQS Developer Guide. Pure.
+"""The messages of a FIFO queue, with SQS's order, locks and deduplication. Pure.
 
-The rules are those of "FIFO queue delivery logic in Amazon SQS", "FIFO queue key terms" and "Amazon SQS
-visibility timeout". A lane is a message group. All times are seconds of one monotonic clock, which the caller
-gives; nothing here waits or locks.
+The rules are in the SQS Developer Guide: "FIFO queue delivery logic in Amazon SQS", "FIFO queue key terms"
+and "Amazon SQS visibility timeout". A lane is a message group. The caller passes the time in seconds of one
+monotonic clock; nothing here waits or locks.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ DEDUPLICATION_S = 300.0
 
 
 class HandleExpiredError(Exception):
-    """The message became visible again after it was received: its receipt no longer counts."""
+    """The message became visible again after it was received, so its receipt handle is invalid."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A message in the queue. `receives` counts how often it was handed out."""
+    """A message in the queue. `receives` is the number of times it was received."""
 
     sequence: int
     group: str
@@ -38,18 +38,18 @@ class Entry:
 class Lanes:
     """Message groups, each served to one receiver at a time.
 
-    Every operation costs O(log n) of the messages that it touches, whatever waits in other lanes.
+    Every operation costs O(log n) per message it touches, independent of the other lanes.
     """
 
     def __init__(self) -> None:
         self._sequence = 0
         self._entries: dict[int, Entry] = {}
-        # Per group a heap of sequence numbers: a message that comes back takes its old place.
+        # A heap of sequence numbers per group, so that a returned message takes its old place.
         self._waiting: dict[str, list[int]] = {}
-        # Groups with messages and without a receiver, in the order in which they became so.
+        # Groups with visible messages and no receiver, longest waiting first.
         self._ready: dict[str, None] = {}
         self._in_flight: dict[str, int] = {}
-        # (until, sequence); an entry whose own `hidden_until_s` differs has moved on.
+        # (until, sequence); stale if the entry's own `hidden_until_s` differs.
         self._hidden: list[tuple[float, int]] = []
         self._seen: dict[Hashable, tuple[float, str, int]] = {}
 
@@ -64,10 +64,10 @@ class Lanes:
         key: Hashable | None = None,
         delay_s: float = 0.0,
     ) -> tuple[str, int]:
-        """Accept a message; return the id and the sequence number that it has now.
+        """Accept a message and return its id and sequence number.
 
-        If one with the same `key` was accepted within DEDUPLICATION_S, be it deleted since or not, these are
-        its own, and the new message is dropped.
+        If a message with the same `key` was accepted within DEDUPLICATION_S, the new one is dropped and the
+        earlier one's id and number are returned, even if that one has been deleted since.
         """
         self._forget_keys(now_s)
         if key is not None and key in self._seen:
@@ -86,10 +86,10 @@ class Lanes:
     def receive(
         self, count: int, visibility_s: float, now_s: float, *, max_receives: int | None = None
     ) -> tuple[list[Entry], list[Entry]]:
-        """Up to `count` messages to work on, and those that were received `max_receives` times already.
+        """Return up to `count` messages, and those already received `max_receives` times.
 
-        The first lane gives as many as it has, then the next one. A lane gives no more until all of its
-        received messages are deleted or visible again. The second list has left the queue.
+        The first lane gives all it has, then the next one. A lane gives no more until all of its received
+        messages are deleted or visible again. Messages of the second list have left the queue.
         """
         self._wake(now_s)
         taken: list[Entry] = []
@@ -115,9 +115,9 @@ class Lanes:
         return taken, dead
 
     def delete(self, sequence: int, receives: int, now_s: float) -> None:
-        """Remove the message that was received as number `receives`; one that is gone is no error.
+        """Delete a message by its receipt (sequence and receive count). Deleting it again is not an error.
 
-        HandleExpiredError where it has become visible again since.
+        HandleExpiredError if it has become visible again.
         """
         entry = self._received(sequence, receives, now_s)
         if entry is not None:
@@ -125,9 +125,9 @@ class Lanes:
             self._land(entry)
 
     def hide(self, sequence: int, receives: int, visibility_s: float, now_s: float) -> None:
-        """Let a received message become visible after `visibility_s` from now instead.
+        """Make a received message visible again in `visibility_s`.
 
-        HandleExpiredError where it is visible already, or gone.
+        HandleExpiredError if it is already visible or deleted.
         """
         entry = self._received(sequence, receives, now_s)
         if entry is None:
@@ -136,18 +136,18 @@ class Lanes:
         self._wake(now_s)
 
     def next_wake_s(self) -> float | None:
-        """When a hidden message may become visible next; None without one."""
+        """The earliest time at which a hidden message may become visible; None if none is hidden."""
         return self._hidden[0][0] if self._hidden else None
 
     def counts(self, now_s: float) -> tuple[int, int, int]:
-        """How many messages are visible, in flight and delayed."""
+        """The numbers of visible, in-flight and delayed messages."""
         self._wake(now_s)
         in_flight = sum(self._in_flight.values())
         visible = sum(map(len, self._waiting.values()))
         return visible, in_flight, len(self._entries) - in_flight - visible
 
     def clear(self) -> None:
-        """Drop all messages. Their deduplication ids still count."""
+        """Drop all messages but remember their deduplication ids."""
         for index in (self._entries, self._waiting, self._ready, self._in_flight):
             index.clear()
         self._hidden.clear()

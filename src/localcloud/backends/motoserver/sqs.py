@@ -1,20 +1,20 @@
 """SQS's FIFO queues in moto's server. Standard queues stay moto's own.
 
-What moto 5 does differently, by the SQS Developer Guide ("FIFO queue delivery logic", "FIFO queue key terms")
-and the SQS API Reference:
+moto 5 differs from the SQS Developer Guide ("FIFO queue delivery logic", "FIFO queue key terms") and the SQS
+API Reference in these points:
 
-- Deduplication: moto compares with the messages still in the queue, and ignores DeduplicationScope. SQS
-  "continues tracking the deduplication ID even after the message has been received and deleted", 5 minutes.
-- Message groups: moto reads the groups under way once, when a poll begins. One that is released meanwhile
-  stays blocked until the poll ends, and two polls that wait may both take the same group. SQS gives no more
-  messages of a group until those received are deleted or visible again.
+- Deduplication: moto compares only messages still in the queue and ignores DeduplicationScope. SQS "continues
+  tracking the deduplication ID even after the message has been received and deleted", for 5 minutes.
+- Message groups: moto lists the locked groups once, when a poll begins. A group released during the poll
+  stays blocked until it ends, and two waiting polls may take the same group. SQS gives no more messages of a
+  group until the received ones are deleted or visible again.
 - Waiting: moto's poll spins while a locked group has visible messages, and a delete does not wake it.
-- Receipt handles: SQS refuses one whose message is visible again (InvalidParameterValue); moto takes it.
-- SequenceNumber is random in moto. SQS's grows within a group.
-- Cost: moto's lists are searched from the start on every call.
-- A poll whose client has hung up would take messages that nobody gets.
+- Receipt handles: SQS refuses one whose message is visible again (InvalidParameterValue); moto accepts it.
+- SequenceNumber: random in moto; in SQS it grows within a group.
+- Cost: moto searches its lists from the start on every call.
+- Abandoned polls: in moto, a poll whose client has hung up still takes messages, which are lost to others.
 
-Not modelled: that SQS looks for groups in the first 120,000 messages, and ReceiveRequestAttemptId.
+Not modelled: SQS's search limit of 120,000 messages, and ReceiveRequestAttemptId.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ID = re.compile(r"[!-~]{1,128}")
 
 
 class ReceiptHandleExpired(ReceiptHandleIsInvalid):
-    """A batch reports it for the entry, as moto does its base class."""
+    """In a batch it fails only its own entry, as moto's base class does."""
 
     def __init__(self, handle: str) -> None:
         super().__init__()
@@ -56,12 +56,13 @@ class ReceiptHandleExpired(ReceiptHandleIsInvalid):
 
 
 class Queue(models.Queue):
-    """moto's queue; a FIFO queue has `lanes`, a standard queue None. Safe to call from any thread."""
+    """A queue of moto's; `lanes` is None for standard queues. Thread-safe."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lanes = Lanes() if self.fifo_queue else None
-        # A receipt handle is this, the sequence number and the count of receives: nothing to remember.
+        # A receipt handle consists of this, the sequence number and the receive count, so none need be
+        # stored.
         self._handles = uuid.uuid4().hex
 
     @property
@@ -77,7 +78,7 @@ class Queue(models.Queue):
         return self._count(2, "approximate_number_of_messages_delayed")
 
     def add_message(self, message: Any) -> None:
-        """Accept a message; one that was sent before gets the first one's id and sequence number."""
+        """Accept a message; a duplicate gets the first one's id and sequence number."""
         if self.lanes is None:
             super().add_message(message)
         else:
@@ -85,7 +86,7 @@ class Queue(models.Queue):
             self._add(self.lanes, message, key=(scope, message.deduplication_id))
 
     def receive(self, lanes: Lanes, count: int, wait_s: float, visibility_s: float) -> list[Any]:
-        """Copies of up to `count` messages; none if none comes for `wait_s` or the client has gone."""
+        """Copies of up to `count` messages; empty if none arrives within `wait_s` or the client has gone."""
         policy = self.redrive_policy if self.dead_letter_queue is not None else None
         max_receives = policy["maxReceiveCount"] if policy else None
         end_s = clock() + wait_s
@@ -103,9 +104,9 @@ class Queue(models.Queue):
                 self._messages_lock.wait((end_s if wake_s is None else min(end_s, wake_s)) - now_s)
 
     def take_over(self, message: Any) -> None:
-        """Accept what another queue gave up: its deduplication id says nothing here.
+        """Accept a dead letter of another queue, ignoring its deduplication id.
 
-        When it was sent is counted anew, as the guide's "Using dead-letter queues" says of FIFO queues.
+        Its sent time starts anew, as the guide's "Using dead-letter queues" says of FIFO queues.
         """
         if self.lanes is None:
             super().add_message(message)
@@ -116,7 +117,7 @@ class Queue(models.Queue):
     def delete_message(self, receipt_handle: str) -> None:
         with self._messages_lock:
             if self.lanes is None:
-                # moto builds a new list, and loses what is added to the old one meanwhile.
+                # moto builds a new list and loses messages added to the old one meanwhile.
                 super().delete_message(receipt_handle)
                 return
             with _expiry(receipt_handle):
@@ -172,9 +173,9 @@ class Queue(models.Queue):
 
 
 class Backend(models.SQSBackend):
-    """moto's backend with the calls that differ for FIFO queues."""
+    """moto's backend, with the calls that differ for FIFO queues overridden."""
 
-    # moto would look for it beside this module.
+    # moto would look for this file beside this module.
     _url_module = urls
 
     def receive_message(
@@ -235,9 +236,9 @@ class Backend(models.SQSBackend):
 
 
 def install() -> None:
-    """Put the classes above in the place of moto's, before its first queue is made."""
+    """Replace moto's classes by those above. Call this before the first queue is created."""
     models.Queue = Queue
-    # Every call asks for all attributes of the queue, several times.
+    # moto reads all attributes of the queue several times per call.
     models.camelcase_to_underscores = functools.cache(models.camelcase_to_underscores)
     models.sqs_backends.backend = Backend
     assert responses.sqs_backends is models.sqs_backends
@@ -245,7 +246,7 @@ def install() -> None:
 
 @contextmanager
 def _expiry(receipt_handle: str) -> Iterator[None]:
-    """Turn HandleExpiredError into the answer of the API."""
+    """Turn HandleExpiredError into the API's error."""
     try:
         yield
     except HandleExpiredError:
@@ -253,7 +254,7 @@ def _expiry(receipt_handle: str) -> Iterator[None]:
 
 
 def _client_is_there() -> bool:
-    """Whether the client of this request still listens; True if that cannot be seen."""
+    """Whether this request's client is still connected; True if unknown."""
     sock = request.environ.get("werkzeug.socket") if has_request_context() else None
     if sock is None or not select.select([sock], [], [], 0)[0]:
         return True

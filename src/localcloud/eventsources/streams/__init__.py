@@ -1,17 +1,17 @@
-"""Event source mappings from DynamoDB Local's streams to functions, as Lambda makes them.
+"""Event source mappings from DynamoDB Local's streams to functions, as in Lambda.
 
-Without I/O and clock:
-filters.py      event patterns: which records a function sees
-records.py      a record of the streams API in the shape Lambda puts into events
-batching.py     what goes into one invocation, and what follows from its outcome
-discards.py     what the failure destination is told of records that were given up
+Pure:
+filters.py      event patterns: the records that reach a function
+records.py      converts records of the streams API to Lambda's event records
+batching.py     forms batches and decides their retries
+discards.py     the failure destination's document about discarded records
 
-With:
-holding.py      hands pages on in order, each not before its time
-lane.py         invokes for one sequence of records, retries, gives up
+With I/O and clock:
+delayqueue.py   passes items on in order, each when it is due
+lane.py         invokes the function with one sequence of records, retries, discards
 shard.py        reads one shard into its lanes
-mapping.py      Mapping: the shards of one stream, parents before children
-mappings.py     StreamMappings: all of a service's
+mapping.py      Mapping: reads the shards of one stream, parents before children
+mappings.py     StreamMappings: all mappings of a service
 """
 
 from localcloud.eventsources.streams.mappings import StreamMappings

@@ -1,7 +1,7 @@
-"""What goes into one invocation, and what follows from its outcome: decisions without I/O and clock.
+"""Forms batches for invocations and decides about retries. Pure.
 
-The rules are those of the AWS Lambda Developer Guide, "Process DynamoDB records with Lambda", "Configuring
-partial batch response" and "Retain discarded records".
+Rules: AWS Lambda Developer Guide, "Process DynamoDB records with Lambda", "Configuring partial batch
+response" and "Retain discarded records".
 """
 
 from __future__ import annotations
@@ -10,32 +10,23 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from localcloud.errors import ServiceError
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from localcloud.eventsources.streams.records import StreamRecord
     from localcloud.service.model import StreamMapping
 
-MAX_BATCH_RECORDS = 10_000
 MAX_BATCH_BYTES = 6 * 1024 * 1024
-MAX_WINDOW_S = 300
-MAX_LANES = 10
-MAX_RETRIES = 10_000
-MIN_RECORD_AGE_S = 60
-MAX_RECORD_AGE_S = 604_800
-STARTING_POSITIONS = ("TRIM_HORIZON", "LATEST")
 # A stream keeps records for a day: unlimited retries end there.
 RETENTION_S = 86_400
-# DynamoDB Local rounds creation times down to the minute; nobody's record expires early for that.
+# DynamoDB Local rounds creation times down to the minute; this allowance keeps records from expiring early.
 CREATION_SLACK_S = 60
 _ENVELOPE_BYTES = len('{"Records":[]}')
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one lane for one invocation: how often they were retried, and invoked with, so far."""
+    """Records of one lane for one invocation, with their retries and invocations so far."""
 
     records: tuple[StreamRecord, ...]
     retries: int = 0
@@ -44,46 +35,26 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What follows from a failure: batches to invoke with, in this order, and one that is given up."""
+    """The consequence of a failure: batches to invoke with, in order, and a batch to discard."""
 
     todo: tuple[Batch, ...] = ()
     given_up: Batch | None = None
 
 
-def check(mapping: StreamMapping) -> None:
-    """ServiceError where a value is outside what CreateEventSourceMapping takes."""
-    allowed = (
-        ("batchSize", mapping.batch_size, 1, MAX_BATCH_RECORDS),
-        ("batchWindow", mapping.window_s, 0, MAX_WINDOW_S),
-        ("parallelizationFactor", mapping.parallelization, 1, MAX_LANES),
-        ("maximumRetryAttempts", mapping.max_retries, -1, MAX_RETRIES),
-        ("maximumRecordAgeInSeconds", mapping.max_record_age_s, -1, MAX_RECORD_AGE_S),
-    )
-    for name, value, low, high in allowed:
-        if not low <= value <= high:
-            raise ServiceError(f"stream of {mapping.function}: {name} must be {low} to {high}, not {value}")
-    if -1 < mapping.max_record_age_s < MIN_RECORD_AGE_S:
-        name = "maximumRecordAgeInSeconds"
-        raise ServiceError(f"stream of {mapping.function}: {name} must be -1 or at least {MIN_RECORD_AGE_S}")
-    if mapping.starting_position not in STARTING_POSITIONS:
-        names = " or ".join(STARTING_POSITIONS)
-        raise ServiceError(f"stream of {mapping.function}: startingPosition must be {names}")
-
-
 def lane_of(record: StreamRecord, lanes: int) -> int:
-    """Where a record goes: those of one item to one lane, which keeps their order."""
+    """The record's lane. All records of an item go to one lane, which keeps their order."""
     return record.key_hash % lanes
 
 
 def take(waiting: Collection[StreamRecord], mapping: StreamMapping, *, waited_s: float, ended: bool) -> int:
-    """How many of the waiting records make a batch now; 0 while it is worth to wait for more.
+    """The size of the batch that is due now; 0 if none is.
 
-    A batch is due when it is full by number or by bytes, when the window since its first record is over,
-    and when no more records will come.
+    A batch is due when it is full (records or bytes), when its batching window is over, or when no more
+    records will come.
     """
     count, size_bytes = 0, _ENVELOPE_BYTES
     for record in islice(waiting, mapping.batch_size):
-        # One of them is the comma. A single record is always taken: an item is far smaller than the limit.
+        # + 1 for the comma. A single record always fits: an item is far smaller than the limit.
         size_bytes += record.size_bytes + 1
         if count and size_bytes > MAX_BATCH_BYTES:
             return count
@@ -93,7 +64,7 @@ def take(waiting: Collection[StreamRecord], mapping: StreamMapping, *, waited_s:
 
 
 def split_expired(batch: Batch, mapping: StreamMapping, *, now_s: float) -> tuple[Batch | None, Batch | None]:
-    """The batch without what is older than the mapping (or the stream) allows: expired, alive."""
+    """Split the batch by the mapping's (or stream's) age limit into (expired, alive)."""
     limit_s = RETENTION_S if mapping.max_record_age_s < 0 else mapping.max_record_age_s
     oldest_s = now_s - limit_s - CREATION_SLACK_S
     expired = tuple(record for record in batch.records if record.created_s < oldest_s)
@@ -104,10 +75,10 @@ def split_expired(batch: Batch, mapping: StreamMapping, *, now_s: float) -> tupl
 
 
 def count_delivered(batch: Batch, mapping: StreamMapping, response: Any) -> int:
-    """How many of the batch's records, from the first, a function's answer lets pass.
+    """The number of records, from the first, that the function's response acknowledges.
 
-    With ReportBatchItemFailures that is all before the lowest sequence number it names. An empty answer
-    names none; one that names what is not in the batch, or is malformed, lets none pass.
+    With ReportBatchItemFailures these are all records before the lowest sequence number it names. An empty
+    response acknowledges all; a malformed one, or one that names a record outside the batch, none.
     """
     everything = len(batch.records)
     if not mapping.report_item_failures or not response:
@@ -125,10 +96,10 @@ def count_delivered(batch: Batch, mapping: StreamMapping, response: Any) -> int:
 
 
 def after_failure(batch: Batch, mapping: StreamMapping, delivered: int) -> Next:
-    """What to do with the records after the first `delivered` ones, which are done.
+    """Decide what to do with the records after the first `delivered` ones.
 
-    With bisecting the batch is split where the function said, or else in two halves, which does not count
-    as a retry; a single record cannot be split any more.
+    With bisecting, the batch is split at the failure that the function named, or else in half. A split does
+    not count as a retry. A single record is not split.
     """
     rest = batch.records[delivered:]
     invocations = batch.invocations + 1
@@ -142,8 +113,8 @@ def after_failure(batch: Batch, mapping: StreamMapping, delivered: int) -> Next:
 
 
 def backoff_s(retry: int, *, min_s: float, max_s: float, chance: float) -> float:
-    """How long to wait before the retry of this number (0, 1, …); `chance` is uniform in [0, 1)."""
-    # The exponent is capped as well: 2.0 ** 1024 is an error.
+    """The delay before retry number `retry` (0, 1, …); `chance` is uniform in [0, 1)."""
+    # Cap the exponent, too: 2.0 ** 1024 overflows.
     return min(max_s, min_s * 2.0 ** min(retry, 64)) * (0.5 + chance / 2)
 
 

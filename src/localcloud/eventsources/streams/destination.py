@@ -1,4 +1,4 @@
-"""Telling a failure destination what was given up."""
+"""Sends discarded records to the failure destination."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from localcloud.eventsources.streams.settings import StreamSettings
     from localcloud.service.model import StreamMapping
 
-    # Logical id of the queue, body of the message.
+    # Sends a message: the queue's logical id, the body.
     Send = Callable[[str, str], Awaitable[None]]
 
 
 class Destination:
-    """Where one mapping's discarded records go. A shard never stands still for it: attempts are counted."""
+    """One mapping's failure destination. Attempts are limited, so that it never blocks a shard."""
 
     def __init__(
         self, mapping: StreamMapping, send: Send, settings: StreamSettings, *, region: str, stream_arn: str
@@ -36,7 +36,7 @@ class Destination:
         self._stream_arn = stream_arn
 
     async def give_up(self, shard_id: str, discard: Discard) -> None:
-        """Send the invocation record, or say on stderr that the records are lost. Does not raise."""
+        """Send the invocation record, or report lost records on stderr. Does not raise."""
         document = invocation_record(
             discard,
             function=self._mapping.function,
@@ -53,7 +53,7 @@ class Destination:
             return
         error = await self._try_to_send(self._mapping.on_failure_queue, json.dumps(document))
         if error is not None:
-            sys.stderr.write(f"{what}; {self._mapping.on_failure_queue} does not take them: {error!r}\n")
+            sys.stderr.write(f"{what}; {self._mapping.on_failure_queue} refuses them: {error!r}\n")
 
     async def _try_to_send(self, queue: str, body: str) -> Exception | None:
         settings = self._settings

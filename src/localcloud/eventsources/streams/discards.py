@@ -1,4 +1,4 @@
-"""What a failure destination is told of records that were given up."""
+"""The failure destination's document about discarded records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGE_EXCEEDED = "RecordAgeExceeded"
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Records that were given up, why, and whether the last invocation with them failed as a whole."""
+    """Discarded records, the reason, and whether the last invocation with them failed as a whole."""
 
     batch: Batch
     condition: str
@@ -26,9 +26,9 @@ class Discard:
 def invocation_record(
     discard: Discard, *, function: str, region: str, stream_arn: str, shard_id: str, now_s: float
 ) -> dict[str, Any]:
-    """The document (AWS: "Retain discarded records for a DynamoDB event source", example record).
+    """Return the document (AWS: "Retain discarded records for a DynamoDB event source", example record).
 
-    It names the records by their place in the stream: the stream holds them for a day.
+    It refers to records by their position in the stream, which keeps them for a day.
     """
     records = discard.batch.records
     account = stream_arn.split(":")[4]

@@ -1,38 +1,26 @@
-"""Event patterns: which records of a stream a function sees.
+"""Event patterns: the records of a stream that reach a function.
 
 Of Lambda's pattern language (Developer Guide, "Control which events Lambda sends to your function") this
-knows the part that serverless.yml uses: top-level fields with the strings that they may be. Another part is
-an error, so that the emulation never passes a record that Lambda would hold back.
+knows top-level fields with their allowed strings. localcloud.service refuses everything else, so that no
+record passes that Lambda would hold back.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from localcloud.errors import ServiceError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
-def compile_filters(patterns: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], bool]:
+def compile_filters(
+    patterns: Sequence[Mapping[str, Sequence[str]]],
+) -> Callable[[Mapping[str, Any]], bool]:
     """A predicate: whether any of the patterns lets a record through (no patterns: all pass).
 
-    Fields are ANDed, the values of a field are ORed. ServiceError for a pattern that this does not know.
+    Fields are ANDed, the values of a field are ORed.
     """
-    allowed = [_values_by_field(pattern) for pattern in patterns]
     return lambda record: (
-        not allowed
-        or any(all(record.get(name) in values for name, values in fields.items()) for fields in allowed)
+        not patterns
+        or any(all(record.get(name) in values for name, values in fields.items()) for fields in patterns)
     )
-
-
-def _values_by_field(pattern: Any) -> Mapping[str, list[str]]:
-    if not isinstance(pattern, dict) or not pattern:
-        raise ServiceError(f"filterPatterns: a pattern is an object with at least one field, not {pattern!r}")
-    for name, values in pattern.items():
-        if not isinstance(values, list) or not values or not all(isinstance(one, str) for one in values):
-            raise ServiceError(
-                f"filterPatterns.{name}: only lists of strings are emulated, such as [INSERT], not {values!r}"
-            )
-    return pattern

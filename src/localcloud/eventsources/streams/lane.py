@@ -1,4 +1,4 @@
-"""Invokes for one sequence of records, in order, until each is delivered or given up."""
+"""Invokes a function with one sequence of records, in order, until each is delivered or discarded."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from localcloud.invoking import Invoker
     from localcloud.service.model import StreamMapping
 
-# The function was not reached. AWS retries that for as long as the records live, and counts no retry.
+# The function was not reached. AWS retries such calls while the records live and does not count them.
 NOT_INVOKED = frozenset({"TooManyRequestsException", "ServiceException"})
 
 
 class Lane:
-    """Records of some items of a shard. `give_up` tells the failure destination and does not raise.
+    """The records of some items of a shard.
 
-    `done` is called with records that are not needed any more: delivered or given up.
+    `give_up` sends a discard to the failure destination and must not raise. `done` is called with delivered
+    and discarded records.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Lane:
         self._stopped = asyncio.Event()
 
     def add(self, record: StreamRecord) -> None:
-        """Put a record behind the others."""
+        """Append a record."""
         if not self._waiting:
             self._first_at_s = asyncio.get_running_loop().time()
         self._waiting.append(record)
@@ -70,7 +71,7 @@ class Lane:
         self._news.set()
 
     def stop(self) -> None:
-        """Let run() return after the running invocation, whatever waits."""
+        """Make run() return after the running invocation, leaving the rest."""
         self._stopped.set()
         self._news.set()
 
@@ -79,7 +80,7 @@ class Lane:
             await self._deliver(Batch(records))
 
     async def _next_records(self) -> tuple[StreamRecord, ...]:
-        """The next batch's records; none when it is over."""
+        """The next batch's records; empty at the end."""
         while not self._stopped.is_set() and (self._waiting or not self._ended):
             self._news.clear()
             now_s = asyncio.get_running_loop().time()
@@ -94,7 +95,7 @@ class Lane:
         return ()
 
     async def _deliver(self, batch: Batch) -> None:
-        # A stack: what is split off goes on before what comes after it.
+        # A stack: the parts of a split batch come before later batches.
         todo, function_error, refusals = [batch], False, 0
         while todo and not self._stopped.is_set():
             expired, alive = batching.split_expired(todo.pop(), self._mapping, now_s=self._now_s())
@@ -114,20 +115,20 @@ class Lane:
                 todo.extend(reversed(await self._after_failure(alive, outcome)))
 
     async def _invoke(self, batch: Batch) -> _Outcome | None:
-        """None where the function was not reached, for which the records can do nothing."""
+        """Invoke the function; None if it was not reached, which is not the records' fault."""
         event = {"Records": [record.event for record in batch.records]}
         try:
             response = await self._invoker.invoke(self._mapping.function, event)
         except FunctionError as error:
             if error.error_type not in NOT_INVOKED:
-                self._outage.over()
+                self._outage.recovered()
                 return _Outcome(delivered=0, function_error=True)
-            self._outage.say(error)
+            self._outage.report(error)
             return None
         except Exception as error:  # noqa: BLE001 - an invoker's bug must not cost a record
-            self._outage.say(error)
+            self._outage.report(error)
             return None
-        self._outage.over()
+        self._outage.recovered()
         return _Outcome(batching.count_delivered(batch, self._mapping, response), function_error=False)
 
     async def _after_failure(self, batch: Batch, outcome: _Outcome) -> tuple[Batch, ...]:
@@ -144,7 +145,7 @@ class Lane:
 
     async def _pause(self, retry: int) -> None:
         settings = self._settings
-        # Jitter, not a secret.
+        # Jitter needs no secure randomness.
         chance = random.random()  # noqa: S311
         wait_s = batching.backoff_s(
             retry, min_s=settings.retry_min_s, max_s=settings.retry_max_s, chance=chance
@@ -155,7 +156,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How many records of the batch an invocation delivered; `function_error`: it raised or died."""
+    """The number of records an invocation delivered; `function_error`: the function raised or died."""
 
     delivered: int
     function_error: bool

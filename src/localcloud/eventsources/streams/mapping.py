@@ -1,4 +1,4 @@
-"""One event source mapping: the shards of a stream, found as they come, parents before children."""
+"""One event source mapping: reads a stream's shards as they appear, parents before children."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ TRIM_HORIZON = "TRIM_HORIZON"
 def startable(
     parents: dict[str, str | None], started: Collection[str], running: Collection[str]
 ) -> list[str]:
-    """The shards to start now, of those the stream has: not started yet, and their parent has ended.
+    """The shards to start now: not started yet, and their parent has ended.
 
-    A child goes on with its parent's items, so it must not overtake it. A parent that the stream has
-    forgotten, and that is not running, has ended.
+    A child continues its parent's items, so it must not overtake it. A parent that the stream no longer lists
+    and that is not running has ended.
     """
     return [
         shard_id
@@ -47,12 +47,12 @@ class Mapping:
         self._outage = OutageLog(f"cannot follow the stream of {source.mapping.table}")
 
     async def start(self) -> None:
-        """Return once the position is fixed: what is written afterwards reaches the function."""
+        """Return once the position is fixed: later writes reach the function."""
         position = self._source.mapping.starting_position
         try:
             shards = await self._describe()
             if position != TRIM_HORIZON:
-                # As if they had been read: LATEST is behind all that they hold.
+                # Treat them as read: LATEST is after all of their records.
                 self._started.update(shard["ShardId"] for shard in shards if _is_closed(shard))
             await self._start_shards(shards, position)
         except (BotoCoreError, ClientError, OSError) as error:
@@ -81,16 +81,17 @@ class Mapping:
                 await asyncio.wait_for(self._look_again.wait(), self._source.settings.shard_refresh_s)
             self._look_again.clear()
             try:
-                # Whatever its own start was: what appears later holds only what is new.
+                # Regardless of the mapping's starting position: a shard that appears later has only new
+                # records.
                 await self._start_shards(await self._describe(), TRIM_HORIZON)
             except (BotoCoreError, ClientError, OSError) as error:
-                self._outage.say(error)
+                self._outage.report(error)
             else:
-                self._outage.over()
+                self._outage.recovered()
 
     async def _start_shards(self, shards: list[Any], position: str) -> None:
         parents = {shard["ShardId"]: shard.get("ParentShardId") for shard in shards}
-        # What the stream has forgotten need not be remembered.
+        # Forget shards that the stream no longer lists.
         self._started &= set(parents)
         running = {shard.shard_id for shard in self._running.values()}
         for shard_id in startable(parents, self._started, running):
@@ -109,9 +110,10 @@ class Mapping:
         if error is None:
             self._look_again.set()
         else:
-            # A defect: nothing that streams or functions do gets here. Rather all again than any not at all.
+            # A defect: no failure of a stream or function gets here. Read the shard again, so that no record
+            # is lost.
             self._started.discard(shard.shard_id)
-            self._outage.say(error)
+            self._outage.report(error)
 
     async def _describe(self) -> list[Any]:
         shards: list[Any] = []

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 import aioboto3
 
 from localcloud.errors import ServiceError
-from localcloud.eventsources.streams import batching
 from localcloud.eventsources.streams.destination import Destination
 from localcloud.eventsources.streams.filters import compile_filters
 from localcloud.eventsources.streams.mapping import Mapping
@@ -26,16 +25,15 @@ if TYPE_CHECKING:
 
 
 class StreamMappings:
-    """Streams invoke functions while this async context manager is open.
+    """An async context manager in which streams invoke functions.
 
-    `stream_arns` is by table name, `aws` the keyword arguments of a client. `send` puts a message (its body)
-    into a queue (its logical id). `observer` is called with the records of each page that is read, as the
-    function would see them, before they are filtered. `hop_s` draws how long each page takes from its writing
-    to the function (s); None: as long as it takes. `shards` is how many AWS would spread a table's records
-    over: a stream of DynamoDB Local has one, which gets as many lanes as all of them together.
+    `stream_arns` is by table name, `aws` the keyword arguments of a client. `send` sends a body to a queue by
+    logical id. `observer` gets the event records of each page before filtering. `hop_s` draws each page's
+    delay (s) from its write to the function; None adds no delay. `shards` is the number of shards that AWS
+    would have: DynamoDB Local has one shard, which gets the lanes of all of them.
 
-    ServiceError where a mapping asks for what Lambda does not take. Where a mapping got to is not kept: the
-    next start begins at the starting position again.
+    ServiceError for a table without a stream. Positions are not kept: the next start begins at the starting
+    position again.
     """
 
     def __init__(
@@ -61,12 +59,9 @@ class StreamMappings:
         self._hop_s = hop_s
         self._shards = shards
         self._stack = AsyncExitStack()
-        for mapping in service.stream_mappings:
-            batching.check(mapping)
-            compile_filters(mapping.filters)
 
     async def __aenter__(self) -> Self:
-        """Return once every mapping's position is fixed; StartError where a stream cannot be read."""
+        """Return once every mapping's position is fixed; StartError if a stream cannot be read."""
         try:
             client = await self._stack.enter_async_context(
                 aioboto3.Session().client("dynamodbstreams", **self._aws)

@@ -1,4 +1,4 @@
-"""A record of the DynamoDB Streams API in the shape Lambda puts into events."""
+"""Converts records of the DynamoDB Streams API to Lambda's event records."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StreamRecord:
-    """`event` is what the function sees; the rest is what batching decides on.
+    """`event` is the function's event record; the other fields are for batching.
 
-    `size_bytes` is the event's size in JSON, `created_s` the approximate time of the write (seconds since
-    1970), and `key_hash` is the same for all records of one item.
+    `size_bytes` is the event's size as JSON, `created_s` the approximate time of the write (seconds since
+    1970), and `key_hash` a hash of the item's key.
     """
 
     event: Mapping[str, Any]
@@ -30,7 +30,7 @@ class StreamRecord:
 
 
 def to_stream_record(record: Mapping[str, Any], *, stream_arn: str, region: str) -> StreamRecord:
-    """What botocore parsed from GetRecords, encoded as JSON again.
+    """Convert a record that botocore parsed from GetRecords.
 
     AWS: "Using AWS Lambda with Amazon DynamoDB", example event. DynamoDB Local calls its region `ddblocal`.
     """
@@ -51,7 +51,7 @@ def to_stream_record(record: Mapping[str, Any], *, stream_arn: str, region: str)
         "eventSourceARN": stream_arn,
     }
     if "userIdentity" in record:
-        # Who deletes expired items; the API spells the fields in capitals, the event does not.
+        # Present if TTL deleted the item. The API capitalises the field names, the event does not.
         identity = record["userIdentity"]
         event["userIdentity"] = {"type": identity["Type"], "principalId": identity["PrincipalId"]}
     return StreamRecord(

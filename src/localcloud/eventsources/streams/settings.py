@@ -1,4 +1,4 @@
-"""How streams are read and retried: every wait and every store with its bound."""
+"""The limits and waits of reading streams and retrying."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PAGE_RECORDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """`read_ahead_*` bound what of one shard is read and not yet delivered (bytes: by up to one page over).
+    """`read_ahead_*` bound the undelivered records of one shard (one page may exceed the bytes).
 
-    Retries wait `retry_min_s`, doubling up to `retry_max_s`, each time anything between half and all of it.
-    `close_timeout_s` is what running invocations get to end, `shard_refresh_s` how often new shards are
-    looked for besides when one ends.
+    Retries wait `retry_min_s`, doubling up to `retry_max_s`, of which a random half to all is used.
+    `close_timeout_s` is the time that running invocations get to end. New shards are looked for whenever one
+    ends and every `shard_refresh_s`.
     """
 
     poll_interval_s: float = POLL_INTERVAL_S

@@ -1,4 +1,4 @@
-"""Reads one shard of a stream into its lanes."""
+"""Reads a shard of a stream and passes its records to lanes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.eventsources.outages import OutageLog
 from localcloud.eventsources.streams import batching
-from localcloud.eventsources.streams.holding import Holding
+from localcloud.eventsources.streams.delayqueue import DelayQueue
 from localcloud.eventsources.streams.lane import Lane
 from localcloud.eventsources.streams.records import to_stream_record
 from localcloud.eventsources.streams.settings import PAGE_RECORDS
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     Observer = Callable[[Sequence[Mapping[str, Any]]], None]
 
-# A page with this much in it was cut by the 1 MB limit of GetRecords, or nearly so: more is waiting.
+# A page this large was probably cut by GetRecords' limit of 1 MB, so more records are waiting.
 LARGE_PAGE_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a mapping's shards share. `client` is an aiobotocore client of `dynamodbstreams`.
+    """State shared by a mapping's shards. `client` is an aiobotocore client of `dynamodbstreams`.
 
-    `hop_s` draws how long (s) a page takes from its writing to the lanes; None: it is there when it is read.
+    `hop_s` draws a page's delay (s) from its write to the lanes; None adds no delay.
     """
 
     mapping: StreamMapping
@@ -52,7 +52,7 @@ class Source:
 
 
 class Shard:
-    """One shard, read from `position` (TRIM_HORIZON or LATEST) to its end, if it ever ends."""
+    """One shard, read from `position` (TRIM_HORIZON or LATEST) to its end, if it has one."""
 
     def __init__(self, source: Source, shard_id: str, position: str) -> None:
         self.shard_id = shard_id
@@ -62,7 +62,7 @@ class Shard:
         self._last_read: str | None = None
         self._asked_s: float | None = None
         self._ahead = _ReadAhead(source.settings)
-        self._pages: Holding[_Page] = Holding(self._hand_on)
+        self._pages: DelayQueue[_Page] = DelayQueue(self._hand_on)
         self._stopped = asyncio.Event()
         self._outage = OutageLog(f"cannot read the stream of {source.mapping.table}")
         self._lanes = [
@@ -77,26 +77,26 @@ class Shard:
         ]
 
     async def open(self) -> None:
-        """Fix the position: what is written from now on is seen, also from LATEST."""
+        """Fix the position, so that LATEST includes all later writes."""
         self._iterator = await self._seek()
 
     async def run(self) -> None:
-        """Read and invoke; return when the shard has ended and its last record is done, or after stop()."""
+        """Read and invoke until the shard has ended and its last record is done, or stop() is called."""
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(lane.run())
-            holding = group.create_task(self._pages.run())
+            passing_on = group.create_task(self._pages.run())
             await self._read()
             self._pages.end()
-            await holding
+            await passing_on
             for lane in self._lanes:
                 lane.end()
 
     def stop(self) -> None:
-        """Let run() return after the running invocations."""
+        """Make run() return after the running invocations."""
         self._stopped.set()
         self._pages.stop()
-        self._ahead.give_way()
+        self._ahead.release()
         for lane in self._lanes:
             lane.stop()
 
@@ -113,7 +113,7 @@ class Shard:
                 failures += 1
                 continue
             failures = 0
-            self._outage.over()
+            self._outage.recovered()
             is_full = self._take(page["Records"], limit, asked_s)
             self._asked_s = asked_s
             self._iterator = page.get("NextShardIterator")
@@ -132,7 +132,7 @@ class Shard:
         if self._last_read is None:
             place["ShardIteratorType"] = self._position
         else:
-            # Behind what was read, not what was delivered: what lies between is in the lanes.
+            # Continue after the last record read, not delivered: the records between are in the lanes.
             place |= {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": self._last_read}
         answer = await self._source.client.get_shard_iterator(**place)
         return str(answer["ShardIterator"])
@@ -141,16 +141,16 @@ class Shard:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         if code in {"ExpiredIteratorException", "TrimmedDataAccessException"}:
             self._iterator = None
-            # LATEST would now be later than it was: rather too much again than too little.
+            # LATEST would now skip records, so read from the start: duplicates are better than losses.
             self._position = "TRIM_HORIZON"
         else:
-            self._outage.say(error)
+            self._outage.report(error)
         if code == "TrimmedDataAccessException":
-            # The stream has dropped what comes after it; what it still has comes next.
+            # The stream has dropped the next records; continue with the oldest that it still has.
             self._last_read = None
 
     def _take(self, page: Sequence[Mapping[str, Any]], limit: int, asked_s: float) -> bool:
-        """Hand records to the lanes, now or later; whether there are probably more right behind them."""
+        """Pass records to the lanes, now or when due; return whether more are probably waiting."""
         source = self._source
         records = [
             to_stream_record(record, stream_arn=source.stream_arn, region=source.region) for record in page
@@ -163,7 +163,7 @@ class Shard:
         if source.hop_s is None:
             self._hand_on(_Page(records, accepted))
         else:
-            # Written between the last look and this one; DynamoDB's own time of it is too coarse.
+            # Written between the last two reads; DynamoDB's own creation time is too coarse.
             written_s = asked_s if self._asked_s is None else (self._asked_s + asked_s) / 2
             self._pages.add(_Page(records, accepted), written_s + source.hop_s())
         return len(records) == limit or sum(record.size_bytes for record in records) >= LARGE_PAGE_BYTES
@@ -188,14 +188,14 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What one read brought, and which of it the function is to see."""
+    """The records of one read, and those of them that pass the filters."""
 
     records: Sequence[StreamRecord]
     accepted: Sequence[StreamRecord]
 
 
 class _ReadAhead:
-    """How much of a shard was read and is not done."""
+    """Limits the records of a shard that are read and not yet done."""
 
     def __init__(self, settings: StreamSettings) -> None:
         self._records_left = settings.read_ahead_records
@@ -204,14 +204,14 @@ class _ReadAhead:
         self._open = False
 
     async def room(self) -> int:
-        """Wait until something may be read; how many records."""
+        """Wait until more may be read; return the number of records."""
         while not self._open and (self._records_left <= 0 or self._bytes_left <= 0):
             self._changed.clear()
             await self._changed.wait()
         return max(1, min(PAGE_RECORDS, self._records_left))
 
-    def give_way(self) -> None:
-        """Let nobody wait any more."""
+    def release(self) -> None:
+        """Release all waiting readers."""
         self._open = True
         self._changed.set()
 

@@ -1,4 +1,4 @@
-"""Environments, as who invokes sees them: real processes, real kills."""
+"""Environments from a caller's view: real processes, real kills."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ JSON_VALUES = {"text": 'é\u2028"', "list": [1, 2.5, None, True], "nested": {"a"
 
 
 async def start_waiting(pool: Environments, tmp_path: Path, name: str = "one") -> asyncio.Task[Any]:
-    """An invocation that runs until the file `gate` is there."""
+    """An invocation that runs until the file `gate` exists."""
     started = tmp_path / name
     event = {"started": str(started), "gate": str(tmp_path / "gate")}
     task = asyncio.create_task(pool.invoke("wait_for", event))
@@ -37,19 +37,19 @@ async def start_waiting(pool: Environments, tmp_path: Path, name: str = "one") -
     return task
 
 
-async def test_returns_what_the_handler_returned(pool: Environments) -> None:
-    """JSON of every kind comes back as it was sent."""
+async def test_invoke_returns_the_handlers_result(pool: Environments) -> None:
+    """JSON of every kind is returned unchanged."""
     assert await pool.invoke("echo", JSON_VALUES) == JSON_VALUES
 
 
 async def test_carries_large_events_and_results(pool: Environments) -> None:
-    """A 5 MB event and a 5 MB result, far over a socket's buffer, arrive whole."""
+    """5 MB each way, far more than a socket's buffer."""
     event = {"Records": ["r" * 1000] * 5000}
     assert await pool.invoke("echo", event) == event
 
 
 async def test_environment_stays_warm(pool: Environments) -> None:
-    """One process serves calls one after the other, and keeps its module state and its event loop."""
+    """One process serves successive calls, keeping its module state and event loop."""
     states = [await pool.invoke("state", {}) for _ in range(5)]
     assert [state["calls"] for state in states] == [1, 2, 3, 4, 5]
     assert len({(state["pid"], state["loop"]) for state in states}) == 1
@@ -57,7 +57,7 @@ async def test_environment_stays_warm(pool: Environments) -> None:
 
 
 async def test_two_at_once_run_in_two_processes(pool: Environments, tmp_path: Path) -> None:
-    """Each of two invocations waits for the other's mark, so neither could end if they were not parallel."""
+    """Each invocation waits for the other's mark, so both end only if they run in parallel."""
     event = {"folder": str(tmp_path), "count": 2}
     pids = await asyncio.gather(pool.invoke("meet", event), pool.invoke("meet", event))
     assert len(set(pids)) == 2
@@ -65,7 +65,7 @@ async def test_two_at_once_run_in_two_processes(pool: Environments, tmp_path: Pa
 
 
 async def test_the_environment_used_last_is_used_next(pool: Environments, tmp_path: Path) -> None:
-    """Of two idle environments, only one serves a caller who invokes one at a time."""
+    """Of two idle environments, only one serves sequential calls."""
     event = {"folder": str(tmp_path), "count": 2}
     await asyncio.gather(pool.invoke("meet", event), pool.invoke("meet", event))
     hottest = pool.snapshot()["meet"].idle[-1]
@@ -73,14 +73,14 @@ async def test_the_environment_used_last_is_used_next(pool: Environments, tmp_pa
 
 
 async def test_runs_under_uvloop() -> None:
-    """The parent's side works on uvloop's transports: reply, kill and close."""
+    """The parent's side works with uvloop's transports: reply, kill and close."""
 
     async def scenario() -> tuple[Any, FunctionError]:
         async with environments() as pool:
             echoed = await pool.invoke("echo", JSON_VALUES)
             busy = asyncio.create_task(pool.invoke("wait_for", {"started": os.devnull, "gate": "/nowhere"}))
             await until(lambda: bool(pool.snapshot()["wait_for"].busy))
-            await pool.kill_one("wait_for")
+            os.kill(pool.snapshot()["wait_for"].busy[0], signal.SIGKILL)
             with pytest.raises(FunctionError) as failure:
                 await busy
             return echoed, failure.value
@@ -93,9 +93,10 @@ async def test_runs_under_uvloop() -> None:
 async def test_one_killed_at_work_fails_its_invocation_and_is_replaced(
     pool: Environments, tmp_path: Path
 ) -> None:
-    """SIGKILL in the middle of an event is Runtime.ExitError; the next event has a new process."""
+    """SIGKILL during an event is Runtime.ExitError; the next event gets a new process."""
     running = await start_waiting(pool, tmp_path)
-    killed = await pool.kill_one("wait_for")
+    (killed,) = pool.snapshot()["wait_for"].busy
+    os.kill(killed, signal.SIGKILL)
     with pytest.raises(FunctionError) as failure:
         await running
     assert failure.value.error_type == "Runtime.ExitError"
@@ -105,7 +106,7 @@ async def test_one_killed_at_work_fails_its_invocation_and_is_replaced(
 
 
 async def test_one_killed_while_idle_is_replaced(pool: Environments) -> None:
-    """Nobody hears of a process that died between two events."""
+    """Without any error."""
     first = await pool.invoke("pid_or_fail", {})
     os.kill(first, signal.SIGKILL)
     await until(lambda: not pool.snapshot()["pid_or_fail"].idle)
@@ -121,7 +122,7 @@ async def test_a_handler_that_exits_loses_its_environment(pool: Environments) ->
 
 
 async def test_timeout_kills_the_environment(tmp_path: Path) -> None:
-    """A function over its time is killed, says so in Lambda's words, and is replaced."""
+    """The error has Lambda's words, and the environment is replaced."""
     async with environments(functions(timeout_s=1)) as pool:
         running = await start_waiting(pool, tmp_path)
         (pid,) = pool.snapshot()["wait_for"].busy
@@ -136,7 +137,7 @@ async def test_timeout_kills_the_environment(tmp_path: Path) -> None:
 
 
 async def test_cancelling_leaves_the_environment_to_finish(pool: Environments, tmp_path: Path) -> None:
-    """A caller that gives up does not stop the handler; its environment serves the next call."""
+    """A cancelled call does not stop the handler; its environment serves the next call."""
     running = await start_waiting(pool, tmp_path)
     (pid,) = pool.snapshot()["wait_for"].busy
     running.cancel()
@@ -148,7 +149,7 @@ async def test_cancelling_leaves_the_environment_to_finish(pool: Environments, t
 
 
 async def test_waiting_is_bounded_and_first_come_first_served(tmp_path: Path) -> None:
-    """At the limits one more caller is refused; those who wait are served in order, none is lost."""
+    """At the limits one more call is refused; waiting ones are served in order, and none is lost."""
     async with environments(limit_per_function=1, queue_limit=3) as pool:
         served: list[int] = []
 
@@ -169,8 +170,8 @@ async def test_waiting_is_bounded_and_first_come_first_served(tmp_path: Path) ->
         assert pool.snapshot()["wait_for"].cold_starts == 1
 
 
-async def test_a_caller_that_stops_waiting_is_not_served(tmp_path: Path) -> None:
-    """Cancelled while it waits, an invocation never reaches the handler and leaves its place."""
+async def test_a_call_cancelled_while_waiting_never_runs(tmp_path: Path) -> None:
+    """It gives up its place."""
     async with environments(limit_per_function=1) as pool:
         running = await start_waiting(pool, tmp_path)
         event = {"started": str(tmp_path / "never"), "gate": str(tmp_path / "gate")}
@@ -185,8 +186,8 @@ async def test_a_caller_that_stops_waiting_is_not_served(tmp_path: Path) -> None
         assert not (tmp_path / "never").exists()
 
 
-async def test_an_environment_given_to_who_left_is_not_lost() -> None:
-    """A caller cancelled in the moment it is served passes its environment on."""
+async def test_an_environment_given_to_a_cancelled_call_is_not_lost() -> None:
+    """A caller cancelled at that moment passes it on."""
     async with environments(limit_per_function=1) as pool:
         await pool.warm(["pid_or_fail"])
         places = pool._pools["pid_or_fail"]
@@ -201,7 +202,7 @@ async def test_an_environment_given_to_who_left_is_not_lost() -> None:
 
 
 async def test_warm_starts_each_function_once(pool: Environments) -> None:
-    """After warm, and after another warm, one process of each stands ready; invoking starts none."""
+    """After one or two calls of warm, each has one process, and invoking starts none."""
     await pool.warm(["echo", "pid_or_fail"])
     await pool.warm(["echo", "pid_or_fail"])
     (ready,) = pool.snapshot()["pid_or_fail"].idle
@@ -210,7 +211,7 @@ async def test_warm_starts_each_function_once(pool: Environments) -> None:
 
 
 async def test_ctrl_c_does_not_end_an_event(pool: Environments, tmp_path: Path) -> None:
-    """SIGINT, which a terminal sends to all, is the parent's to act on."""
+    """A terminal sends SIGINT to all processes; only the parent acts on it."""
     running = await start_waiting(pool, tmp_path)
     (pid,) = pool.snapshot()["wait_for"].busy
     os.kill(pid, signal.SIGINT)
@@ -220,7 +221,7 @@ async def test_ctrl_c_does_not_end_an_event(pool: Environments, tmp_path: Path) 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and relies on PR_SET_PDEATHSIG")
 async def test_a_dead_zygote_is_started_again(pool: Environments) -> None:
-    """When the forking process dies its environments die too, and the next event has new ones."""
+    """Its environments die with it, and the next event gets new ones."""
     first = await pool.invoke("pid_or_fail", {})
     zygote = parent_of(first)
     os.kill(zygote, signal.SIGKILL)
@@ -231,22 +232,24 @@ async def test_a_dead_zygote_is_started_again(pool: Environments) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"log": Path("/nowhere/log")}])
-async def test_what_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
-    """Without an interpreter that runs the zygote, or a log to write to, opening is a StartError."""
+async def test_a_failed_start_is_a_start_error(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """Without an interpreter for the zygote, or a writable log."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(StartError):
         await environments(**settings).__aenter__()
 
 
-async def test_unknown_function() -> None:
-    """A name that is not in the service is Lambda's ResourceNotFoundException, before anything starts."""
+async def test_an_unknown_function_is_resource_not_found() -> None:
+    """Lambda's ResourceNotFoundException, before anything starts."""
     with pytest.raises(FunctionError) as failure:
         await environments().invoke("nobody", {})
     assert failure.value.error_type == "ResourceNotFoundException"
 
 
 async def test_closing_answers_everybody(tmp_path: Path) -> None:
-    """Who runs or waits when the pool closes gets an error, and does not hang."""
+    """Running and waiting calls get an error instead of hanging."""
     async with environments(limit_per_function=1) as pool:
         running = await start_waiting(pool, tmp_path)
         waiting = asyncio.create_task(pool.invoke("wait_for", {}))
@@ -259,7 +262,7 @@ async def test_closing_answers_everybody(tmp_path: Path) -> None:
 
 
 async def test_functions_write_to_the_log(tmp_path: Path) -> None:
-    """With `log`, stdout, stderr and tracebacks of functions are in the file when the call returns."""
+    """With `log`, stdout, stderr and tracebacks are in the file when the call returns."""
     log = tmp_path / "functions.log"
     async with environments(log=log) as pool:
         await pool.invoke("shout", {"out": "to stdout", "err": "to stderr"})
@@ -272,8 +275,8 @@ async def test_functions_write_to_the_log(tmp_path: Path) -> None:
         assert "Runtime exited without providing a reason" in log.read_text()
 
 
-async def test_a_full_disk_costs_lines_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Functions return as ever, one warning says so, and with room again lines are whole again."""
+async def test_a_full_disk_costs_only_log_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Functions return normally, one warning appears, and with room again logging resumes."""
     log = tmp_path / "functions.log"
     async with environments(log=log) as pool:
         await pool.invoke("shout", {"out": "first", "err": "second"})
@@ -290,7 +293,7 @@ async def test_a_full_disk_costs_lines_of_the_log(tmp_path: Path, caplog: pytest
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 async def test_a_full_disk_fails_no_function(caplog: pytest.LogCaptureFixture) -> None:
-    """Also one that dies or raises is answered as ever, though nothing can be written from the start."""
+    """Even one that dies or raises is answered normally, although nothing can be logged."""
     async with environments(log=Path("/dev/full")) as pool:
         await pool.invoke("shout", {"out": "lost", "err": "lost"})
         with pytest.raises(FunctionError, match="ValueError: broken"):

@@ -1,4 +1,4 @@
-"""What a handler finds around it in an environment, and what its failures look like from outside."""
+"""A handler's surroundings in an environment, and its failures seen by the caller."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def failure_of(pool: Environments, function: str, event: dict[str, Any]) -
 
 
 async def test_context_is_lambdas(pool: Environments) -> None:
-    """The context has the attributes of LambdaContext, and its time runs down from the timeout."""
+    """It has the attributes of LambdaContext, and its remaining time counts down from the timeout."""
     told = await pool.invoke("about", {})
     context = told["context"]
     assert re.fullmatch(r"[0-9a-f-]{36}", context.pop("aws_request_id"))
@@ -50,7 +50,7 @@ async def test_each_invocation_has_its_own_request_id(pool: Environments) -> Non
 
 
 async def test_environ_is_the_functions_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the caller's environment gets in but PATH and the like; extra_env wins; the zone is UTC."""
+    """Only PATH and the like come from the caller's environment; extra_env overrides; the zone is UTC."""
     monkeypatch.setenv("SOME_SECRET", "of the user")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("TZ", "America/New_York")
@@ -74,15 +74,15 @@ async def test_environ_is_the_functions_own(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_an_exception_is_the_answer_and_the_environment_stays(pool: Environments) -> None:
-    """Class and text of what the handler raised come back; the same process serves the next event."""
+    """The caller gets class and text of the exception; the same process serves the next event."""
     pid = await pool.invoke("pid_or_fail", {})
     failure = await failure_of(pool, "pid_or_fail", {"fail": True})
     assert (failure.error_type, failure.message) == ("ValueError", "asked to")
     assert await pool.invoke("pid_or_fail", {}) == pid
 
 
-async def test_an_exception_whose_text_is_no_utf8(pool: Environments) -> None:
-    """A lone surrogate in an exception's text breaks neither the reply nor the environment."""
+async def test_an_exception_whose_text_is_not_utf8(pool: Environments) -> None:
+    """A lone surrogate breaks neither the reply nor the environment."""
     failure = await failure_of(pool, "fail", {"kind": "surrogate"})
     assert (failure.error_type, failure.message) == ("ValueError", "?")
     assert pool.snapshot()["fail"].idle
@@ -90,7 +90,7 @@ async def test_an_exception_whose_text_is_no_utf8(pool: Environments) -> None:
 
 @pytest.mark.parametrize("function", ["unjson", "not_a_number"])
 async def test_a_result_that_is_not_json(pool: Environments, function: str) -> None:
-    """What JSON cannot say is Runtime.MarshalError, and the environment stays."""
+    """It is Runtime.MarshalError, and the environment stays."""
     failure = await failure_of(pool, function, {})
     assert failure.error_type == "Runtime.MarshalError"
     assert failure.message.startswith("Unable to marshal response: ")
@@ -98,7 +98,7 @@ async def test_a_result_that_is_not_json(pool: Environments, function: str) -> N
 
 
 async def test_sizes_are_limited_as_on_lambda(pool: Environments) -> None:
-    """A result or an event over 6 MB fails, each with Lambda's error type."""
+    """A result or an event over 6 MB fails with Lambda's error type."""
     answer = await failure_of(pool, "big", {"size": MAX_PAYLOAD_BYTES})
     question = await failure_of(pool, "echo", {"text": "x" * MAX_PAYLOAD_BYTES})
     assert answer.error_type == "Function.ResponseSizeTooLarge"
@@ -118,7 +118,7 @@ async def test_sizes_are_limited_as_on_lambda(pool: Environments) -> None:
 async def test_a_function_that_does_not_load(
     tmp_path: Path, handler: str, error_type: str, text: str
 ) -> None:
-    """Each way of not having a handler has Lambda's error type, for whoever invokes and for warm."""
+    """Each way of lacking a handler has Lambda's error type, for invoke and for warm."""
     (tmp_path / "needs_missing.py").write_text("import not_installed\n")
     (tmp_path / "misspelt.py").write_text("def handler(:\n")
     (tmp_path / "raises.py").write_text("import os\nos.environ['SETTING']\n")
@@ -133,8 +133,8 @@ async def test_a_function_that_does_not_load(
         assert not pool.snapshot()["it"].idle
 
 
-async def test_every_waiting_call_hears_that_the_function_does_not_load() -> None:
-    """With one environment at a time, calls that wait behind a failed start fail too and do not hang."""
+async def test_a_failed_start_fails_every_waiting_call() -> None:
+    """With one environment at a time, calls behind the failed start do not hang."""
     which = {"it": Function(name="it", handler="nowhere.handler", timeout_s=5, memory_mb=128)}
     async with environments(which, limit_per_function=1) as pool:
         for _ in range(3):

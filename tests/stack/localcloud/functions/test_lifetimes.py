@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[4]
 
-# Opens environments, has one at work and one idle, says their pids and waits to be killed.
+# Starts a busy and an idle environment, prints their pids and waits to be killed.
 PARENT = """
 import asyncio, sys
 from tests.unit.localcloud.functions.support import environments, until
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @pytest.fixture
 async def parent(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, list[int]]]:
-    """A process with environments, and their pids with that of what forked them."""
+    """A process with environments, and the pids of these and of their zygote."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, str(tmp_path / "started"), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -52,7 +52,7 @@ async def parent(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proce
 
 
 async def test_closing_ends_every_process() -> None:
-    """After close neither the idle nor the busy environment nor what forked them is there."""
+    """Idle and busy environments, and the zygote."""
     async with environments() as pool:
         await pool.warm(["echo"])
         busy = asyncio.create_task(pool.invoke("wait_for", {"started": "/dev/null", "gate": "/nowhere"}))
@@ -68,7 +68,7 @@ async def test_closing_ends_every_process() -> None:
 async def test_killing_the_parent_ends_every_process(
     parent: tuple[asyncio.subprocess.Process, list[int]],
 ) -> None:
-    """SIGKILL leaves the parent no time to clean up, and still nothing stays behind."""
+    """Even SIGKILL, which leaves no time to clean up."""
     process, pids = parent
     assert len(pids) == 3
     assert all(is_alive(pid) for pid in pids)

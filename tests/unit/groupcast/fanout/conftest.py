@@ -1,4 +1,4 @@
-"""The tests of this folder run on both event loops: what Lambda has, and what stands in for it."""
+"""Runs these tests on both event loops: asyncio's, as in Lambda, and uvloop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A poster whose answers a test chooses, members in lists, and AWS services with faults: no sockets."""
+"""Fakes for the fan-out: a poster with chosen answers, members in lists, and faulty AWS services."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from groupcast.slots import SlotRange
 from groupcast.tables.items import encode
 from groupcast.tables.members import Page
 
-# Real waits, only shorter; the grace is longer than any pause of the machine that runs the test.
+# Real but shorter waits; the grace exceeds any pause of the test machine.
 FAST = Limits(retry_base_s=0.001, retry_cap_s=0.005, refusal_cap_s=0.005, full_base_s=0.001, grace_s=5.0)
-# A retry that begins after any grace, unless the dice say so.
+# A retry that usually begins after the grace.
 LATE = Limits(retry_base_s=1000.0, retry_cap_s=1000.0, refusal_cap_s=1000.0, full_base_s=1000.0)
 ACCEPTED = PostResult(Outcome.ACCEPTED, 200)
 GONE = PostResult(Outcome.GONE, 410)
@@ -34,7 +34,7 @@ Answer = Callable[[str, bytes, int], PostResult | None]
 
 
 class FakePoster:
-    """Answers each post with `answer(connection_id, data, attempt)`; None answers when it is released."""
+    """Answers each post with `answer(connection_id, data, attempt)`; None delays it until its release."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -86,12 +86,13 @@ class FakePost:
 
 
 class FakeMembers:
-    """Each connection of a group has the slot of its index."""
+    """Members with their index as slot."""
 
     def __init__(self, groups: dict[str, list[str]], page_size: int = 100) -> None:
         self.groups = groups
         self.page_size = page_size
         self.discarded: list[str] = []
+        self.flushed: list[str] = []
         self.expired: list[str] = []
         self.broken_after: int | None = None
 
@@ -120,11 +121,11 @@ class FakeMembers:
         self.discarded.append(connection_id)
 
     async def flush(self) -> None:
-        pass
+        self.flushed = list(self.discarded)
 
 
 def group(name: str, *frames: tuple[bytes, int], connections: list[str] | None = None) -> GroupBatch:
-    """Frames of so many messages each; those of frame `b"1"` have the ids `1.0`, `1.1` and so on."""
+    """A group with frames of so many messages; those of frame `b"1"` have the ids `1.0`, `1.1` and so on."""
     made = tuple(
         Frame(data, tuple(f"{data.decode()}.{number}" for number in range(messages)), 0)
         for data, messages in frames
@@ -138,7 +139,7 @@ def ids(count: int, prefix: str = "c") -> list[str]:
 
 
 class FakeActivity:
-    """Connections that were `active` of late; it raises `failure`, and never answers where it `hangs`."""
+    """Recently `active` connections; raises `failure`, or never answers if it `hangs`."""
 
     def __init__(self, *active: str) -> None:
         self.active = set(active)
@@ -161,7 +162,7 @@ def engine(
     budget: Budget | None = None,
     activity: FakeActivity | None = None,
 ) -> Engine:
-    return Engine(members, poster, limits, random.Random(7).random, budget, activity)
+    return Engine(members, members, poster, limits, random.Random(7).random, budget, activity)
 
 
 def later(seconds: float = 20.0) -> float:
@@ -169,7 +170,7 @@ def later(seconds: float = 20.0) -> float:
 
 
 class FakeSqs:
-    """SendMessageBatch. `fails(body)` gives an entry's failure: whether it is the sender's fault, or None."""
+    """SendMessageBatch. `fails(body)` returns an entry's failure (is it the sender's fault?) or None."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, int]] = []
@@ -203,13 +204,13 @@ class FakeSqs:
 
     @property
     def failure(self) -> tuple[str, str]:
-        """The reason and the item of the one message that has them."""
+        """The reason and the item of the only message with both."""
         (attributes,) = [entry["MessageAttributes"] for entry in self.entries if "MessageAttributes" in entry]
         return attributes["reason"]["StringValue"], attributes["item"]["StringValue"]
 
 
 class FakeMessages:
-    """BatchGetItem over a list of messages; `unprocessed` answers leave out all but the first key."""
+    """BatchGetItem over a list of messages; `unprocessed` answers omit all but the first key."""
 
     def __init__(self, *messages: Message) -> None:
         self.items = {message.key: item_of(message) for message in messages}

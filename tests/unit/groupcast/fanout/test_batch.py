@@ -3,11 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupcast.fanout.batch import lowest, pack, read_stream, stream_batch
+from groupcast.fanout.batch import pack, readable
+from groupcast.fanout.stream import lowest, read_stream, stream_batch
 from groupcast.model import Audience, Message, iso_ms
+from groupcast.protocol import MAX_FRAME_BYTES
 
 NOW_MS = 1_795_368_000_000
 FRAME_BYTES = 32 * 1024
@@ -31,7 +34,7 @@ def message(seq: int, text: str) -> Message:
 
 
 def test_records_are_grouped_and_ordered_by_seq() -> None:
-    """The stream gives no order within a group; the frames do, and each group knows its first record."""
+    """The stream has no order within a group. Each group knows its first record."""
     by_group, malformed = read_stream(
         [record("a", 2, 102), record("b", 1, 101), record("a", 1, 103), record("a", 3, 99)]
     )
@@ -47,8 +50,8 @@ def test_records_are_grouped_and_ordered_by_seq() -> None:
     assert groups[0].frames[0].oldest_ms == NOW_MS + 1
 
 
-def test_a_void_number_is_pushed_as_such() -> None:
-    """Beside messages, in its place; a frame knows it by its key."""
+def test_a_void_number_is_pushed_among_messages() -> None:
+    """The frame knows it by its key."""
     void = record("a", 2, 2, void={"N": "1"})
     for name in ("sender", "message"):
         del void["dynamodb"]["NewImage"][name]
@@ -61,7 +64,7 @@ def test_a_void_number_is_pushed_as_such() -> None:
     assert frame.message_ids == ("a-1", "a-2", "a-3")
 
 
-def test_a_users_message_has_a_key_of_its_own() -> None:
+def test_a_users_message_has_its_own_key() -> None:
     """Frames show the id that its sender chose."""
     by_group, _ = read_stream([record("a", 1, 1, messageId={"S": "u:1:m1"}, userId={"S": "u:1"})])
     (frame,) = stream_batch("a", by_group["a"], FRAME_BYTES).frames
@@ -70,20 +73,20 @@ def test_a_users_message_has_a_key_of_its_own() -> None:
     assert frame.message_ids == ("u:1:m1",)
 
 
-def test_a_record_that_came_twice_is_taken_once() -> None:
-    """The stream delivers at least once; one batch never sends the same message twice."""
+def test_a_duplicate_record_counts_once() -> None:
+    """The stream delivers at least once."""
     groups, _ = read_stream([record("a", 1, 1), record("a", 1, 1), record("a", 2, 2)])
     assert [one.message.seq for one in groups["a"]] == [1, 2]
 
 
 def test_only_inserts_are_messages() -> None:
-    """An expiry or a correction by hand is nothing to deliver."""
+    """Expiries and manual corrections are not delivered."""
     removed = {**record("a", 1, 1), "eventName": "REMOVE"}
     assert read_stream([removed]) == ({}, [])
 
 
-def test_malformed_records_stand_apart() -> None:
-    """A record nobody can read does not keep the others from their members, and says what is wrong."""
+def test_malformed_records_are_separated() -> None:
+    """The others are delivered, and each malformed one has its reason."""
     bad = [
         record("a", 1, 1, seq={"N": "one"}),
         record("a", 2, 2, message={"N": "5"}),
@@ -101,8 +104,8 @@ def test_malformed_records_stand_apart() -> None:
     assert [one.message.seq for one in groups["a"]] == [7]
 
 
-def test_a_record_says_what_the_sender_knew() -> None:
-    """Whether it offered the message, and how large the group was; messages of before have none of it."""
+def test_a_record_has_the_senders_knowledge() -> None:
+    """Whether it offered the message, and the group's size; both may be absent."""
     told = record("a", 1, 1, express={"N": "1"}, lanes={"N": "3"}, members={"N": "50000"})
     groups, _ = read_stream([told, record("a", 2, 2)])
     assert [(one.stored.express, one.stored.audience) for one in groups["a"]] == [
@@ -112,7 +115,7 @@ def test_a_record_says_what_the_sender_knew() -> None:
 
 
 def test_sequence_numbers_compare_as_numbers() -> None:
-    """They are longer than a machine word and not padded."""
+    """They exceed a machine word and have no padding."""
     assert lowest(["1000000000000000000000", "999"]) == "999"
     assert lowest([]) is None
 
@@ -122,7 +125,7 @@ def test_sequence_numbers_compare_as_numbers() -> None:
     st.integers(min_value=0, max_value=4000),
 )
 def test_packing_keeps_order_content_and_limit(texts: list[str], frame_bytes: int) -> None:
-    """All messages, in order, in frames within the limit, except where a single one is longer."""
+    """All messages are in order, in frames within the limit unless a single one exceeds it."""
     messages = [message(seq, text) for seq, text in enumerate(texts, 1)]
     frames = pack("group1", messages, frame_bytes)
     values = [value for frame in frames for value in orjson.loads(frame.data)["messages"]]
@@ -133,6 +136,24 @@ def test_packing_keeps_order_content_and_limit(texts: list[str], frame_bytes: in
 
 
 def test_packing_fills_frames() -> None:
-    """No frame is closed while the next message would still have fitted."""
+    """No frame ends while the next message would fit."""
     frames = pack("group1", [message(seq, "x" * 100) for seq in range(1, 400)], 32_768)
     assert all(len(frame.data) > 32_768 - 400 for frame in frames[:-1])
+
+
+def test_a_frame_may_be_full_to_the_last_byte() -> None:
+    """One byte less, and the second message goes into a frame of its own."""
+    messages = [message(seq, "x" * 100) for seq in (1, 2)]
+    (frame,) = pack("group1", messages, FRAME_BYTES)
+    full_bytes = len(frame.data)
+    assert [one.messages for one in pack("group1", messages, full_bytes)] == [2]
+    assert [one.messages for one in pack("group1", messages, full_bytes - 1)] == [1, 1]
+
+
+def test_the_longest_message_fills_a_frame_to_the_last_byte() -> None:
+    """API Gateway takes it; a byte more, and nobody could get it."""
+    (frame,) = pack("group1", [message(1, "")], FRAME_BYTES)
+    longest = "x" * (MAX_FRAME_BYTES - len(frame.data))
+    assert readable(message(1, longest)).text == longest
+    with pytest.raises(ValueError, match="longer than a frame"):
+        readable(message(1, longest + "x"))

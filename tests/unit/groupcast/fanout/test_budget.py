@@ -1,4 +1,4 @@
-"""The budget over a fake table and a clock that jumps: hours of bookings in a second."""
+"""The budget with a fake table and a virtual clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groupcast.aws.errors import ServiceError
-from groupcast.aws.json_api import CONDITION_FAILED
 from groupcast.fanout.budget import (
     CLOCK_SKEW_S,
     DEBT_POSTS,
@@ -24,41 +23,26 @@ from groupcast.fanout.budget import (
     Unlimited,
 )
 from groupcast.tables.quotas import QuotasTable
+from loadtest.bench.account import QuotasItem
 from loadtest.bench.virtualtime import VirtualLoop
 
 EPOCH_US = 1_795_368_000_000_000
 FOREVER = 1e9
 
 
-class FakeQuotas:
-    """UpdateItem on one number, applied at once, with a random time on the way there and back."""
+class FakeQuotas(QuotasItem):
+    """UpdateItem on one number, applied atomically, with random latency in both directions."""
 
     def __init__(self, dice: random.Random, trip_s: float = 0.005) -> None:
-        self.dice = dice
-        self.trip_s = trip_s
-        self.free_at_us: int | None = None
+        super().__init__(dice, (0, trip_s))
         self.calls = 0
         self.broken = False
 
     async def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        assert operation == "UpdateItem"
         self.calls += 1
-        await asyncio.sleep(self.dice.uniform(0, self.trip_s))
         if self.broken:
             raise ServiceError(operation, 500, "InternalServerError", "as told", passing=True)
-        values = {name: int(value["N"]) for name, value in payload["ExpressionAttributeValues"].items()}
-        behind = self.free_at_us is None or self.free_at_us < values[":floor"]
-        begins = "attribute_not_exists" in payload["ConditionExpression"]
-        applied = behind == begins
-        if applied and begins:
-            self.free_at_us = values[":next"]
-        elif applied:
-            assert self.free_at_us is not None
-            self.free_at_us += values[":take"]
-        await asyncio.sleep(self.dice.uniform(0, self.trip_s))
-        if not applied:
-            raise ServiceError(operation, 400, CONDITION_FAILED, "as told", passing=False)
-        return {"Attributes": {"freeAtUs": {"N": str(self.free_at_us)}}}
+        return await super().call(operation, payload)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -87,7 +71,7 @@ def budget(table: FakeQuotas, rate: Rate, skew_s: float = 0.0) -> SharedBudget:
 def test_no_second_has_more_than_rate_and_burst(
     seed: int, workers: int, per_second: int, burst_s: float, trip_s: float
 ) -> None:
-    """Whatever the interleaving, the pauses, the latency of the table and the clocks of the workers."""
+    """For any interleaving, pauses, table latency and clock skew of the workers."""
     rate = Rate(per_second, int(per_second * burst_s))
     dice = random.Random(seed)
     posted: list[tuple[float, int]] = []
@@ -99,7 +83,7 @@ def test_no_second_has_more_than_rate_and_burst(
         for _ in range(60):
             if dice.random() < 0.2:
                 await asyncio.sleep(dice.uniform(0, 2.0))
-            # A small pass, or a part of a large one: either books what it posts.
+            # A small pass, or a part of a large one; both book their posts.
             last = dice.random() < 0.5
             posts = dice.randint(1, rate.chunk_posts) if last else rate.chunk_posts
             assert await meter.take(posts, 0 if last else rate.chunk_posts)
@@ -122,7 +106,7 @@ def test_no_second_has_more_than_rate_and_burst(
 
 
 def test_one_worker_gets_the_whole_rate() -> None:
-    """The next chunk is booked while this one is posted: no time is lost between them."""
+    """It books the next chunk while posting this one, so no time is lost."""
     rate = Rate(1_400, 700)
 
     async def main() -> None:
@@ -137,8 +121,8 @@ def test_one_worker_gets_the_whole_rate() -> None:
     run(main())
 
 
-def test_no_more_is_booked_than_is_needed() -> None:
-    """A pass over 205 posts books 205, whatever the size of a chunk."""
+def test_only_needed_posts_are_booked() -> None:
+    """A pass of 205 posts books 205, whatever the chunk size."""
     rate = Rate(1_400, 700)
 
     async def main() -> None:
@@ -157,7 +141,7 @@ def test_no_more_is_booked_than_is_needed() -> None:
 
 
 def test_a_delivery_of_many_frames_takes_several_chunks() -> None:
-    """Posts to one connection may be more than a chunk."""
+    """Posts to one connection may exceed a chunk."""
 
     async def main() -> None:
         meter = Meter(budget(FakeQuotas(random.Random(3)), Rate(20, 10)), FOREVER)
@@ -167,8 +151,8 @@ def test_a_delivery_of_many_frames_takes_several_chunks() -> None:
     run(main())
 
 
-def test_the_end_of_the_time_ends_the_waiting() -> None:
-    """A booking far ahead does not keep a pass from ending in time."""
+def test_a_late_booking_does_not_outlast_the_pass() -> None:
+    """The pass ends in time."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -181,8 +165,8 @@ def test_the_end_of_the_time_ends_the_waiting() -> None:
     run(main())
 
 
-def test_what_is_owed_is_booked_in_one_go() -> None:
-    """Many small groups make few writes; a large group's next booking takes what is owed along."""
+def test_debts_of_small_groups_are_booked_together() -> None:
+    """Many small groups cause few writes; a large group's next booking includes the debt."""
 
     async def main() -> None:
         table = FakeQuotas(random.Random(5), trip_s=0.0)
@@ -203,8 +187,8 @@ def test_what_is_owed_is_booked_in_one_go() -> None:
     run(main())
 
 
-def test_without_the_table_posts_go_on() -> None:
-    """An outage of DynamoDB costs a moment, not a second for each chunk."""
+def test_posts_continue_without_the_table() -> None:
+    """An outage of DynamoDB costs a moment, not a second per chunk."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -226,11 +210,29 @@ def test_without_the_table_posts_go_on() -> None:
 
 
 def test_without_a_budget_nobody_waits() -> None:
-    """postsPerSecond 0."""
+    """With postsPerSecond 0."""
 
     async def main() -> None:
         meter = Meter(Unlimited(), FOREVER)
         assert await meter.take(1_000_000, 0)
         assert meter.waited_s == 0.0
+
+    run(main())
+
+
+def test_after_a_failed_booking_posts_go_out_unbooked_for_five_seconds() -> None:
+    """Then the table is asked again."""
+
+    async def main() -> None:
+        table = FakeQuotas(random.Random(1))
+        shared = budget(table, Rate(1_000, 500))
+        table.broken = True
+        assert await shared.book(10) == 0.0
+        table.broken, table.calls = False, 0
+        await asyncio.sleep(4.9)
+        assert (await shared.book(10), table.calls) == (0.0, 0)
+        await asyncio.sleep(0.2)
+        await shared.book(10)
+        assert table.calls > 0
 
     run(main())

@@ -1,22 +1,20 @@
-"""The engine against a poster whose answers the test chooses: pure faults, no sockets."""
+"""The engine with a poster whose answers the test chooses: pure faults, no sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
 
-from groupcast.aws.errors import PoolFullError
 from groupcast.aws.management import PostResult
-from groupcast.fanout.engine import Engine
+from groupcast.fanout.engine import GROUPS_AT_ONCE, Engine
 from groupcast.fanout.leftover import Leftover, outgoing
 from groupcast.fanout.limits import Limits
 from groupcast.fanout.report import GroupReport, Report
-from groupcast.fanout.run import GROUPS_AT_ONCE
 from groupcast.fanout.suspects import FULL_DELAY_S, REFUSALS_MAX, STREAK_S
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.members import Page
@@ -30,7 +28,6 @@ from tests.unit.groupcast.fanout.support import (
     REFUSED,
     THROTTLED,
     FakeMembers,
-    FakePost,
     FakePoster,
     engine,
     group,
@@ -44,7 +41,7 @@ def left_over(served: GroupReport) -> tuple[Leftover, ...]:
 
 
 async def test_everyone_gets_every_frame_in_order() -> None:
-    """Frames to one connection are posted one after the other, also when some have to be repeated."""
+    """Frames to one connection are posted one after the other, even with retries."""
     dice = random.Random(3)
     poster = FakePoster(lambda *_: dice.choices((ACCEPTED, ERROR, THROTTLED), (80, 10, 10))[0])
     members = FakeMembers({"a": ids(950)})
@@ -55,8 +52,8 @@ async def test_everyone_gets_every_frame_in_order() -> None:
     assert left_over(report.groups[0]) == ()
 
 
-async def test_the_gone_are_discarded_once_and_not_posted_to_again() -> None:
-    """A 410 ends a connection: the rest of its frames are not even tried."""
+async def test_a_gone_connection_is_removed_once() -> None:
+    """After the 410, its other frames are not posted."""
     gone = set(ids(100)[::3])
     poster = FakePoster(lambda connection, *_: GONE if connection in gone else ACCEPTED)
     members = FakeMembers({"a": ids(100)})
@@ -67,8 +64,8 @@ async def test_the_gone_are_discarded_once_and_not_posted_to_again() -> None:
     assert all(poster.attempts[connection, b"2"] == 0 for connection in gone)
 
 
-async def test_a_refused_frame_is_not_repeated_and_the_next_still_goes_out() -> None:
-    """413 is final for its frame, and says nothing of the connection."""
+async def test_a_refused_frame_is_skipped() -> None:
+    """A 413 is final for its frame only."""
     poster = FakePoster(lambda _, data, __: REFUSED if data == b"large" else ACCEPTED)
     members = FakeMembers({"a": ids(5)})
     report = await engine(members, poster).deliver([group("a", (b"large", 1), (b"small", 1))], later())
@@ -77,8 +74,8 @@ async def test_a_refused_frame_is_not_repeated_and_the_next_still_goes_out() -> 
     assert members.discarded == []
 
 
-async def test_a_client_that_takes_nothing_is_closed_and_delays_nobody() -> None:
-    """One connection that is always turned away is given up; its group is served whole and in one go."""
+async def test_a_client_that_accepts_nothing_is_closed_and_delays_nobody() -> None:
+    """Its group is served completely and at once."""
     poster = FakePoster(lambda connection, *_: THROTTLED if connection == "c7=" else ACCEPTED)
     members = FakeMembers({"a": ids(200)})
     report = await engine(members, poster).deliver([group("a", (b"1", 1))], later())
@@ -89,7 +86,7 @@ async def test_a_client_that_takes_nothing_is_closed_and_delays_nobody() -> None
 
 
 async def test_a_throttled_account_closes_nobody() -> None:
-    """When everyone is turned away for a while, all are served in the end."""
+    """If everyone is refused for a while, all are served in the end."""
     windows: set[int] = set()
 
     def answer(_connection: str, _data: bytes, attempt: int) -> PostResult:
@@ -104,8 +101,8 @@ async def test_a_throttled_account_closes_nobody() -> None:
     assert min(windows) == FAST.window_min
 
 
-async def test_what_never_works_is_handed_off() -> None:
-    """After the named attempts a post that only fails is left over, and the group says so."""
+async def test_a_post_that_keeps_failing_is_handed_off() -> None:
+    """After the limit of attempts."""
     poster = FakePoster(lambda connection, *_: ERROR if connection == "c3=" else ACCEPTED)
     members = FakeMembers({"a": ids(10)})
     report = await engine(members, poster).deliver([group("a", (b"1", 3))], later())
@@ -115,7 +112,7 @@ async def test_what_never_works_is_handed_off() -> None:
 
 
 async def test_at_the_stop_nothing_new_is_sent_and_the_rest_is_left_over() -> None:
-    """What waits and what is delayed is handed off; what was under way still counts."""
+    """Waiting and delayed posts are handed off; running ones still count."""
     poster = FakePoster(lambda *_: THROTTLED)
     members = FakeMembers({"a": ids(60_000)})
     report = await engine(members, poster).deliver([group("a", (b"1", 1))], later(0.05))
@@ -127,7 +124,7 @@ async def test_at_the_stop_nothing_new_is_sent_and_the_rest_is_left_over() -> No
 
 
 async def test_a_stop_before_the_first_page_leaves_the_group_unread() -> None:
-    """Members nobody asked for are not forgotten: all slots are left over."""
+    """All slots are left over."""
     poster = FakePoster(lambda *_: ACCEPTED)
     members = FakeMembers({"a": ids(10)})
     report = await engine(members, poster).deliver([group("a", (b"1", 1))], later(-1))
@@ -136,7 +133,7 @@ async def test_a_stop_before_the_first_page_leaves_the_group_unread() -> None:
 
 
 async def test_a_page_that_cannot_be_read_leaves_only_its_group_over() -> None:
-    """Those read before are served, the other group is whole, and the error is kept for the log."""
+    """Members on earlier pages are served, other groups are complete, and the error is logged."""
     poster = FakePoster(lambda *_: ACCEPTED)
     members = FakeMembers({"a": ids(250, "a"), "b": ids(50, "b")})
     members.broken_after = 1
@@ -150,8 +147,7 @@ async def test_a_page_that_cannot_be_read_leaves_only_its_group_over() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 7, 64])
-async def test_the_window_bounds_what_is_under_way(window: int) -> None:
-    """Never more posts at once than the window allows."""
+async def test_the_window_bounds_concurrent_posts(window: int) -> None:
     poster = FakePoster(lambda *_: ACCEPTED)
     members = FakeMembers({"a": ids(500), "b": ids(500)})
     limits = Limits(window_start=window, window_min=1, window_max=window)
@@ -160,7 +156,7 @@ async def test_the_window_bounds_what_is_under_way(window: int) -> None:
 
 
 async def test_a_small_group_does_not_wait_for_a_large_one() -> None:
-    """Groups are served side by side: the small one is done long before the last page of the large."""
+    """The small one ends long before the last page of the large one."""
     order: list[str] = []
 
     def answer(connection: str, *_: object) -> PostResult:
@@ -174,8 +170,8 @@ async def test_a_small_group_does_not_wait_for_a_large_one() -> None:
     assert last_of_small < 1000
 
 
-async def test_leftovers_name_what_is_still_owed() -> None:
-    """Who got the first frame is owed the others; those who are owed the same stand together."""
+async def test_leftovers_name_the_owed_frames() -> None:
+    """Connections that are owed the same frames are combined."""
     stuck = {"c3=": b"2", "c4=": b"1", "c5=": b"2", "c6=": b"3"}
     poster = FakePoster(lambda connection, data, _: ERROR if stuck.get(connection) == data else ACCEPTED)
     members = FakeMembers({"a": ids(10)})
@@ -189,8 +185,8 @@ async def test_leftovers_name_what_is_still_owed() -> None:
     assert (served.handed_off, served.delivered) == (4 + 2 * 3 + 1, 40 - 11)
 
 
-async def test_stragglers_are_not_waited_for() -> None:
-    """When only retries are left that begin after the grace, they are handed off at once."""
+async def test_retries_beyond_the_grace_are_handed_off_at_once() -> None:
+    """If nothing else is left."""
     poster = FakePoster(lambda connection, *_: ERROR if connection in {"c3=", "c4="} else ACCEPTED)
     members = FakeMembers({"a": ids(50)})
     report = await engine(members, poster, LATE).deliver([group("a", (b"1", 1))], later())
@@ -198,24 +194,26 @@ async def test_stragglers_are_not_waited_for() -> None:
     assert poster.attempts["c3=", b"1"] == 1
 
 
-async def test_a_slow_client_is_known_again() -> None:
-    """Its 429s add up from one invocation to the next, though each hands it off after the first."""
+async def test_refusals_add_up_across_invocations() -> None:
+    """Even if each invocation hands the client off after the first one."""
     poster = FakePoster(lambda connection, *_: THROTTLED if connection == "c7=" else ACCEPTED)
-    served = engine(FakeMembers({"a": ids(50)}), poster, replace(UNHURRIED, grace_s=0.0))
+    # Longer than a pass takes where coverage is measured.
+    limits = replace(UNHURRIED, retry_base_s=0.2, refusal_cap_s=0.2, grace_s=0.0)
+    served = engine(FakeMembers({"a": ids(50)}), poster, limits)
     handed_off = []
     for _ in range(4):
         handed_off.append((await served.deliver([group("a", (b"1", 1))], later())).total("handed_off"))
-        await asyncio.sleep(UNHURRIED.refusal_cap_s)
+        await asyncio.sleep(limits.refusal_cap_s)
     assert handed_off == [1, 1, 1, 0]
     assert poster.deleted == ["c7="]
 
 
-# Not so short that the machine's pauses count.
+# Long enough that the machine's pauses don't matter.
 UNHURRIED = replace(FAST, retry_base_s=0.02, full_base_s=0.02, refusal_cap_s=0.04)
 
 
 class Leaving(FakeMembers):
-    """Who is discarded is in no later page."""
+    """Members whose removed connections are on no later page."""
 
     def discard(self, connection_id: str, group_id: str) -> None:
         super().discard(connection_id, group_id)
@@ -223,7 +221,7 @@ class Leaving(FakeMembers):
 
 
 async def passes(served: Engine, count: int, pause_s: float = 0.01) -> list[Report]:
-    """As many passes of a lane over the same members."""
+    """So many passes of a lane over the same members."""
     reports = []
     for number in range(count):
         reports.append(await served.deliver([group("a", (b"%d" % number, 1))], later()))
@@ -232,7 +230,7 @@ async def passes(served: Engine, count: int, pause_s: float = 0.01) -> list[Repo
 
 
 async def test_clients_that_never_read_cost_a_bounded_number_of_posts() -> None:
-    """Most of a group, pass after pass: the window grows, the others get all, and nobody waits."""
+    """They are most of a group, over many passes: the window grows, others get everything, nobody waits."""
     slow = set(ids(200))
     poster = FakePoster(lambda connection, *_: FULL if connection in slow else ACCEPTED)
     members = Leaving({"a": ids(220)}, page_size=50)
@@ -245,8 +243,8 @@ async def test_clients_that_never_read_cost_a_bounded_number_of_posts() -> None:
     assert sum(report.total("throttled") for report in reports) == 0
 
 
-async def test_passes_that_do_not_know_of_each_other_end_all_the_same() -> None:
-    """Two environments that serve a lane in turn, and one of the retry function, which gets their counts."""
+async def test_independent_environments_still_give_up_a_client() -> None:
+    """Two environments alternate on a lane, and the retry function gets their counts."""
     poster = FakePoster(lambda *_: FULL)
     members = FakeMembers({"a": ["c0="]})
     lanes = [engine(members, poster, UNHURRIED) for _ in range(2)]
@@ -262,8 +260,8 @@ async def test_passes_that_do_not_know_of_each_other_end_all_the_same() -> None:
     assert REFUSALS_MAX <= poster.posts_to("c0=") <= 3 * REFUSALS_MAX
 
 
-async def test_after_a_close_that_is_refused_one_post_decides() -> None:
-    """Messages before it is due are handed off; then the connection is closed and forgotten."""
+async def test_one_post_decides_after_a_refused_close() -> None:
+    """Earlier messages are handed off; then the connection is closed and removed."""
     poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
     poster.delete_answer = THROTTLED
     members = Leaving({"a": ids(9)})
@@ -285,7 +283,7 @@ async def test_after_a_close_that_is_refused_one_post_decides() -> None:
 
 @pytest.mark.parametrize("refusal", [FULL, THROTTLED])
 async def test_a_member_that_stays_open_gets_the_next_message(refusal: PostResult) -> None:
-    """A throttled account refused its posts and its close, though it reads."""
+    """A throttled account refused its posts and its close, although it reads."""
     poster = FakePoster(lambda *_: refusal)
     poster.delete_answer = THROTTLED
     served = engine(FakeMembers({"a": ["c0="]}), poster)
@@ -298,7 +296,7 @@ async def test_a_member_that_stays_open_gets_the_next_message(refusal: PostResul
 
 
 async def test_refusals_far_apart_are_not_in_a_row() -> None:
-    """One with each message, and between them more time than a streak lasts: nobody is given up."""
+    """One per message, with more than a streak's time between them: nobody is given up."""
     poster = FakePoster(lambda *_: FULL)
     served = engine(FakeMembers({"a": ["c0="]}), poster)
     for _ in range(2 * REFUSALS_MAX):
@@ -309,7 +307,7 @@ async def test_refusals_far_apart_are_not_in_a_row() -> None:
 
 
 async def test_a_client_that_reads_slowly_stays() -> None:
-    """As many refusals as one may have, again and again, and each time a post that is taken after them."""
+    """It repeatedly reaches the limit of refusals, and then accepts a post."""
     answers = itertools.cycle([FULL] * (REFUSALS_MAX - 1) + [ACCEPTED])
     poster = FakePoster(lambda *_: next(answers))
     served = engine(FakeMembers({"a": ["c0="]}), poster)
@@ -318,8 +316,8 @@ async def test_a_client_that_reads_slowly_stays() -> None:
     assert poster.deleted == []
 
 
-async def test_a_full_client_holds_nobody_up() -> None:
-    """It is handed off as soon as the others are done, though it would be tried again within the grace."""
+async def test_a_full_client_delays_nobody() -> None:
+    """It is handed off when the others are done, even though its retry is within the grace."""
     poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
     served = engine(FakeMembers({"a": ids(50)}), poster)
     report = await served.deliver([group("a", (b"1", 1))], later())
@@ -330,10 +328,8 @@ async def test_a_full_client_holds_nobody_up() -> None:
 
 
 @pytest.mark.parametrize(("answers", "delay_s"), [([FULL], FULL_DELAY_S), ([FULL, ACCEPTED], 0)])
-async def test_a_leftover_of_the_stop_waits_where_the_last_answer_was_a_full_buffer(
-    answers: list[PostResult], delay_s: int
-) -> None:
-    """Not where a post was taken after it. The last answer comes after the stop."""
+async def test_a_leftover_waits_after_a_full_buffer(answers: list[PostResult], delay_s: int) -> None:
+    """Not if a post was accepted after it. The last answer comes after the stop."""
     before_the_stop = iter(answers[:-1])
     poster = FakePoster(lambda one, *_: next(before_the_stop, None) if one == "c0=" else None)
     served = engine(FakeMembers({"a": ["c0=", "other="]}), poster)
@@ -349,17 +345,19 @@ async def test_a_leftover_of_the_stop_waits_where_the_last_answer_was_a_full_buf
 
 @pytest.mark.parametrize("members", [30, 600])
 async def test_only_posts_are_booked(members: int) -> None:
-    """Those that are left alone take nothing of the budget; their tries do."""
+    """Skipped connections take nothing of the budget; their retries do."""
     budget = CountingBudget()
     poster = FakePoster(lambda connection, *_: FULL if connection == "c7=" else ACCEPTED)
-    served = engine(FakeMembers({"a": ids(members)}), poster, UNHURRIED, budget)
+    # Longer than a pass takes where coverage is measured.
+    limits = replace(UNHURRIED, full_base_s=0.5, refusal_cap_s=1.0)
+    served = engine(FakeMembers({"a": ids(members)}), poster, limits, budget)
     await passes(served, 20)
     assert poster.posts_to("c7=") < 20
     assert budget.booked + budget.owed == sum(poster.attempts.values()) + len(poster.deleted)
 
 
 async def test_a_straggler_is_tried_again_while_others_are_served() -> None:
-    """The grace begins when all others are done: until then every retry is free."""
+    """The grace begins when all others are done; until then retries cost no time."""
 
     def answer(connection: str, _: bytes, attempt: int) -> PostResult | None:
         if connection == "c0=":
@@ -378,7 +376,7 @@ async def test_a_straggler_is_tried_again_while_others_are_served() -> None:
 
 
 async def test_a_straggler_is_tried_again_while_members_are_read() -> None:
-    """The next page is waited for anyway."""
+    """The pass waits for the next page anyway."""
     served = asyncio.Event()
 
     class SlowToRead(FakeMembers):
@@ -398,8 +396,7 @@ async def test_a_straggler_is_tried_again_while_members_are_read() -> None:
     assert report.total("delivered") == 1
 
 
-async def test_stragglers_of_many_groups_keep_no_group_from_its_turn() -> None:
-    """A group that only has retries left makes room for the next one."""
+async def test_a_group_with_only_retries_left_makes_room() -> None:
     names = [f"g{number}" for number in range(GROUPS_AT_ONCE * 2 + 1)]
     poster = FakePoster(lambda connection, *_: ERROR if connection.endswith("0=") else ACCEPTED)
     members = FakeMembers({name: ids(5, name) for name in names})
@@ -409,7 +406,7 @@ async def test_stragglers_of_many_groups_keep_no_group_from_its_turn() -> None:
 
 
 async def test_a_listed_batch_goes_to_exactly_its_connections() -> None:
-    """Who else is in the group is not asked for; who has gone is removed as usual."""
+    """Other members are not read; gone ones are removed as usual."""
     poster = FakePoster(lambda connection, *_: GONE if connection == "c1=" else ACCEPTED)
     members = FakeMembers({})
     batch = group("a", (b"1", 1), connections=["c1=", "c2="])
@@ -420,7 +417,7 @@ async def test_a_listed_batch_goes_to_exactly_its_connections() -> None:
 
 
 class CountingBudget:
-    """Lets everything through at once, and counts."""
+    """Allows everything at once, and counts."""
 
     is_limited = True
     chunk_posts = 70
@@ -443,7 +440,7 @@ class CountingBudget:
 
 @pytest.mark.parametrize(("listed", "booked", "owed"), [(20, 0, 40), (21, 42, 0), (450, 900, 0)])
 async def test_the_rest_of_a_large_group_is_booked(listed: int, booked: int, owed: int) -> None:
-    """Leftovers come in pieces as small as a small group: only a few stragglers start without a booking."""
+    """Leftovers can be as small as a small group: only a few stragglers start without a booking."""
     budget, poster = CountingBudget(), FakePoster(lambda *_: ACCEPTED)
     members = FakeMembers({"a": ids(listed)})
     batch = group("a", (b"1", 1), (b"2", 1), connections=ids(listed))
@@ -453,7 +450,7 @@ async def test_the_rest_of_a_large_group_is_booked(listed: int, booked: int, owe
 
 
 async def test_without_a_budget_nothing_counts_as_booked() -> None:
-    """postsPerSecond 0: the log says so."""
+    """With postsPerSecond 0, as the log shows."""
     poster = FakePoster(lambda *_: ACCEPTED)
     report = await engine(FakeMembers({"a": ids(900)}), poster).deliver([group("a", (b"1", 1))], later())
     assert (report.total("booked"), report.total("delivered")) == (0, 900)
@@ -461,7 +458,7 @@ async def test_without_a_budget_nothing_counts_as_booked() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_nothing_is_lost(seed: int) -> None:
-    """Whatever posts meet and whenever it stops: what a connection did not get, a leftover names, once."""
+    """For any answers and any stop time, leftovers name each undelivered message once."""
     dice = random.Random(seed)
     answers = (ACCEPTED, ERROR, THROTTLED)
     poster = FakePoster(lambda *_: dice.choices(answers, (60, 20, 20))[0])
@@ -484,7 +481,7 @@ async def test_nothing_is_lost(seed: int) -> None:
 
 
 async def test_a_defect_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception inside a callback is the call's exception at once, no silent stall until a timeout."""
+    """An exception in a callback is raised by the call at once, not after a timeout."""
     poster = FakePoster(lambda *_: ACCEPTED)
     members = FakeMembers({"a": ids(10)})
 
@@ -494,25 +491,3 @@ async def test_a_defect_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Report, "note_delivery", broken)
     with pytest.raises(ZeroDivisionError):
         await engine(members, poster).deliver([group("a", (b"1", 1))], later())
-
-
-async def test_a_post_that_cannot_even_be_sent_is_tried_again() -> None:
-    """No room or no credentials at this moment: like a lost post, and the others go on."""
-    poster = FakePoster(lambda *_: ACCEPTED)
-    refusals = iter(range(5))
-
-    async def batch(data: bytes) -> FakePost:
-        post = FakePost(poster, data)
-        send = post.send
-
-        def sometimes(connection_id: str, on_result: Callable[[str, PostResult], None]) -> None:
-            if next(refusals, None) is not None:
-                raise PoolFullError("full")
-            send(connection_id, on_result)
-
-        post.send = sometimes  # type: ignore[method-assign]
-        return post
-
-    poster.batch = batch  # type: ignore[method-assign]
-    report = await engine(FakeMembers({"a": ids(20)}), poster).deliver([group("a", (b"1", 1))], later())
-    assert (report.total("delivered"), report.total("retried")) == (20, 5)

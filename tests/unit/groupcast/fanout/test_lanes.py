@@ -1,4 +1,4 @@
-"""A batch of DeliveryQueue, with queues and a poster that fail as told."""
+"""A batch of DeliveryQueue, with queues and a poster that fail on command."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from groupcast.fanout.lanes import (
 from groupcast.fanout.leftover import Leftover, from_body
 from groupcast.fanout.offers import outgoing
 from groupcast.fanout.queue import Queue, Received
-from groupcast.fanout.report import GroupReport
-from groupcast.fanout.result import Result
+from groupcast.fanout.report import GroupReport, Result
 from groupcast.model import Audience
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.groups import BUSY_MS, ServedGroups
@@ -50,7 +49,7 @@ REMAINING_S = 30.0
 
 
 class LaneSqs(FakeSqs):
-    """Also notes what is deleted and released."""
+    """Also records deleted and released messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +92,7 @@ class FakeGroups:
 
 
 class FakeLog:
-    """Query of the log; `stored` are the seqs of group a that it shows, `lanes` those of some messages."""
+    """Query of the log; `stored` are the visible seqs of group a, `lanes` some messages' lanes."""
 
     def __init__(self) -> None:
         self.stored: set[int] = set()
@@ -135,7 +134,7 @@ class World:
         return await lanes.deliver(records, remaining_s)
 
     def received(self, connection_id: str) -> list[list[int]]:
-        """The seqs of each frame that a connection got."""
+        """The seqs of each frame that a connection received."""
         frames = (orjson.loads(data) for data in self.poster.received.get(connection_id, ()))
         return [[value["seq"] for value in frame["messages"]] for frame in frames]
 
@@ -153,7 +152,7 @@ def record(name: str, body: str, receives: int = 1) -> dict[str, Any]:
 
 
 def offers(group_id: str, *seqs: int, lanes: int = 1, members: int = 0) -> list[dict[str, Any]]:
-    """Each message offered by itself, named a1, a2, … and with several lanes a1.0, a1.1, …"""
+    """A single offer of each message, named a1, a2, …, with several lanes a1.0, a1.1, …"""
     found = []
     for seq in seqs:
         made = outgoing([message(seq, group_id)], Audience(members, lanes))
@@ -163,7 +162,7 @@ def offers(group_id: str, *seqs: int, lanes: int = 1, members: int = 0) -> list[
 
 
 async def test_offers_of_a_lane_travel_in_one_frame() -> None:
-    """In order of seq, once each; every group's members get theirs."""
+    """In order of seq, once each, to the members of each group."""
     world = World()
     result = await world.deliver([*offers("a", 2, 1, 3, 2), *offers("b", 7)])
     assert all(world.received(one) == [[1, 2, 3]] for one in world.members.groups["a"])
@@ -172,8 +171,8 @@ async def test_offers_of_a_lane_travel_in_one_frame() -> None:
     assert [group.item_identifiers for group in result.report.groups] == [("a2", "a1", "a3", "a2"), ("b7",)]
 
 
-async def test_a_lane_serves_its_slots_only() -> None:
-    """The fake gives each connection the slot of its index: all of them are in the first lane."""
+async def test_a_lane_serves_only_its_slots() -> None:
+    """The fake gives each connection the slot of its index: all are in the first lane."""
     world = World()
     first, second = offers("a", 1, lanes=2)
     await world.deliver([second])
@@ -182,8 +181,8 @@ async def test_a_lane_serves_its_slots_only() -> None:
     assert len(world.poster.received) == 5
 
 
-async def test_a_finished_lane_goes_on_while_another_is_served() -> None:
-    """Its queue messages are deleted as soon as it is done; the last one's are left to Lambda."""
+async def test_a_finished_lane_is_freed_while_another_runs() -> None:
+    """Its queue messages are deleted as soon as it is done; Lambda deletes those of the last one."""
     world = World()
     world.answers["a3="] = None
     delivering = asyncio.create_task(world.deliver([*offers("a", 1), *offers("b", 1, 2)]))
@@ -194,8 +193,8 @@ async def test_a_finished_lane_goes_on_while_another_is_served() -> None:
     assert (result.again, world.sqs.deleted) == ((), ["handle-b1", "handle-b2"])
 
 
-async def test_leftovers_are_queued_and_the_lane_goes_on() -> None:
-    """A connection that takes nothing does not hold its group."""
+async def test_leftovers_are_queued_and_the_lane_continues() -> None:
+    """A connection that accepts nothing does not block its group."""
     world = World()
     world.answers["a2="] = ERROR
     result = await world.deliver(offers("a", 1, 2))
@@ -205,7 +204,7 @@ async def test_leftovers_are_queued_and_the_lane_goes_on() -> None:
 
 
 async def test_when_time_runs_out_the_rest_is_handed_over() -> None:
-    """Unread slots as a range, and nothing is said to have failed: a pass never begins anew."""
+    """Unread slots become a range, and nothing is reported as failed: a pass never restarts."""
     world = World(page_size=2)
     world.answers["a0="] = None
     delivering = asyncio.create_task(world.deliver(offers("a", 1), remaining_s=10.2))
@@ -221,8 +220,8 @@ async def test_when_time_runs_out_the_rest_is_handed_over() -> None:
     assert served + len(owed) + unread == 5
 
 
-async def test_what_no_queue_takes_comes_again_soon() -> None:
-    """The whole lane's messages, after a moment instead of the visibility timeout; other lanes are done."""
+async def test_a_lane_whose_leftovers_no_queue_takes_comes_again_soon() -> None:
+    """After a moment instead of the visibility timeout; other lanes are done."""
     world = World()
     world.answers["a2="] = ERROR
     world.sqs.fails = lambda _: True
@@ -248,7 +247,7 @@ async def test_what_no_queue_takes_comes_again_soon() -> None:
     ],
 )
 async def test_a_bad_offer_goes_to_the_failures(bad: dict[str, Any], reason: str) -> None:
-    """With its reason, and the lane goes on."""
+    """With its reason, and the lane continues."""
     world = World()
     result = await world.deliver([bad, *offers("a", 1)])
     assert result.again == ()
@@ -257,7 +256,7 @@ async def test_a_bad_offer_goes_to_the_failures(bad: dict[str, Any], reason: str
     assert reason in world.sqs.failure[0]
     assert world.sqs.failure[1] == "bad"
     if "receives" in reason:
-        # As a leftover of its slots, which fanoutRetry can deliver.
+        # As a leftover of its slots, for fanoutRetry.
         assert from_body(body) == Leftover("a", (message(9, "a").key,), slots=ALL_SLOTS)
     else:
         assert bad["body"].startswith(body)
@@ -280,7 +279,7 @@ async def test_a_deep_backlog_sends_a_groups_messages_through_the_stream(behind:
 
 @pytest.mark.parametrize(("age_ms", "is_busy"), [(SMALL_BEHIND_MS - 1, False), (SMALL_BEHIND_MS, True)])
 async def test_a_small_group_is_busy_only_when_it_falls_behind(age_ms: int, is_busy: bool) -> None:
-    """Ten offers are one slow hop of a lively chat: its messages keep their short way, and their order."""
+    """Ten offers are one slow hop of a lively chat, which stays on the express path and in order."""
     world = World()
     records = offers("a", *range(1, BACKLOG_OFFERS + 1), members=5)
     records[0]["attributes"]["SentTimestamp"] = str(NOW_MS - age_ms)
@@ -288,8 +287,8 @@ async def test_a_small_group_is_busy_only_when_it_falls_behind(age_ms: int, is_b
     assert [update["busyUntil"] for update in world.groups.updates] == [NOW_MS + BUSY_MS] * is_busy
 
 
-async def test_a_pass_over_a_backlog_takes_what_follows_in_the_log() -> None:
-    """In the same frame, and the offers of those messages are skipped when they come."""
+async def test_a_pass_over_a_backlog_takes_later_messages_from_the_log() -> None:
+    """In the same frame; their own offers are then skipped."""
     world = World()
     world.log.stored = {*range(1, 41)}
     await world.deliver(offers("a", *range(1, 11), members=LARGE))
@@ -300,8 +299,8 @@ async def test_a_pass_over_a_backlog_takes_what_follows_in_the_log() -> None:
     assert world.received("a0=") == [list(range(1, 41)), [41, 42]]
 
 
-async def test_a_gap_in_the_log_ends_the_taking() -> None:
-    """The message in it may be on its way: it comes with its own offer, and so does what follows it."""
+async def test_a_gap_in_the_log_ends_a_read_ahead() -> None:
+    """The missing message may be on its way; it and later ones come with their own offers."""
     world = World()
     world.log.stored = {11, 12, 14, 15}
     await world.deliver(offers("a", *range(1, 11), members=LARGE))
@@ -309,8 +308,8 @@ async def test_a_gap_in_the_log_ends_the_taking() -> None:
     assert world.received("a0=") == [list(range(1, 13)), [13, 14, 15]]
 
 
-async def test_a_message_of_other_lanes_ends_the_taking() -> None:
-    """Its own offers have other slots: nobody would know that some of their members have it."""
+async def test_a_message_of_other_lanes_ends_a_read_ahead() -> None:
+    """Its offers have other slots, so nobody would know that some members have it."""
     world = World()
     world.log.stored = {*range(1, 21)}
     world.log.lanes = {13: 2}
@@ -318,21 +317,21 @@ async def test_a_message_of_other_lanes_ends_the_taking() -> None:
     assert world.received("a0=") == [list(range(1, 13))]
 
 
-async def test_what_overtook_an_offer_is_not_taken_again() -> None:
-    """Neither behind what came late, nor when all else was served."""
+async def test_messages_that_overtook_an_offer_are_not_taken_again() -> None:
+    """Neither after late messages nor when all others are served."""
     world = World()
     world.log.stored = {*range(1, 31)}
     await world.deliver(offers("a", *range(1, 10), 11, members=LARGE))
     world.log.stored = {*range(1, 41)}
     await world.deliver(offers("a", 10, *range(12, 21), members=LARGE))
     assert world.received("a0=") == [[*range(1, 10), *range(11, 31)], [10, *range(31, 41)]]
-    # So late that all of its batch is: who knows what of that was served.
+    # So late that it is unknown which messages of its batch were served.
     await world.deliver(offers("a", *range(2, 10), members=LARGE))
     assert world.received("a0=")[2:] == [[*range(2, 10)]]
 
 
 async def test_a_worker_that_dies_before_its_note_loses_nothing() -> None:
-    """What it took is noted only when the pass is over; then it comes twice, and clients drop it."""
+    """It notes taken messages only after the pass; they then come twice, and clients drop them."""
     world = World()
     world.log.stored = {*range(1, 13)}
     world.sqs.fails = lambda _: True
@@ -345,7 +344,7 @@ async def test_a_worker_that_dies_before_its_note_loses_nothing() -> None:
 
 
 async def test_a_small_group_and_a_shallow_batch_read_no_log() -> None:
-    """Their passes are over before a backlog forms; a small group does not even ask."""
+    """Their passes end before a backlog forms; a small group does not even check."""
     world = World()
     world.log.stored = {*range(1, 30)}
     await world.deliver(offers("a", *range(1, 11), members=LARGE - 1))
@@ -357,9 +356,9 @@ async def test_a_small_group_and_a_shallow_batch_read_no_log() -> None:
 @pytest.mark.parametrize("overtaking", [0, 2])
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_backlog_is_delivered_once_and_in_order(seed: int, overtaking: int) -> None:
-    """Whatever the depth of batches and however far the log lags behind the offers.
+    """For any batch depth and log lag.
 
-    Where offers overtake their neighbours, the order is theirs, and still each message comes once.
+    Offers that overtake others determine the order, and each message still comes once.
     """
     dice = random.Random(seed)
     world = World()
@@ -374,15 +373,14 @@ async def test_a_backlog_is_delivered_once_and_in_order(seed: int, overtaking: i
     assert len(seqs) >= 399
 
 
-async def test_the_size_of_a_group_is_noted_where_it_changed() -> None:
-    """Not with each message."""
+async def test_a_groups_size_is_noted_only_when_it_changes() -> None:
     world = World()
     await world.deliver([*offers("a", 1, members=5), *offers("b", 1, members=7)])
     assert world.groups.updates == [{"group": "b", "members": 3, "lanes": 1}]
 
 
 def pass_of(members: int, slots: SlotRange = ALL_SLOTS, read_to: int | None = None) -> GroupReport:
-    """The report of a pass that came to `read_to`, or to the end."""
+    """The report of a pass that reached `read_to`, or the end."""
     report = GroupReport("a", 1, (), slots, members=members)
     if read_to is not None:
         report.unread = (Leftover("a", ("a-1",), slots=SlotRange(read_to, slots.last)),)
@@ -403,12 +401,12 @@ HALF = SlotRange(0, 32_767)
         (pass_of(20_000, HALF), 40_000, None),
         (pass_of(25_000, HALF), 40_000, Audience(50_000, 3)),
         (pass_of(7_000, HALF), 40_000, Audience(14_000, 1)),
-        # Half of its slots were read before the time was over.
+        # Half of its slots were read in time.
         (pass_of(15_000, read_to=32_768), 0, Audience(30_000, 2)),
         (pass_of(0, read_to=0), 500, None),
         (replace(pass_of(3), error="OSError: no"), 500, None),
     ],
 )
-def test_what_a_pass_shows_of_a_group(report: GroupReport, expected: int, seen: Audience | None) -> None:
-    """The whole group by its part; only news is written."""
+def test_a_pass_estimates_a_groups_size(report: GroupReport, expected: int, seen: Audience | None) -> None:
+    """From its part of the group; only changes are written."""
     assert audience_seen(report, expected, 20_000) == seen

@@ -21,7 +21,7 @@ TEXTS = st.lists(st.text(max_size=20), unique=True, max_size=5).map(tuple)
     st.integers(min_value=0, max_value=CONNECTIONS_MAX * 3),
 )
 def test_splitting_owes_every_message_to_every_connection_once(messages: int, connections: int) -> None:
-    """However many, each pair is in exactly one leftover, and no leftover is over the limits."""
+    """Each pair is in exactly one leftover, and none exceeds the limits."""
     wanted = [f"m{number}" for number in range(messages)], [f"c{number}" for number in range(connections)]
     leftovers = split("a", *wanted, lambda connection_ids: tuple(range(len(connection_ids))))
     assert sum(one.owed for one in leftovers) == messages * connections
@@ -32,8 +32,8 @@ def test_splitting_owes_every_message_to_every_connection_once(messages: int, co
     assert all(one.refusals == tuple(range(len(one.connection_ids))) for one in leftovers)
 
 
-def test_ten_of_the_largest_fit_one_batch() -> None:
-    """With ids as API Gateway and groupcast make them, and a group's name of the worst characters."""
+def test_ten_of_the_largest_leftovers_fit_one_batch() -> None:
+    """With ids in the formats of API Gateway and groupcast, and the longest encoded group name."""
     user_id = uuid7(0, bytes(10))
     message_ids = [message_key(user_id, uuid7(number, bytes(10))) for number in range(MESSAGES_MAX)]
     connection_ids = [f"L0SM9cOF{number:07d}=" for number in range(CONNECTIONS_MAX)]
@@ -48,8 +48,8 @@ def test_ten_of_the_largest_fit_one_batch() -> None:
 @given(
     st.builds(Leftover, st.text(max_size=20), TEXTS, TEXTS, st.integers(min_value=0, max_value=9)), st.data()
 )
-def test_a_body_is_the_leftover_again(leftover: Leftover, data: st.DataObject) -> None:
-    """Any text survives, in characters that SQS takes, and so do the counts."""
+def test_a_leftover_survives_its_body(leftover: Leftover, data: st.DataObject) -> None:
+    """Any text and the counts survive, in characters that SQS accepts."""
     counts = st.lists(
         st.integers(min_value=0, max_value=1000),
         min_size=len(leftover.connection_ids),
@@ -95,13 +95,12 @@ GOOD = {"groupId": "a", "messageIds": ["m"], "connectionIds": ["c"], "tries": 0}
     ids=lambda body: body[:20],
 )
 def test_a_malformed_body_is_a_value_error(body: str) -> None:
-    """Whatever somebody puts into the queue, nothing but ValueError comes of it."""
+    """And no other exception."""
     with pytest.raises(ValueError, match=r"."):
         from_body(body)
 
 
-def test_what_is_named_twice_is_owed_once() -> None:
-    """A body that repeats an id does not make anybody get a message twice."""
+def test_a_repeated_id_is_owed_once() -> None:
     body = json.dumps({**GOOD, "messageIds": ["m", "m"], "connectionIds": ["c", "d", "c"]})
     assert from_body(body) == Leftover("a", ("m",), ("c", "d"))
     body = json.dumps({**GOOD, "connectionIds": ["c", "d", "c"], "refusals": [1, 2, 3]})

@@ -27,7 +27,7 @@ def body(**changes: Any) -> str:
 
 @given(st.lists(TEXTS, min_size=1, max_size=250), st.integers(1, 5), st.integers(0, 100_000))
 def test_each_lane_is_offered_every_message_in_order(texts: list[str], lanes: int, members: int) -> None:
-    """Once, within the limits, in ASCII, and read back as it was."""
+    """Once, within the limits, in ASCII, and parsed unchanged."""
     messages = [message(seq, text) for seq, text in enumerate(texts, 1)]
     made = outgoing(messages, Audience(members, lanes))
     by_lane: dict[str, list[Message]] = {}
@@ -50,14 +50,14 @@ def test_each_lane_is_offered_every_message_in_order(texts: list[str], lanes: in
 
 
 def test_the_longest_messages_fit_an_offer_each() -> None:
-    """However their JSON is escaped."""
+    """Whatever JSON's escapes."""
     made = outgoing([message(seq, "\x01" * MAX_MESSAGE_BYTES) for seq in (1, 2, 3)], Audience())
     assert [len(from_body(one.body).messages) for one in made] == [2, 1]
     assert all(len(one.body) <= BODY_BYTES_MAX for one in made)
 
 
 def test_the_same_messages_have_the_same_deduplication_ids() -> None:
-    """And others have others: of other messages, in another order, for other slots."""
+    """Other messages, orders or slots have other ids."""
 
     def ids(*seqs: int, lanes: int = 1) -> list[str | None]:
         return [one.deduplication_id for one in outgoing([message(seq) for seq in seqs], Audience(0, lanes))]
@@ -68,14 +68,14 @@ def test_the_same_messages_have_the_same_deduplication_ids() -> None:
 
 
 def test_users_with_the_same_message_id_have_other_deduplication_ids() -> None:
-    """However long and odd a user's id is."""
+    """For any user id."""
     senders: list[str | None] = [None, "u1", "u2", "ü" * 500]
     ids = [outgoing([replace(message(1), user_id=one)], Audience())[0].deduplication_id for one in senders]
     assert len(set(ids)) == len(ids)
     assert all(one is not None and len(one) <= 128 and one.isascii() for one in ids)
 
 
-def test_a_void_number_and_a_users_message_travel_unharmed() -> None:
+def test_void_numbers_and_users_messages_survive() -> None:
     """With the keys by which a retry finds them."""
     messages = [void_message("v1", "방 1", 1, message(1).created_at), replace(message(2), user_id="u1")]
     (made,) = outgoing(messages, Audience())
@@ -102,7 +102,7 @@ def test_a_void_number_and_a_users_message_travel_unharmed() -> None:
         ({"members": "many"}, "members"),
     ],
 )
-def test_what_is_wrong_with_an_offer_is_said(changes: dict[str, Any], reason: str) -> None:
+def test_a_malformed_offer_has_its_reason(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         from_body(body(**changes))
 
@@ -115,14 +115,14 @@ def test_what_is_wrong_with_an_offer_is_said(changes: dict[str, Any], reason: st
         *({"void": True, "messageId": None}, {"void": True, "createdAt": "soon"}),
     ],
 )
-def test_a_malformed_message_spoils_its_offer(changes: dict[str, Any]) -> None:
-    """Nobody wrote it but a hand: half of an offer is not delivered."""
+def test_a_malformed_message_invalidates_its_offer(changes: dict[str, Any]) -> None:
+    """It was made by hand, and half an offer is not delivered."""
     value = {**json.loads(body())["messages"][0], **changes}
     with pytest.raises(ValueError, match=r"message|isoformat|date"):
         from_body(body(messages=[value]))
 
 
-def test_a_body_that_is_too_long_is_not_even_read() -> None:
+def test_a_body_over_the_limit_is_not_parsed() -> None:
     with pytest.raises(ValueError, match="300,000 bytes"):
         from_body("x" * 300_000)
 

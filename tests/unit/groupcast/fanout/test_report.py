@@ -29,14 +29,14 @@ def test_outcomes_sum_up() -> None:
         {"delivered": 7, "handed_off": 3},
     ],
 )
-def test_what_got_lost_is_an_error(counts: dict[str, int]) -> None:
-    """One outcome too few, one too many, and leftovers that are not what was handed off."""
+def test_a_wrong_sum_of_outcomes_is_an_error(counts: dict[str, int]) -> None:
+    """One too few, one too many, or leftovers that differ from those handed off."""
     with pytest.raises(AssertionError):
         report(**counts).check()
 
 
 def test_samples_are_bounded_and_spread() -> None:
-    """However many deliveries, the samples stay few and come from all of them."""
+    """However many the deliveries, there are few samples, from all of them."""
     noted = Report()
     for number in range(100_000):
         noted.note_delivery(number)

@@ -1,4 +1,4 @@
-"""One invocation of fanoutRetry: leftovers delivered, put back and given up."""
+"""One invocation of fanoutRetry: leftovers delivered, queued again and given up."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from groupcast.aws.management import PostResult
-from groupcast.fanout.gone import GONE_DELAY_S
+from groupcast.fanout.deadlines import STOP_MARGIN_S
+from groupcast.fanout.departing import GONE_DELAY_S
 from groupcast.fanout.leftover import Leftover, from_body, to_body
 from groupcast.fanout.limits import PATIENT
 from groupcast.fanout.queue import Queue
-from groupcast.fanout.result import STOP_MARGIN_S
 from groupcast.fanout.retries import DELAY_MAX_S, TRIES_MAX, Retries
 from groupcast.fanout.suspects import REFUSALS_MAX
 from groupcast.model import void_message
@@ -57,7 +57,7 @@ class World:
 
     def __init__(self) -> None:
         self.messages = FakeMessages(*(message(seq) for seq in range(1, 200)), message(1, "b"))
-        # None: not before the test says so.
+        # None: not before the test releases it.
         self.answers: dict[str, PostResult | None] = {}
         self.poster = FakePoster(lambda connection, *_: self.answers.get(connection, ACCEPTED))
         self.members = FakeMembers({})
@@ -81,7 +81,7 @@ class World:
 
 
 async def test_the_named_connections_get_the_named_messages_in_order() -> None:
-    """Whatever the order of the ids; nobody else gets anything, and nothing goes back."""
+    """For any order of ids; nobody else gets anything, and nothing is queued again."""
     world = World()
     result = await world.deliver(event(one(3, 1, 2), one(5, to=["c9="])))
     assert world.received("c1=") == world.received("c2=") == [1, 2, 3]
@@ -91,7 +91,7 @@ async def test_the_named_connections_get_the_named_messages_in_order() -> None:
 
 
 async def test_void_numbers_and_users_messages_are_found_by_their_keys() -> None:
-    """A message of the same id of another user is another."""
+    """Another user's message with the same id is a different one."""
     world = World()
     void = void_message("v1", "a", 1, message(1).created_at)
     users = [replace(message(seq), message_id="m", user_id=f"u{seq}") for seq in (2, 3)]
@@ -103,7 +103,7 @@ async def test_void_numbers_and_users_messages_are_found_by_their_keys() -> None
 
 
 async def test_an_expired_message_is_skipped() -> None:
-    """What is not in the table any more is nobody's any more."""
+    """Nobody is owed a message that left the table."""
     world = World()
     result = await world.deliver(event(one(1, 7_000, 2), one(8_000)))
     assert world.received("c1=") == [1, 2]
@@ -111,14 +111,14 @@ async def test_an_expired_message_is_skipped() -> None:
 
 
 async def test_a_message_of_another_group_is_not_delivered() -> None:
-    """A wrong entry in the queue does not carry a message out of its group."""
+    """A wrong queue entry does not leak a message from its group."""
     world = World()
     world.messages = FakeMessages(message(1), message(2, "b"))
     await world.deliver(event(Leftover("a", ("a-1", "b-2"), ("c1=",))))
     assert world.received("c1=") == [1]
 
 
-async def test_the_gone_are_removed() -> None:
+async def test_gone_connections_are_removed() -> None:
     """As in the first invocation."""
     world = World()
     world.answers = {"c2=": GONE}
@@ -127,8 +127,8 @@ async def test_the_gone_are_removed() -> None:
     assert (result.again, world.sqs.sent) == ((), [])
 
 
-async def test_a_client_that_takes_nothing_is_closed() -> None:
-    """Nine 429s in a row are enough, though nobody else is there to compare with."""
+async def test_a_client_that_accepts_nothing_is_closed() -> None:
+    """Nine 429s in a row suffice, although there are no others to compare with."""
     world = World()
     world.limits = replace(PATIENT, retry_base_s=0.001, refusal_cap_s=0.001, grace_s=5.0)
     world.answers = {"c2=": THROTTLED}
@@ -140,7 +140,7 @@ async def test_a_client_that_takes_nothing_is_closed() -> None:
 
 @pytest.mark.parametrize("before", [0, 4])
 async def test_a_full_buffer_is_counted_across_hand_offs(before: int) -> None:
-    """The count comes with the leftover and goes with it, until it is enough; another's starts anew."""
+    """The count travels with the leftover; another client's count starts anew."""
     world = World()
     world.answers = {"c1=": FULL, "c2=": FULL}
     leftover = replace(one(1), refusals=(before, 0) if before else ())
@@ -156,8 +156,8 @@ async def test_a_full_buffer_is_counted_across_hand_offs(before: int) -> None:
     assert "c1=" in world.poster.deleted
 
 
-async def test_many_leftovers_of_one_client_are_not_as_many_posts() -> None:
-    """One is tried; the others wait for its answer, and go back with it."""
+async def test_many_leftovers_of_one_client_cost_one_post() -> None:
+    """The others wait for its answer and are queued again with it."""
     world = World()
     world.answers = {"c1=": FULL}
     await world.deliver(event(*(replace(one(seq, to=["c1="]), refusals=(2,)) for seq in range(1, 11))))
@@ -166,7 +166,7 @@ async def test_many_leftovers_of_one_client_are_not_as_many_posts() -> None:
 
 
 async def test_a_client_that_reads_again_gets_all_that_waits() -> None:
-    """As soon as one post is taken, the others follow in the same invocation."""
+    """Once one post is accepted, the others follow in the same invocation."""
     world = World()
     world.limits = replace(PATIENT, retry_base_s=0.001, refusal_cap_s=0.005, grace_s=5.0)
     await world.deliver(event(*(replace(one(seq, to=["c1="]), refusals=(2,)) for seq in range(1, 11))))
@@ -175,8 +175,8 @@ async def test_a_client_that_reads_again_gets_all_that_waits() -> None:
 
 
 @pytest.mark.parametrize(("tries", "delay_s"), [(0, 1), (1, 2), (5, 32), (6, DELAY_MAX_S)])
-async def test_what_is_still_left_over_goes_back_smaller_and_later(tries: int, delay_s: int) -> None:
-    """Only who is still owed something, one try older, with a wait that doubles up to a limit."""
+async def test_remaining_leftovers_are_queued_smaller_and_later(tries: int, delay_s: int) -> None:
+    """Only for connections still owed, one try older, with a delay that doubles up to a limit."""
     world = World()
     world.answers = {"c2=": ERROR}
     result = await world.deliver(event(one(1, 2, tries=tries), one(3, to=["c1="])))
@@ -187,14 +187,14 @@ async def test_what_is_still_left_over_goes_back_smaller_and_later(tries: int, d
 
 
 async def test_after_the_last_try_it_goes_to_the_failures() -> None:
-    """With the reason and what was left, and to nowhere else."""
+    """With the reason and the rest, and nowhere else."""
     world = World()
     world.answers = {"c2=": ERROR}
     result = await world.deliver(event(one(1, tries=TRIES_MAX - 1)))
     ((url, body, _),) = world.sqs.sent
     assert url == FAILURES
     assert world.sqs.failure == (f"not delivered in {TRIES_MAX} tries", "item-0")
-    # Redriven, by SQS or by the command, it has all its tries again.
+    # A redrive, by SQS or by the command, resets its tries.
     assert from_body(body) == one(1, to=["c2="])
     assert [bad.item_identifier for bad in result.rejected] == ["item-0"]
     assert result.again == ()
@@ -213,8 +213,8 @@ async def test_a_malformed_body_goes_to_the_failures_at_once() -> None:
     assert result.again == ()
 
 
-async def test_what_no_queue_takes_is_left_to_the_redrive_policy() -> None:
-    """Each queue message by its id, once; what is done is not named."""
+async def test_leftovers_that_no_queue_takes_are_left_to_the_redrive_policy() -> None:
+    """Each queue message's id is reported once; finished ones are not."""
     world = World()
     world.answers = {"c2=": ERROR}
     world.sqs.fails = lambda _: False
@@ -225,7 +225,7 @@ async def test_what_no_queue_takes_is_left_to_the_redrive_policy() -> None:
 
 
 async def test_unprocessed_keys_are_asked_for_again() -> None:
-    """DynamoDB may answer part of a batch."""
+    """DynamoDB may answer only part of a batch."""
     world = World()
     world.messages.unprocessed = 2
     await world.deliver(event(one(*range(1, 11))))
@@ -234,7 +234,7 @@ async def test_unprocessed_keys_are_asked_for_again() -> None:
 
 
 async def test_messages_are_read_in_batches() -> None:
-    """Each once, however many leftovers name it."""
+    """Each once, even if several leftovers name it."""
     world = World()
     await world.deliver(event(one(*range(1, 101)), one(*range(50, 151))))
     assert sorted(world.messages.key_counts) == [GET_BATCH] * 3
@@ -243,7 +243,7 @@ async def test_messages_are_read_in_batches() -> None:
 
 @pytest.mark.parametrize("unprocessed", [False, True])
 async def test_messages_that_cannot_be_read_make_the_leftover_go_back(unprocessed: bool) -> None:
-    """Not there and not known are different things: only the first lets a message go."""
+    """A failed read differs from a missing message: only the latter is dropped."""
     world = World()
     if unprocessed:
         world.messages.unprocessed = 1_000
@@ -257,7 +257,7 @@ async def test_messages_that_cannot_be_read_make_the_leftover_go_back(unprocesse
 
 @pytest.mark.parametrize("posting_s", [0.0, 0.2])
 async def test_without_time_everything_goes_back(posting_s: float) -> None:
-    """Nothing is posted after the stop, also where it comes between reading and posting."""
+    """Nothing is posted after the stop, even if it comes between reading and posting."""
     world = World()
     world.poster.prepare_s = posting_s
     await world.deliver(event(one(1), one(2)), remaining_s=STOP_MARGIN_S + posting_s / 2)
@@ -265,8 +265,8 @@ async def test_without_time_everything_goes_back(posting_s: float) -> None:
     assert world.poster.received == {}
 
 
-async def test_what_only_lacked_time_loses_no_try() -> None:
-    """The rest is smaller than what there was, and nothing was wrong with it: it goes on at once."""
+async def test_running_out_of_time_costs_no_try() -> None:
+    """The rest is smaller and continues at once."""
     world = World()
     world.limits = replace(LATE, window_start=1, window_max=1)
     world.answers = {"c1=": None}
@@ -279,8 +279,8 @@ async def test_what_only_lacked_time_loses_no_try() -> None:
     assert (result.again, result.rejected) == ((), ())
 
 
-async def test_a_connection_that_takes_its_second_try_was_gone_falsely() -> None:
-    """It is counted and stays; one that is called gone again is removed, whenever it was active."""
+async def test_an_accepted_second_try_counts_as_a_false_410() -> None:
+    """The connection stays; another 410 removes it, whenever it was active."""
     world = World()
     world.activity.active = {"c1=", "c2="}
     world.answers["c2="] = GONE
@@ -291,7 +291,7 @@ async def test_a_connection_that_takes_its_second_try_was_gone_falsely() -> None
     assert (world.activity.asked, world.sqs.sent, result.again) == ([], [], ())
 
 
-async def test_a_second_try_that_is_refused_goes_on_as_one() -> None:
+async def test_a_refused_second_try_stays_a_second_try() -> None:
     """A throttled account between the two tries changes nothing."""
     world = World()
     world.answers = {"c1=": ERROR, "c2=": GONE}
@@ -301,12 +301,12 @@ async def test_a_second_try_that_is_refused_goes_on_as_one() -> None:
     assert (result.report.total("gone_false"), world.members.discarded) == (0, ["c2="])
 
 
-async def test_a_leftover_that_is_first_called_gone_here_gets_its_second_try() -> None:
-    """As from a lane: what was handed off for another reason may belong to an open connection."""
+async def test_a_first_410_in_a_retry_gives_a_second_try() -> None:
+    """As from a lane: the connection may be open."""
     world = World()
     world.activity.active = {"c1="}
     world.answers = {"c1=": GONE, "c2=": GONE}
-    # Also where it was the last try for another reason.
+    # Even in the last try for another reason.
     await world.deliver(event(one(1, tries=TRIES_MAX - 1)))
     ((url, body, delay_s),) = world.sqs.sent
     assert (url, delay_s) == (LEFTOVERS, GONE_DELAY_S)
@@ -314,18 +314,30 @@ async def test_a_leftover_that_is_first_called_gone_here_gets_its_second_try() -
     assert world.members.discarded == ["c2="]
 
 
-async def test_a_refused_post_makes_no_gone_false() -> None:
-    """It was not taken."""
+async def test_a_refused_post_is_no_false_410() -> None:
+    """It was not accepted."""
     world = World()
     world.answers = {"c1=": REFUSED, "c2=": REFUSED}
     result = await world.deliver(event(replace(one(1), told_gone=True)))
     assert (result.report.total("refused"), result.report.total("gone_false")) == (2, 0)
 
 
-async def test_members_left_unread_were_told_gone_all_the_same() -> None:
+async def test_unread_members_keep_their_first_410() -> None:
     """Their next 410 removes them."""
     world = World()
     world.members.broken_after = 0
     await world.deliver(event(replace(one(1), told_gone=True)))
     (body,) = world.sqs.bodies(LEFTOVERS)
     assert from_body(body).told_gone
+
+
+async def test_a_leftover_is_given_up_at_its_eighth_try() -> None:
+    """The waits double from one second up to a minute: about two minutes in all."""
+    delays: list[int] = []
+    for tries in range(8):
+        world = World()
+        world.answers = {"c1=": ERROR}
+        await world.deliver(event(one(1, to=["c1="], tries=tries)))
+        delays += [delay_s for url, _, delay_s in world.sqs.sent if url == LEFTOVERS]
+    assert delays == [1, 2, 4, 8, 16, 32, 60]
+    assert [url for url, _, _ in world.sqs.sent] == [FAILURES]

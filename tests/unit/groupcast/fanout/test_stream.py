@@ -1,4 +1,4 @@
-"""A batch of the stream, offered or delivered, with queues that fail as told."""
+"""A batch of the stream, offered or delivered, with queues that fail on command."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from groupcast.aws.management import PostResult
 from groupcast.fanout import offers
-from groupcast.fanout.batch import read_stream
 from groupcast.fanout.express import Express
 from groupcast.fanout.handover import UNREADABLE_DELAY_S
 from groupcast.fanout.leftover import from_body
 from groupcast.fanout.queue import Queue
-from groupcast.fanout.stream import StreamDelivery, StreamOffers
+from groupcast.fanout.stream import StreamDelivery, StreamOffers, read_stream
+from groupcast.runtime.fanout import Fanout
 from groupcast.slots import ALL_SLOTS, SlotRange
 from groupcast.tables.items import encode
 from tests.unit.groupcast.fanout.support import (
@@ -61,8 +63,8 @@ class World:
         return ERROR if connection_id == "a2=" else ACCEPTED
 
 
-async def test_what_is_left_over_goes_into_the_queue_and_the_stream_goes_on() -> None:
-    """A batch whose leftovers are in the queue is done: Lambda is told of no failure."""
+async def test_leftovers_are_queued_and_the_stream_continues() -> None:
+    """Lambda gets no failure."""
     world = World()
     result = await world.fanout.deliver(
         [record("a", 1, 11), record("a", 2, 12), record("b", 1, 10)], REMAINING_S
@@ -75,8 +77,8 @@ async def test_what_is_left_over_goes_into_the_queue_and_the_stream_goes_on() ->
     assert (result.report.total("delivered"), result.report.total("handed_off")) == (13, 2)
 
 
-async def test_a_queue_that_does_not_take_them_makes_the_stream_come_again() -> None:
-    """From the first record of the group that has leftovers, not from the batch's first."""
+async def test_a_refusing_queue_makes_the_stream_retry() -> None:
+    """From the first record of the group with leftovers, not of the batch."""
     world = World()
     world.sqs.fails = lambda _: False
     result = await world.fanout.deliver(
@@ -86,7 +88,7 @@ async def test_a_queue_that_does_not_take_them_makes_the_stream_come_again() -> 
 
 
 async def test_members_that_could_not_be_read_are_handed_over_as_a_slot_range() -> None:
-    """Nobody knows who they are, so that the queue gets all of them; the stream goes on."""
+    """The members are unknown, so the queue gets all slots; the stream continues."""
     world = World()
     world.members.broken_after = 0
     result = await world.fanout.deliver([record("a", 1, 11), record("b", 1, 12)], REMAINING_S)
@@ -100,7 +102,7 @@ async def test_members_that_could_not_be_read_are_handed_over_as_a_slot_range() 
 
 
 async def test_without_time_everything_is_handed_over() -> None:
-    """An invocation that begins with no time left to post starts nothing that would begin anew."""
+    """An invocation without time to post does not restart anything."""
     world = World()
     result = await world.fanout.deliver([record("b", 1, 9)], 5.0)
     assert result.again == ()
@@ -110,15 +112,15 @@ async def test_without_time_everything_is_handed_over() -> None:
 
 
 async def test_without_time_and_without_a_queue_everything_comes_again() -> None:
-    """What was put nowhere is not lost either."""
+    """Nothing is lost."""
     world = World()
     world.sqs.fails = lambda _: True
     result = await world.fanout.deliver([record("b", 1, 9)], 5.0)
     assert result.again == ("9",)
 
 
-async def test_a_record_that_is_no_message_goes_to_the_failures() -> None:
-    """With its reason; the others are delivered and nothing comes again."""
+async def test_a_malformed_record_goes_to_the_failures() -> None:
+    """With its reason; the others are delivered and nothing is retried."""
     world = World()
     result = await world.fanout.deliver([malformed(9), record("b", 1, 10)], REMAINING_S)
     assert result.again == ()
@@ -129,8 +131,8 @@ async def test_a_record_that_is_no_message_goes_to_the_failures() -> None:
     assert result.report.total("delivered") == 5
 
 
-async def test_a_record_that_no_queue_takes_comes_again() -> None:
-    """Nothing is dropped: after Lambda's retries its own destination gets it."""
+async def test_a_malformed_record_that_no_queue_takes_is_retried() -> None:
+    """After Lambda's retries its failure destination gets it."""
     world = World()
     world.sqs.broken = 1
     result = await world.fanout.deliver([malformed(9), record("b", 1, 8)], REMAINING_S)
@@ -146,13 +148,13 @@ class Offering:
 
     @property
     def offered(self) -> list[tuple[str, tuple[int, ...]]]:
-        """(group, seqs) of each offer, in the order in which they were sent."""
+        """(group, seqs) of each offer, in order of sending."""
         found = [offers.from_body(body) for body in self.sqs.bodies(DELIVERY)]
         return [(one.group_id, tuple(message.seq for message in one.messages)) for one in found]
 
 
 async def test_messages_of_a_group_travel_in_one_offer() -> None:
-    """In order of seq; and those that their senders offered once more by themselves, after the others."""
+    """In order of seq, followed by single offers of messages that senders had offered."""
     world = Offering()
     result = await world.stream.deliver(
         [
@@ -170,7 +172,7 @@ async def test_messages_of_a_group_travel_in_one_offer() -> None:
 
 
 async def test_a_second_offer_has_the_senders_deduplication_id() -> None:
-    """So that SQS drops it; the sender's view of the group counts, whatever has become of it since."""
+    """So that SQS drops it. The sender's view of the group counts, even if it has changed."""
     world = Offering()
     told = record("a", 2, 12, express=1, lanes=2, members=30_000)
     await world.stream.deliver([told], REMAINING_S)
@@ -185,7 +187,7 @@ async def test_a_second_offer_has_the_senders_deduplication_id() -> None:
 
 
 async def test_a_group_of_several_lanes_is_offered_to_each() -> None:
-    """The same messages, each lane's slots, each lane in order by itself."""
+    """The same messages with each lane's slots, each lane in order."""
     world = Offering()
     await world.stream.deliver([record("a", 1, 10, lanes=3), record("a", 2, 11, lanes=3)], REMAINING_S)
     found = [offers.from_body(body) for body in world.sqs.bodies(DELIVERY)]
@@ -198,7 +200,7 @@ async def test_a_group_of_several_lanes_is_offered_to_each() -> None:
 
 
 async def test_messages_travel_together_only_to_the_same_lanes() -> None:
-    """A retry that begins between them, as Lambda may choose, offers each to the same slots as before."""
+    """A retry from any record, as Lambda may choose, offers each to the same slots as before."""
     world = Offering()
     records = [record("a", 1, 10), record("a", 2, 11, lanes=2), record("a", 3, 12, lanes=2)]
     await world.stream.deliver(records, REMAINING_S)
@@ -209,8 +211,8 @@ async def test_messages_travel_together_only_to_the_same_lanes() -> None:
     assert [entry["MessageDeduplicationId"] for entry in world.sqs.entries] == before * 2
 
 
-async def test_offers_that_are_not_taken_make_the_stream_come_again() -> None:
-    """From the first record that is in one of them, or that no failures queue took."""
+async def test_refused_offers_make_the_stream_retry() -> None:
+    """From the first of their records, or of those that no failures queue took."""
     world = Offering()
     world.sqs.fails = lambda body: None if '"a"' in body else False
     result = await world.stream.deliver(
@@ -220,3 +222,20 @@ async def test_offers_that_are_not_taken_make_the_stream_come_again() -> None:
     world.sqs.fails = lambda body: None if "groupId" in body else True
     result = await world.stream.deliver([malformed(9), record("a", 2, 13)], REMAINING_S)
     assert (result.again, len(result.rejected)) == (("9",), 1)
+
+
+@pytest.mark.parametrize(("source", "served"), [("aws:dynamodb", "stream"), ("aws:sqs", "lanes")])
+async def test_the_source_of_a_batch_decides_who_serves_it(source: str, served: str) -> None:
+    """The stream offers its messages, the queue's offers are posted."""
+
+    class Serving:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def deliver(self, records: object, remaining_s: float) -> tuple[str, object, float]:
+            return self.name, records, remaining_s
+
+    records: list[dict[str, str]] = [{"eventSource": source}]
+    fanout = Fanout(Serving("stream"), Serving("lanes"))  # type: ignore[arg-type]
+    result: object = await fanout.deliver(records, 7.0)
+    assert result == (served, records, 7.0)

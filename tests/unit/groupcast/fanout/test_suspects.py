@@ -13,12 +13,12 @@ LIMITS = Limits(retry_base_s=0.1, full_base_s=1.0, refusal_cap_s=8.0)
 
 
 def refuse(suspects: Suspects, connection_id: str, now: float = 0.0) -> float:
-    """Turn one away; when it is due again, without luck."""
+    """Refuse a post; return the time of the next try, with the longest jitter."""
     return suspects.refused(connection_id, now, 1.0, is_full=True).due
 
 
-def test_each_refusal_puts_the_next_try_off_for_longer() -> None:
-    """Twice as long up to the cap; at least half of that, whatever the dice say."""
+def test_each_refusal_doubles_the_delay() -> None:
+    """Up to the cap, of which at least half is used."""
     suspects = Suspects(LIMITS)
     assert [refuse(suspects, "a=") for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert suspects.refused("a=", 0.0, 0.0, is_full=True).due == 4.0
@@ -26,15 +26,15 @@ def test_each_refusal_puts_the_next_try_off_for_longer() -> None:
 
 
 def test_a_suspect_gets_one_post_at_a_time() -> None:
-    """None before it is due, and then one, until that one has its answer or took too long."""
+    """None before it is due, then one until its answer or its timeout."""
     suspects = Suspects(LIMITS)
     refuse(suspects, "a=")
     assert suspects.may_post("b=", 0.0)
     assert [suspects.may_post("a=", now) for now in (0.9, 1.0, 1.1, 1.9, 2.0)] == [0, 1, 0, 0, 1]
 
 
-def test_only_suspects_are_left_alone() -> None:
-    """The others keep their order; one who is due is among them, once."""
+def test_only_suspects_are_skipped() -> None:
+    """Others keep their order; a due suspect is among them, once."""
     suspects = Suspects(LIMITS)
     assert suspects.part(["a=", "b="], 0.0) == (["a=", "b="], ())
     refuse(suspects, "b=")
@@ -43,8 +43,8 @@ def test_only_suspects_are_left_alone() -> None:
     assert suspects.part(["b=", "d="], 5.0) == (["d="], ["b="])
 
 
-def test_one_that_is_given_up_gets_no_posts_until_its_close_fails() -> None:
-    """Then one when it is due, and another refusal is enough; once closed it is forgotten."""
+def test_a_given_up_connection_gets_no_posts_until_its_close_fails() -> None:
+    """Then one post when due, and one more refusal is enough; once closed it is forgotten."""
     suspects = Suspects(LIMITS)
     due = [refuse(suspects, "a=") for _ in range(REFUSALS_MAX + 2)][-1]
     suspects.by_id["a="].given_up = True
@@ -56,8 +56,8 @@ def test_one_that_is_given_up_gets_no_posts_until_its_close_fails() -> None:
     assert suspects.by_id == {}
 
 
-def test_counts_go_with_leftovers() -> None:
-    """From one function to the next; the higher count stands, and nobody is given up unseen."""
+def test_counts_travel_with_leftovers() -> None:
+    """The higher count stands, and nobody is given up without a post."""
     here, there = Suspects(LIMITS), Suspects(LIMITS)
     assert here.counts(("a=", "b=")) == ()
     for _ in range(3):
@@ -71,8 +71,8 @@ def test_counts_go_with_leftovers() -> None:
     assert here.counts(("c=",)) == ()
 
 
-def test_suspects_are_remembered_in_a_bounded_number() -> None:
-    """The oldest is forgotten for one more, and a batch of leftovers forgets none of its own."""
+def test_remembered_suspects_are_bounded() -> None:
+    """The oldest makes room, but never one of the current batch of leftovers."""
     suspects = Suspects(LIMITS)
     for number in range(SUSPECTS_MAX + 1):
         refuse(suspects, f"{number}=")
@@ -86,7 +86,7 @@ def test_suspects_are_remembered_in_a_bounded_number() -> None:
 
 
 def test_a_streak_ends_some_time_after_its_last_refusal() -> None:
-    """What another function counts after it starts another; younger streaks go on."""
+    """Another function's later count starts a new one; younger streaks continue."""
     suspects = Suspects(LIMITS)
     for connection_id, now in (("a=", 0.0), ("b=", 0.0), ("c=", 1.0), ("b=", 2.0)):
         refuse(suspects, connection_id, now)
@@ -101,7 +101,7 @@ def test_a_streak_ends_some_time_after_its_last_refusal() -> None:
 
 @given(st.integers(min_value=1, max_value=2000), st.floats(min_value=0, max_value=1))
 def test_waits_are_bounded(refusals: int, random: float) -> None:
-    """However often one was turned away, here or elsewhere."""
+    """For any number of refusals, here or elsewhere."""
     suspects = Suspects(LIMITS)
     suspects.recall(["a="], [refusals], 0.0)
     assert 0 < suspects.refused("a=", 0.0, random, is_full=False).due <= LIMITS.refusal_cap_s

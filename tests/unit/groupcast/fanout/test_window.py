@@ -21,7 +21,7 @@ def full(window: AdaptiveWindow, connection_id: str) -> bool:
 
 
 def test_the_window_grows_by_a_step_a_round() -> None:
-    """One step after as many accepted posts as the window holds."""
+    """One step per window of accepted posts."""
     window = AdaptiveWindow(LIMITS)
     for _ in range(64):
         window.accepted("other=")
@@ -29,7 +29,7 @@ def test_the_window_grows_by_a_step_a_round() -> None:
 
 
 def test_one_slow_client_does_not_shrink_the_window() -> None:
-    """However often one connection is turned away, the account is not throttled."""
+    """Its refusals do not mean that the account is throttled."""
     window = AdaptiveWindow(LIMITS)
     for _ in range(3000):
         window.accepted("other=")
@@ -38,8 +38,8 @@ def test_one_slow_client_does_not_shrink_the_window() -> None:
     assert window.size == LIMITS.window_max
 
 
-def test_many_turned_away_halve_the_window_once_a_round() -> None:
-    """What was in flight when the window was cut says nothing of the new one."""
+def test_many_refusals_halve_the_window_once_a_round() -> None:
+    """Posts in flight at the cut say nothing about the new window."""
     window = AdaptiveWindow(LIMITS)
     for number in range(64):
         throttled(window, f"connection-{number}=")
@@ -51,12 +51,12 @@ def test_many_turned_away_halve_the_window_once_a_round() -> None:
 
 
 def streak(window: AdaptiveWindow) -> int:
-    """How many 429s in a row it takes for a client to be slow."""
+    """The number of 429s in a row that make a client slow."""
     return next(number for number in range(1, 1000) if throttled(window, "slow="))
 
 
-def test_four_in_a_row_tell_a_slow_client() -> None:
-    """Where nobody else is turned away; also where there is nobody else."""
+def test_four_refusals_in_a_row_identify_a_slow_client() -> None:
+    """If nobody else is refused, or nobody else is there."""
     window = AdaptiveWindow(LIMITS)
     assert streak(window) == 4
     window.suspects.forget(["slow="])
@@ -65,13 +65,13 @@ def test_four_in_a_row_tell_a_slow_client() -> None:
     assert streak(window) == 4
 
 
-def test_patience_asks_for_more() -> None:
-    """Nine in a row, where only those are met who had trouble already."""
+def test_retries_need_nine_refusals_in_a_row() -> None:
+    """There only clients with earlier trouble are posted to."""
     assert streak(AdaptiveWindow(PATIENT)) == 9
 
 
-def test_a_streak_ends_with_a_post_that_is_taken() -> None:
-    """However many it met before."""
+def test_an_accepted_post_ends_a_streak() -> None:
+    """However long it was."""
     window = AdaptiveWindow(LIMITS)
     for _ in range(20):
         assert not any(throttled(window, "client=") for _ in range(3))
@@ -79,14 +79,14 @@ def test_a_streak_ends_with_a_post_that_is_taken() -> None:
 
 
 def test_a_throttled_account_makes_nobody_slow() -> None:
-    """While everyone is turned away, one more 429 is what was to be expected."""
+    """While everyone is refused, one more 429 is expected."""
     window = AdaptiveWindow(LIMITS)
     for _ in range(20):
         assert not any(throttled(window, f"connection-{number}=") for number in range(64))
 
 
 def test_a_slow_client_is_told_apart_on_a_throttled_account() -> None:
-    """Where others are turned away three times in ten, ten in a row are bad luck, thirteen are not."""
+    """If others are refused three times in ten, ten in a row are chance, thirteen are not."""
     window = AdaptiveWindow(LIMITS)
     for number in range(1000):
         if number % 10 < 3:
@@ -96,8 +96,8 @@ def test_a_slow_client_is_told_apart_on_a_throttled_account() -> None:
     assert 10 < streak(window) <= 13
 
 
-def test_a_full_buffer_is_not_the_account() -> None:
-    """However many clients leave too much unread, the window stays as it was, and others are judged alone."""
+def test_a_full_buffer_does_not_count_for_the_account() -> None:
+    """The window stays, and other clients are judged separately."""
     window = AdaptiveWindow(LIMITS)
     for _ in range(REFUSALS_MAX - 1):
         assert not any(full(window, f"connection-{number}=") for number in range(200))
@@ -105,8 +105,8 @@ def test_a_full_buffer_is_not_the_account() -> None:
     assert streak(window) == 4
 
 
-def test_a_full_buffer_is_borne_with_so_often() -> None:
-    """One that names the buffer, after any others in a row; a post that is taken ends the row."""
+def test_a_full_buffer_is_tolerated_a_limited_number_of_times() -> None:
+    """A 429 that names the buffer counts after others in a row; an accepted post ends the streak."""
     window = AdaptiveWindow(LIMITS)
     assert [full(window, "slow=") for _ in range(REFUSALS_MAX)] == [False] * (REFUSALS_MAX - 1) + [True]
     for number in range(100):
@@ -119,8 +119,8 @@ def test_a_full_buffer_is_borne_with_so_often() -> None:
         window.accepted("reads=")
 
 
-def test_those_who_are_always_turned_away_do_not_look_like_everybody() -> None:
-    """Twenty to one, without a word of whose limit it was: those who read tell that it is their own."""
+def test_permanently_refused_clients_do_not_look_like_throttling() -> None:
+    """Twenty to one and without a reason: accepted posts to the readers show that it is their own fault."""
     window = AdaptiveWindow(LIMITS)
     slow = {f"slow-{number}=" for number in range(200)}
     given_up: set[str] = set()
@@ -137,8 +137,8 @@ def test_those_who_are_always_turned_away_do_not_look_like_everybody() -> None:
     assert not window.account_throttled
 
 
-def test_where_nobody_takes_a_post_nobody_is_to_blame() -> None:
-    """A throttled account gives nobody up, even after earlier posts were accepted; the window stays small."""
+def test_a_fully_throttled_account_gives_nobody_up() -> None:
+    """Even after earlier accepted posts; the window stays small."""
     window = AdaptiveWindow(LIMITS)
     for _ in range(RECENT_RESULTS):
         window.accepted("other=")
@@ -148,8 +148,8 @@ def test_where_nobody_takes_a_post_nobody_is_to_blame() -> None:
     assert window.size == LIMITS.window_min
 
 
-def test_what_other_functions_counted_is_no_evidence_of_the_account() -> None:
-    """Where all that is posted to was turned away before, each one's first 429s here count as any."""
+def test_other_functions_counts_are_no_evidence_of_throttling() -> None:
+    """If all clients were refused before, their first 429s here count normally."""
     window = AdaptiveWindow(PATIENT)
     ids = [f"connection-{number}=" for number in range(100)]
     window.suspects.recall(ids, [ACCOUNT_STREAK] * len(ids), 0.0)
@@ -157,14 +157,14 @@ def test_what_other_functions_counted_is_no_evidence_of_the_account() -> None:
         assert not any(throttled(window, one) for one in ids)
 
 
-def test_failures_are_given_up_after_named_attempts() -> None:
-    """Other than a 429, a failure says that something is broken: somebody else shall try later."""
+def test_failures_are_given_up_after_a_limit() -> None:
+    """Unlike a 429, a failure means a defect: another worker shall try later."""
     assert not AdaptiveWindow(LIMITS).gives_up(LIMITS.attempts_max - 1)
     assert AdaptiveWindow(LIMITS).gives_up(LIMITS.attempts_max)
 
 
 def test_an_account_recovers() -> None:
-    """Old results are forgotten, and the window comes back."""
+    """Old results are forgotten, and the window grows again."""
     window = AdaptiveWindow(LIMITS)
     for number in range(64):
         throttled(window, f"connection-{number}=")
@@ -176,7 +176,7 @@ def test_an_account_recovers() -> None:
 
 @given(st.lists(st.sampled_from(["", "a", "b", "c", "d", "e"]), max_size=2000))
 def test_the_window_stays_within_its_limits(results: list[str]) -> None:
-    """Whatever comes, the window is neither closed nor larger than allowed."""
+    """For any results."""
     window = AdaptiveWindow(LIMITS)
     for connection_id in results:
         if connection_id:
@@ -188,5 +188,23 @@ def test_the_window_stays_within_its_limits(results: list[str]) -> None:
 
 @given(st.integers(min_value=1, max_value=40), st.floats(min_value=0, max_value=1))
 def test_delays_are_bounded(attempt: int, random: float) -> None:
-    """Full jitter below an exponential that has a cap."""
+    """Full jitter below a capped exponential."""
     assert 0 <= AdaptiveWindow(LIMITS).delay_s(attempt, random) <= LIMITS.retry_cap_s
+
+
+def test_three_connections_turned_away_tell_of_the_account() -> None:
+    """Two may both be slow."""
+    window = AdaptiveWindow(LIMITS)
+    seen = []
+    for number in range(3):
+        throttled(window, f"connection-{number}=")
+        seen.append(window.account_throttled)
+    assert seen == [False, False, True]
+    assert window.size == LIMITS.window_start // 2
+
+
+def test_delays_double_up_to_the_cap() -> None:
+    """`random` takes a part of it."""
+    window = AdaptiveWindow(Limits(retry_base_s=0.025, retry_cap_s=0.25))
+    assert [window.delay_s(attempt, 1.0) for attempt in range(1, 6)] == [0.025, 0.05, 0.1, 0.2, 0.25]
+    assert window.delay_s(3, 0.5) == 0.05

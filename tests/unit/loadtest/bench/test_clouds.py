@@ -1,4 +1,4 @@
-"""What a run on a local cloud comes to as a measurement."""
+"""A run on a local cloud, evaluated as a measurement."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def a_metric(values_ms: list[int]) -> Metric:
     return Metric.of(histogram)
 
 
-def test_a_lost_delivery_is_no_fault_of_the_harness() -> None:
-    """A run that says itself that it measured nothing is repeated; one that lost something is not."""
+def test_a_lost_delivery_is_not_blamed_on_the_harness() -> None:
+    """A run without a valid measurement is repeated; one with losses is not."""
     check(a_result())
     with pytest.raises(NotMeasuredError, match="too slow"):
         check(a_result(status="not measured", reasons=("too slow",)))
@@ -44,7 +44,7 @@ def test_a_lost_delivery_is_no_fault_of_the_harness() -> None:
 
 
 def test_a_value_of_too_few_samples_is_not_measured() -> None:
-    """Also where it is a median."""
+    """Even a median."""
     assert known(1.5, "p50") == 1.5
     with pytest.raises(NotMeasuredError, match="p99"):
         known(None, "p99")
@@ -58,7 +58,7 @@ def test_requests_are_counted_between_two_readings() -> None:
 
 
 def test_pooled_runs_are_one_distribution() -> None:
-    """A p99 that no run has samples enough for is known of all together, and is that of all values."""
+    """Together they have enough samples for a p99 that no single run has."""
     dice = random.Random(1)
     values = [dice.randint(1, 900) for _ in range(2000)]
     parts = [values[start : start + 500] for start in range(0, 2000, 500)]
@@ -69,7 +69,7 @@ def test_pooled_runs_are_one_distribution() -> None:
 
 
 def test_rows_of_the_saturated_group() -> None:
-    """Ratios are within a round; a frame that was refused in one round misses the target."""
+    """Ratios are within a round; one refused frame in one round misses the target."""
     rounds = [
         (a_measurement(1, 60, frames_refused=number == 2), a_measurement(4, 100), a_measurement(1.2, 70))
         for number in range(3)
@@ -82,26 +82,26 @@ def test_rows_of_the_saturated_group() -> None:
     assert fast.ratio == pytest.approx(1.2, rel=0.02)
 
 
-def test_the_share_of_refused_posts_is_of_all_that_were_made() -> None:
+def test_the_share_of_refused_posts_counts_all_posts() -> None:
     """Accepted and refused."""
     assert a_measurement(1, 99, posts_refused=1).posts_refused_ratio == 0.01
 
 
 def test_messages_of_one_body_are_one_frame() -> None:
-    """A timeline's last line of a message holds; those of one body have their first post in common."""
+    """A message's last timeline line counts; messages of one body share their first post."""
     lines = [("a", 1), ("b", 1), ("c", 2), ("c", 2), ("d", 3)]
     timeline = [{"messageId": name, "first_post_ns": first_ns} for name, first_ns in lines]
     assert frames_of(timeline) == 3
 
 
-def test_the_small_groups_bound_is_of_its_own_time_alone() -> None:
-    """1.5 times, and 50 ms."""
+def test_the_small_groups_bound_depends_on_its_time_alone() -> None:
+    """1.5 times its time alone, plus 50 ms."""
     assert neighbour.bound_ms(100) == 200
 
 
 @pytest.mark.parametrize("rate", order.RATES)
-def test_every_rate_has_as_many_messages(rate: float) -> None:
-    """Slow groups are many, so that a run of any rate has messages enough for a percent."""
+def test_every_rate_has_the_same_number_of_messages(rate: float) -> None:
+    """Low rates have more groups, so that each run has enough messages for one percent."""
     scenario = order.scenario(rate, 0)
     assert scenario.rate / scenario.groups == rate
     assert scenario.users == scenario.groups * order.MEMBERS

@@ -1,4 +1,4 @@
-"""What figures of cold starts come to at a size, and which size they ask for."""
+"""Cold-start figures at each memory size, and the recommended size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL = Sample("after", "one", 256, 100, 10, 1, 50, None)
 
 
 def test_a_module_has_a_whole_cpu_and_a_handler_its_share() -> None:
-    """At 1,769 MB it has one; more than that helps neither."""
+    """At 1,769 MB that is a whole one; more helps neither."""
     found = [SMALL.cold_ms(size_mb) for size_mb in (256, CORE_MB, 3_000)]
     assert found == pytest.approx([100 + 10 * CORE_MB / 256, 110, 110])
 
@@ -29,13 +29,13 @@ def test_a_module_has_a_whole_cpu_and_a_handler_its_share() -> None:
         ({"warm_cpu_ms": 50}, CORE_MB),
     ],
 )
-def test_the_smallest_size_that_serves(changes: dict[str, Any], size_mb: int) -> None:
-    """Room in memory, a first answer in time, and later ones in time ask for more."""
+def test_the_smallest_size_within_all_limits_is_chosen(changes: dict[str, Any], size_mb: int) -> None:
+    """Spare memory, a first answer in time, and later ones in time."""
     assert chosen_size([replace(SMALL, **changes)], SIZES_MB) == size_mb
 
 
 def test_versions_are_compared_pair_by_pair() -> None:
-    """At the memory given: the median of the pairs' ratios and how far they spread."""
+    """At the given memory: the median and the range of the pairs' ratios."""
     samples = [
         Sample(version, "one", 256, cpu_ms, 0, 1, 50, wall_ms)
         for before, after in ((100, 20), (400, 120), (100, 50))

@@ -1,9 +1,10 @@
-"""Pairs are measured in turn and again where the harness failed, and rows say what came of them."""
+"""Pairs are measured alternately, and again if the harness failed; rows report the outcome."""
 
 from __future__ import annotations
 
 import pytest
 
+from groupcast_cli.terminal import show
 from loadtest.bench.pairs import (
     REPEATS_MAX,
     Bench,
@@ -18,7 +19,7 @@ from loadtest.bench.pairs import (
 
 
 class Side:
-    """A measurement that fails as often as told, and notes the order of all."""
+    """A measurement that fails a given number of times, and records the order of all."""
 
     def __init__(self, name: str, order: list[str], failures: int = 0) -> None:
         self.name = name
@@ -38,8 +39,8 @@ def bench(pairs: int) -> tuple[Bench, list[str]]:
     return Bench(pairs, said.append), said
 
 
-async def test_the_order_turns_round_with_each_round() -> None:
-    """What drifts meets both sides; results are in the order of the measures all the same."""
+async def test_the_order_alternates_with_each_round() -> None:
+    """Drift affects both sides; results still come in the order of the measures."""
     order: list[str] = []
     rounds = await bench(2)[0].rounds("x", Side("a", order), Side("b", order), Side("c", order))
     assert order == ["a0", "b0", "c0", "c1", "b1", "a1"]
@@ -58,35 +59,37 @@ async def test_a_round_without_a_measurement_is_repeated_as_a_whole() -> None:
 
 
 async def test_rows_that_take_long_have_fewer_rounds() -> None:
-    """`at_most` bounds them, and never makes more than were asked for."""
+    """`at_most` limits them, but never adds rounds."""
     order: list[str] = []
     for pairs, at_most in ((5, 2), (2, 5)):
         assert len(await bench(pairs)[0].rounds("x", Side("a", order), at_most=at_most)) == 2
 
 
-def test_a_row_without_a_ratio_is_never_met() -> None:
-    """A harness that was too slow is told apart from a system that failed."""
+def test_a_row_without_a_ratio_is_never_met(capsys: pytest.CaptureFixture[str]) -> None:
+    """A slow harness is distinguished from a failing system."""
     slow, broken = (
         without_ratio("x", NotMeasuredError("late")),
         without_ratio("x", BrokenError("3 were lost")),
     )
     assert (slow.met, slow.measured, slow.as_json()["ratio"]) == (False, False, None)
     assert (broken.met, broken.measured) == (False, True)
-    table = as_table([slow, broken])
+    show(as_table([slow, broken]))
+    table = capsys.readouterr().out
     assert "not measured: late" in table
     assert "3 were lost" in table
 
 
-def test_what_must_not_happen_is_judged_by_the_worst_pair() -> None:
+def test_forbidden_events_are_judged_by_the_worst_pair() -> None:
     """A median would hide one pair in three."""
     assert not worst_of("x", [0, 0, 1], 0).met
     assert row_of("x", [0, 0, 1], 0, at_most=True).met
     assert worst_of("x", [0.2, 0.9], 1).ratio == 0.9
 
 
-def test_targets_are_floors_or_ceilings() -> None:
+def test_targets_are_floors_or_ceilings(capsys: pytest.CaptureFixture[str]) -> None:
     """≥ unless the row says otherwise."""
     row = Row("x", 2.0, 1.0, 3.0, 3, 2.5)
     assert not row.met
     assert Row("x", 2.0, 1.0, 3.0, 3, 2.5, at_most=True).met
-    assert "≥ 2.5" in as_table([row])
+    show(as_table([row]))
+    assert "≥ 2.5" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Workers on one budget, on a clock that jumps."""
+"""Workers sharing one budget, in virtual time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from localcloud.gateway.quota import AccountQuota
     ("shares", "index"), [([3, 3, 3], 1.0), ([1, 0, 0, 0], 0.25), ([2, 1], 0.9), ([0], 0.0)]
 )
 def test_jains_index(shares: list[int], index: float) -> None:
-    """1 for equals, 1/n where one has everything."""
+    """1 for equal shares, 1/n if one has everything."""
     assert jain(shares) == pytest.approx(index)
 
 
 def test_shares() -> None:
-    """Of the budget in the time that is measured; refused of all requests."""
+    """Accepted posts relative to the budget, refusals relative to all requests."""
     posts = int(workers.RATE.per_second * workers.MEASURED_S)
     shares = Shares((posts // 2, posts // 4), requests=200, refused=1)
     assert shares.used == pytest.approx(0.75)
@@ -33,16 +33,16 @@ def test_shares() -> None:
 
 
 def test_two_workers_use_the_budget_and_share_it() -> None:
-    """The real engine and bookings: the row's own measurement."""
+    """The row's own measurement, with the real engine and bookings."""
     shares = share_out(2, seed=5)
-    # A chunk that was booked before the time that is measured may be posted in it.
+    # A chunk booked before the measured period may be posted in it.
     assert 0.9 < shares.used < 1.01
     assert shares.fairness > 0.95
     assert shares.refused == 0
     assert shares.requests > sum(shares.posts)
 
 
-def test_a_quota_below_the_budget_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quota_below_the_budget_shows_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the account refuses is counted, or the row would say nothing."""
     monkeypatch.setattr(workers, "QUOTA", AccountQuota(6_000, 100))
     shares = share_out(2, seed=5)
@@ -50,8 +50,8 @@ def test_a_quota_below_the_budget_is_seen(monkeypatch: pytest.MonkeyPatch) -> No
     assert shares.used < 0.9
 
 
-def test_the_item_is_dynamodbs() -> None:
-    """Bookings through the table's own code: the first begins at the floor, the next where that ended."""
+def test_the_item_behaves_like_dynamodbs() -> None:
+    """The first booking begins at the floor, the next one at its end; both use the table's own code."""
 
     async def book() -> list[int]:
         item = QuotasItem(random.Random(1))

@@ -1,20 +1,18 @@
-"""The live table, as a terminal and as a file see it."""
+"""The live table on a terminal and in a file."""
 
 from __future__ import annotations
 
 import io
+from typing import TextIO
 
 import pytest
 
-from loadtest.control.live import LiveView, Snapshot, phase, progress_bar
+from groupcast_cli.terminal import Steps
+from loadtest.control.live import LiveView, PhaseView, Snapshot, expected_s, phase
 from loadtest.plan.scenario import Scenario, Stage
+from tests.unit.streams import in_pipe, in_terminal, screen, without_codes
 
 SCENARIO = Scenario(warmup_s=2, stages=(Stage(10, 200), Stage(28, 1000)))
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def moment(at_s: float | None) -> Snapshot:
@@ -33,25 +31,13 @@ def moment(at_s: float | None) -> Snapshot:
         (41.0, "draining"),
     ],
 )
-def test_the_phase_is_said_in_words(at_s: float | None, says: str) -> None:
-    """Whoever looks knows what is going on, and for how long."""
+def test_the_phase_is_described(at_s: float | None, says: str) -> None:
+    """With its remaining time."""
     assert phase(SCENARIO, at_s) == says
 
 
-def test_the_bar_shows_stages_and_how_far_it_is() -> None:
-    """Half of 40 s is half of the bar; strokes stand at 2 s and 12 s."""
-    bar = progress_bar(SCENARIO, 20.0)
-    assert bar.endswith(" 50%")
-    assert bar[:40].count("│") == 2
-    assert (bar[2], bar[12]) == ("│", "│")
-    assert bar[13:20] == "█" * 7
-    assert bar[20:40] == "░" * 20
-    assert progress_bar(SCENARIO, None).endswith("   0%")
-    assert progress_bar(SCENARIO, 99.0).endswith(" 100%")
-
-
 def test_a_file_gets_plain_lines() -> None:
-    """Without a terminal there are a head and rows, and nothing that moves a cursor."""
+    """A header and rows, without cursor movements."""
     stream = io.StringIO()
     view = LiveView(SCENARIO, stream)
     view.show(moment(None))
@@ -65,13 +51,34 @@ def test_a_file_gets_plain_lines() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-def test_a_terminal_gets_a_bar_that_is_gone_at_the_end() -> None:
-    """The bar is the last line, replaced by each new row; rows stay."""
-    stream = Terminal()
-    view = LiveView(SCENARIO, stream)
-    view.show(moment(4.2))
-    assert stream.getvalue().splitlines()[-1].endswith("stage 1 of 2, 200 users, 8 s left")
-    view.show(moment(6.2))
-    view.close()
-    shown = [line.rpartition("\x1b[2K")[2] for line in stream.getvalue().split("\n")]
-    assert [line.split()[:2] for line in shown if line] == [["time", "users"], ["4", "s"], ["6", "s"]]
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Each new row replaces the bar and stays."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def run(stream: TextIO) -> None:
+        view = LiveView(SCENARIO, stream)
+        view.show(moment(4.2))
+        view.show(moment(22.0))
+        view.close()
+
+    shown = in_terminal(run)
+    if width >= 80:
+        assert "stage 2 of 2, 1000 users, 18 s left" in without_codes(shown)
+    assert "55%" in shown
+    rows = screen(shown)
+    assert max(map(len, rows)) <= 80
+    assert [line.split()[:2] for line in rows] == [["time", "users"], ["4", "s"], ["22", "s"]]
+
+
+def test_a_bar_without_a_table_is_for_terminals_alone() -> None:
+    """A step that is measured; a file gets the line of its begin."""
+
+    def run(stream: TextIO) -> None:
+        with Steps(stream, bar=True, is_ticking=False) as steps:
+            steps.step(f"calibrating, about {expected_s(SCENARIO):.0f} s")
+            PhaseView(SCENARIO, steps, "calibrating").show(moment(4.2))
+
+    assert in_pipe(run) == "calibrating, about 47 s …\n"

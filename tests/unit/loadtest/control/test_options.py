@@ -8,7 +8,7 @@ from loadtest.control.options import thresholds_of
 
 
 def test_lost_deliveries_fail_a_run_unless_other_conditions_are_given() -> None:
-    """The default condition is that nothing is lost."""
+    """By default nothing may be lost."""
     thresholds, aborts = thresholds_of(argparse.Namespace(threshold=None, abort_on=None))
     assert [threshold.expression for threshold in thresholds] == ["ledger:lost==0"]
     assert aborts == []

@@ -1,4 +1,4 @@
-"""Stepping up: which rates are tried, when it ends, and what is said then."""
+"""Stepping up: the tried rates, the end, and the report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.experiments import capacity
+from loadtest.experiments.targets import NamedTarget
 from loadtest.results.result import EXIT_CODES, Result, Verdict
 from tests.unit.loadtest import made_up
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from groupcast_cli.terminal import Steps
+    from loadtest.control.live import View
     from loadtest.control.runner import Session
-    from loadtest.experiments.sides import Side
     from loadtest.plan.scenario import Scenario
 
 
 class Service:
-    """Stands in for the cloud and the run: holds up to a rate, above it ends in another status."""
+    """Replaces cloud and run: holds up to a rate, and ends in another status above it."""
 
     def __init__(self, holds_up_to: float, then: str) -> None:
         self.holds_up_to = holds_up_to
@@ -37,14 +39,15 @@ class Service:
         self.running = False
 
     @asynccontextmanager
-    async def started(self, side: Side) -> AsyncIterator[str]:
+    async def started(self, target: NamedTarget, _: Steps) -> AsyncIterator[str]:
         self.starts += 1
         self.running = True
-        yield side.url or "ws://local"
+        yield target.url or "ws://local"
         self.running = False
 
-    async def run(self, scenario: Scenario, session: Session) -> Result:
+    async def run(self, scenario: Scenario, session: Session, *, live: View) -> Result:
         assert self.running
+        live.close()
         self.rates.append(scenario.rate)
         self.urls.append(session.url)
         status = "pass" if scenario.rate <= self.holds_up_to else self.then
@@ -73,7 +76,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
 async def test_the_rate_goes_up_until_an_objective_breaks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each step is a line, all on one cloud; the last that held is the answer, also in the JSON."""
+    """Each step is a line, all on one cloud; the answer, also in the JSON, is the last rate that held."""
     held = service(monkeypatch, holds_up_to=9)
     path = tmp_path / "new" / "capacity.json"
     assert await capacity.main(parsed("--json", str(path))) == 0
@@ -90,7 +93,7 @@ async def test_the_rate_goes_up_until_an_objective_breaks(
 async def test_where_the_harness_gives_up_the_answer_is_a_lower_bound(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not measured ends the climb as well, and the verdict does not blame the service."""
+    """A step that is not measured also ends the search, and the verdict does not blame the service."""
     service(monkeypatch, holds_up_to=4, then="not measured")
     assert await capacity.main(parsed()) == 0
     assert "4 messages a second held" in (said := capsys.readouterr().out)
@@ -101,17 +104,17 @@ async def test_where_the_harness_gives_up_the_answer_is_a_lower_bound(
 async def test_where_not_even_the_first_rate_holds_its_verdict_is_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], then: str
 ) -> None:
-    """There is no highest rate then: 3 where an objective broke, 4 where nothing was measured."""
+    """Without a highest rate: 3 if an objective broke, 4 if nothing was measured."""
     held = service(monkeypatch, holds_up_to=1, then=then)
     assert await capacity.main(parsed()) == EXIT_CODES[then]
     assert held.rates == [2]
     assert "no rate held: too much at 2" in capsys.readouterr().out
 
 
-async def test_the_climb_ends_after_so_many_steps(
+async def test_the_number_of_steps_is_limited(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where everything holds, the number of steps is the end, and that is said."""
+    """The report says so."""
     held = service(monkeypatch, holds_up_to=1e9)
     assert await capacity.main(parsed("--max-steps", "3", "ws://127.0.0.1:9")) == 0
     assert held.rates == [2, 4, 8]
@@ -119,20 +122,20 @@ async def test_the_climb_ends_after_so_many_steps(
     assert "8 messages a second held; all steps held" in capsys.readouterr().out
 
 
-async def test_a_run_that_breaks_down_is_an_error(
+async def test_a_failed_run_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Users that cannot join say nothing about capacity; what was done before is still reported."""
+    """Users that cannot join say nothing about capacity; completed steps are still reported."""
     service(monkeypatch, holds_up_to=4, then="error")
     with pytest.raises(LoadTestError, match="too much at 8"):
         await capacity.main(parsed())
     assert "4 messages a second held" in capsys.readouterr().out
 
 
-async def test_interrupted_it_reports_the_steps_it_has_done(
+async def test_an_interrupted_search_reports_completed_steps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ctrl-C in the third step: the first two are the answer, as far as it goes."""
+    """Ctrl-C in the third step: the first two give the answer."""
     service(monkeypatch, holds_up_to=4, then="cancelled")
     with pytest.raises(asyncio.CancelledError):
         await capacity.main(parsed())
@@ -142,18 +145,17 @@ async def test_interrupted_it_reports_the_steps_it_has_done(
 @pytest.mark.parametrize(
     "arguments", [("--start", "0"), ("--factor", "1"), ("--max-steps", "0"), ("--threshold", "fast")]
 )
-async def test_what_would_not_climb_is_refused(
+async def test_non_increasing_rates_are_refused(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    """Rates that do not go up, or an objective that is none, are refused before anything starts."""
+    """So is an invalid objective, before anything starts."""
     held = service(monkeypatch, holds_up_to=4)
     with pytest.raises(ScenarioError):
         await capacity.main(parsed(*arguments))
     assert held.starts == 0
 
 
-async def test_without_an_objective_there_is_no_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing to break means nothing to find: a threshold has to be given."""
+async def test_an_objective_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     service(monkeypatch, holds_up_to=4)
     options = parsed()
     options.threshold = None

@@ -1,4 +1,4 @@
-"""Paired comparison: its statistics, and the order in which it measures."""
+"""Paired comparison: its statistics and the order of measurements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.experiments import compare
-from loadtest.experiments.sides import Side, parse_side
+from loadtest.experiments.targets import NamedTarget, parse_target
 from loadtest.results.ratios import (
     AA_LIMIT,
     CONFIDENCE,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from groupcast_cli.terminal import Steps
+    from loadtest.control.live import View
     from loadtest.control.runner import Session
     from loadtest.plan.scenario import Scenario
 
@@ -53,13 +55,13 @@ STABLE = self_test(pairs(0.98, 0.99, 1.0, 1.0, 1.01, 1.02))
     [(5, 1, 0.9375), (6, 1, 0.96875), (9, 2, 0.9609375), (20, 6, 0.95861053)],
 )
 def test_coverage_is_that_of_the_sign_test(count: int, place: int, probability: float) -> None:
-    """The probabilities are those of the binomial tables for the sign test."""
+    """The probabilities are from the sign test's binomial tables."""
     assert coverage(count, place) == pytest.approx(probability)
 
 
 @given(ratios=RATIOS)
-def test_an_interval_holds_the_median_and_is_no_wider_than_it_must_be(ratios: list[float]) -> None:
-    """Low, median, high are in order and within what was seen; one place further in would be too narrow."""
+def test_an_interval_encloses_the_median_and_is_minimal(ratios: list[float]) -> None:
+    """Its limits are measured values; one place further in would be too narrow."""
     found = interval_of(ratios)
     assert min(ratios) <= found.low <= found.median <= found.high <= max(ratios)
     assert found.median == statistics.median(ratios)
@@ -72,31 +74,31 @@ def test_an_interval_holds_the_median_and_is_no_wider_than_it_must_be(ratios: li
 
 @pytest.mark.parametrize("count", [6, 9, 15])
 def test_intervals_miss_the_true_median_as_rarely_as_they_say(count: int) -> None:
-    """Of many seeded samples of a skewed distribution, about the stated share encloses its median."""
+    """The stated share of many samples of a skewed distribution encloses its median."""
     dice = random.Random(7)
     samples = [[dice.lognormvariate(0.3, 1.0) for _ in range(count)] for _ in range(4000)]
     true_median = 2.718281828**0.3
     intervals = [interval_of(sample) for sample in samples]
     held = statistics.mean(found.low <= true_median <= found.high for found in intervals)
-    # Five standard errors of a share of 4,000.
+    # Five standard errors of a share of 4,000 samples.
     assert held == pytest.approx(intervals[0].confidence, abs=5 * (0.05 * 0.95 / 4000) ** 0.5)
 
 
 def test_too_few_pairs_have_no_interval() -> None:
-    """Five pairs cannot give 95 percent, so they give nothing."""
+    """Five pairs cannot give 95 percent."""
     with pytest.raises(ValueError, match="at least 6"):
         interval_of([1.0] * (MIN_PAIRS - 1))
 
 
 @pytest.mark.parametrize("outlier", [1 + AA_LIMIT + 0.01, 1 / (1 + AA_LIMIT) - 0.01])
 def test_a_target_that_differs_from_itself_is_unstable(outlier: float) -> None:
-    """With six pairs a single one out of the limit, either way, makes A/A unstable."""
+    """With six pairs, a single one outside the limit, either way, makes A/A unstable."""
     assert STABLE.stable
     assert not self_test(pairs(1.0, 1.0, 1.0, 1.0, 1.0, outlier)).stable
 
 
-def test_a_clear_difference_is_told_with_its_interval() -> None:
-    """The verdict says how many times, and from where to where."""
+def test_a_clear_difference_is_reported_with_its_interval() -> None:
+    """The verdict has the ratio and its range."""
     found = compared("now", "peer", "delivery_ms:p(50)", STABLE, pairs(2.1, 2.2, 2.3, 2.5, 2.6, 2.7))
     assert found.verdict == "peer is 2.40 times now (2.10 to 2.70)"
     assert (found.median, found.low, found.high) == (2.4, 2.1, 2.7)
@@ -104,13 +106,13 @@ def test_a_clear_difference_is_told_with_its_interval() -> None:
 
 
 @pytest.mark.parametrize("ratios", [(0.9, 1, 1.2, 1.3, 1.4, 1.5), (1.005, 1.01, 1.01, 1.01, 1.015, 1.02)])
-def test_what_could_be_chance_is_no_difference(ratios: tuple[float, ...]) -> None:
-    """Neither an interval around 1, nor one within what A differs from itself, shows anything."""
+def test_a_possibly_random_ratio_is_no_difference(ratios: tuple[float, ...]) -> None:
+    """An interval around 1, or one within A's own variation, shows nothing."""
     assert compared("a", "b", "m", STABLE, pairs(*ratios)).verdict.startswith("no difference shown: b was ")
 
 
 def test_a_refusal_has_no_numbers_for_b() -> None:
-    """Where A/A was unstable, median and interval are null, and the reason is told."""
+    """If A/A was unstable, median and interval are null, and the reason is given."""
     found = refused("now", "peer", "m", self_test(pairs(0.5, 0.6, 1.0, 1.0, 1.5, 2.0)))
     assert (found.median, found.low, found.high, found.pairs) == (None, None, None, ())
     assert "now was 0.50 to 2.00 times itself" in found.verdict
@@ -119,26 +121,26 @@ def test_a_refusal_has_no_numbers_for_b() -> None:
 @pytest.mark.parametrize(
     ("text", "side"),
     [
-        ("now", Side("now")),
-        ("stage = wss://abc.example/dev?x=1", Side("stage", url="wss://abc.example/dev?x=1")),
-        ("one each=--param frameBytes=0", Side("one each", arguments=("--param", "frameBytes=0"))),
-        ("a=--param 'x=b c'", Side("a", arguments=("--param", "x=b c"))),
+        ("now", NamedTarget("now")),
+        ("stage = wss://abc.example/dev?x=1", NamedTarget("stage", url="wss://abc.example/dev?x=1")),
+        ("one each=--param frameBytes=0", NamedTarget("one each", arguments=("--param", "frameBytes=0"))),
+        ("a=--param 'x=b c'", NamedTarget("a", arguments=("--param", "x=b c"))),
     ],
 )
-def test_a_side_is_a_label_with_a_url_or_options(text: str, side: Side) -> None:
-    """LABEL, LABEL=URL and LABEL=OPTIONS are read as they are meant, whatever else has an equals sign."""
-    assert parse_side(text) == side
+def test_a_target_is_a_label_with_a_url_or_options(text: str, side: NamedTarget) -> None:
+    """LABEL, LABEL=URL and LABEL=OPTIONS are parsed, even with other equals signs."""
+    assert parse_target(text) == side
 
 
 @pytest.mark.parametrize("text", ["", "=ws://127.0.0.1", "a=http://127.0.0.1", "a=b c", "a=--x 'open"])
-def test_what_is_no_side_is_refused(text: str) -> None:
-    """No label, an address of another kind, or text that is no options: a sentence, not a start."""
+def test_an_invalid_target_is_refused(text: str) -> None:
+    """No label, another URL scheme, or invalid options: one sentence, and nothing starts."""
     with pytest.raises(ScenarioError):
-        parse_side(text)
+        parse_target(text)
 
 
 class Targets:
-    """Stands in for clouds and runs: notes what was measured, and answers with a value for each side."""
+    """Replaces clouds and runs: records the measurements and returns a value for each target."""
 
     def __init__(self, value: Callable[[str, int], float | None]) -> None:
         self.value = value
@@ -146,10 +148,11 @@ class Targets:
         self.verdict = Verdict("pass", 0, ())
 
     @asynccontextmanager
-    async def started(self, side: Side) -> AsyncIterator[str]:
-        yield f"ws://{side.label}"
+    async def started(self, target: NamedTarget, _: Steps) -> AsyncIterator[str]:
+        yield f"ws://{target.label}"
 
-    async def run(self, scenario: Scenario, session: Session) -> Result:
+    async def run(self, scenario: Scenario, session: Session, *, live: View) -> Result:
+        live.close()
         self.measured.append((session.label, scenario.seed))
         value = self.value(session.label, len(self.measured))
         outcomes = (ThresholdOutcome(session.thresholds[0].expression, value, held=value is not None),)
@@ -168,10 +171,10 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(["--a", "now", "--b", "peer", "--calibrate", "0", *arguments])
 
 
-async def test_pairs_are_interleaved_in_turning_order_after_a_against_a(
+async def test_pairs_alternate_after_a_against_a(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """First only A, then A and B turn about; both sides of a pair get the same seed, each pair its own."""
+    """First only A, then A and B alternately. Both sides of a pair share a seed; each pair has its own."""
     targets = Targets(lambda label, _: 40.0 if label == "peer" else 20.0)
     measured_by(targets, monkeypatch)
     path = tmp_path / "new" / "compared.json"
@@ -188,8 +191,8 @@ async def test_pairs_are_interleaved_in_turning_order_after_a_against_a(
     assert capsys.readouterr().out.endswith("peer is 2.00 times now (2.00 to 2.00)\n")
 
 
-async def test_an_unstable_a_is_refused_before_b_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where A differs from itself the exit code is 4, and B is never measured."""
+async def test_an_unstable_a_is_refused_before_b_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exit code 4."""
     targets = Targets(lambda _, number: 20.0 * number)
     measured_by(targets, monkeypatch)
     assert await compare.main(parsed()) == EXIT_CODES["not measured"] == 4
@@ -197,9 +200,7 @@ async def test_an_unstable_a_is_refused_before_b_is_touched(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("value", [None, 0.0])
-async def test_a_value_that_is_none_is_not_compared(
-    monkeypatch: pytest.MonkeyPatch, value: float | None
-) -> None:
+async def test_a_missing_value_is_not_compared(monkeypatch: pytest.MonkeyPatch, value: float | None) -> None:
     """Too few samples for the metric, or a time of 0, have no ratio: exit code 4 at once."""
     targets = Targets(lambda *_: value)
     measured_by(targets, monkeypatch)
@@ -207,8 +208,8 @@ async def test_a_value_that_is_none_is_not_compared(
     assert len(targets.measured) == 1
 
 
-async def test_a_side_that_loses_messages_is_not_called_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that lost something ends the comparison with what it lost."""
+async def test_a_target_that_loses_messages_ends_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the number of lost messages."""
     targets = Targets(lambda *_: 20.0)
     targets.verdict = Verdict("threshold failed", 3, ("ledger:lost==0 did not hold: it was 3",))
     measured_by(targets, monkeypatch)
@@ -219,10 +220,10 @@ async def test_a_side_that_loses_messages_is_not_called_fast(monkeypatch: pytest
 @pytest.mark.parametrize(
     "arguments", [("--pairs", "5"), ("--metric", "ledger:lost"), ("--metric", "speed:p(50)"), ("--a", "=")]
 )
-async def test_what_cannot_be_compared_is_said_before_anything_runs(
+async def test_invalid_options_are_refused_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    """Too few pairs, a count, an unknown metric, a side without a name: refused, nothing started."""
+    """Too few pairs, a count, an unknown metric, a target without a label."""
     targets = Targets(lambda *_: 20.0)
     measured_by(targets, monkeypatch)
     with pytest.raises(ScenarioError):

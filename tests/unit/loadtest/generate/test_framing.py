@@ -1,4 +1,4 @@
-"""The frame splitter against the websockets library."""
+"""The frame splitter compared with the websockets library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTROL = st.tuples(st.sampled_from([Opcode.PING, Opcode.PONG]), st.binary(max_s
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, bytes]]]:
-    """Bytes a server may send, and the messages in them: fragments, control frames between, masked or not."""
+    """A server's bytes and their messages: fragments, control frames between, masked or not."""
     data, messages = b"", []
     for payload in draw(st.lists(PAYLOADS, max_size=5)):
         opcode = draw(st.sampled_from([Opcode.TEXT, Opcode.BINARY]))
@@ -41,7 +41,7 @@ def streams(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, bytes]]]:
 def test_messages_come_out_whole_however_they_arrive(
     stream: tuple[bytes, list[tuple[int, bytes]]], data: st.DataObject
 ) -> None:
-    """Cut anywhere, the messages are the same, and the splitter is idle when all is there."""
+    """For any cuts the messages are the same, and the splitter is idle at the end."""
     sent, messages = stream
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=8)))
     splitter = FrameSplitter()
@@ -53,8 +53,8 @@ def test_messages_come_out_whole_however_they_arrive(
 
 
 @given(PAYLOADS)
-def test_client_frames_are_what_a_server_takes(payload: bytes) -> None:
-    """A frame of ours passes the library's server side, which insists on masking."""
+def test_client_frames_are_valid_for_a_server(payload: bytes) -> None:
+    """The library's server side accepts our frames; it requires masking."""
     server = ServerProtocol(state=OPEN, max_size=None)
     server.receive_data(client_frame(payload, Opcode.BINARY))
     (frame,) = server.events_received()
@@ -63,7 +63,7 @@ def test_client_frames_are_what_a_server_takes(payload: bytes) -> None:
 
 
 def test_a_partial_frame_leaves_it_busy() -> None:
-    """Until its last byte is there, a frame is nothing, and the next bytes belong to it."""
+    """A frame counts only with its last byte, and the next bytes belong to it."""
     frame = server_frame(b"hello")
     splitter = FrameSplitter()
     assert splitter.feed(frame[:-1]) == []
@@ -73,7 +73,7 @@ def test_a_partial_frame_leaves_it_busy() -> None:
 
 
 def test_a_message_without_end_is_refused() -> None:
-    """What is kept for an incomplete message is bounded."""
+    """Incomplete messages are bounded."""
     splitter = FrameSplitter()
     part = Frame(Opcode.TEXT, b"x" * (MAX_MESSAGE_BYTES // 2), fin=False).serialize(mask=False)
     more = Frame(Opcode.CONT, b"x" * MAX_MESSAGE_BYTES, fin=False).serialize(mask=False)

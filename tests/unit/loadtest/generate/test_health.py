@@ -1,4 +1,4 @@
-"""What the harness knows of itself."""
+"""The harness's measurements of itself."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from loadtest.generate.health import HealthMonitor, allow_files, record_cost_ns
 
 
 async def test_a_blocked_loop_shows_as_lag() -> None:
-    """Whatever holds the loop for 200 ms is seen, in its second, with the users who were there."""
+    """Any block of 200 ms appears in its second, with the users online."""
     pulse = HealthMonitor(lambda: 7)
     beating = asyncio.create_task(pulse.run())
     pulse.begin(time.monotonic_ns())
     await asyncio.sleep(0.05)
-    # Busy, not asleep: blocking calls are what the loop's watchdog forbids, and CPU is measured too.
+    # Busy, not asleep: the watchdog forbids blocking calls, and CPU is measured, too.
     until = time.monotonic() + 0.2
     while time.monotonic() < until:
         pass
@@ -32,8 +32,8 @@ async def test_a_blocked_loop_shows_as_lag() -> None:
     assert pulse.seconds[0].users == 7
 
 
-async def test_what_came_before_the_run_is_no_part_of_its_lag() -> None:
-    """Connecting is hard work, and not what is measured."""
+async def test_lag_before_the_run_does_not_count() -> None:
+    """Connecting is hard work, but not measured."""
     pulse = HealthMonitor(lambda: 0)
     beating = asyncio.create_task(pulse.run())
     await asyncio.sleep(0.05)
@@ -43,23 +43,23 @@ async def test_what_came_before_the_run_is_no_part_of_its_lag() -> None:
 
 
 async def test_cpu_is_a_share_of_a_core() -> None:
-    """A second of hard work is the share of a core that the system gave it."""
+    """A second of hard work is the share of a core that the system granted."""
     pulse = HealthMonitor(lambda: 0)
     beating = asyncio.create_task(pulse.run())
     pulse.begin(time.monotonic_ns())
     spent_s, started_s = time.process_time(), time.monotonic()
-    # It is CPU that is to be spent, with a loop that turns.
+    # Spend CPU while the loop keeps running.
     while pulse.second() < 1:  # noqa: ASYNC110 - see above
         await asyncio.sleep(0)
     share = (time.process_time() - spent_s) / (time.monotonic() - started_s)
     await asyncio.sleep(0.05)
     beating.cancel()
-    # A machine busy with other things gives this process less than a second of CPU in a second.
+    # A busy machine gives this process less than a second of CPU per second.
     assert pulse.seconds[0].cpu == pytest.approx(share, rel=0.2)
 
 
-def test_too_many_connections_are_refused_with_a_way_out() -> None:
-    """More than the system's hard limit is an error that names the limit; less is allowed."""
+def test_too_many_connections_are_refused_with_a_remedy() -> None:
+    """Above the system's hard limit the error names it; below, the limit is raised."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allow_files(1)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
@@ -68,6 +68,6 @@ def test_too_many_connections_are_refused_with_a_way_out() -> None:
             allow_files(hard)
 
 
-def test_recording_has_a_cost_that_can_be_told() -> None:
-    """The cost of a sample is measured where the run is, not promised."""
+def test_the_cost_of_recording_is_measured() -> None:
+    """On the machine of the run."""
     assert record_cost_ns() > 0

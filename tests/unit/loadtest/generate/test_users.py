@@ -1,4 +1,4 @@
-"""The users of a process: retries, joins that fail, pings, leaving."""
+"""The users of a process: retries, failed joins, pings, leaving."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE_S = 10
 
 
 class Host:
-    """Refuses so many handshakes, answers joins as it is told (or not at all), and keeps what it is sent."""
+    """Refuses so many handshakes, answers joins as told (or not at all), and keeps received frames."""
 
     def __init__(self, *, refusals: int = 0, answer: str | None = JOINED, hang_up: bool = False) -> None:
         self.refusals = refusals
@@ -73,7 +73,7 @@ def users(count: int) -> list[PlannedConnection]:
 
 
 async def test_a_refused_user_tries_again_and_its_wait_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two refusals cost two pauses, which are in connect_ms; then the user is in."""
+    """Two refusals cost two pauses, which connect_ms includes; then the user joins."""
     monkeypatch.setattr(crowds, "RETRY_AFTER_S", 0.1)
     host = Host(refusals=2)
     async with crowd_at(host) as crowd:
@@ -97,10 +97,10 @@ async def test_a_refused_user_tries_again_and_its_wait_counts(monkeypatch: pytes
     ],
     ids=["handshake", "error", "gateway error", "silence", "hang up"],
 )
-async def test_who_never_gets_in_is_counted_by_reason(
+async def test_users_who_cannot_join_are_counted_by_reason(
     monkeypatch: pytest.MonkeyPatch, host: dict[str, Any], reason: str
 ) -> None:
-    """After the last attempt the reason is kept, in the server's words, and nobody is online."""
+    """After the last attempt the reason is kept in the server's words, and nobody is online."""
     monkeypatch.setattr(crowds, "RETRY_AFTER_S", 0.01)
     monkeypatch.setattr(crowds, "JOIN_TIMEOUT_S", 0.2)
     async with crowd_at(Host(**host)) as crowd:
@@ -113,8 +113,8 @@ async def test_who_never_gets_in_is_counted_by_reason(
     assert crowd.connect.count == 0
 
 
-async def test_everyone_is_pinged_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In each period every connection sends one ping, so that none is closed for idling."""
+async def test_every_connection_pings_periodically(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once per period, so that none is closed as idle."""
     monkeypatch.setattr(crowds, "PING_EVERY_S", 0.2)
     host = Host()
     async with crowd_at(host) as crowd:
@@ -125,8 +125,8 @@ async def test_everyone_is_pinged_again_and_again(monkeypatch: pytest.MonkeyPatc
     assert host.actions.count("joinGroup") == 3
 
 
-async def test_who_leaves_stays_connected_for_what_is_under_way() -> None:
-    """A leaver is no member any more at once, and disconnects only after the grace."""
+async def test_a_leaver_stays_connected_during_the_grace() -> None:
+    """It stops being a member at once, and disconnects after the grace."""
     host = Host()
     async with crowd_at(host) as crowd:
         await crowd.connect_all(users(2), monotonic_ns())
@@ -147,7 +147,7 @@ async def test_who_leaves_stays_connected_for_what_is_under_way() -> None:
 async def test_a_late_leaver_still_expects_the_messages_it_has_received(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On a busy machine users leave late; what they got after their time is expected, not more than all."""
+    """On a busy machine users leave late; messages received after their time are expected."""
     monkeypatch.setattr(crowds, "JOIN_SETTLE_S", 0.0)
     ledger = Ledger(1)
     async with crowd_at(Host(), ledger) as crowd:
@@ -157,7 +157,7 @@ async def test_a_late_leaver_still_expects_the_messages_it_has_received(
         start_ns = monotonic_ns()
         ledger.begin([PlannedMessage(0, 0, 0, 0)], start_ns, 0)
         ledger.receive(leaver, 0, 1, start_ns + 1)
-        # The user should have left a second before it did.
+        # The user should have left a second earlier.
         life = PlannedConnection(0, initial=True, connect_ns=0, leave_ns=0)
         await crowd.leave_all([life], start_ns - 1_000_000_000, grace_s=0.0)
     (row,) = ledger.rows(monotonic_ns())

@@ -1,4 +1,4 @@
-"""Connections on the wire: handshakes good and bad, pings, closing, parsing what came."""
+"""Connections on the wire: handshakes, pings, closing, parsing of received bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WRONG_KEY = (
 
 
 class Heard:
-    """What the connections of a test were told."""
+    """The events of a test's connections."""
 
     def __init__(self) -> None:
         self.received_: list[tuple[int, int]] = []
@@ -60,7 +60,7 @@ class Heard:
 
 @asynccontextmanager
 async def raw_server(answer: bytes, *, after: float | None = None) -> AsyncIterator[str]:
-    """A server that sends `answer` to whatever it is sent, and closes."""
+    """A server that sends `answer` in response to any data, and closes."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -82,7 +82,7 @@ def push(*numbers: int) -> str:
 
 @asynccontextmanager
 async def open_to(*sends: str | list[str]) -> AsyncIterator[tuple[Heard, Connection, ServerConnection]]:
-    """A joined connection to a websockets server that sends these; a list is one message in fragments."""
+    """A joined connection to a websockets server that sends these; a list is a fragmented message."""
     served: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
 
     async def talk(server: ServerConnection) -> None:
@@ -102,7 +102,7 @@ async def open_to(*sends: str | list[str]) -> AsyncIterator[tuple[Heard, Connect
 
 
 async def test_pushes_are_read_whole_fragmented_and_repeated() -> None:
-    """One message or several a push, in fragments or not, the same bytes again: each is delivered."""
+    """One message or several per push, in fragments or not, and the same bytes again."""
     whole = push(1)
     async with open_to(whole, whole, [push(2, 3)[:20], push(2, 3)[20:]], whole) as (heard, _, _):
         await heard.until(5, heard.received_)
@@ -110,8 +110,8 @@ async def test_pushes_are_read_whole_fragmented_and_repeated() -> None:
     assert heard.stamps == sorted(heard.stamps)
 
 
-async def test_other_runs_messages_and_noise_are_passed_over() -> None:
-    """What is not ours, not JSON or no object is nothing; replies are told as they are."""
+async def test_other_runs_messages_and_noise_are_ignored() -> None:
+    """Invalid JSON and non-objects, too; replies are passed on unchanged."""
     other = push(5).replace(PREFIX, message_prefix("ffffffffffff"))
     async with open_to(other, "not json", "[1]", '{"type":"pong"}', push(6)) as (heard, _, _):
         await heard.until(1, heard.received_)
@@ -119,11 +119,11 @@ async def test_other_runs_messages_and_noise_are_passed_over() -> None:
     assert heard.replies == [{"type": "pong"}]
 
 
-async def test_what_is_sent_arrives() -> None:
-    """A text frame of ours is read by the library's server, and no more once it is closed."""
+async def test_sent_frames_arrive() -> None:
+    """The library's server reads our text frame; after the close nothing more is sent."""
     async with open_to() as (heard, connection, server):
         assert connection.send(b'{"action":"ping"}')
-        # websockets reads for talk(), which only waits: take the frame from its queue.
+        # talk() only waits, so take the frame from websockets' queue.
         assert await server.recv() == '{"action":"ping"}'
         connection.close()
         assert not connection.send(b"{}")
@@ -131,13 +131,12 @@ async def test_what_is_sent_arrives() -> None:
 
 
 async def test_a_ping_is_answered() -> None:
-    """A server that checks on us finds us alive."""
     async with open_to() as (_, _, server), asyncio.timeout(PATIENCE_S):
         await (await server.ping(b"there?"))
 
 
 async def test_a_server_that_closes_is_reported() -> None:
-    """A close from the other side is answered and told; our own is not."""
+    """A close by the server is answered and reported; our own is not."""
     async with open_to() as (heard, connection, server):
         await server.close(1001, "going")
         await heard.until(1, heard.closed_)
@@ -156,8 +155,8 @@ async def test_a_server_that_closes_is_reported() -> None:
     ],
     ids=["403", "200", "ssh", "silence", "wrong key"],
 )
-async def test_bad_handshakes_say_what_was_wrong(answer: bytes, says: str) -> None:
-    """Whatever is not a WebSocket server's answer to this very key is an error with its reason."""
+async def test_bad_handshakes_have_a_reason(answer: bytes, says: str) -> None:
+    """Any answer except a WebSocket server's to this key is an error."""
     async with raw_server(answer) as url:
         dialer = await Dialer.resolve(url, None)
         with pytest.raises(ConnectError, match=says):
@@ -174,7 +173,7 @@ async def test_bad_handshakes_say_what_was_wrong(answer: bytes, says: str) -> No
     ],
 )
 async def test_wrong_urls_are_refused(url: str, says: str) -> None:
-    """An address that can't be one is an error before any connection."""
+    """Before any connection."""
     with pytest.raises(ConnectError, match=says):
         await Dialer.resolve(url, None)
 
@@ -189,7 +188,7 @@ async def test_nobody_listening_is_an_error() -> None:
 
 
 async def test_tls_is_checked_against_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """wss:// connects where the certificate is good for the name, and nowhere else."""
+    """wss:// connects only if the certificate matches the name."""
     authority = trustme.CA()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(tls)
@@ -214,7 +213,7 @@ async def test_tls_is_checked_against_the_host(monkeypatch: pytest.MonkeyPatch, 
 
 
 async def test_a_frame_that_never_ends_ends_the_connection() -> None:
-    """A server that fills our memory is cut off."""
+    """So that a server cannot fill our memory."""
     async with open_to() as (heard, connection, server):
         server.transport.write(b"\x01\x7f" + (2**40).to_bytes(8) + b"x" * (MAX_MESSAGE_BYTES + 1))
         await heard.until(1, heard.closed_)

@@ -1,4 +1,4 @@
-"""Schedules: the same in every process, and what the scenario says."""
+"""Schedules follow the scenario and are the same in every process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 
 @given(scenarios())
 def test_messages_are_the_same_everywhere_and_in_time(scenario: Scenario) -> None:
-    """Computed twice they are equal; numbered in order, none due after the last stage."""
+    """Computed twice they are equal, numbered in order, and none is due after the last stage."""
     due = messages(scenario)
     assert due == messages(scenario)
     assert [message.number for message in due] == list(range(len(due)))
@@ -51,7 +51,7 @@ def test_messages_are_the_same_everywhere_and_in_time(scenario: Scenario) -> Non
     assert all(0 <= offset <= horizon_s(scenario) * NS for offset in offsets)
 
 
-# Due a moment before a stage ends, by less than a nanosecond.
+# Due less than a nanosecond before a stage ends.
 AT_A_STAGES_END = Scenario(
     users=7,
     connect_rate=100.0,
@@ -67,8 +67,8 @@ AT_A_STAGES_END = Scenario(
 
 @example(AT_A_STAGES_END)
 @given(scenarios())
-def test_senders_are_there(scenario: Scenario) -> None:
-    """Each message is sent by a member of its group who has been there since the stage before, and stays."""
+def test_senders_are_steady_members(scenario: Scenario) -> None:
+    """Each sender has been in the group since the stage before, and stays."""
     alive = {
         user: [
             (-1 if life.initial else life.connect_ns, life.leave_ns)
@@ -86,8 +86,8 @@ def test_senders_are_there(scenario: Scenario) -> None:
 
 
 @given(scenarios())
-def test_lives_add_up_to_the_stages(scenario: Scenario) -> None:
-    """In the middle of the second half of each stage, as many users are there as it says."""
+def test_connections_add_up_to_the_stages(scenario: Scenario) -> None:
+    """In the middle of each stage's second half, the stage's number of users is connected."""
     at_s = scenario.warmup_s
     for stage in scenario.stages:
         at_s += stage.duration_s
@@ -102,7 +102,7 @@ def test_lives_add_up_to_the_stages(scenario: Scenario) -> None:
 
 @given(scenarios())
 def test_processes_share_every_group(scenario: Scenario) -> None:
-    """A group's users are spread over the processes as evenly as they can be."""
+    """A group's users are spread over the processes evenly."""
     for group in range(scenario.groups):
         members = range(group, scenario.users, scenario.groups)
         held = [
@@ -119,7 +119,7 @@ def test_uniform_messages_are_evenly_spaced() -> None:
 
 
 def test_poisson_messages_come_at_their_rate() -> None:
-    """1,000 s at 10 a second: 10,000 within five standard deviations, and gaps of all lengths."""
+    """1,000 s at 10 a second: 10,000 within five standard deviations, with gaps of all lengths."""
     due = messages(Scenario(users=2, rate=10, duration_s=1000, warmup_s=0))
     assert abs(len(due) - 10_000) < 500
     gaps = [after.offset_ns - before.offset_ns for before, after in pairwise(due)]
@@ -127,15 +127,15 @@ def test_poisson_messages_come_at_their_rate() -> None:
     assert max(gaps) > 0.5 * NS
 
 
-def test_only_steady_users_write() -> None:
-    """Who is just coming or has left does not write."""
+def test_only_steady_users_send() -> None:
+    """Users who are joining or have left do not."""
     stages = (Stage(5, 2), Stage(5, 10), Stage(5, 4))
     assert steady_users(Scenario(stages=stages)) == [2, 2, 4]
 
 
 @given(st.integers(0, 2**40))
-def test_an_id_is_a_uuid_that_tells_its_number(number: int) -> None:
-    """Ids are UUIDs in lower case; another run's are not ours."""
+def test_an_id_is_a_uuid_with_its_number(number: int) -> None:
+    """In lower case; another run's ids are not ours."""
     prefix = message_prefix("0123456789ab")
     identifier = message_id(prefix, number)
     assert str(UUID(identifier)) == identifier
@@ -156,14 +156,14 @@ def test_an_id_is_a_uuid_that_tells_its_number(number: int) -> None:
         ({"stages": (Stage(9, 10), Stage(0, 10))}, "a stage of 0 s is too short"),
     ],
 )
-def test_impossible_scenarios_say_why(asked: dict[str, Any], says: str) -> None:
-    """A load that can't be is refused before anything starts."""
+def test_impossible_scenarios_have_a_reason(asked: dict[str, Any], says: str) -> None:
+    """Before anything starts."""
     with pytest.raises(ScenarioError, match=says):
         Scenario(**asked)
 
 
-def test_stages_say_how_many_and_how_long() -> None:
-    """With stages, users are the most of them and the duration is their sum; without, there is one."""
+def test_stages_give_users_and_duration() -> None:
+    """The most users, and the sum of durations; without stages there is one."""
     staged = Scenario(stages=(Stage(10, 20), Stage(30, 50)))
     assert (staged.users, staged.duration_s) == (50, 40)
     assert Scenario(users=7, duration_s=3).stages == (Stage(3, 7),)

@@ -1,4 +1,4 @@
-"""The histogram against sorted lists."""
+"""The histogram compared with sorted lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def recorded(values: list[int]) -> Histogram:
 
 @given(st.lists(MICROSECONDS, min_size=1, max_size=300))
 def test_percentiles_are_a_sorted_lists(values: list[int]) -> None:
-    """A percentile is the value of its rank, within the precision; none with too little beyond it."""
+    """A percentile is the value at its rank, within the precision; None with too few samples beyond."""
     found = recorded(values).percentiles(PERCENTS)
     for percent, value in zip(PERCENTS, found, strict=True):
         rank = rank_of(percent, len(values))
@@ -35,16 +35,15 @@ def test_percentiles_are_a_sorted_lists(values: list[int]) -> None:
 
 
 @given(st.lists(MICROSECONDS, max_size=100), st.lists(MICROSECONDS, max_size=100))
-def test_merging_is_recording_all(first: list[int], second: list[int]) -> None:
-    """Merged histograms, through JSON's values and back, are the histogram of all their values."""
+def test_merging_equals_recording_all(first: list[int], second: list[int]) -> None:
+    """Merging, with JSON in between, gives the histogram of all values."""
     merged = Histogram.from_dict(recorded(first).to_dict())
     merged.merge(Histogram.from_dict(recorded(second).to_dict()))
     assert merged.to_dict() == recorded(first + second).to_dict()
 
 
 @given(MICROSECONDS)
-def test_buckets_hold_their_values(value: int) -> None:
-    """Each value is in a bucket whose width is at most the precision of it."""
+def test_every_value_is_in_a_bucket_of_its_precision(value: int) -> None:
     (index,) = recorded([value]).counts
     low, width = bounds_us(index)
     assert low <= value < low + width
@@ -53,7 +52,7 @@ def test_buckets_hold_their_values(value: int) -> None:
 
 @given(st.lists(MICROSECONDS, min_size=1, max_size=200))
 def test_extremes_and_mean_are_exact(values: list[int]) -> None:
-    """Minimum, maximum and mean come from the values, not from buckets."""
+    """They come from the values, not from buckets."""
     histogram = recorded(values)
     assert histogram.min_ms == min(values) / 1000
     assert histogram.max_ms == max(values) / 1000
@@ -62,7 +61,7 @@ def test_extremes_and_mean_are_exact(values: list[int]) -> None:
 
 @given(st.lists(MICROSECONDS, min_size=11, max_size=2000))
 def test_curves_rise_and_end_where_samples_do(values: list[int]) -> None:
-    """Percentiles and values only rise, and the last point has its samples beyond it."""
+    """Percentiles and values only rise, and the last point has enough samples beyond it."""
     curve = recorded(values).curve()
     assert curve == sorted(curve)
     assert curve[0][0] == 0
@@ -70,15 +69,14 @@ def test_curves_rise_and_end_where_samples_do(values: list[int]) -> None:
 
 
 def test_a_percentile_appears_with_its_tenth_sample_beyond() -> None:
-    """p99 of 999 samples is unknown, of 1,000 it is known; p50 of 20."""
+    """p99 needs 1,000 samples, p50 needs 20."""
     assert recorded([1] * 999).percentile(99) is None
     assert recorded([1] * 1000).percentile(99) == 0.001
     assert recorded([1] * 19).percentile(50) is None
     assert recorded([1] * 20).percentile(50) == 0.001
 
 
-def test_nothing_recorded_says_nothing() -> None:
-    """An empty histogram has no numbers at all."""
+def test_an_empty_histogram_has_no_numbers() -> None:
     empty = Histogram()
     assert (empty.min_ms, empty.max_ms, empty.mean_ms, empty.percentile(50)) == (None, None, None, None)
     assert empty.curve() == []

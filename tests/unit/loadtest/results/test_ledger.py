@@ -1,4 +1,4 @@
-"""The ledger: what is expected, and what each arrival counts as."""
+"""The ledger: expected deliveries, and the classification of each arrival."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ START = 1_000 * NS
 
 
 def begun(*offsets_s: float, warmup_s: float = 0) -> Ledger:
-    """A ledger of one group, whose messages are due at these offsets."""
+    """A ledger of one group, with messages due at these offsets."""
     ledger = Ledger(1)
     due = [PlannedMessage(number, round(offset_s * NS), 0, 0) for number, offset_s in enumerate(offsets_s)]
     ledger.begin(due, START, round(warmup_s * NS))
@@ -19,7 +19,7 @@ def begun(*offsets_s: float, warmup_s: float = 0) -> Ledger:
 
 
 def test_first_copies_count_and_second_ones_are_duplicates() -> None:
-    """The second copy on the same connection is a duplicate, on another connection it is a delivery."""
+    """On the same connection; on another one, a copy is a delivery."""
     ledger = begun(0)
     one, two = ledger.join(0, 0), ledger.join(0, 0)
     for member in (one, one, two):
@@ -29,7 +29,7 @@ def test_first_copies_count_and_second_ones_are_duplicates() -> None:
 
 
 def test_a_lower_seq_is_out_of_order_but_received() -> None:
-    """3, 1, 2, 4: two came late; all four were received."""
+    """3, 1, 2, 4: two came late, all four were received."""
     ledger = begun(0, 0, 0, 0)
     member = ledger.join(0, 0)
     for number in (2, 0, 1, 3):
@@ -41,7 +41,7 @@ def test_a_lower_seq_is_out_of_order_but_received() -> None:
 
 
 def test_a_duplicate_is_never_out_of_order() -> None:
-    """An old message again is one duplicate and nothing else."""
+    """It counts only as a duplicate."""
     ledger = begun(0, 0)
     member = ledger.join(0, 0)
     for number in (0, 1, 0):
@@ -49,8 +49,8 @@ def test_a_duplicate_is_never_out_of_order() -> None:
     assert (ledger.duplicate, ledger.out_of_order, ledger.received) == (1, 0, 2)
 
 
-def test_only_what_was_due_during_membership_is_expected() -> None:
-    """Members expect what was due from their join to their leaving; anything else counts as nothing."""
+def test_only_messages_due_during_membership_are_expected() -> None:
+    """Other arrivals do not count."""
     ledger = begun(0, 1, 2, 3)
     ledger.join(0, 0)
     guest = ledger.join(0, START + NS)
@@ -62,8 +62,8 @@ def test_only_what_was_due_during_membership_is_expected() -> None:
     assert [row.received for row in rows] == [0, 1, 1, 0]
 
 
-def test_who_leaves_before_joining_counts_was_never_there() -> None:
-    """A member whose time ends before it begins expects nothing, and takes nothing from the others."""
+def test_a_member_who_leaves_before_its_join_counts_is_ignored() -> None:
+    """It expects nothing and does not affect others."""
     ledger = begun(0, 1, 2)
     ledger.join(0, 0)
     ledger.leave(ledger.join(0, START + 2 * NS), START + NS)
@@ -71,7 +71,7 @@ def test_who_leaves_before_joining_counts_was_never_there() -> None:
 
 
 def test_the_warm_up_is_counted_without_latencies() -> None:
-    """A message of the warm-up is in the rows, but in no second."""
+    """Its messages are in the rows, but in no second."""
     ledger = begun(0.5, 1.5, 2.5, warmup_s=1)
     member = ledger.join(0, 0)
     for number in range(3):
@@ -84,12 +84,12 @@ def test_the_warm_up_is_counted_without_latencies() -> None:
 
 
 def test_rows_end_where_the_run_was_stopped() -> None:
-    """A message that was not due yet is not there."""
+    """Messages that were not due yet have no row."""
     assert len(begun(0, 1, 2).rows(START + 2 * NS)) == 2
 
 
-def test_missing_counts_what_is_overdue() -> None:
-    """Of messages that somebody got, what others lack; a message nobody got may not exist."""
+def test_missing_counts_overdue_deliveries() -> None:
+    """Of messages that somebody received; others may not exist."""
     ledger = begun(0, 1, 2, 3)
     one = ledger.join(0, 0)
     ledger.join(0, 0)
@@ -101,7 +101,7 @@ def test_missing_counts_what_is_overdue() -> None:
 
 
 def test_latencies_so_far_settle() -> None:
-    """Asked again and again, all seconds are in it once; what comes for a settled second is left out."""
+    """Repeated calls count each second once; late arrivals of a settled second are left out."""
     ledger = begun(0, 1, 2)
     one, two = ledger.join(0, 0), ledger.join(0, 0)
     ledger.receive(one, 0, 1, START + MS)
@@ -114,7 +114,7 @@ def test_latencies_so_far_settle() -> None:
 
 
 def test_a_run_is_whole_when_everyone_has_everything() -> None:
-    """What was stored, and what anyone here has; a message that nobody stored is not waited for."""
+    """All stored messages, and those that anyone here has; unstored ones don't count."""
     ledger = begun(0, 0, 0)
     one, two = ledger.join(0, 0), ledger.join(0, 0)
     assert ledger.is_whole([])

@@ -1,4 +1,4 @@
-"""Tallies of several workers, put together."""
+"""Combined tallies of several workers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def at(*offsets_s: float, group: int = 0) -> list[PlannedMessage]:
 
 
 def test_the_ledger_counts_messages_that_exist() -> None:
-    """Acknowledged anywhere or received anywhere, a message is owed to all; else it is owed to nobody."""
+    """A message that anyone acknowledged or received is owed to all members."""
     tallies = [
         tally(Row(2, 2, 1, 0, 5), Row(2, 0, 0, 0, 0), Row(2, 0, 0, 0, 0), sent=(0, 1, 2), acknowledged=(1,)),
         tally(Row(3, 2, 0, 1, 9), Row(3, 0, 0, 0, 0), Row(3, 0, 0, 0, 0), refused=1),
@@ -66,7 +66,7 @@ def test_the_ledger_counts_messages_that_exist() -> None:
 
 
 def test_a_group_is_complete_when_the_last_worker_s_last_member_has_it() -> None:
-    """Its time is the latest receipt of all; a message that someone lacks has none, nor has a warm-up's."""
+    """Without all receipts, or in the warm-up, a message has no completion time."""
     tallies = [
         tally(*[Row(1, 1, 0, 0, START + 1 * NS + 100 * MS)] * 3),
         tally(
@@ -81,7 +81,7 @@ def test_a_group_is_complete_when_the_last_worker_s_last_member_has_it() -> None
 
 
 def test_groups_have_their_own_rows() -> None:
-    """Members are the most that a message was owed to; the warm-up's messages are not in the count."""
+    """Members are the largest number that one message was owed to; the warm-up does not count."""
     due = [PlannedMessage(0, 0, 0, 0), PlannedMessage(1, 2 * NS, 0, 0), PlannedMessage(2, 2 * NS, 1, 0)]
     tallies = [
         tally(Row(2, 2, 0, 0, START + NS), Row(3, 3, 0, 0, START + 3 * NS), Row(1, 1, 0, 0, START + 4 * NS))
@@ -91,8 +91,8 @@ def test_groups_have_their_own_rows() -> None:
     assert (two.group, two.members, two.messages, two.complete_ms_max) == ("two", 1, 1, 2000)
 
 
-def test_a_second_has_what_was_due_in_it() -> None:
-    """Counts by due time; users add up over workers, the busiest and the latest of them stand for health."""
+def test_a_second_counts_messages_due_in_it() -> None:
+    """Users add up over workers; health takes the worst worker."""
     tallies = [
         tally(
             Row(2, 2, 0, 0, 1),
@@ -122,7 +122,7 @@ def test_a_second_has_what_was_due_in_it() -> None:
 
 
 def test_health_is_the_worst_of_all_after_the_warm_up() -> None:
-    """One process at its limit is enough; what happened before the stages is no part of it."""
+    """One process at its limit is enough."""
     tallies = [
         tally(lag=histogram(1), late_sends=2, late_us_max=700, seconds=(WorkerSecond(-1, 0, 0, 1.0),)),
         tally(lag=histogram(8), late_sends=1, late_us_max=12_000, seconds=(WorkerSecond(0, 0, 0, 0.4),)),
@@ -132,8 +132,8 @@ def test_health_is_the_worst_of_all_after_the_warm_up() -> None:
     assert (health.late_sends, health.late_ms_max) == (3, 12)
 
 
-def test_a_worker_that_stopped_a_little_earlier_is_no_loss_of_rows() -> None:
-    """Rows that one worker lacks count as nothing there."""
+def test_rows_that_one_worker_lacks_count_as_zero() -> None:
+    """A worker may stop a little earlier."""
     tallies = [tally(Row(1, 1, 0, 0, 1)), tally(Row(1, 1, 0, 0, 1), Row(1, 1, 0, 0, 1))]
     messages = messages_of(at(0, 1, 2), START, 0, tallies)
     assert [message.row.received for message in messages] == [2, 1]

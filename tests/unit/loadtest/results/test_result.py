@@ -12,13 +12,13 @@ from tests.unit.loadtest.made_up import result
 
 
 def test_a_result_survives_its_json() -> None:
-    """What is read back is what was written, value for value."""
+    """Value for value."""
     written = result()
     assert Result.from_json(written.to_json()) == written
 
 
 def test_its_json_has_the_names_of_schema_2() -> None:
-    """The names that reports, comparisons and CI rely on."""
+    """Reports, comparisons and CI rely on these names."""
     data = json.loads(result().to_json())
     assert data["schema"] == 2
     assert set(data) == {
@@ -38,14 +38,14 @@ def test_its_json_has_the_names_of_schema_2() -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 2}', '{"schema": 2, "command": 3}']
 )
-def test_what_is_no_result_is_refused(text: str) -> None:
-    """Another file, or another schema's, is a ValueError and nothing else."""
+def test_an_invalid_result_is_refused(text: str) -> None:
+    """Another file or schema is a ValueError and nothing else."""
     with pytest.raises(ValueError, match=r"."):
         Result.from_json(text)
 
 
 def test_a_wrong_value_is_named_with_its_place() -> None:
-    """The message says which value of the file is wrong, and how."""
+    """And the reason."""
     data = json.loads(result().to_json())
     with pytest.raises(ValueError, match="schema 1 is not 2"):
         Result.from_json(json.dumps({**data, "schema": 1}))
@@ -55,7 +55,7 @@ def test_a_wrong_value_is_named_with_its_place() -> None:
 
 
 def test_a_metric_says_no_more_than_its_samples_support() -> None:
-    """100 samples have a p90, but no p95 or p99; the curve ends with p90 too."""
+    """100 samples have a p90, but no p95 or p99; the curve ends with p90, too."""
     histogram = Histogram()
     for value_ms in range(1, 101):
         histogram.record(value_ms * 1000)

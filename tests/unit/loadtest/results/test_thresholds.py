@@ -1,4 +1,4 @@
-"""Conditions: what they may say, and when they hold."""
+"""Conditions: their syntax, and when they hold."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def a_thousand() -> Histogram:
     ],
 )
 def test_conditions_hold_or_not(text: str, held: bool) -> None:
-    """Each statistic, count and comparison means what it says."""
+    """For each statistic, count and comparison."""
     assert evaluate(parse_threshold(text), {"delivery_ms": a_thousand()}, LEDGER).held is held
 
 
-def test_what_is_unknown_does_not_hold() -> None:
-    """A percentile that too few samples support has no value, and its condition does not hold."""
+def test_a_condition_on_an_unknown_value_does_not_hold() -> None:
+    """Too few samples support the percentile."""
     outcome = evaluate(parse_threshold("delivery_ms:p(99.9)<9999"), {"delivery_ms": a_thousand()}, LEDGER)
     assert outcome.value is None
     assert not outcome.held
@@ -65,14 +65,14 @@ def test_what_is_unknown_does_not_hold() -> None:
         ("delivery_ms:p(9.9.9)<250", "an invalid number"),
     ],
 )
-def test_a_wrong_condition_says_what_is_wrong(text: str, says: str) -> None:
-    """Whoever mistypes reads what there is to choose from."""
+def test_a_wrong_condition_has_a_clear_error(text: str, says: str) -> None:
+    """It lists the choices."""
     with pytest.raises(ScenarioError, match=says):
         parse_threshold(text)
 
 
-def test_a_run_cant_be_aborted_on_what_is_not_known_yet() -> None:
-    """When a group is complete is known when the processes' counts are put together, at the end."""
+def test_a_run_cannot_be_aborted_on_completion_times() -> None:
+    """They are known only at the end, when all processes' counts are combined."""
     assert parse_abort("delivery_ms:p(99)<250").subject == "delivery_ms"
     with pytest.raises(ScenarioError, match="known only when the run is over"):
         parse_abort("group_complete_ms:p(50)<250")

@@ -1,4 +1,4 @@
-"""The verdict: which of several truths about a run comes first."""
+"""The verdict, and the precedence of its reasons."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def judged(
     return judge(course or Incidents(), outcomes, metric or delivery(), LEDGER, health)
 
 
-def test_all_well_is_a_pass() -> None:
-    """Conditions that held, a healthy harness: exit 0 and nothing to say."""
+def test_held_conditions_on_a_healthy_harness_pass() -> None:
+    """With exit code 0 and no reasons."""
     assert judged(HELD) == Verdict("pass", 0, ())
 
 
@@ -63,8 +63,8 @@ def test_all_well_is_a_pass() -> None:
         ([HELD], Incidents(dropped=3), 0),
     ],
 )
-def test_what_comes_first(outcomes: list[ThresholdOutcome], course: Incidents, exit_code: int) -> None:
-    """An error before an interruption, a broken count before a doubt, a doubt before a broken latency."""
+def test_precedence_of_verdicts(outcomes: list[ThresholdOutcome], course: Incidents, exit_code: int) -> None:
+    """An error, an interruption, a broken count, a doubt, a broken latency."""
     assert judged(*outcomes, course=course).exit_code == exit_code
 
 
@@ -79,30 +79,30 @@ def test_what_comes_first(outcomes: list[ThresholdOutcome], course: Incidents, e
     ],
 )
 def test_a_harness_at_its_limit_has_not_measured(health: Health, says: str) -> None:
-    """Where the harness is the bottleneck the run fails as not measured, even if its conditions held."""
+    """The run fails as not measured even if its conditions held."""
     verdict = judged(HELD, health=health)
     assert verdict.exit_code == 4
     assert says in verdict.reasons[0]
 
 
 def test_broken_counts_stand_whatever_the_harness_did() -> None:
-    """A lost delivery is lost on a busy machine as well."""
+    """A lost delivery is lost on a busy machine, too."""
     assert judged(LOST, health=replace(HEALTH, cpu_max=1.0)).exit_code == 3
 
 
 def test_without_a_delivery_nothing_was_measured() -> None:
-    """An empty run is no fast run."""
+    """An empty run is not a fast run."""
     verdict = judged(metric=Metric.of(Histogram()))
     assert verdict == Verdict("not measured", 4, ("no delivery was measured",))
 
 
 def test_a_harness_without_a_floor_can_still_pass() -> None:
-    """No calibration, no comparison with it."""
+    """Without calibration there is no comparison with a floor."""
     assert judged(health=replace(HEALTH, floor_ms=None)).exit_code == 0
 
 
-def test_replies_that_never_came_are_mentioned() -> None:
-    """A message without an answer is said, since nobody knows what became of it."""
+def test_missing_replies_are_mentioned() -> None:
+    """Their messages' outcome is unknown."""
     ledger = replace(LEDGER, acknowledged=90, refused=4)
     verdict = judge(Incidents(), (), delivery(), ledger, HEALTH)
     assert verdict.reasons == ("the server refused 4 messages", "6 messages got no answer")

@@ -1,4 +1,4 @@
-"""Environments over the handlers in functions/, and what the tests ask of processes."""
+"""Environments over the handlers in functions/, and queries about processes."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def functions(**changes: Any) -> dict[str, Function]:
 
 
 def environments(which: dict[str, Function] | None = None, **settings: Any) -> Environments:
-    """Environments that find sample.py."""
+    """Environments that can import sample.py."""
     extra_env = {"PYTHONPATH": str(FUNCTIONS), **settings.pop("extra_env", {})}
     return Environments(which or functions(), region="eu-central-1", extra_env=extra_env, **settings)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Return once `condition` holds; a test that waits in vain fails."""
+    """Wait until `condition` holds; fails after a limit."""
     async with asyncio.timeout(PATIENCE_S):
-        # What is waited for happens in other processes, which set no events.
+        # Poll: other processes set no events.
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs: one that is dead and not yet waited for does not."""
+    """Whether a process runs; a zombie does not."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     if Path("/proc/self").exists():

@@ -1,4 +1,4 @@
-"""Which function may start another environment, decided on plain counts."""
+"""Deciding which function may start another environment, from plain counts."""
 
 from __future__ import annotations
 
@@ -43,24 +43,26 @@ def make(
     return pool
 
 
-def test_grows_only_for_who_no_start_is_under_way_for(loop: asyncio.AbstractEventLoop) -> None:
-    """One start for each that waits, and none over the limit of the function."""
+def test_each_waiting_invocation_gets_one_start(loop: asyncio.AbstractEventLoop) -> None:
+    """Within the function's limit."""
     assert next_to_grow([make(loop, waiting=1, starting=1)], LIMITS) is None
     assert next_to_grow([make(loop, waiting=3, busy=2)], LIMITS) is None
     wanting = make(loop, waiting=2, starting=1)
     assert next_to_grow([make(loop), wanting], LIMITS) is wanting
 
 
-def test_grows_first_for_who_has_least(loop: asyncio.AbstractEventLoop) -> None:
-    """A function without environments goes before one that has some, then one that had fewer starts."""
+def test_the_function_with_the_fewest_environments_grows_first(loop: asyncio.AbstractEventLoop) -> None:
+    """Then the one with the fewest starts."""
     rich, poor = make(loop, waiting=2, busy=1), make(loop, waiting=1, cold_starts=5)
     assert next_to_grow([rich, poor], LIMITS) is poor
     newer = make(loop, waiting=1, cold_starts=4)
     assert next_to_grow([rich, poor, newer], LIMITS) is newer
 
 
-def test_answers_in_order_and_skips_who_left(loop: asyncio.AbstractEventLoop) -> None:
-    """The first that still waits gets the environment, the next the error, then nobody is left."""
+def test_invocations_are_answered_in_order_and_cancelled_ones_skipped(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """The first waiting one gets the environment, the next the error, then none is left."""
     pool = make(loop, waiting=3)
     gone, first, second = pool.waiting
     gone.cancel()

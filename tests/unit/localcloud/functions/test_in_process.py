@@ -1,4 +1,4 @@
-"""InProcess: the Invoker for debuggers behaves as Environments does, in one process."""
+"""InProcess, the Invoker for debuggers, behaves like Environments, in one process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """functions/sample.py can be imported, anew in each test."""
+    """Make functions/sample.py importable, freshly in each test."""
     monkeypatch.syspath_prepend(str(FUNCTIONS))
     yield
     sample = sys.modules.pop("sample", None)
@@ -44,17 +44,17 @@ async def test_runs_here_and_keeps_its_loop(pool: InProcess) -> None:
 
 
 async def test_the_event_is_a_copy(pool: InProcess) -> None:
-    """What comes back went through JSON both ways, as with processes: no object is shared."""
+    """Events and results pass through JSON, as with processes: no object is shared."""
     event = {"list": [1, {"a": None}]}
     echoed = await pool.invoke("echo", event)
     assert echoed == event
     assert echoed["list"] is not event["list"]
 
 
-async def test_functions_run_side_by_side_and_each_one_call_at_a_time(
+async def test_functions_run_concurrently_but_each_one_call_at_a_time(
     pool: InProcess, tmp_path: Path
 ) -> None:
-    """While one function waits another answers; of its own calls more than the limit are refused."""
+    """While one function waits, another answers; calls over a function's limit are refused."""
     event = {"started": str(tmp_path / "started"), "gate": str(tmp_path / "gate")}
     calls = [asyncio.create_task(pool.invoke("wait_for", event)) for _ in range(2)]
     await until((tmp_path / "started").exists)
@@ -79,7 +79,7 @@ async def test_failures_have_the_shapes_of_environments(pool: InProcess) -> None
 
 
 async def test_a_function_that_does_not_load() -> None:
-    """warm and invoke both say that the module is not there."""
+    """warm and invoke both report the missing module."""
     which = {"it": Function(name="it", handler="nowhere.handler", timeout_s=1, memory_mb=128)}
     async with InProcess(which, region="eu-central-1") as pool:
         for attempt in (pool.warm(["it"]), pool.invoke("it", {})):
@@ -88,8 +88,8 @@ async def test_a_function_that_does_not_load() -> None:
             assert failure.value.error_type == "Runtime.ImportModuleError"
 
 
-async def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """os.environ and the zone are the functions' while it is open, and what they were afterwards."""
+async def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """os.environ and the zone are the functions' while it is open."""
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     before = dict(os.environ)
@@ -105,7 +105,7 @@ async def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_functions_that_differ_in_a_variable_cannot_share_a_process() -> None:
-    """Two values for one name are refused at start, with the name, and os.environ is left alone."""
+    """Two values of a variable are refused at start, with its name, and os.environ stays unchanged."""
     which = {
         "one": Function("one", "sample.echo", 1, 128, {"SIZE": "1"}),
         "two": Function("two", "sample.echo", 1, 128, {"SIZE": "2"}),

@@ -1,4 +1,4 @@
-"""The gateway promises to run on asyncio's own event loop and on uvloop: every test runs on both."""
+"""Every test of the gateway runs on both event loops: asyncio's and uvloop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway's tests share: a service, functions that a test writes, clients on real sockets."""
+"""Shared by the gateway's tests: a service, functions written by tests, clients on real sockets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def failure(function: str, message: str = "boom") -> FunctionError:
 
 
 class Functions:
-    """An invoker whose functions are a test's: a value to return, an exception to raise, or a callable."""
+    """An invoker with functions of a test: a value to return, an exception to raise, or a callable."""
 
     def __init__(self, **functions: Any) -> None:
         self.functions = functions
@@ -58,7 +58,7 @@ class Functions:
         self._changed = asyncio.Condition()
 
     async def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
-        # What a function sees went over a pipe as JSON.
+        # Events pass through JSON, as over a pipe.
         seen = json.loads(json.dumps(event))
         async with self._changed:
             self.calls.append((function, seen))
@@ -101,7 +101,7 @@ def dial(gateway: Gateway, path: str = "/dev", **options: Any) -> connect:
 async def joined(
     gateway: Gateway, functions: Functions, **options: Any
 ) -> AsyncIterator[tuple[ClientConnection, str]]:
-    """Connect a client; gives it and its connection id."""
+    """Connect a client; yield it and its connection id."""
     before = len(functions.events("connect"))
     async with dial(gateway, **options) as client:
         event = await functions.called("connect", before + 1)
@@ -116,14 +116,14 @@ class HttpResponse:
 
     @property
     def error(self) -> tuple[int, str | None, Any]:
-        """Status, error type and message: what tells one refusal from another."""
+        """Status, error type and message of a refusal."""
         message = json.loads(self.body)["message"] if self.body else None
         return self.status, self.headers.get("x-amzn-errortype"), message
 
 
 @dataclass
 class HttpClient:
-    """One HTTP connection, kept alive; no cleverer than the test needs."""
+    """One kept-alive HTTP connection."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -171,8 +171,10 @@ HANDSHAKE = {
 }
 
 
-async def knock(gateway: Gateway, path: str = "/dev", headers: Mapping[str, str] = HANDSHAKE) -> HttpResponse:
-    """Ask for a WebSocket and return the answer as it came."""
+async def handshake(
+    gateway: Gateway, path: str = "/dev", headers: Mapping[str, str] = HANDSHAKE
+) -> HttpResponse:
+    """Ask for a WebSocket and return the raw answer."""
     async with http(gateway) as client:
         client.writer.write(
             "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost"]).encode()

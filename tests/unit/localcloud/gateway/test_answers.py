@@ -21,8 +21,8 @@ from localcloud.gateway.ids import is_id, new_id
         ({"headers": None, "body": None, "isBase64Encoded": False}, Answer(None, None, None)),
     ],
 )
-def test_answers_are_read(result: dict[str, Any], answer: Answer) -> None:
-    """Status, body and the subprotocol header are what an answer consists of; all may be missing."""
+def test_answers_are_parsed(result: dict[str, Any], answer: Answer) -> None:
+    """Status, body and the subprotocol header, each optional."""
     assert parse_answer(result) == answer
 
 
@@ -45,13 +45,13 @@ def test_answers_are_read(result: dict[str, Any], answer: Answer) -> None:
     ],
 )
 def test_malformed_answers_are_errors(result: Any) -> None:
-    """An answer of the wrong shape, or one that would corrupt a frame or a header, is malformed."""
+    """A wrong shape, or a value that would corrupt a frame or a header."""
     with pytest.raises(MalformedError):
         parse_answer(result)
 
 
 def test_ids_look_like_api_gateways() -> None:
-    """An id is base64 of 11 random bytes, so 16 characters that end in one `=`; no two are the same."""
+    """Base64 of 11 random bytes: 16 characters that end in one `=`; no two are the same."""
     ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(is_id(id_) for id_ in ids)
@@ -60,7 +60,7 @@ def test_ids_look_like_api_gateways() -> None:
 @pytest.mark.parametrize(
     "text", ["", "L0SM9cOFvHcCIhw", "L0SM9cOFvHcCIhw==", "L0SM9cOFvHcCIh\n=", "é" * 15 + "="]
 )
-def test_what_is_no_id_is_told_apart(text: str) -> None:
-    """Text of another length or alphabet is not taken for an id."""
+def test_invalid_ids_are_recognised(text: str) -> None:
+    """Text of another length or alphabet."""
     assert not is_id(text)
     assert is_id("L0SM9cOFvHcCIhw=")

@@ -1,4 +1,4 @@
-"""A gateway that is reached under a base path, as one behind a custom domain is."""
+"""A gateway under a base path, as behind a custom domain."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from groupcast.aws.sigv4 import Credentials
 from localcloud.gateway import Gateway
 from tests.unit.localcloud.gateway.support import ROUTES, Functions, dial, service
 
-# All characters that API Gateway takes beside letters and digits.
+# All characters that API Gateway accepts besides letters and digits.
 BASE_PATH = "v1$-_.+!*'()"
-# Ids end with `=`, which travels percent-encoded.
+# Ids end with `=`, which is sent percent-encoded.
 NOBODY = "L0SM9cOFvHcCIhw="
 
 
@@ -29,7 +29,7 @@ class Provider(CredentialsProvider):
 
 
 async def test_clients_and_functions_reach_it() -> None:
-    """Our own client posts and disconnects as botocore does; the path without base path goes on working."""
+    """Our own client posts and disconnects like botocore; the path without base path still works."""
     functions = Functions()
     async with Gateway(service(*ROUTES), functions, base_path=BASE_PATH) as gateway:
         endpoint = f"http://127.0.0.1:{gateway.port}/{BASE_PATH}"
@@ -45,10 +45,10 @@ async def test_clients_and_functions_reach_it() -> None:
             async with dial(gateway, path) as client:
                 event = await functions.called("connect", number)
                 connection_id = event["requestContext"]["connectionId"]
-                assert (await ours.post(connection_id, b"ours")).outcome is Outcome.ACCEPTED
+                assert (await (await ours.batch(b"ours")).post(connection_id)).outcome is Outcome.ACCEPTED
                 await asyncio.to_thread(boto.post_to_connection, ConnectionId=connection_id, Data=b"boto's")
                 assert [await client.recv(), await client.recv()] == ["ours", "boto's"]
-                assert (await ours.post(NOBODY, b"ours")).outcome is Outcome.GONE
+                assert (await (await ours.batch(b"ours")).post(NOBODY)).outcome is Outcome.GONE
                 assert (await ours.delete(connection_id)).outcome is Outcome.ACCEPTED
                 await client.wait_closed()
         await ours.close()
@@ -56,7 +56,7 @@ async def test_clients_and_functions_reach_it() -> None:
 
 
 async def test_another_path_leads_nowhere() -> None:
-    """Neither to a connection nor to one's posts."""
+    """Neither connects nor posts reach anything."""
     async with Gateway(service(*ROUTES), Functions(), base_path="team") as gateway:
         with pytest.raises(InvalidStatus) as caught:
             async with dial(gateway, "/other"):
@@ -64,5 +64,5 @@ async def test_another_path_leads_nowhere() -> None:
         assert caught.value.response.status_code == 403
         endpoint = f"http://127.0.0.1:{gateway.port}/other"
         client = ManagementClient(endpoint, "eu-central-1", Provider(), max_connections=1)
-        assert (await client.post(NOBODY, b"")).status == 404
+        assert (await (await client.batch(b"")).post(NOBODY)).status == 404
         await client.close()

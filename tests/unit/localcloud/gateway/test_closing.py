@@ -1,4 +1,4 @@
-"""How connections end, and what `$disconnect` is told."""
+"""The ends of connections, and their `$disconnect` events."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVENTS = Path(__file__).parents[3] / "events"
 
 
 async def closed(client: ClientConnection) -> tuple[int, str]:
-    """Wait for the gateway to close and return the code and reason it sent."""
+    """Wait for the gateway to close; return its code and reason."""
     await client.wait_closed()
     close = client.protocol.close_rcvd
     assert close is not None
@@ -73,10 +73,10 @@ async def test_disconnect_function_gets_the_recorded_shape() -> None:
         (4001, "own", (4001, "own")),
     ],
 )
-async def test_the_clients_code_and_reason_are_told(
+async def test_disconnect_gets_the_clients_code_and_reason(
     code: int, reason: str, expected: tuple[int, str]
 ) -> None:
-    """`$disconnect` learns the client's code and reason, or the code's usual reason."""
+    """Or the code's usual reason."""
     functions = Functions()
     async with serving(functions) as gateway:
         async with dial(gateway) as client:
@@ -85,7 +85,7 @@ async def test_the_clients_code_and_reason_are_told(
 
 
 async def test_a_close_without_status_is_1005() -> None:
-    """An empty close frame is told as 1005, in API Gateway's words."""
+    """With API Gateway's reason."""
     functions = Functions()
     async with serving(functions) as gateway, dial(gateway) as client:
         client.transport.write(Frame(Opcode.CLOSE, b"").serialize(mask=True))
@@ -96,7 +96,7 @@ async def test_a_close_without_status_is_1005() -> None:
 
 @pytest.mark.parametrize("way", ["abort", "eof"])
 async def test_a_lost_connection_is_1006(way: str) -> None:
-    """A TCP connection that ends without a close frame is told as 1006."""
+    """A TCP connection that ends without a close frame."""
     functions = Functions()
     async with serving(functions) as gateway, dial(gateway) as client:
         if way == "abort":
@@ -109,7 +109,7 @@ async def test_a_lost_connection_is_1006(way: str) -> None:
 
 @pytest.mark.parametrize("size", [32 * 1024 + 1, 128 * 1024, 1024 * 1024])
 async def test_a_frame_over_32_kb_closes_with_1009(size: int) -> None:
-    """A frame beyond 32 KB closes the connection, even one that is far from finished when that shows."""
+    """Even one that is far from complete."""
     functions = Functions()
     async with serving(functions) as gateway, dial(gateway) as client:
         await client.send("x" * size)
@@ -120,7 +120,7 @@ async def test_a_frame_over_32_kb_closes_with_1009(size: int) -> None:
 
 
 async def test_a_frame_of_32_kb_and_a_message_of_128_kb_pass() -> None:
-    """The limits themselves are allowed: one frame of 32 KB, a message of four."""
+    """The limits themselves: one frame of 32 KB, a message of four."""
     functions = Functions()
     async with serving(functions) as gateway, dial(gateway) as client:
         await client.send("x" * 32 * 1024)
@@ -130,7 +130,7 @@ async def test_a_frame_of_32_kb_and_a_message_of_128_kb_pass() -> None:
 
 
 async def test_a_message_over_128_kb_closes_with_1009() -> None:
-    """Frames that are each small enough still may not add up to more than 128 KB."""
+    """Even in frames that are small enough."""
     functions = Functions()
     async with serving(functions) as gateway, dial(gateway) as client:
         await client.send(["x" * 32 * 1024] * 4 + ["x"])
@@ -139,7 +139,7 @@ async def test_a_message_over_128_kb_closes_with_1009() -> None:
 
 
 async def test_binary_closes_with_1003() -> None:
-    """A binary message closes the connection; nothing after it is handled."""
+    """Nothing after a binary message is handled."""
     functions = Functions()
     async with serving(functions) as gateway, dial(gateway) as client:
         client.transport.write(
@@ -162,7 +162,7 @@ async def test_binary_closes_with_1003() -> None:
     ids=["not UTF-8", "surrogate", "unmasked", "reserved bits", "nothing to continue"],
 )
 async def test_broken_frames_close_with_the_protocols_code(frame: bytes, code: int) -> None:
-    """Bad UTF-8 is 1007 and a violation of the protocol 1002, and functions see neither."""
+    """Bad UTF-8 is 1007, a protocol violation 1002; functions see neither."""
     functions = Functions()
     async with serving(functions) as gateway, dial(gateway) as client:
         client.transport.write(frame)
@@ -172,7 +172,7 @@ async def test_broken_frames_close_with_the_protocols_code(frame: bytes, code: i
 
 
 async def test_utf8_may_be_cut_between_frames() -> None:
-    """Only the whole message has to be UTF-8; a control frame may come in between."""
+    """Only the whole message must be UTF-8; a control frame may come in between."""
     functions = Functions()
     first, second = "é".encode()[:1], "é".encode()[1:]
     async with serving(functions) as gateway, dial(gateway) as client:
@@ -211,8 +211,7 @@ async def test_idle_closes_with_1001_and_any_traffic_prevents_it() -> None:
         assert len(functions.events("disconnect")) == 1
 
 
-async def test_lifetime_closes_with_1001_whatever_goes_on() -> None:
-    """A connection ends with its lifetime, however busy it is."""
+async def test_lifetime_closes_a_busy_connection_with_1001() -> None:
     functions = Functions()
     limits = GatewayLimits(lifetime_s=0.3)
     async with serving(functions, limits=limits) as gateway, dial(gateway) as client:
@@ -225,7 +224,7 @@ async def test_lifetime_closes_with_1001_whatever_goes_on() -> None:
 
 
 async def test_delete_closes_with_1000() -> None:
-    """DELETE closes the WebSocket; at once there is nothing to post to, and `$disconnect` runs once."""
+    """Posts fail at once, and `$disconnect` runs once."""
     functions = Functions()
     async with (
         serving(functions) as gateway,
@@ -244,7 +243,7 @@ async def test_delete_closes_with_1000() -> None:
 
 
 async def test_a_client_that_does_not_finish_closing_is_dropped() -> None:
-    """The TCP connection ends with the close timeout where the client does not end it."""
+    """After the close timeout."""
     functions = Functions()
     limits = GatewayLimits(close_timeout_s=0.1)
     async with serving(functions, limits=limits) as gateway, http(gateway) as raw, http(gateway) as sender:
@@ -255,13 +254,12 @@ async def test_a_client_that_does_not_finish_closing_is_dropped() -> None:
         await raw.receive()
         event = await functions.called("connect")
         await sender.request("DELETE", at(event["requestContext"]["connectionId"]))
-        # The close frame, and then the end, though nothing was answered.
+        # The close frame and then the end, without an answer.
         assert (await raw.reader.read(-1))[:4] == b"\x88\x1c\x03\xe8"
     assert len(functions.events("disconnect")) == 1
 
 
 async def test_failures_of_disconnect_are_only_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A `$disconnect` that fails shows in the log and nowhere else."""
     functions = Functions(disconnect=failure("disconnect", "table is gone"))
     async with serving(functions) as gateway:
         async with dial(gateway):
@@ -271,7 +269,7 @@ async def test_failures_of_disconnect_are_only_logged(caplog: pytest.LogCaptureF
 
 
 class ResetTransport:
-    """A transport whose client has reset the connection, which only half-closing it finds out."""
+    """A transport whose client has reset the connection, as only half-closing reveals."""
 
     def __init__(self) -> None:
         self.aborted = False
@@ -290,7 +288,7 @@ class ResetTransport:
 
 
 class Recorder:
-    """A session that remembers its end."""
+    """A session that records its end."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[int, str]] = []
@@ -303,7 +301,7 @@ class Recorder:
 
 
 async def test_a_reset_found_while_closing_ends_the_connection_once() -> None:
-    """Where the client resets just as the gateway closes, the end is told once and nothing is raised."""
+    """If the client resets just as the gateway closes, the end is reported once and nothing is raised."""
     transport, session = ResetTransport(), Recorder()
     connection = Connection(
         Client("id", 0, "127.0.0.1", None),

@@ -1,4 +1,4 @@
-"""The events are API Gateway's, field by field."""
+"""The events match API Gateway's, field by field."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def stamp(event: dict[str, Any]) -> Stamp:
 
 
 def test_connect_event_equals_the_recorded_one() -> None:
-    """From the same request, the CONNECT event is the recorded one, value for value."""
+    """For the same request, value for value."""
     event = recorded("connect.json")
     request = ConnectRequest(
         (*event["headers"].items(), ("Connection", "Upgrade"), ("Upgrade", "websocket")), "name=Ann"
@@ -52,7 +52,7 @@ def test_connect_event_equals_the_recorded_one() -> None:
 
 
 def test_message_event_equals_the_recorded_one() -> None:
-    """From the same message, the MESSAGE event is the recorded one, value for value."""
+    """For the same message, value for value."""
     event = recorded("message.json")
     context = event["requestContext"]
     built = message_event(
@@ -68,7 +68,7 @@ def test_message_event_equals_the_recorded_one() -> None:
 
 
 def test_disconnect_event_equals_the_recorded_one() -> None:
-    """From the same close, the DISCONNECT event is the recorded one, value for value."""
+    """For the same close, value for value."""
     event = recorded("disconnect.json")
     context = event["requestContext"]
     built = disconnect_event(
@@ -82,8 +82,8 @@ def test_disconnect_event_equals_the_recorded_one() -> None:
     assert built == event
 
 
-def test_what_a_client_did_not_send_is_absent() -> None:
-    """Without query, user agent and authorizer the event lacks their keys rather than having nulls."""
+def test_missing_values_have_no_keys() -> None:
+    """Query, user agent and authorizer are absent instead of null."""
     request = ConnectRequest((("Host", "h"),), "")
     event = connect_event(API, Client("id", 1, "127.0.0.1", None), Stamp("r", 2), request, None)
     assert event.keys() == {"headers", "multiValueHeaders", "requestContext", "isBase64Encoded"}
@@ -92,7 +92,7 @@ def test_what_a_client_did_not_send_is_absent() -> None:
 
 
 def test_repeated_names_keep_every_value_and_single_maps_the_last() -> None:
-    """Repeated headers and parameters are all in the multi-value maps; the single ones have the last."""
+    """The multi-value maps have all values, the single ones the last."""
     request = ConnectRequest((("X-A", "1"), ("X-A", "2")), "g=1&flag&g=%C3%A9+2")
     event = connect_event(API, Client("id", 1, "127.0.0.1", None), Stamp("r", 2), request, None)
     assert event["headers"] == {"X-A": "2"}
@@ -102,7 +102,7 @@ def test_repeated_names_keep_every_value_and_single_maps_the_last() -> None:
 
 
 def test_authorizer_event_shows_the_whole_request() -> None:
-    """An authorizer gets the ARN to allow, and the handshake's headers that the integration does not see."""
+    """The ARN to allow, and handshake headers that the integration does not get."""
     request = ConnectRequest((("Host", "h"), ("Connection", "Upgrade"), ("Upgrade", "websocket")), "token=t")
     event = authorizer_event(API, Client("id", 1, "127.0.0.1", "agent"), Stamp("r", 0), request)
     context = event.pop("requestContext")
@@ -134,7 +134,7 @@ def test_authorizer_event_shows_the_whole_request() -> None:
 
 @pytest.mark.parametrize("month", range(1, 13))
 def test_request_time_names_every_month_in_english(month: int) -> None:
-    """The month's name is C-locale English, whatever the machine speaks."""
+    """In any locale."""
     names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
     at_ms = (month - 1) * 31 * 86_400_000
     event = disconnect_event(

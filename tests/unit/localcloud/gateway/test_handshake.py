@@ -1,4 +1,4 @@
-"""Connecting: what the functions are told and what the client is answered."""
+"""Connecting: the functions' events and the client's answer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.unit.localcloud.gateway.support import (
     at,
     dial,
     failure,
+    handshake,
     http,
     joined,
-    knock,
     serving,
     shape,
 )
@@ -45,7 +45,7 @@ DENIAL = {
 
 @pytest.mark.parametrize("path", ["", "/", "/dev", "/dev/", "/dev?x=1", "?x=1"])
 async def test_stage_is_optional(path: str) -> None:
-    """A client connects with or without the stage in the path, with or without a query."""
+    """The path may have the stage and a query."""
     functions = Functions()
     async with serving(functions) as gateway, dial(gateway, path):
         event = await functions.called("connect")
@@ -53,10 +53,10 @@ async def test_stage_is_optional(path: str) -> None:
 
 
 async def test_another_path_is_forbidden() -> None:
-    """A stage that does not exist is 403, and no function hears of it."""
+    """An unknown stage is 403, and no function runs."""
     functions = Functions()
     async with serving(functions) as gateway:
-        refusal = await knock(gateway, "/prod")
+        refusal = await handshake(gateway, "/prod")
     assert refusal.error == (403, None, "Forbidden")
     assert functions.calls == []
 
@@ -81,7 +81,7 @@ async def test_connect_function_gets_the_recorded_shape() -> None:
 
 
 async def test_ids_are_the_connections_own() -> None:
-    """Two connections have two ids, each the same in all events of its connection."""
+    """Two connections have different ids, each the same in all of its events."""
     functions = Functions()
     async with serving(functions) as gateway:
         for _ in range(2):
@@ -95,7 +95,7 @@ async def test_ids_are_the_connections_own() -> None:
 
 
 async def test_handshake_waits_for_the_function() -> None:
-    """Until `$connect` returns, the client is not connected and posting to it is 410; after it, 200."""
+    """Until `$connect` returns, the client is not connected and posts get 410; afterwards 200."""
     gate = asyncio.Event()
 
     async def connect(_event: Any) -> Any:
@@ -131,7 +131,7 @@ async def test_handshake_waits_for_the_function() -> None:
     ],
 )
 async def test_connect_function_can_refuse(result: Any, status: int) -> None:
-    """A status outside 2xx is the handshake's; failing or answering nonsense is 502."""
+    """A status outside 2xx is the handshake's; a failure or an invalid answer is 502."""
     functions = Functions(connect=result)
     async with serving(functions) as gateway:
         with pytest.raises(InvalidStatus) as refusal:
@@ -145,15 +145,15 @@ async def test_connect_function_can_refuse(result: Any, status: int) -> None:
 
 
 async def test_slow_connect_function_is_a_timeout() -> None:
-    """A `$connect` that outlasts the integration timeout is 504."""
+    """504 after the integration timeout."""
     functions = Functions(connect=lambda _event: asyncio.sleep(30))
     async with serving(functions, limits=GatewayLimits(integration_timeout_s=0.05)) as gateway:
-        refusal = await knock(gateway)
+        refusal = await handshake(gateway)
     assert refusal.error == (504, None, "Endpoint request timed out")
 
 
-async def test_route_is_not_needed() -> None:
-    """Without `$connect` and `$disconnect` routes everyone is let in and out."""
+async def test_connect_and_disconnect_routes_are_optional() -> None:
+    """Without them everyone is admitted."""
     functions = Functions(default={"body": "hello"})
     async with serving(functions, ROUTES[2]) as gateway, dial(gateway) as client:
         await client.send("x")
@@ -162,7 +162,7 @@ async def test_route_is_not_needed() -> None:
 
 
 async def test_subprotocol_is_the_functions_choice() -> None:
-    """A subprotocol is accepted where the function returns it, and only there."""
+    """A subprotocol is accepted only if the function returns it."""
     functions = Functions(connect={"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "b"}})
     async with serving(functions) as gateway:
         async with dial(gateway, subprotocols=["a", "b"]) as client:
@@ -193,17 +193,17 @@ async def test_compression_is_not_offered() -> None:
     ],
 )
 async def test_authorizer_can_refuse(answer: Any, status: int, message: str) -> None:
-    """Deny is 403, the error "Unauthorized" 401, anything else that is no Allow 500."""
+    """Deny is 403, the error "Unauthorized" 401, any other answer without an Allow 500."""
     functions = Functions(authorize=answer)
     limits = GatewayLimits(integration_timeout_s=0.05)
     async with serving(functions, *GUARDED_ROUTES, limits=limits) as gateway:
-        refusal = await knock(gateway)
+        refusal = await handshake(gateway)
     assert refusal.error == (status, None, message)
     assert functions.events("connect") == []
 
 
 async def test_authorizer_is_asked_first_and_shows_in_every_event() -> None:
-    """An allowed caller's context is in the CONNECT, MESSAGE and DISCONNECT events."""
+    """Its context is in the CONNECT, MESSAGE and DISCONNECT events."""
     functions = Functions(authorize=POLICY)
     async with serving(functions, *GUARDED_ROUTES) as gateway:
         async with dial(gateway, "/dev?token=t") as client:
@@ -229,15 +229,15 @@ async def test_authorizer_is_asked_first_and_shows_in_every_event() -> None:
     ],
 )
 async def test_broken_handshakes_reach_no_function(change: dict[str, str], status: int) -> None:
-    """What is no WebSocket handshake is answered as HTTP; functions do not hear of it."""
+    """They are answered as HTTP."""
     functions = Functions()
     async with serving(functions) as gateway:
-        assert (await knock(gateway, headers=HANDSHAKE | change)).status == status
+        assert (await handshake(gateway, headers=HANDSHAKE | change)).status == status
     assert functions.calls == []
 
 
 async def test_frames_that_come_with_the_handshake_are_not_lost() -> None:
-    """A client that does not wait for the answer has its first message handled all the same."""
+    """The first message may be sent before the answer."""
     functions = Functions()
     frame = b"\x81\x82\x00\x00\x00\x00hi"
     async with serving(functions) as gateway, http(gateway) as client:
@@ -249,7 +249,7 @@ async def test_frames_that_come_with_the_handshake_are_not_lost() -> None:
 
 
 async def test_a_client_lost_while_connecting_is_disconnected() -> None:
-    """A client that is gone when `$connect` returns gets its `$disconnect`, so that no ghost stays behind."""
+    """`$disconnect` runs if it is gone when `$connect` returns, so that no item stays."""
     gate = asyncio.Event()
 
     async def connect(_event: Any) -> Any:
@@ -268,7 +268,7 @@ async def test_a_client_lost_while_connecting_is_disconnected() -> None:
 
 
 async def test_joined_helper_gives_the_connections_id() -> None:
-    """The id that functions see is the one that senders use."""
+    """Functions and senders use the same id."""
     functions = Functions()
     async with (
         serving(functions) as gateway,

@@ -14,7 +14,7 @@ CHUNKED = b"POST /dev/@connections/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Enc
 
 
 async def test_requests_may_come_byte_by_byte() -> None:
-    """However TCP cuts a request up, it is the same request."""
+    """However TCP splits a request."""
     functions = Functions()
     async with (
         serving(functions) as gateway,
@@ -31,7 +31,7 @@ async def test_requests_may_come_byte_by_byte() -> None:
 
 @pytest.mark.parametrize(("version", "header"), [("1.1", "Connection: close\r\n"), ("1.0", "")])
 async def test_the_last_request_ends_the_connection(version: str, header: str) -> None:
-    """After `Connection: close`, and after HTTP/1.0, the answer says so and the connection ends."""
+    """After `Connection: close` or HTTP/1.0, the answer says so and the connection ends."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         request = f"GET / HTTP/{version}\r\nHost: localhost\r\n{header}\r\n"
         sender.writer.write(f"{request}GET / HTTP/1.1\r\n\r\n".encode())
@@ -43,8 +43,8 @@ async def test_the_last_request_ends_the_connection(version: str, header: str) -
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"]
 )
-async def test_what_is_not_http_is_a_bad_request(garbage: bytes) -> None:
-    """Garbage, and TLS on the plain port, is answered 400 and the connection ends."""
+async def test_non_http_is_a_bad_request(garbage: bytes) -> None:
+    """Garbage, or TLS on the plain port: 400, and the connection ends."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         sender.writer.write(garbage)
         assert (await sender.receive()).status == 400
@@ -61,7 +61,7 @@ async def test_what_is_not_http_is_a_bad_request(garbage: bytes) -> None:
     ids=["URL", "one header", "many headers"],
 )
 async def test_heads_are_bounded(request_: bytes, status: int) -> None:
-    """A URL or headers beyond their limit are refused before they fill the memory."""
+    """A URL or headers over the limit are refused before they fill the memory."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         sender.writer.write(request_)
         assert (await sender.receive()).status == status
@@ -69,21 +69,21 @@ async def test_heads_are_bounded(request_: bytes, status: int) -> None:
 
 @pytest.mark.parametrize("trailers", [b"X: " + b"x" * 10_000_000, b"X: x\r\n" * 1_000_000])
 async def test_trailers_are_bounded(trailers: bytes) -> None:
-    """Trailers of a chunked body count as headers, one long one or many."""
+    """They count as headers, one long one or many."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         sender.writer.write(CHUNKED + b"2\r\nhi\r\n0\r\n" + trailers)
         assert (await sender.receive()).status == 431
 
 
 async def test_chunk_extensions_are_bounded() -> None:
-    """A chunk's size may be followed by anything; that counts as headers, too."""
+    """They count as headers, too."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         sender.writer.write(CHUNKED + b"2;x=" + b"x" * 10_000_000)
         assert (await sender.receive()).status == 431
 
 
-async def test_chunked_bodies_are_no_headers() -> None:
-    """1 MB in chunks, and short trailers, get the usual answer; a signature in a trailer does not count."""
+async def test_chunked_bodies_do_not_count_as_headers() -> None:
+    """1 MB in chunks with short trailers is normal; a signature in a trailer does not count."""
     chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
     trailers = SIGNATURE.encode() + b"\r\n"
     async with serving(Functions()) as gateway, http(gateway) as sender:
@@ -93,7 +93,7 @@ async def test_chunked_bodies_are_no_headers() -> None:
 
 
 async def test_a_body_without_end_is_cut_off() -> None:
-    """Beyond what is read and dropped for a 413, the connection is closed instead."""
+    """Beyond the bytes dropped for a 413, the connection is closed."""
     functions = Functions()
     limits = GatewayLimits(discarded_bytes=300_000)
     async with (
@@ -109,14 +109,14 @@ async def test_a_body_without_end_is_cut_off() -> None:
 
 
 async def test_head_has_no_body() -> None:
-    """An answer to HEAD ends with its headers, so that the next answer is not taken for its body."""
+    """Otherwise the client would take it for the next answer."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         assert (await sender.request("HEAD", "/")).body == b""
         assert (await sender.request("GET", "/")).error == (404, None, "Not Found")
 
 
 async def test_silent_connections_are_closed() -> None:
-    """An HTTP connection that says nothing for the idle time is closed; one that speaks is kept."""
+    """After the idle time; active ones are kept."""
     functions = Functions()
     limits = GatewayLimits(http_idle_timeout_s=0.3)
     async with (
@@ -133,9 +133,9 @@ async def test_silent_connections_are_closed() -> None:
 
 
 async def test_a_sender_that_does_not_read_is_not_read() -> None:
-    """Answers that nobody takes do not pile up: the gateway stops taking requests, and goes on later."""
+    """Unread answers do not pile up: the gateway stops reading requests, and resumes later."""
     total = 10_000
-    # Requests and answers of 3 KB, the id being repeated: 30 MB each way do not fit into the sockets.
+    # Requests and answers of 3 KB, since the id is repeated: 30 MB each way exceed the sockets' buffers.
     path = "/dev/@connections/" + "x" * 3000
     limits = GatewayLimits(write_buffer_bytes=100_000)
     async with serving(Functions(), limits=limits) as gateway, http(gateway) as sender:

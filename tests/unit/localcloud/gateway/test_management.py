@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from localcloud.gateway import Gateway
 
-# So slow that nothing is refilled while a test runs.
+# So slow that nothing refills during a test.
 SLOW_RATE_PER_S = 0.001
 
 
@@ -53,7 +53,7 @@ def management(gateway: Gateway, stage: str = "/dev") -> Iterator[Any]:
 
 @pytest.mark.parametrize("stage", ["", "/dev"])
 async def test_boto3_posts_gets_and_deletes(stage: str) -> None:
-    """AWS's own client works against the gateway, with and without the stage in its endpoint."""
+    """With and without the stage in its endpoint."""
     functions = Functions()
     async with (
         serving(functions) as gateway,
@@ -81,7 +81,7 @@ async def test_boto3_posts_gets_and_deletes(stage: str) -> None:
     ],
 )
 async def test_boto3_understands_the_errors(connection_id: str, data: bytes, error: str, status: int) -> None:
-    """Gone and malformed ids are the errors that AWS's client names."""
+    """Gone and malformed ids raise boto3's exceptions."""
     async with serving(Functions()) as gateway:
         with management(gateway) as boto, pytest.raises(ClientError) as raised:
             await asyncio.to_thread(boto.post_to_connection, ConnectionId=connection_id, Data=data)
@@ -91,7 +91,7 @@ async def test_boto3_understands_the_errors(connection_id: str, data: bytes, err
 
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
 async def test_a_closed_or_unknown_connection_is_gone(method: str) -> None:
-    """Both answer 410 with the exception's name and nothing in the body."""
+    """410 with the exception's name and no body."""
     functions = Functions()
     async with serving(functions) as gateway, http(gateway) as sender:
         async with joined(gateway, functions) as (_, id_):
@@ -105,7 +105,7 @@ async def test_a_closed_or_unknown_connection_is_gone(method: str) -> None:
 
 @pytest.mark.parametrize("id_", ["x", "a" * 16, "a" * 15 + "==", "%00", "%", "%ED%A0%80", "%FF" * 15 + "="])
 async def test_a_malformed_id_is_a_bad_request(id_: str) -> None:
-    """What could not be an id is 400, not 410."""
+    """400, not 410."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         response = await sender.request("POST", f"/dev/@connections/{id_}", body=b"x")
     status, error, message = response.error
@@ -118,7 +118,7 @@ async def test_a_malformed_id_is_a_bad_request(id_: str) -> None:
 )
 @pytest.mark.parametrize("encoded", [True, False])
 async def test_path_may_be_encoded(path: str, encoded: bool) -> None:
-    """The id and the @ arrive percent-encoded or plain, with the stage or without."""
+    """The id and the @ may be percent-encoded, with or without the stage."""
     functions = Functions()
     async with (
         serving(functions) as gateway,
@@ -153,8 +153,8 @@ async def test_all_else_is_not_found(method: str, path: str) -> None:
 @pytest.mark.parametrize(
     "headers", [{}, {"Authorization": "Bearer x"}, {"Authorization": "AWS4-HMAC-SHA256"}]
 )
-async def test_a_signature_must_be_there(headers: dict[str, str]) -> None:
-    """A request without a SigV4 header is 403 and changes nothing; what it says is not checked."""
+async def test_a_signature_is_required(headers: dict[str, str]) -> None:
+    """A request without a SigV4 header is 403 without effect; the signature is not verified."""
     functions = Functions()
     async with (
         serving(functions) as gateway,
@@ -173,7 +173,7 @@ async def test_a_signature_must_be_there(headers: dict[str, str]) -> None:
 
 
 async def test_responses_carry_amazons_headers() -> None:
-    """Every response has a content type and a request id of its own, and a length where it may have one."""
+    """A content type and a unique request id, and a length where allowed."""
     functions = Functions()
     async with serving(functions) as gateway, joined(gateway, functions) as (_, id_), http(gateway) as sender:
         responses = [
@@ -195,7 +195,7 @@ async def test_responses_carry_amazons_headers() -> None:
 
 @pytest.mark.parametrize("chunked", [True, False])
 async def test_128_kb_pass_and_more_is_too_large(chunked: bool) -> None:
-    """A body of 128 KB is delivered; one byte more is 413, and the connection stays usable."""
+    """One byte more is 413, and the connection stays usable."""
     functions = Functions()
     async with (
         serving(functions) as gateway,
@@ -219,8 +219,8 @@ async def test_128_kb_pass_and_more_is_too_large(chunked: bool) -> None:
         assert await client.recv() == "after"
 
 
-async def test_what_is_not_text_is_refused() -> None:
-    """Bytes that a text frame cannot carry are 400 instead of breaking the client's connection."""
+async def test_a_body_that_is_not_text_is_refused() -> None:
+    """400, instead of breaking the client's connection."""
     functions = Functions()
     async with (
         serving(functions) as gateway,
@@ -234,7 +234,7 @@ async def test_what_is_not_text_is_refused() -> None:
 
 
 async def test_posts_arrive_in_order() -> None:
-    """Pipelined posts to one client are delivered, and answered, in the order they were sent."""
+    """Pipelined posts to one client are delivered and answered in order."""
     functions = Functions()
     async with (
         serving(functions) as gateway,
@@ -248,7 +248,7 @@ async def test_posts_arrive_in_order() -> None:
 
 
 async def test_a_client_that_does_not_read_is_limited_alone() -> None:
-    """Posting to a client with a full buffer is 429, to others 200; it gets what was accepted, then more."""
+    """Posts to it get 429, to others 200; later it gets the accepted ones, then more."""
     functions = Functions()
     limits = GatewayLimits(write_buffer_bytes=200_000)
     async with (
@@ -262,7 +262,7 @@ async def test_a_client_that_does_not_read_is_limited_alone() -> None:
         slow_id = (await functions.called("connect", 2))["requestContext"]["connectionId"]
         slow.writer.transport.pause_reading()  # type: ignore[attr-defined] # typed as a WriteTransport
         accepted = 0
-        # Sockets hold some megabytes of their own.
+        # The sockets themselves hold some megabytes.
         for _ in range(1000):
             response = await sender.request("POST", at(slow_id), body=b"x" * 100_000)
             if response.status != 200:
@@ -279,7 +279,7 @@ async def test_a_client_that_does_not_read_is_limited_alone() -> None:
         assert await slow.reader.readexactly(7) == b"\x81\x05again"
 
 
-async def test_a_429_may_leave_open_whose_limit_it_was() -> None:
+async def test_a_429_may_leave_the_limit_open() -> None:
     """The account's and the client's then look alike."""
     functions = Functions()
     quota = AccountQuota(SLOW_RATE_PER_S, 1000)
@@ -291,7 +291,7 @@ async def test_a_429_may_leave_open_whose_limit_it_was() -> None:
         slow.writer.transport.pause_reading()  # type: ignore[attr-defined] # typed as a WriteTransport
         while (full := await sender.request("POST", at(slow_id), body=b"x" * 100_000)).status == 200:
             pass
-        # The account still lets requests through: this one is for a connection that is gone.
+        # The account still accepts requests: this one is for a gone connection.
         throttled = await sender.request("POST", at(new_id()))
         assert throttled.status == 410
         while throttled.status == 410:
@@ -302,7 +302,7 @@ async def test_a_429_may_leave_open_whose_limit_it_was() -> None:
 
 
 async def test_last_active_moves_with_posts() -> None:
-    """GET shows when something last went over the connection."""
+    """GET shows the last activity of the connection."""
     functions = Functions()
     async with serving(functions) as gateway, joined(gateway, functions) as (_, id_), http(gateway) as sender:
         before = json.loads((await sender.request("GET", at(id_))).body)
@@ -314,7 +314,7 @@ async def test_last_active_moves_with_posts() -> None:
 
 
 async def outcomes(faults: Faults, posts: int) -> tuple[list[Any], list[str]]:
-    """Post so many numbers; return what became of each, and what the client got."""
+    """Post so many numbers; return the outcome of each, and the messages the client received."""
     functions = Functions()
     results: list[Any] = []
     async with serving(functions, faults=faults) as gateway, joined(gateway, functions) as (client, id_):
@@ -330,7 +330,7 @@ async def outcomes(faults: Faults, posts: int) -> tuple[list[Any], list[str]]:
 
 
 async def test_faults_hit_before_delivery_and_repeat_with_their_seed() -> None:
-    """Throttles, errors and resets happen in their shares, deliver nothing, and are the same each time."""
+    """Throttles, errors and resets occur in their shares, deliver nothing, and repeat with the seed."""
     faults = Faults(throttle_ratio=0.25, error_ratio=0.25, reset_ratio=0.25, seed=7)
     results, received = await outcomes(faults, 60)
     assert set(map(str, results)) == {
@@ -344,7 +344,7 @@ async def test_faults_hit_before_delivery_and_repeat_with_their_seed() -> None:
 
 
 async def test_faults_leave_other_methods_alone() -> None:
-    """Only posts meet faults: a test can still look at and close its connections."""
+    """Tests can still inspect and close their connections."""
     functions = Functions()
     async with (
         serving(functions, faults=Faults(reset_ratio=1)) as gateway,
@@ -356,7 +356,7 @@ async def test_faults_leave_other_methods_alone() -> None:
 
 
 async def test_thousand_ids_are_all_reachable() -> None:
-    """Whatever characters its random id has, every connection can be posted to."""
+    """Whatever characters a random id has."""
     functions = Functions()
     async with serving(functions) as gateway, http(gateway) as sender:
         for _ in range(30):

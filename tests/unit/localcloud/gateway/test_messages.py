@@ -1,4 +1,4 @@
-"""Messages: which function gets them, what comes back, and how many at a time."""
+"""Messages: the selected function, the reply, and concurrency."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ async def test_message_function_gets_the_recorded_shape() -> None:
     ids=["known", "one-way", "unknown", "not JSON", "empty", "deep", "escaped surrogate"],
 )
 async def test_action_chooses_the_function(body: str, function: str) -> None:
-    """`$request.body.action` chooses the function; what has no route goes to `$default`, unchanged."""
+    """`$request.body.action` selects the function; unknown actions go to `$default`, unchanged."""
     functions = Functions()
-    # In frames that fit: the whole of 100,000 brackets is more than one may hold.
+    # In several frames: 100,000 brackets exceed one.
     frames = [body[start : start + 30_000] for start in range(0, max(len(body), 1), 30_000)]
     async with serving(functions) as gateway, dial(gateway) as client:
         await client.send(frames if len(frames) > 1 else body)
@@ -72,7 +72,7 @@ async def test_action_chooses_the_function(body: str, function: str) -> None:
 
 
 async def test_no_route_is_forbidden() -> None:
-    """Without a route and without `$default`, the client is told so, with the ids to ask about."""
+    """Without a route and `$default`, the client gets an error with the ids to ask about."""
     functions = Functions()
     async with serving(functions, *ROUTES[:2]) as gateway, joined(gateway, functions) as (client, id_):
         await client.send(SEND)
@@ -83,20 +83,20 @@ async def test_no_route_is_forbidden() -> None:
 
 
 async def test_a_reply_goes_back_from_routes_that_respond() -> None:
-    """What a function returns as body goes to the client as text; other routes and empty bodies send none."""
+    """The returned body is sent as text; other routes and empty bodies send nothing."""
     functions = Functions(
         send={"statusCode": 200, "body": "é"}, note={"statusCode": 200, "body": "unseen"}, default=OK
     )
     async with serving(functions) as gateway, dial(gateway) as client:
         for body in ('{"action": "note"}', "default", SEND):
             await client.send(body)
-            # One after the other, so that what does come has to be the last one's.
+            # One after the other, so that the only reply must be the last one's.
             await functions.called({"default": "default", SEND: "send"}.get(body, "note"))
         assert await client.recv() == "é"
 
 
 async def complained(functions: Functions, body: str) -> bool:
-    """Send a message; tell whether its function's failure came back as the one frame for that."""
+    """Send a message; return whether its function's failure gave exactly one error frame."""
     async with serving(functions) as gateway, joined(gateway, functions) as (client, id_):
         await client.send(body)
         complaint: dict[str, str] = json.loads(await client.recv())
@@ -113,22 +113,21 @@ async def complained(functions: Functions, body: str) -> bool:
 )
 @pytest.mark.parametrize("action", ["sendMessage", "note"])
 async def test_failures_are_an_internal_server_error(action: str, result: Any) -> None:
-    """Raising and returning nonsense leave the client an error frame, and the connection open.
+    """An exception or an invalid answer gives the client an error frame and keeps the connection open.
 
-    That goes for routes that respond and for those that do not.
+    On routes that respond and on those that do not.
     """
     functions = Functions(send=result, note=result, default={"body": "still here"})
     assert await complained(functions, json.dumps({"action": action}))
 
 
 async def test_a_reply_over_128_kb_is_an_internal_server_error() -> None:
-    """A reply that no message can hold is the function's failure."""
     functions = Functions(send={"body": "x" * 131_073}, default={"body": "still here"})
     assert await complained(functions, SEND)
 
 
 async def test_slow_functions_time_out() -> None:
-    """A function that outlasts the integration timeout leaves the client a frame that says so."""
+    """The client gets an error frame after the integration timeout."""
     functions = Functions(send=lambda _event: asyncio.sleep(30))
     limits = GatewayLimits(integration_timeout_s=0.05)
     async with serving(functions, limits=limits) as gateway, dial(gateway) as client:
@@ -137,7 +136,7 @@ async def test_slow_functions_time_out() -> None:
 
 
 async def test_messages_of_a_connection_run_at_the_same_time() -> None:
-    """A message does not wait for the one before it; replies come as they are ready."""
+    """Replies come as soon as they are ready."""
     first_may_end = asyncio.Event()
 
     async def send(event: Any) -> Any:
@@ -155,7 +154,7 @@ async def test_messages_of_a_connection_run_at_the_same_time() -> None:
 
 
 async def test_pending_messages_are_bounded_and_none_is_lost() -> None:
-    """Beyond the limit messages wait, first in the gateway, then in the client; all are answered."""
+    """Over the limit, messages wait in the gateway, then in the client; all are answered."""
     running, most = 0, 0
     gate = asyncio.Event()
 
@@ -173,7 +172,7 @@ async def test_pending_messages_are_bounded_and_none_is_lost() -> None:
     async with serving(functions, limits=limits) as gateway, dial(gateway, max_queue=None) as client:
 
         async def flood() -> None:
-            # 30 MB: more than the sockets in between can hold.
+            # 30 MB, more than the sockets' buffers.
             for number in range(total):
                 padding = "x" * 30_000
                 await client.send(f'{{"action": "sendMessage", "padding": "{padding}", "n": "{number}"}}')
@@ -191,7 +190,7 @@ async def test_pending_messages_are_bounded_and_none_is_lost() -> None:
 
 
 async def test_a_reply_after_the_end_is_dropped() -> None:
-    """A function that ends after its client has left disturbs nobody."""
+    """A function that ends after its client has left does no harm."""
     gate = asyncio.Event()
 
     async def send(_event: Any) -> Any:
@@ -211,7 +210,7 @@ async def test_a_reply_after_the_end_is_dropped() -> None:
 
 
 async def test_messages_sent_right_before_the_close_are_handled() -> None:
-    """What a client sent before it closed reaches its function, however many that are."""
+    """Any number of them."""
     functions = Functions(send=lambda _event: asyncio.sleep(0.001, OK))
     limits = GatewayLimits(pending_messages=2)
     async with serving(functions, limits=limits) as gateway:

@@ -37,8 +37,8 @@ def answer(*statements: Any, **extra: Any) -> dict[str, Any]:
         {"Sid": "1", **statement()},
     ],
 )
-def test_a_fitting_allow_lets_in(allowing: dict[str, Any]) -> None:
-    """Exact or by wildcard, one value or a list: an Allow for the method ARN lets the caller in."""
+def test_a_matching_allow_admits(allowing: dict[str, Any]) -> None:
+    """Exact or by wildcard, one value or a list."""
     assert evaluate_policy(answer(allowing), ARN) == {"principalId": "ann"}
 
 
@@ -55,19 +55,19 @@ def test_a_fitting_allow_lets_in(allowing: dict[str, Any]) -> None:
         [statement(action="s3:GetObject")],
     ],
 )
-def test_all_else_keeps_out(statements: list[dict[str, Any]]) -> None:
-    """A Deny wins over any Allow, and what no Allow fits is denied."""
+def test_anything_else_denies(statements: list[dict[str, Any]]) -> None:
+    """A Deny overrides any Allow, and without a matching Allow access is denied."""
     assert evaluate_policy(answer(*statements), ARN) is None
 
 
 def test_a_single_statement_needs_no_list() -> None:
-    """IAM lets a lone statement stand without its list."""
+    """As in IAM."""
     lone = {"principalId": "ann", "policyDocument": {"Statement": statement()}}
     assert evaluate_policy(lone, ARN) == {"principalId": "ann"}
 
 
 def test_context_values_become_strings() -> None:
-    """The context reaches the functions as strings, and cannot replace the principal."""
+    """And the context cannot replace the principal."""
     context = {"name": "Ann", "age": 7, "score": 0.5, "admin": True, "principalId": "eve"}
     assert evaluate_policy(answer(statement(), context=context), ARN) == {
         "name": "Ann",
@@ -100,14 +100,14 @@ def test_context_values_become_strings() -> None:
         answer(statement(), context={"nothing": None}),
     ],
 )
-def test_what_is_no_policy_is_an_error(malformed: Any) -> None:
-    """An answer that is not a policy, or that asks for what is not checked, is refused as malformed."""
+def test_an_invalid_policy_is_an_error(malformed: Any) -> None:
+    """So is one with unsupported elements."""
     with pytest.raises(MalformedError):
         evaluate_policy(malformed, ARN)
 
 
-def test_an_answer_has_its_size() -> None:
-    """What API Gateway would not take is refused here as well: many long group names are such a case."""
+def test_an_answers_size_is_limited() -> None:
+    """As in API Gateway: many long group names exceed it."""
     fitting = answer(statement(), context={"groups": "x" * 7_000})
     assert evaluate_policy(fitting, ARN) is not None
     with pytest.raises(MalformedError, match="8,192"):

@@ -1,4 +1,4 @@
-"""Posts that are watched, and posts that wait as long as on AWS."""
+"""Observed posts, and posts delayed as on AWS."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ async def watching(functions: Functions, posts: Posts) -> AsyncIterator[Gateway]
         yield gateway
 
 
-async def test_every_post_is_seen_as_it_arrives() -> None:
-    """Bodies in their order, those to connections that are gone among them; other methods are not posts."""
+async def test_every_post_is_observed_on_arrival() -> None:
+    """Bodies in order, including those to gone connections; other methods are not posts."""
     functions, seen = Functions(), list[bytes]()
     async with (
         watching(functions, Posts(observe=seen.append)) as gateway,
@@ -33,7 +33,7 @@ async def test_every_post_is_seen_as_it_arrives() -> None:
 
 
 async def test_a_delayed_post_is_delivered_and_answered_later() -> None:
-    """Neither the client nor the sender has anything before the time is over; a GET does not wait."""
+    """Neither client nor sender gets anything earlier; a GET does not wait."""
     functions, wait_s = Functions(), 0.2
     async with (
         watching(functions, Posts(delay_s=lambda: wait_s)) as gateway,
@@ -54,7 +54,7 @@ async def test_a_delayed_post_is_delivered_and_answered_later() -> None:
 
 
 async def test_delays_keep_the_order_of_a_connection() -> None:
-    """A pipelined post with a shorter delay does not overtake the one before it."""
+    """A pipelined post with a shorter delay does not overtake."""
     functions, draws_s = Functions(), cycle((0.02, 0.001, 0.0, 0.0004))
     async with (
         watching(functions, Posts(delay_s=lambda: next(draws_s))) as gateway,
@@ -67,8 +67,8 @@ async def test_delays_keep_the_order_of_a_connection() -> None:
         assert [await client.recv() for _ in range(100)] == [str(number) for number in range(100)]
 
 
-async def test_a_sender_that_goes_away_takes_its_delayed_posts_along() -> None:
-    """A post whose sender is gone before its time is dropped, and the gateway goes on."""
+async def test_a_disconnected_senders_delayed_posts_are_dropped() -> None:
+    """The gateway continues."""
     functions, draws_s = Functions(), iter((0.05, 0.0))
     async with (
         watching(functions, Posts(delay_s=lambda: next(draws_s))) as gateway,
@@ -77,7 +77,7 @@ async def test_a_sender_that_goes_away_takes_its_delayed_posts_along() -> None:
         async with http(gateway) as gone:
             gone.send("POST", at(id_), body=b"dropped")
             await gone.writer.drain()
-            # The gateway has it once it has answered somebody else.
+            # The gateway has received it once it has answered another request.
             async with http(gateway) as other:
                 await other.request("GET", at(id_))
         await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The account's quota: the bucket by itself, and what a throttled client and poster see."""
+"""The account's quota: the bucket by itself, and the answers to throttled clients and senders."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.unit.localcloud.gateway.support import (
     Functions,
     at,
     dial,
+    handshake,
     http,
     joined,
-    knock,
     serving,
 )
 
-# So slow that nothing is refilled while a test runs.
+# So slow that nothing refills during a test.
 SLOW_RATE_PER_S = 0.001
 
 
@@ -38,7 +38,7 @@ def limited_to(requests: int) -> GatewayLimits:
     gaps_ms=st.lists(st.integers(0, 2_000), min_size=1, max_size=300),
 )
 def test_a_bucket_never_gives_more_than_its_rate_and_burst(rate: int, burst: int, gaps_ms: list[int]) -> None:
-    """In any span between two takes: at most the burst, and what was refilled in the span."""
+    """Between any two takes: at most the burst plus the refill."""
     bucket = TokenBucket(AccountQuota(rate, burst), 0.0)
     at_ms, taken_ms = 0, []
     for gap_ms in gaps_ms:
@@ -52,7 +52,7 @@ def test_a_bucket_never_gives_more_than_its_rate_and_burst(rate: int, burst: int
 
 
 def test_a_bucket_gives_its_whole_rate_and_burst() -> None:
-    """Asked all the time it gives the burst first, then the rate; a long pause fills it to the burst."""
+    """Under constant demand the burst, then the rate; a long pause refills it up to the burst."""
     bucket = TokenBucket(AccountQuota(100, 50), 0.0)
     assert sum(bucket.take(0.0) for _ in range(200)) == 50
     assert sum(bucket.take(number / 1000) for number in range(1, 2001)) == 200
@@ -60,7 +60,7 @@ def test_a_bucket_gives_its_whole_rate_and_burst() -> None:
 
 
 def test_a_refusal_takes_no_token() -> None:
-    """Refused requests, however many, do not keep others from the next token."""
+    """Refused requests do not delay the next token."""
     bucket = TokenBucket(AccountQuota(1, 1), 0.0)
     assert bucket.take(0.0)
     assert not any(bucket.take(number / 100) for number in range(1, 99))
@@ -71,13 +71,13 @@ def test_a_refusal_takes_no_token() -> None:
     ("rate_per_s", "burst"), [(0, 5), (5, 0), (-1, 5), (float("nan"), 5), (float("inf"), 5)]
 )
 def test_impossible_quotas_are_refused(rate_per_s: float, burst: float) -> None:
-    """A quota that would let nothing through, or everything, is an error where it is written."""
+    """A quota that would admit nothing, or everything."""
     with pytest.raises(ValueError, match="account quota"):
         AccountQuota(rate_per_s, burst)
 
 
 def test_all_kinds_share_one_bucket() -> None:
-    """What posts take, frames and connects do not get; each kind's counts are its own."""
+    """Tokens taken by posts are missing for frames and connects; each kind is counted separately."""
     requests = Requests(AccountQuota(1, 3), lambda: 0.0)
     assert [requests.posts.admit(), requests.posts.admit(), requests.connects.admit()] == [True] * 3
     assert [requests.frames.admit(), requests.other_calls.admit()] == [False] * 2
@@ -91,7 +91,7 @@ def test_all_kinds_share_one_bucket() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
 async def test_a_throttled_call_is_429_and_changes_nothing(method: str) -> None:
-    """The documented exception with a text of its own, which groupcast takes for a throttle."""
+    """The documented exception with a text that groupcast recognises as a throttle."""
     functions = Functions()
     async with (
         serving(functions, limits=limited_to(2)) as gateway,
@@ -104,12 +104,12 @@ async def test_a_throttled_call_is_429_and_changes_nothing(method: str) -> None:
         assert classify(refused.status, refused.headers["x-amzn-errortype"]) is Outcome.THROTTLED
         assert await client.recv() == "first"
         await client.close()
-        # The client's buffer would hold the second one, too, had it been sent.
+        # The client's buffer would hold the second one, too, if it had been sent.
         assert [message async for message in client] == []
 
 
 async def test_a_throttled_frame_is_answered_by_the_gateway_and_reaches_no_function() -> None:
-    """API Gateway's own error frame: without a type, and without the id that the client chose."""
+    """API Gateway's own error frame has neither a type nor the client's id."""
     functions = Functions(send={"body": "sent"})
     frame = '{"action": "sendMessage", "message": "hi", "id": 7}'
     async with (
@@ -126,12 +126,12 @@ async def test_a_throttled_frame_is_answered_by_the_gateway_and_reaches_no_funct
 
 
 async def test_a_throttled_connect_is_429_before_any_function() -> None:
-    """Neither authorizer nor $connect runs for it, also where there is no $connect."""
+    """Neither authorizer nor $connect runs, even without a $connect."""
     for routes in (ROUTES, ROUTES[2:]):
         functions = Functions()
         async with serving(functions, *routes, limits=limited_to(1)) as gateway, dial(gateway):
             calls = len(functions.calls)
-            refused = await knock(gateway)
+            refused = await handshake(gateway)
             assert refused.status == 429
             assert json.loads(refused.body)["message"] == "Too Many Requests"
             assert len(functions.calls) == calls
@@ -145,7 +145,7 @@ async def counts(gateway: Any) -> Any:
 
 
 async def test_the_gateway_counts_with_and_without_a_quota() -> None:
-    """A local address tells what was let through and refused; asking there and unsigned calls are free."""
+    """A local address returns accepted and refused requests; reading it and unsigned calls are free."""
     for limits, refused in ((GatewayLimits(), 0), (limited_to(4), 2)):
         functions = Functions()
         async with serving(functions, limits=limits) as gateway, http(gateway) as sender:

@@ -48,7 +48,7 @@ def test_action_chooses_the_route(body: str, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["$connect", "$disconnect"])
 def test_a_client_cannot_name_the_gateways_own_routes(key: str) -> None:
-    """An action of `$connect` or `$disconnect` is a message like any unknown one."""
+    """`$connect` and `$disconnect` are treated like unknown actions."""
     assert selected(json.dumps({"action": key})) == "$default"
 
 
@@ -58,7 +58,7 @@ def test_a_client_cannot_name_the_gateways_own_routes(key: str) -> None:
     ids=["lone surrogate", "surrogate name", "huge integer", "huge exponent"],
 )
 def test_odd_json_is_still_json(rest: str) -> None:
-    """Escaped lone surrogates and numbers of any size do not hide the action beside them."""
+    """Escaped lone surrogates and numbers of any size do not hide the action."""
     assert selected(f'{{"x": {rest}, "action": "join"}}') == "join"
 
 
@@ -67,23 +67,23 @@ def test_odd_json_is_still_json(rest: str) -> None:
     ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, "NaN", "-Infinity"],
     ids=["deep lists", "deep objects", "NaN", "Infinity"],
 )
-def test_what_no_strict_parser_takes_is_not_json(rest: str) -> None:
-    """Nesting without end and JavaScript's constants make a body not JSON, and do no harm."""
+def test_invalid_json_takes_the_default_route(rest: str) -> None:
+    """Endless nesting and JavaScript's constants do no harm."""
     assert selected(f'{{"x": {rest}, "action": "join"}}') == "$default"
 
 
 @given(st.text())
 def test_no_text_breaks_selection(body: str) -> None:
-    """Whatever a client sends, some route is found where there is a `$default`."""
+    """With a `$default`, any text has a route."""
     assert selected(body) is not None
 
 
 def test_without_default_there_may_be_no_route() -> None:
-    """Without `$default`, a message that fits nothing has no route."""
+    """For a message without a matching one."""
     assert select_route("x", {"join": ROUTES["join"]}, ACTION) is None
 
 
-def test_expression_may_lead_deeper() -> None:
+def test_an_expression_may_be_nested() -> None:
     """`$request.body.a.b` looks for b inside a."""
     path = parse_selection_expression("$request.body.a.b")
     route = select_route('{"a": {"b": "join"}}', ROUTES, path)
@@ -94,6 +94,6 @@ def test_expression_may_lead_deeper() -> None:
 
 @pytest.mark.parametrize("expression", ["$request.header.x", "$request.body", "$request.body.", "action", ""])
 def test_other_expressions_are_refused(expression: str) -> None:
-    """An expression that cannot be honoured is an error at start, not a surprise later."""
+    """At start, not at the first message."""
     with pytest.raises(ServiceError, match="route selection expression"):
         parse_selection_expression(expression)

@@ -1,4 +1,4 @@
-"""The gateway's own start and end."""
+"""The gateway's start and end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tests.unit.localcloud.gateway.support import (
     ROUTES,
     Functions,
     dial,
+    handshake,
     http,
     joined,
-    knock,
     service,
     serving,
 )
 
 
 async def test_a_taken_port_is_one_clear_line() -> None:
-    """Starting on a port in use says which one, in one line."""
+    """It names the port."""
     async with serving(Functions()) as gateway:
         second = Gateway(service(*ROUTES), Functions())
         with pytest.raises(
@@ -37,14 +37,13 @@ async def test_a_taken_port_is_one_clear_line() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "localhost"])  # noqa: S104 -- refusing it is the point
-async def test_only_loopback_is_listened_on(host: str) -> None:
-    """The gateway checks no signatures, so it is not to be reached from other machines."""
+async def test_only_loopback_addresses_are_accepted(host: str) -> None:
+    """The gateway verifies no signatures, so other machines must not reach it."""
     with pytest.raises(StartError, match="loopback"):
         await Gateway(service(*ROUTES), Functions()).start(host, 0)
 
 
-async def test_a_given_port_is_taken_and_given_back() -> None:
-    """The port asked for is the port; after close it is free for the next start."""
+async def test_a_given_port_is_used_and_freed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     for _ in range(2):
@@ -57,13 +56,13 @@ async def test_a_given_port_is_taken_and_given_back() -> None:
 
 
 def test_an_unsupported_expression_is_refused_at_once() -> None:
-    """A selection expression that cannot be honoured is an error before anything listens."""
+    """Before anything listens."""
     with pytest.raises(ServiceError, match="expression"):
         Gateway(replace(service(*ROUTES), route_selection_expression="$request.header.x"), Functions())
 
 
 async def test_close_sends_1001_and_waits_for_disconnect() -> None:
-    """At shutdown every client is closed with 1001, and every `$disconnect` has returned."""
+    """For every client."""
     returned = 0
 
     async def disconnect(_event: Any) -> Any:
@@ -96,7 +95,7 @@ async def test_close_sends_1001_and_waits_for_disconnect() -> None:
 
 
 async def test_close_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    """Functions that do not return, and clients that do not answer, hold the end up for its bounds only."""
+    """Hanging functions and silent clients delay it only up to its limits."""
     functions = Functions(disconnect=lambda _event: asyncio.sleep(3600))
     limits = GatewayLimits(shutdown_timeout_s=0.1, close_timeout_s=0.1, integration_timeout_s=3600)
     gateway = Gateway(service(*ROUTES), functions, limits)
@@ -113,19 +112,19 @@ async def test_close_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_close_ends_handshakes_under_way() -> None:
-    """A client whose `$connect` still runs at shutdown is cut off."""
+    """A client whose `$connect` still runs is cut off."""
     functions = Functions(connect=lambda _event: asyncio.sleep(3600))
     gateway = Gateway(service(*ROUTES), functions, GatewayLimits(integration_timeout_s=3600))
     await gateway.start()
-    knocking = asyncio.ensure_future(knock(gateway))
+    connecting = asyncio.ensure_future(handshake(gateway))
     await functions.called("connect")
     await gateway.close()
     with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
-        await knocking
+        await connecting
 
 
 async def test_replies_under_way_are_awaited() -> None:
-    """A message's function that is running at shutdown may finish what it does."""
+    """A message's running function may finish."""
     finished = asyncio.Event()
 
     async def send(_event: Any) -> Any:
@@ -143,8 +142,8 @@ async def test_replies_under_way_are_awaited() -> None:
     assert finished.is_set()
 
 
-async def test_close_leaves_no_message_behind() -> None:
-    """Messages that still wait for their turn when the time is up are not started any more."""
+async def test_close_drops_waiting_messages() -> None:
+    """They are not started after the time limit."""
     functions = Functions(default=lambda _event: asyncio.sleep(3600))
     limits = GatewayLimits(pending_messages=2, shutdown_timeout_s=0.05, integration_timeout_s=3600)
     gateway = Gateway(service(*ROUTES), functions, limits)
@@ -159,8 +158,7 @@ async def test_close_leaves_no_message_behind() -> None:
     assert len(functions.events("default")) == 2
 
 
-async def test_closing_twice_or_unstarted_is_nothing() -> None:
-    """close is safe to call on a gateway that is closed already or never started."""
+async def test_closing_twice_or_before_the_start_does_nothing() -> None:
     gateway = Gateway(service(*ROUTES), Functions())
     await gateway.close()
     await gateway.start()

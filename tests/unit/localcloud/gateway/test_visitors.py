@@ -1,13 +1,21 @@
-"""Host and Origin of requests to the gateway: whose are refused, before anything else happens."""
+"""Host and Origin of requests to the gateway are checked before anything else."""
 
 from __future__ import annotations
 
 import pytest
 
 from localcloud.gateway import Gateway
-from localcloud.gateway.strangers import MAX_NAMED
-from localcloud.visitors import Visitors
-from tests.unit.localcloud.gateway.support import HANDSHAKE, ROUTES, Functions, http, knock, service, serving
+from localcloud.gateway.refusals import MAX_LOGGED
+from localcloud.origins import OriginPolicy
+from tests.unit.localcloud.gateway.support import (
+    HANDSHAKE,
+    ROUTES,
+    Functions,
+    handshake,
+    http,
+    service,
+    serving,
+)
 
 CHAT = "https://chat.example.com"
 REQUESTS = "GET /_localcloud/requests HTTP/1.1\r\n"
@@ -25,7 +33,7 @@ REQUESTS = "GET /_localcloud/requests HTTP/1.1\r\n"
     ],
 )
 async def test_other_hosts_are_refused(hosts: str) -> None:
-    """Also none, and several, which another server might read differently."""
+    """So are a missing and a repeated Host, which another server might read differently."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         sender.writer.write(f"{REQUESTS}{hosts}\r\n".encode())
         response = await sender.receive()
@@ -36,7 +44,7 @@ async def test_other_hosts_are_refused(hosts: str) -> None:
 
 
 async def test_every_request_of_a_connection_is_checked() -> None:
-    """A good first request does not let a second one in."""
+    """A valid first request does not admit a second one."""
     async with serving(Functions()) as gateway, http(gateway) as sender:
         for _ in range(2):
             sender.writer.write(f"{REQUESTS}Host: localhost\r\n\r\n".encode())
@@ -46,11 +54,11 @@ async def test_every_request_of_a_connection_is_checked() -> None:
 
 
 async def test_a_refused_page_runs_no_function() -> None:
-    """Neither a WebSocket nor a post of a foreign page reaches anything."""
+    """Neither by a WebSocket nor by a post."""
     functions = Functions()
     async with serving(functions) as gateway:
         for origin in (CHAT, "null"):
-            refused = await knock(gateway, headers={**HANDSHAKE, "Origin": origin})
+            refused = await handshake(gateway, headers={**HANDSHAKE, "Origin": origin})
             assert refused.status == 403
             async with http(gateway) as sender:
                 assert (await sender.request("POST", "/", headers={"Origin": origin})).status == 403
@@ -58,23 +66,23 @@ async def test_a_refused_page_runs_no_function() -> None:
 
 
 async def test_pages_of_this_machine_and_allowed_ones_connect() -> None:
-    """The latter by `--allow-origin`."""
-    async with Gateway(service(*ROUTES), Functions(), visitors=Visitors(frozenset({CHAT}))) as gateway:
+    """The latter with `--allow-origin`."""
+    async with Gateway(service(*ROUTES), Functions(), origins=OriginPolicy(frozenset({CHAT}))) as gateway:
         for origin, status in ((CHAT, 101), ("http://localhost:5173", 101), ("https://evil.example", 403)):
-            assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == status
+            assert (await handshake(gateway, headers={**HANDSHAKE, "Origin": origin})).status == status
 
 
-async def test_the_developer_is_told_whose_page_was_refused(caplog: pytest.LogCaptureFixture) -> None:
-    """Each origin and host once, and a few in all; origins that no browser sends are not named."""
+async def test_refused_pages_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Each origin and host once, in limited number; origins that no browser sends are not named."""
     async with serving(Functions()) as gateway:
         for origin in ("null", "https://a b", "https://0.example", "null"):
-            assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
-        assert (await knock(gateway, headers={**HANDSHAKE, "Host": "evil.example"})).status == 403
-        for number in range(MAX_NAMED + 1):
+            assert (await handshake(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
+        assert (await handshake(gateway, headers={**HANDSHAKE, "Host": "evil.example"})).status == 403
+        for number in range(MAX_LOGGED + 1):
             origin = f"https://{number}.example"
-            assert (await knock(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
+            assert (await handshake(gateway, headers={**HANDSHAKE, "Origin": origin})).status == 403
     told = [record.getMessage() for record in caplog.records]
-    assert len(told) == MAX_NAMED
+    assert len(told) == MAX_LOGGED
     assert told[0].startswith("gateway: refused a request. Pages of the origin 'null' are not allowed")
     assert "'https://0.example'" in told[1]
     assert "--allow-origin" in told[1]

@@ -1,4 +1,4 @@
-"""Delays on a clock of the test's own: an event starts when its draw is over, and not later."""
+"""Delays on a fake clock: an event starts exactly when its delay is over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def always(ms: float) -> Hop:
     return Hop(ms, ms, ms, ms)
 
 
-PROFILE = HopProfile("2026-01-01", always(500), always(40), always(30), always(12), always(8))
+PROFILE = HopProfile(always(500), always(40), always(30), always(12), always(8))
 
 
 class Recorder:
@@ -30,7 +30,7 @@ class Recorder:
 
 @pytest.fixture
 def slept_ms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What is slept, in whole milliseconds; the time stands still."""
+    """The slept time in whole milliseconds, with a stopped clock."""
     slept: list[int] = []
 
     async def sleep(wait_s: float) -> None:
@@ -42,7 +42,7 @@ def slept_ms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def batch(*ages_ms: int, arn: str = FIFO) -> dict[str, Any]:
-    """An SQS event of messages that were sent so long ago."""
+    """An SQS event of messages sent so long ago."""
     sent = [str(round(NOW_S * 1000) - age_ms) for age_ms in ages_ms]
     return {"Records": [{"eventSourceARN": arn, "attributes": {"SentTimestamp": at}} for at in sent]}
 
@@ -59,17 +59,17 @@ def batch(*ages_ms: int, arn: str = FIFO) -> dict[str, Any]:
     ],
     ids=["just sent", "some of it over", "the oldest counts", "just over", "received again", "standard"],
 )
-async def test_a_batch_waits_for_what_its_hop_lacks(
+async def test_a_batch_waits_for_the_rest_of_its_hop(
     slept_ms: list[int], event: dict[str, Any], wait_ms: int
 ) -> None:
-    """The time since SQS took the oldest message is part of the hop."""
+    """The time since SQS accepted the oldest message counts."""
     invoker = HopDelays(PROFILE).queues(Recorder())
     assert await invoker.invoke("f", event) == ("f", event)
     assert slept_ms == [wait_ms]
 
 
-async def test_only_the_gateways_events_have_a_route(slept_ms: list[int]) -> None:
-    """A frame waits for its hop; a batch from a stream or a queue passes at once."""
+async def test_only_the_gateways_events_have_a_route_delay(slept_ms: list[int]) -> None:
+    """A batch from a stream or a queue passes at once."""
     invoker = HopDelays(PROFILE).routes(Recorder())
     await invoker.invoke("f", batch(0))
     assert slept_ms == []
@@ -78,9 +78,9 @@ async def test_only_the_gateways_events_have_a_route(slept_ms: list[int]) -> Non
 
 
 def test_draws_repeat_with_their_seed_and_do_not_disturb_each_other() -> None:
-    """The same seed gives the same delays, whatever else was drawn; another seed gives others."""
+    """Other hops' draws do not change them; another seed does."""
     wide = Hop(1, 10, 100, 1000)
-    profile = HopProfile("2026-01-01", wide, wide, wide, wide, wide)
+    profile = HopProfile(wide, wide, wide, wide, wide)
     one, same, other = HopDelays(profile, 1), HopDelays(profile, 1), HopDelays(profile, 2)
     first = [one.fifo_queue_s() for _ in range(20)]
     again = [(same.post_s(), same.fifo_queue_s())[1] for _ in range(20)]

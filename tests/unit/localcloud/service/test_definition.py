@@ -12,6 +12,7 @@ from localcloud.service.template import parse_yaml
 from tests.conftest import REGION, ROOT
 
 FILE = (ROOT / "serverless.yml").read_text()
+PATTERN = "a non-empty mapping to a non-empty list of text"
 
 
 def load(tmp_path: Path, text: str, **params: str) -> Service:
@@ -21,7 +22,7 @@ def load(tmp_path: Path, text: str, **params: str) -> Service:
 
 
 def test_the_file_describes_every_route_and_function(unit_service: Service) -> None:
-    """Routes, functions and settings are those of serverless.yml, nothing is listed a second time."""
+    """Routes, functions and settings come from serverless.yml alone."""
     assert set(unit_service.routes) == set(re.findall(r"^          route: (\S+)$", FILE, re.MULTILINE))
     assert set(unit_service.functions) == set(parse_yaml(FILE)["functions"])
     actions = unit_service.functions["default"].environment["ACTIONS"].split(", ")
@@ -39,7 +40,7 @@ def test_the_file_describes_every_route_and_function(unit_service: Service) -> N
 
 
 def test_tables_queues_and_the_stream(unit_service: Service) -> None:
-    """Definitions are CreateTable's, and the mapping has all that AWS is told."""
+    """Definitions match CreateTable, and the mapping has all of AWS's parameters."""
     messages = unit_service.tables["MessagesTable"]
     assert messages.definition["StreamSpecification"] == {
         "StreamEnabled": True,
@@ -57,7 +58,7 @@ def test_tables_queues_and_the_stream(unit_service: Service) -> None:
 
 
 def test_the_queue_of_leftovers_and_its_function(unit_service: Service) -> None:
-    """The mapping, and where the queue puts what nobody gets done."""
+    """The mapping, and the queue's dead-letter queue."""
     queue = unit_service.queues["RetryQueue"]
     assert queue.attributes == {"VisibilityTimeout": "180"}
     assert queue.redrive == Redrive("FanoutFailures", 5)
@@ -70,7 +71,7 @@ def test_the_queue_of_leftovers_and_its_function(unit_service: Service) -> None:
 
 
 def test_the_lanes_and_the_second_trigger_of_their_function(unit_service: Service) -> None:
-    """CreateQueue's attributes of a FIFO queue, and a function that a stream and a queue invoke."""
+    """CreateQueue's attributes of a FIFO queue, and a function with a stream and a queue as triggers."""
     queue = unit_service.queues["DeliveryQueue"]
     assert (queue.name, queue.is_fifo, queue.redrive) == ("groupcast-unit-delivery.fifo", True, None)
     assert queue.attributes == {
@@ -89,13 +90,13 @@ def test_the_lanes_and_the_second_trigger_of_their_function(unit_service: Servic
 
 
 def test_a_number_may_be_text(tmp_path: Path) -> None:
-    """As --param gives it."""
+    """As from --param."""
     service = load(tmp_path, FILE, deliveryConcurrency="7")
     assert service.queue_mappings[0].maximum_concurrency == 7
 
 
 def test_attributes_of_a_fifo_queue(tmp_path: Path) -> None:
-    """Booleans and numbers also as text; without a name the queue gets one with its ending."""
+    """Booleans and numbers may be text; a generated name gets the ending .fifo."""
     text = FILE.replace("          QueueName: ${self:service}-${sls:stage}-delivery.fifo\n", "").replace(
         "          FifoQueue: true\n",
         """          FifoQueue: "true"
@@ -109,8 +110,8 @@ def test_attributes_of_a_fifo_queue(tmp_path: Path) -> None:
     assert queue.attributes["MaximumMessageSize"] == "262144"
 
 
-def test_a_fifo_queue_gives_up_to_a_fifo_queue(tmp_path: Path) -> None:
-    """And a standard queue to a standard one."""
+def test_a_dead_letter_queue_has_the_type_of_its_queue(tmp_path: Path) -> None:
+    """FIFO or standard."""
     redrive = "RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3 }"
     dead = "Dead: { Type: AWS::SQS::Queue, Properties: { FifoQueue: true } }"
     text = FILE.replace("          FifoQueue: true\n", f"          FifoQueue: true\n          {redrive}\n")
@@ -119,7 +120,7 @@ def test_a_fifo_queue_gives_up_to_a_fifo_queue(tmp_path: Path) -> None:
 
 
 def test_the_user_pool_and_its_client(unit_service: Service) -> None:
-    """What CreateUserPool and CreateUserPoolClient are told, parameters in the types that they want."""
+    """The arguments of CreateUserPool and CreateUserPoolClient, with the right types."""
     pool = unit_service.user_pools["UserPool"]
     assert pool.definition["PoolName"] == "groupcast-unit"
     assert pool.definition["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
@@ -133,8 +134,8 @@ def test_the_user_pool_and_its_client(unit_service: Service) -> None:
     assert "UserPoolId" not in client.definition
 
 
-def test_ids_that_only_creation_gives_are_filled_in(tmp_path: Path) -> None:
-    """A Ref of the pool stands for a placeholder until the pool is there, also inside a longer text."""
+def test_ids_known_only_after_creation_are_filled_in(tmp_path: Path) -> None:
+    """A Ref of the pool is a placeholder until then, even inside a longer text."""
     text = FILE.replace(
         "    TOKEN_USE:", "    BOTH: !Sub ${UserPool}/${UserPoolClient}/${UserPool}\n    TOKEN_USE:"
     )
@@ -204,16 +205,16 @@ resources:
 """
 
 
-def test_what_only_a_stage_on_aws_has_is_left_alone(tmp_path: Path) -> None:
-    """Roles, logs, alarms, conditions, tags, anchors and any intrinsic, where nothing of it runs here."""
+def test_resources_only_for_aws_are_ignored(tmp_path: Path) -> None:
+    """Roles, logs, alarms, conditions, tags, anchors and intrinsics that nothing local uses."""
     service = load(tmp_path, PRODUCTION)
     assert list(service.tables) == ["Table"]
     assert set(service.tables["Table"].definition) == {"AttributeDefinitions", "KeySchema", "TableName"}
     assert list(service.functions) == ["hello"]
 
 
-def test_off_is_a_word_as_it_is_for_serverless(tmp_path: Path) -> None:
-    """YAML 1.2: MfaConfiguration: OFF is no boolean."""
+def test_off_is_a_string(tmp_path: Path) -> None:
+    """YAML 1.2: MfaConfiguration: OFF is not a boolean."""
     text = FILE.replace("GenerateSecret: false", "GenerateSecret: 'false'")
     text = re.sub(r"( +)UserPoolName:", r"\1MfaConfiguration: OFF\n\1UserPoolName:", text)
     service = load(tmp_path, text)
@@ -222,13 +223,13 @@ def test_off_is_a_word_as_it_is_for_serverless(tmp_path: Path) -> None:
 
 
 def test_a_disabled_queue_event_is_left_out(tmp_path: Path) -> None:
-    """`enabled: false` is a mapping that nobody polls."""
+    """`enabled: false` is a mapping without polling."""
     text = FILE.replace("maximumBatchingWindow: 0", "enabled: false")
     assert [mapping.queue for mapping in load(tmp_path, text).queue_mappings] == ["DeliveryQueue"]
 
 
 def test_a_parameter_can_be_overridden(tmp_path: Path) -> None:
-    """As --param does on the command line."""
+    """As by --param."""
     service = load(tmp_path, FILE, retentionDays="7")
     assert service.functions["connect"].environment["RETENTION_DAYS"] == "7"
 
@@ -239,14 +240,14 @@ def with_timeouts(**timeouts: int) -> Service:
 
 
 def test_a_timeout_can_be_overridden() -> None:
-    """As --timeout does: of that function, and of no other."""
+    """As by --timeout, for that function only."""
     changed, untouched = with_timeouts(ping=3), with_timeouts()
     assert changed.functions["ping"].timeout_s == 3 != untouched.functions["ping"].timeout_s
     assert {**changed.functions, "ping": None} == {**untouched.functions, "ping": None}
 
 
-def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
-    """An unknown function is named with those there are; a queue must hold messages as long as they take."""
+def test_impossible_timeouts_are_refused() -> None:
+    """An unknown function, with the known ones listed, and a timeout over its queue's visibility timeout."""
     with pytest.raises(ServiceError, match="no function pin; there are authorize, connect"):
         with_timeouts(pin=3)
     visibility_s = int(with_timeouts().queues["RetryQueue"].attributes["VisibilityTimeout"])
@@ -268,11 +269,11 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         ("\n  memorySize: 512", "\n  memorysize: 512", "provider: unknown setting memorysize"),
         ("frameworkVersion:", "frameworkVersions:", "top level: unknown setting frameworkVersions"),
         ("BillingMode: PAY_PER_REQUEST", "BillingMod: PAY_PER_REQUEST", "did you mean BillingMode"),
-        ("!GetAtt MessagesTable.StreamArn", "!GetAtt GroupsTable.StreamArn", "no table with a stream"),
+        ("!GetAtt MessagesTable.StreamArn", "!GetAtt GroupsTable.StreamArn", "is not a table with a stream"),
         ("!GetAtt MessagesTable.StreamArn", "arn:aws:x", "must be !GetAtt"),
-        ("            name: authorize", "            name: authorise", "no function authorise"),
+        ("            name: authorize", "            name: authorise", "there is no function authorise"),
         ("!Ref GroupsTable", "!Ref GroupTable", "GroupTable is not a resource"),
-        ("${param:logLevel}", "${param:logLevl}", "${param:logLevl} stands for nothing"),
+        ("${param:logLevel}", "${param:logLevl}", "${param:logLevl} has no value"),
         ("              arn: !GetAtt FanoutFailures.Arn", "              arn: !GetAtt Nope.Arn", "SQS queue"),
         ("service: groupcast", "service: [", "not valid YAML"),
         ("maximumBatchingWindow: 0", "maximumBatchWindow: 0", "did you mean maximumBatchingWindow"),
@@ -281,7 +282,7 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         ("${param:deliveryConcurrency}", "1", "maximumConcurrency must be 2 to 1000, not 1"),
         ("${param:deliveryConcurrency}", "1001", "maximumConcurrency must be 2 to 1000, not 1001"),
         ("${param:deliveryConcurrency}", "true", "maximumConcurrency must be 2 to 1000, not True"),
-        ("${param:deliveryConcurrency}", "many", "maximumConcurrency must be 2 to 1000, not many"),
+        ("${param:deliveryConcurrency}", "many", "maximumConcurrency must be 2 to 1000, not 'many'"),
         (
             "${param:deliveryConcurrency}",
             "100\n          maximumBatchingWindow: 1",
@@ -289,20 +290,20 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         ),
         ("VisibilityTimeout: 45", "VisibilityTimeout: 29", "must be at least fanoutMessage's timeout"),
         ("VisibilityTimeout: 45", "VisibilityTimeout: 43201", "VisibilityTimeout must be 0 to 43200"),
-        ("FifoQueue: true", "FifoQueue: yes", "FifoQueue must be true or false, not yes"),
+        ("FifoQueue: true", "FifoQueue: yes", "FifoQueue must be true or false, not 'yes'"),
         ("-delivery.fifo", "-delivery", "QueueName must end in .fifo"),
         ("-retry", "-retry.fifo", "QueueName must end in .fifo"),
         ("          FifoQueue: true\n", "", "QueueName must end in .fifo"),
         (
             "DeduplicationScope: messageGroup",
             "DeduplicationScope: group",
-            "DeduplicationScope must be messageGroup or queue, not group",
+            "DeduplicationScope must be messageGroup or queue, not 'group'",
         ),
         ("DeduplicationScope: messageGroup", "DeduplicationScope: queue", "needs DeduplicationScope"),
         (
             "FifoThroughputLimit: perMessageGroupId",
             "FifoThroughputLimit: none",
-            "FifoThroughputLimit must be perQueue or perMessageGroupId, not none",
+            "FifoThroughputLimit must be perMessageGroupId or perQueue, not 'none'",
         ),
         (
             "          FifoQueue: true\n",
@@ -324,17 +325,17 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         (
             "              arn: !GetAtt FanoutFailures.Arn",
             "              arn: !GetAtt DeliveryQueue.Arn",
-            "Lambda sends to no FIFO queue",
+            "Lambda does not send failures to a FIFO queue",
         ),
         (
             "!GetAtt RetryQueue.Arn\n          batch",
             "!GetAtt GroupsTable.Arn\n          batch",
-            "is no queue",
+            "is not a queue",
         ),
         (
             "functionResponseType: ReportBatchItemFailures",
             "functionResponseType: ReportItemFailures",
-            "functionResponseType can be ReportBatchItemFailures",
+            "functionResponseType must be ReportBatchItemFailures, not 'ReportItemFailures'",
         ),
         ("VisibilityTimeout: 180", "VisibilityTimeout: 20", "must be at least fanoutRetry's timeout"),
         ("maxReceiveCount: 5", "maxReceivedCount: 5", "did you mean maxReceiveCount"),
@@ -343,22 +344,52 @@ def test_a_timeout_of_nobody_and_one_over_its_queues_are_refused() -> None:
         (
             "deadLetterTargetArn: !GetAtt FanoutFailures.Arn",
             "deadLetterTargetArn: !GetAtt GroupsTable.Arn",
-            "GroupsTable is no queue",
+            "GroupsTable is not a queue",
         ),
         ("UserPoolName:", "UserPoolNam:", "did you mean UserPoolName"),
         ("MinimumLength: 12", "MinimumLength: !If [Strict, 20, 12]", "does not resolve Fn::If"),
         ("ExplicitAuthFlows:", "ExplicitAuthFlow:", "did you mean ExplicitAuthFlows"),
-        ("UserPoolId: !Ref UserPool\n", "UserPoolId: !Ref GroupsTable\n", "GroupsTable is no user pool"),
+        ("UserPoolId: !Ref UserPool\n", "UserPoolId: !Ref GroupsTable\n", "GroupsTable is not a user pool"),
         ("UserPoolId: !Ref UserPool\n", "UserPoolId: us-east-1_x\n", "UserPoolId: must be !Ref"),
         ("USER_POOL_ID: !Ref UserPool", "USER_POOL_ID: !GetAtt UserPool.Arn", "not resolve Fn::GetAtt"),
         ("Type: AWS::Cognito::UserPool\n", "Typ: x\n", "resources.UserPool: unknown setting Typ"),
+        ("batchSize: 100", "batchSize: 0", "events[0].stream: batchSize must be 1 to 10000, not 0"),
+        ("batchSize: 100", "batchSize: 10001", "batchSize must be 1 to 10000, not 10001"),
+        ("batchWindow: 0", "batchWindow: 301", "batchWindow must be 0 to 300, not 301"),
+        ("parallelizationFactor: 2", "parallelizationFactor: 11", "parallelizationFactor must be 1 to 10"),
+        ("RetryAttempts: 100", "RetryAttempts: -2", "maximumRetryAttempts must be -1 to 10000, not -2"),
+        ("InSeconds: 3600", "InSeconds: 59", "maximumRecordAgeInSeconds must be -1 or at least 60"),
+        ("InSeconds: 3600", "InSeconds: 604801", "maximumRecordAgeInSeconds must be -1 to 604800"),
+        ("TRIM_HORIZON", "AT_TIMESTAMP", "must be LATEST or TRIM_HORIZON, not 'AT_TIMESTAMP'"),
+        *(
+            ("- eventName: [INSERT]", f"- {wrong}", f"filterPatterns[0] must be {PATTERN}, not {shown}")
+            for wrong, shown in (
+                ("{}", "{}"),
+                ("[]", "[]"),
+                ("eventName: INSERT", "{'eventName': 'INSERT'}"),
+                ("eventName: []", "{'eventName': []}"),
+                ("eventName: [{ prefix: IN }]", "{'eventName': [{'prefix': 'IN'}]}"),
+                ("dynamodb: { SizeBytes: [120] }", "{'dynamodb': {'SizeBytes': [120]}}"),
+            )
+        ),
+        (
+            "memorySize: 1024",
+            "memorySize: lots",
+            "functions.joinGroup: memorySize must be 128 to 10240, not 'lots'",
+        ),
+        ("    timeout: 5", "    timeout: 901", "functions.sendMessage: timeout must be 1 to 900, not 901"),
+        (
+            "      - websocket:",
+            "      - webSocket:",
+            "events[0]: unknown setting webSocket; did you mean websocket?",
+        ),
         (" Outputs:\n", " Output:\n", "resources: unknown setting Output; did you mean Outputs"),
     ],
 )
 def test_a_misspelt_or_impossible_setting_is_named(
     tmp_path: Path, old: str, new: str, complaint: str
 ) -> None:
-    """No setting is silently ignored: the error says where it is and what was meant."""
+    """No setting is silently ignored: the error has its place and a suggestion."""
     assert old in FILE
     with pytest.raises(ServiceError) as caught:
         load(tmp_path, FILE.replace(old, new, 1))
@@ -367,18 +398,34 @@ def test_a_misspelt_or_impossible_setting_is_named(
 
 
 def test_an_unknown_parameter_is_named(tmp_path: Path) -> None:
-    """--param with a name that the file does not have."""
+    """--param with a name that the file lacks."""
     with pytest.raises(ServiceError, match="no parameter colour"):
         load(tmp_path, FILE, colour="blue")
 
 
-def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:
-    """Whoever starts it in the wrong folder learns what is missing."""
+def test_a_missing_or_shapeless_section_is_named(tmp_path: Path) -> None:
+    """Not a traceback."""
+    for text, complaint in (
+        ("provider: {}", "serverless.yml: top level: service is missing"),
+        (
+            "service: shop\nfunctions: [a]",
+            "serverless.yml: top level: functions must be a mapping, not ['a']",
+        ),
+        ("service: shop\nfunctions: { a: b }", "serverless.yml: functions.a must be a mapping, not 'b'"),
+        ("[]", "serverless.yml: must be a mapping"),
+    ):
+        with pytest.raises(ServiceError) as caught:
+            load(tmp_path, text)
+        assert str(caught.value) == complaint
+
+
+def test_a_missing_file_has_a_clear_error(tmp_path: Path) -> None:
+    """For users who start it in the wrong folder."""
     with pytest.raises(ServiceError, match=r"cannot read serverless\.yml"):
         load_service(tmp_path / "serverless.yml", stage="dev", region=REGION, params={})
 
 
 def test_a_variable_that_refers_to_itself_is_an_error(tmp_path: Path) -> None:
-    """Not a stack overflow."""
+    """Instead of a stack overflow."""
     with pytest.raises(ServiceError, match="refers to itself"):
         load(tmp_path, "service: ${self:provider.name}\nprovider:\n  name: ${self:service}\n")

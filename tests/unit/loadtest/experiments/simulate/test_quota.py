@@ -1,4 +1,4 @@
-"""The account's bucket, the budget's bookings and a worker's window, by themselves."""
+"""The account's bucket, the budget's bookings and a worker's window, separately."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_posts_and_frames_are_refused_alike() -> None:
     account = Account(1_000, 500, 100)
     for step in range(1, 1_001):
         account.take(step / 100, 30)
-    # Asked for: 3,000 posts and 100 frames a second, of 1,000 that there are.
+    # Demand: 3,000 posts and 100 frames a second, with a quota of 1,000.
     refused_posts = account.posts_refused / (account.posts_accepted + account.posts_refused)
     assert account.inbound_refused / 1_000 == pytest.approx(refused_posts, rel=0.1)
     assert account.posts_accepted + 1_000 - account.inbound_refused == pytest.approx(10_500, rel=0.001)
@@ -82,7 +82,7 @@ def test_workers_that_book_in_turn_share_the_budget() -> None:
     booked = [0] * 4
     while min(at) < 10:
         worker = at.index(min(at))
-        # Posting takes a little, whatever the budget says.
+        # Posting takes some time, whatever the budget.
         at[worker] = max(at[worker], budget.book(at[worker], budget.chunk_posts)) + 0.001
         booked[worker] += budget.chunk_posts
     assert max(booked) - min(booked) <= budget.chunk_posts

@@ -33,7 +33,7 @@ def test_a_pass_gives_out_its_posts_in_order() -> None:
 
 
 @given(st.integers(1, 60_000), st.integers(1, 3), st.floats(0, 1))
-def test_a_pass_that_is_left_owes_exactly_what_was_not_delivered(
+def test_an_unfinished_pass_owes_exactly_its_undelivered_posts(
     members: int, frames: int, done_share: float
 ) -> None:
     message = Message(0.0, members)

@@ -28,7 +28,7 @@ def bodies(entries: list[Entry]) -> str:
 
 
 def test_a_batch_takes_all_it_can_of_a_group_and_then_of_the_next() -> None:
-    """In order within each, and a group that is being worked on gives no more."""
+    """In order within each; a group in progress gives no more."""
     lanes = Lanes()
     add(lanes, "a", *"abc")
     add(lanes, "b", *"123")
@@ -38,8 +38,7 @@ def test_a_batch_takes_all_it_can_of_a_group_and_then_of_the_next() -> None:
     assert taken(lanes) == []
 
 
-def test_a_group_goes_on_when_all_of_its_batch_is_deleted() -> None:
-    """Not while one message of it is still out."""
+def test_a_group_is_free_when_its_whole_batch_is_deleted() -> None:
     lanes = Lanes()
     add(lanes, "a", *"abc")
     first, second = taken(lanes, count=2)
@@ -49,8 +48,8 @@ def test_a_group_goes_on_when_all_of_its_batch_is_deleted() -> None:
     assert bodies(taken(lanes, 1)) == "c"
 
 
-def test_what_comes_back_takes_its_old_place() -> None:
-    """After its visibility timeout, before what was sent later; its group waits as long."""
+def test_a_returned_message_takes_its_old_place() -> None:
+    """After its visibility timeout, before later messages; its group waits as long."""
     lanes = Lanes()
     add(lanes, "a", *"abcd")
     batch = taken(lanes, count=3)
@@ -91,8 +90,8 @@ def test_an_id_is_remembered_five_minutes_after_it_was_sent() -> None:
     assert bodies(taken(lanes, DEDUPLICATION_S)) == "z"
 
 
-def test_too_many_receives_take_a_message_out() -> None:
-    """It is handed over, and the next one of its group is received instead."""
+def test_too_many_receives_remove_a_message() -> None:
+    """It is returned separately, and the group's next message is received."""
     lanes = Lanes()
     add(lanes, "a", *"ab")
     for now_s in (0.0, 10.0):
@@ -103,7 +102,7 @@ def test_too_many_receives_take_a_message_out() -> None:
 
 
 def test_delay_retention_and_counts() -> None:
-    """A delayed message is not there yet, one beyond its retention is no more."""
+    """A delayed message is not visible yet; an expired one is gone."""
     lanes = Lanes()
     lanes.add("a", "a", "a", 0, retention_s=100, delay_s=5)
     assert (lanes.counts(4), taken(lanes, 4)) == ((0, 0, 1), [])
@@ -117,7 +116,7 @@ def test_delay_retention_and_counts() -> None:
 
 
 def test_a_long_backlog_makes_nothing_slower() -> None:
-    """A hundred batches cost about the same before 20,000 messages as before none."""
+    """A hundred batches cost about the same with a backlog of 20,000 messages as without."""
 
     def hundred_s(messages: int, groups: int) -> float:
         lanes = Lanes()
@@ -130,20 +129,20 @@ def test_a_long_backlog_makes_nothing_slower() -> None:
         return time.perf_counter() - start
 
     least_s = min(hundred_s(1000, 1) for _ in range(3))
-    # A search through the backlog would cost hundreds of times as much.
+    # Searching the backlog would cost hundreds of times as much.
     assert min(hundred_s(20_000, 1) for _ in range(3)) < 20 * least_s
     assert min(hundred_s(20_000, 10_000) for _ in range(3)) < 20 * least_s
 
 
 class FifoQueue(RuleBasedStateMachine):
-    """Whatever happens in which order: nothing is lost, order holds, and a group has one receiver."""
+    """For any sequence of operations nothing is lost, order holds, and a group has one receiver."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lanes = Lanes()
         self.now_s = 0.0
         self.sent: dict[str, list[int]] = {}
-        # (entry, receives, until when it is ours)
+        # (entry, receives, end of its visibility timeout)
         self.held: list[tuple[Entry, int, float]] = []
 
     @rule(group=st.sampled_from("abc"))

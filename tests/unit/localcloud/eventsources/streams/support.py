@@ -41,13 +41,13 @@ def a_mapping(**changes: Any) -> StreamMapping:
 
 
 def a_record(number: int, *, key: str = "k", created_s: float = 0.0, size_bytes: int = 100) -> StreamRecord:
-    """A record as batching sees it; `number` is its place in the stream."""
+    """A record for batching; `number` is its position in the stream."""
     event = {"dynamodb": {"SequenceNumber": f"{number:021}", "Keys": {"id": {"S": key}}}}
     return StreamRecord(event, f"{number:021}", created_s, size_bytes, hash(key) & 0xFFFF)
 
 
 def from_api(number: int, *, key: str = "k", name: str = "INSERT", age_s: float = 0.0) -> dict[str, Any]:
-    """A record as botocore parses it from GetRecords."""
+    """A record as parsed by botocore from GetRecords."""
     return {
         "eventID": f"event-{number}",
         "eventName": name,
@@ -82,7 +82,7 @@ class FakeStreams:
         self.most_read = 0
 
     async def describe_stream(self, StreamArn: str, ExclusiveStartShardId: str | None = None) -> Any:  # noqa: N803 - as in the API
-        """One shard a page."""
+        """One shard per page."""
         assert StreamArn == STREAM_ARN
         ids = list(self.shards)
         place = 0 if ExclusiveStartShardId is None else ids.index(ExclusiveStartShardId) + 1
@@ -120,7 +120,7 @@ class FakeStreams:
 
 
 class FakeInvoker:
-    """Answers with what `answer(sequence numbers as ints)` returns or raises; keeps what it was asked."""
+    """Returns or raises `answer(sequence numbers as ints)`, and keeps its events."""
 
     def __init__(self, answer: Callable[[list[int]], Any] = lambda _: None) -> None:
         self._answer = answer
@@ -136,7 +136,7 @@ class FakeInvoker:
         await asyncio.sleep(0)
         answer = self._answer(numbers)
         if asyncio.iscoroutine(answer):
-            # Something to wait for; then all is well.
+            # Retry until it is ready.
             await answer
             answer = None
         if not answer:
@@ -149,19 +149,19 @@ def numbers_of(records: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def failing(*numbers: int) -> dict[str, Any]:
-    """The answer of a function that reports these records."""
+    """A function's response that reports these records."""
     return {"batchItemFailures": [{"itemIdentifier": f"{number:021}"} for number in numbers]}
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Return once `condition` holds; a test that waits in vain fails."""
+    """Wait until `condition` holds; fails after a limit."""
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - the fakes have no events for everything a test asks
             await asyncio.sleep(0.001)
 
 
 class Queue:
-    """A failure destination that keeps what it is sent, or raises `error`."""
+    """A failure destination that keeps its messages, or raises `error`."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.documents: list[Any] = []
@@ -176,7 +176,7 @@ class Queue:
         self.documents.append(json.loads(body))
 
     def given_up(self) -> list[tuple[int, int, str]]:
-        """First and last record of each document, and why."""
+        """First and last record of each document, with its reason."""
         places = [(document["DDBStreamBatchInfo"], document["requestContext"]) for document in self.documents]
         return [
             (int(info["startSequenceNumber"]), int(info["endSequenceNumber"]), request["condition"])
@@ -193,7 +193,7 @@ def a_source(
     observer: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
     **changes: Any,
 ) -> Source:
-    """All that a mapping needs, over the fakes."""
+    """A mapping's dependencies, made of fakes."""
     mapping = a_mapping(on_failure_queue="Failures", **changes)
     queue = queue or Queue()
     return Source(
@@ -211,7 +211,7 @@ def a_source(
 
 @asynccontextmanager
 async def running(source: Source) -> AsyncIterator[None]:
-    """The mapping runs while this is open."""
+    """Run the mapping while this is open."""
     mapping = mappings.Mapping(source)
     await mapping.start()
     try:

@@ -1,4 +1,4 @@
-"""What goes into one invocation, and what follows from its outcome."""
+"""Forming batches, and deciding about retries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.errors import ServiceError
 from localcloud.eventsources.streams import batching
 from localcloud.eventsources.streams.batching import Batch
 from tests.unit.localcloud.eventsources.streams.support import a_mapping, a_record, failing
@@ -23,28 +22,7 @@ def a_batch(count: int, **counts: int) -> Batch:
     return Batch(tuple(a_record(number) for number in range(count)), **counts)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"batch_size": 0},
-        {"batch_size": 10_001},
-        {"window_s": 301},
-        {"parallelization": 0},
-        {"parallelization": 11},
-        {"max_retries": -2},
-        {"max_record_age_s": 59},
-        {"max_record_age_s": 604_801},
-        {"starting_position": "AT_TIMESTAMP"},
-    ],
-)
-def test_values_lambda_does_not_take_are_refused(wrong: dict[str, Any]) -> None:
-    """Each limit of CreateEventSourceMapping is one here."""
-    batching.check(a_mapping())
-    with pytest.raises(ServiceError, match="stream of f: "):
-        batching.check(a_mapping(**wrong))
-
-
-def test_without_a_window_whatever_waits_is_taken() -> None:
+def test_without_a_window_all_waiting_records_are_taken() -> None:
     """Up to the batch size, at once."""
     waiting = [a_record(number) for number in range(5)]
     assert batching.take(waiting, a_mapping(batch_size=10), waited_s=0, ended=False) == 5
@@ -53,7 +31,6 @@ def test_without_a_window_whatever_waits_is_taken() -> None:
 
 
 def test_a_window_is_waited_for_unless_the_batch_is_full_or_the_shard_has_ended() -> None:
-    """A batch is due by number, by time, or because no more will come."""
     waiting = [a_record(number) for number in range(5)]
     patient = a_mapping(batch_size=10, window_s=2)
     assert batching.take(waiting, patient, waited_s=1.9, ended=False) == 0
@@ -64,14 +41,14 @@ def test_a_window_is_waited_for_unless_the_batch_is_full_or_the_shard_has_ended(
 
 @given(st.lists(st.integers(1, 3_000_000), min_size=1, max_size=30))
 def test_batches_stay_below_the_payload_limit(sizes: list[int]) -> None:
-    """Whatever the records' sizes, they are all taken, in order, in events of at most 6 MB."""
+    """For any sizes, all records are taken, in order, in events of at most 6 MB."""
     waiting = deque(a_record(number, size_bytes=size) for number, size in enumerate(sizes))
     mapping = a_mapping(batch_size=10_000, window_s=300)
     taken = 0
     while waiting:
         count = batching.take(waiting, mapping, waited_s=0, ended=len(waiting) + taken == len(sizes))
         if not count:
-            # Not due only because a window is open and all that is left would fit.
+            # Nothing is due only while a window is open and the rest would fit.
             assert sum(record.size_bytes for record in waiting) < batching.MAX_BATCH_BYTES
             break
         batch = [waiting.popleft() for _ in range(count)]
@@ -81,7 +58,7 @@ def test_batches_stay_below_the_payload_limit(sizes: list[int]) -> None:
 
 @given(st.text(), st.integers(1, 10))
 def test_records_of_one_item_share_a_lane(key: str, lanes: int) -> None:
-    """The lane depends on the key alone, and is one of the lanes."""
+    """The lane depends only on the key."""
     first, second = a_record(1, key=key), a_record(2, key=key)
     assert batching.lane_of(first, lanes) == batching.lane_of(second, lanes) in range(lanes)
 
@@ -110,19 +87,19 @@ def test_records_of_one_item_share_a_lane(key: str, lanes: int) -> None:
         ([1], 0),
     ],
 )
-def test_what_an_answer_lets_pass(response: Any, delivered: int) -> None:
-    """All before the lowest number named; nothing where the answer is malformed or names a stranger."""
+def test_records_acknowledged_by_a_response(response: Any, delivered: int) -> None:
+    """All before the lowest named number; none if the response is malformed or names an unknown one."""
     assert batching.count_delivered(a_batch(4), a_mapping(), response) == delivered
 
 
-def test_answers_are_not_read_unless_asked_for() -> None:
-    """Without ReportBatchItemFailures every return is a success."""
+def test_responses_count_only_with_report_batch_item_failures() -> None:
+    """Otherwise every return is a success."""
     mapping = a_mapping(report_item_failures=False)
     assert batching.count_delivered(a_batch(4), mapping, failing(0)) == 4
 
 
 def test_a_failed_batch_is_retried_whole_until_its_retries_are_used() -> None:
-    """Without bisecting: max_retries more invocations, then it is given up."""
+    """Without bisecting: max_retries more invocations, then it is discarded."""
     mapping = a_mapping(bisect_on_error=False, max_retries=2)
     batch, invoked = a_batch(3), 0
     while True:
@@ -136,8 +113,8 @@ def test_a_failed_batch_is_retried_whole_until_its_retries_are_used() -> None:
     assert (numbers(following.given_up), following.given_up.invocations) == ([0, 1, 2], 3)
 
 
-def test_what_was_delivered_is_not_retried() -> None:
-    """The checkpoint moves up to the record that failed, also when the rest is given up."""
+def test_delivered_records_are_not_retried() -> None:
+    """The checkpoint moves up to the failed record, even if the rest is discarded."""
     mapping = a_mapping(bisect_on_error=False, max_retries=1)
     (rest,) = batching.after_failure(a_batch(5), mapping, delivered=2).todo
     assert (numbers(rest), rest.retries) == ([2, 3, 4], 1)
@@ -145,7 +122,7 @@ def test_what_was_delivered_is_not_retried() -> None:
 
 
 def test_bisecting_costs_no_retry() -> None:
-    """Two halves, the first one first, with the retries the batch had; a single record cannot be split."""
+    """Two halves, the first one first, with the batch's retries; a single record is not split."""
     mapping = a_mapping(max_retries=0)
     left, right = batching.after_failure(a_batch(5), mapping, delivered=0).todo
     assert (numbers(left), numbers(right)) == ([0, 1], [2, 3, 4])
@@ -153,21 +130,23 @@ def test_bisecting_costs_no_retry() -> None:
     assert numbers(batching.after_failure(a_batch(1), mapping, delivered=0).given_up) == [0]
 
 
-def test_bisecting_with_a_report_splits_where_it_says() -> None:
-    """With both, only what follows the reported record goes on, in one piece and for free."""
+def test_bisecting_with_a_report_splits_at_the_reported_record() -> None:
+    """The rest continues in one piece, without counting a retry."""
     (rest,) = batching.after_failure(a_batch(5), a_mapping(max_retries=0), delivered=4).todo
     assert (numbers(rest), rest.retries) == ([4], 0)
 
 
 def test_unlimited_retries_never_give_up() -> None:
-    """-1 is no limit, however often it failed."""
+    """max_retries = -1."""
     following = batching.after_failure(a_batch(1, retries=10**6), a_mapping(max_retries=-1), delivered=0)
     assert following.given_up is None
 
 
 @given(st.integers(1, 40), st.sets(st.integers(0, 39)), st.integers(0, 3), st.booleans())
-def test_bisecting_isolates_what_fails(count: int, poison: set[int], max_retries: int, reports: bool) -> None:
-    """Exactly the failing records are given up, alone; all others are delivered, and all in order."""
+def test_bisecting_isolates_failing_records(
+    count: int, poison: set[int], max_retries: int, reports: bool
+) -> None:
+    """Exactly these are discarded, one by one; all others are delivered, in order."""
     mapping = a_mapping(max_retries=max_retries)
     todo, finished, given_up, invocations = [a_batch(count)], [], set(), 0
     while todo:
@@ -190,7 +169,7 @@ def test_bisecting_isolates_what_fails(count: int, poison: set[int], max_retries
 
 
 def test_old_records_expire_and_the_others_stay() -> None:
-    """Past the mapping's age limit, and without one past the day a stream keeps; never a moment early."""
+    """Past the mapping's age limit or else the stream's day; never earlier."""
     old, young = a_record(1, created_s=1000.0), a_record(2, created_s=1500.0)
     batch = Batch((old, young), retries=2, invocations=3)
     limited = a_mapping(max_record_age_s=100)
@@ -207,7 +186,7 @@ def test_old_records_expire_and_the_others_stay() -> None:
 
 @given(st.integers(0, 10**6), st.floats(0, 1, exclude_max=True))
 def test_backoff_grows_within_its_bounds(retry: int, chance: float) -> None:
-    """Between half and all of a wait that doubles, and never over the maximum."""
+    """Between half and all of a doubling delay, up to the maximum."""
     wait_s = batching.backoff_s(retry, min_s=0.1, max_s=10.0, chance=chance)
     full_s = min(10.0, 0.1 * 2 ** min(retry, 10))
     assert full_s / 2 <= wait_s <= full_s

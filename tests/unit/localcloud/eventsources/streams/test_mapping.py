@@ -38,7 +38,7 @@ def one_shard(count: int, *, keys: int = 1) -> FakeStreams:
 
 
 async def test_delivers_everything_once_and_in_order() -> None:
-    """Thousands of records over several pages, in batches of at most the batch size."""
+    """Thousands of records on several pages, in batches of at most the batch size."""
     invoker = FakeInvoker()
     async with running(a_source(one_shard(2500), invoker, batch_size=100)):
         await until(lambda: len(invoker.accepted) >= 2500)
@@ -46,8 +46,8 @@ async def test_delivers_everything_once_and_in_order() -> None:
     assert max(map(len, invoker.batches)) == 100
 
 
-async def test_lanes_run_side_by_side_and_keep_each_items_order() -> None:
-    """With parallelization several batches are under way, of one item never two, and its order holds."""
+async def test_lanes_run_concurrently_and_keep_each_items_order() -> None:
+    """An item never has two batches in progress."""
     under_way: dict[str, int] = defaultdict(int)
     most = 0
 
@@ -73,7 +73,7 @@ async def test_lanes_run_side_by_side_and_keep_each_items_order() -> None:
 
 
 async def test_a_child_waits_for_its_parents_last_record() -> None:
-    """A child shard's records reach the function only after the parent's, even if those take long."""
+    """Even if the parent's records take long."""
     gate = asyncio.Event()
 
     def answer(numbers: list[int]) -> Any:
@@ -94,14 +94,14 @@ async def test_a_child_waits_for_its_parents_last_record() -> None:
 
 
 def test_which_shards_may_start() -> None:
-    """Those without a parent in the stream, and those whose parent was started and runs no more."""
+    """Those without a parent in the stream, and those whose parent has ended."""
     parents = {"a": None, "b": "a", "c": "gone", "d": "c", "e": "forgotten"}
     assert startable(parents, started=set(), running={"forgotten"}) == ["a", "c"]
     assert startable(parents, started={"a", "c"}, running={"c"}) == ["b", "e"]
 
 
 async def test_shards_that_appear_later_are_read() -> None:
-    """A shard found while the mapping runs is read from its start."""
+    """From their start."""
     streams = one_shard(3)
     invoker = FakeInvoker()
     async with running(a_source(streams, invoker)):
@@ -113,7 +113,7 @@ async def test_shards_that_appear_later_are_read() -> None:
 
 
 async def test_latest_begins_at_start_and_misses_nothing_after_it() -> None:
-    """Older records are not seen; those written once start() returned are, in child shards too."""
+    """Only records written after start() returned, including those in child shards."""
     streams = FakeStreams(
         old=FakeShard(records=some_records(3), closed=True),
         now=FakeShard(parent="old", records=some_records(3, first=10)),
@@ -128,8 +128,8 @@ async def test_latest_begins_at_start_and_misses_nothing_after_it() -> None:
 
 
 @pytest.mark.parametrize("reports", [True, False])
-async def test_a_poisonous_record_is_isolated(reports: bool) -> None:
-    """Bisecting gives up exactly that record, with a document; all others are delivered, in order."""
+async def test_a_poison_record_is_isolated(reports: bool) -> None:
+    """Bisecting discards exactly that record, with a document; all others are delivered, in order."""
 
     def answer(numbers: list[int]) -> Any:
         if 37 in numbers:
@@ -143,7 +143,7 @@ async def test_a_poisonous_record_is_isolated(reports: bool) -> None:
         await until(lambda: 99 in invoker.accepted)
     assert queue.given_up() == [(37, 37, "RetryAttemptsExhausted")]
     assert ("functionError" in queue.documents[0]["responseContext"]) is not reports
-    # A reported one lets those before it pass, which the fake does not write down.
+    # A report acknowledges earlier records, which the fake does not record.
     expected = set(range(38, 100)) if reports else set(range(100)) - {37}
     assert set(invoker.accepted) - set(range(37)) == expected - set(range(37))
     assert invoker.accepted == sorted(invoker.accepted)
@@ -151,7 +151,7 @@ async def test_a_poisonous_record_is_isolated(reports: bool) -> None:
 
 
 async def test_a_report_moves_the_checkpoint_to_the_lowest_record() -> None:
-    """The next invocation begins with the lowest reported record, with no earlier one."""
+    """The next invocation begins with it."""
     answers = [failing(7, 4), failing(6), None]
     invoker = FakeInvoker(lambda _: answers.pop(0))
     async with running(a_source(one_shard(10), invoker)):
@@ -160,7 +160,7 @@ async def test_a_report_moves_the_checkpoint_to_the_lowest_record() -> None:
 
 
 async def test_old_records_are_given_up_without_an_invocation() -> None:
-    """What is past the age limit goes to the destination, the rest of its batch to the function."""
+    """Expired records go to the destination, the rest of the batch to the function."""
     records = [from_api(0, age_s=7200), from_api(1, age_s=7100), from_api(2)]
     invoker, queue = FakeInvoker(), Queue()
     streams = FakeStreams(s1=FakeShard(records=records))
@@ -173,7 +173,7 @@ async def test_old_records_are_given_up_without_an_invocation() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_nothing_is_skipped_whatever_the_function_does(seed: int) -> None:
-    """Errors, throttles, partial and senseless reports at random: every record is delivered in the end."""
+    """With random errors, throttles, partial and invalid reports, every record is delivered in the end."""
     chance = random.Random(seed)
     delivered: list[int] = []
 
@@ -209,7 +209,7 @@ async def test_nothing_is_skipped_whatever_the_function_does(seed: int) -> None:
 
 
 async def test_throttling_costs_no_retry() -> None:
-    """A function that could not be reached is tried again even where failures are not retried at all."""
+    """An unreachable function is tried again even if failures are not retried."""
     refusals = 5
 
     def answer(_: list[int]) -> None:
@@ -226,7 +226,7 @@ async def test_throttling_costs_no_retry() -> None:
 
 
 async def test_faults_of_the_stream_skip_and_repeat_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """Expired iterators and failing calls go on behind what was read; an outage is said once."""
+    """Expired iterators and failed calls resume after the last read record; an outage is reported once."""
     streams, invoker = one_shard(5), FakeInvoker()
     async with running(a_source(streams, invoker)):
         await until(lambda: len(invoker.accepted) == 5)
@@ -237,8 +237,7 @@ async def test_faults_of_the_stream_skip_and_repeat_nothing(capsys: pytest.Captu
     assert capsys.readouterr().err.count("cannot read the stream of T") == 1
 
 
-async def test_a_trimmed_position_goes_on_with_what_is_left() -> None:
-    """When the stream has dropped the records after the position, the oldest it has come next."""
+async def test_a_trimmed_position_continues_with_the_oldest_record() -> None:
     streams, invoker = one_shard(5), FakeInvoker()
     async with running(a_source(streams, invoker)):
         await until(lambda: len(invoker.accepted) == 5)
@@ -249,7 +248,7 @@ async def test_a_trimmed_position_goes_on_with_what_is_left() -> None:
 
 
 async def test_reads_no_further_ahead_than_the_limit() -> None:
-    """While the function is stuck only so many records are read; then all are delivered."""
+    """While the function hangs; then all records are delivered."""
     gate = asyncio.Event()
     streams, invoker = one_shard(500), FakeInvoker(lambda _: None if gate.is_set() else gate.wait())
     settings = replace(FAST, read_ahead_records=50)
@@ -262,7 +261,7 @@ async def test_reads_no_further_ahead_than_the_limit() -> None:
 
 
 async def test_filters_and_observer() -> None:
-    """The function sees what a filter lets through, the observer all that was read."""
+    """The function gets the filtered records, the observer all of them."""
     streams = one_shard(4)
     streams.shards["s1"].records[2]["eventName"] = "REMOVE"
     seen: list[int] = []
@@ -279,7 +278,7 @@ async def test_filters_and_observer() -> None:
 
 
 async def test_a_defect_while_reading_repeats_the_shard(capsys: pytest.CaptureFixture[str]) -> None:
-    """If the reader itself fails the shard is read again from its start, and it is said."""
+    """From its start, with a report on stderr."""
     failures = [RuntimeError("defect")]
 
     def observer(_: Any) -> None:
@@ -293,7 +292,7 @@ async def test_a_defect_while_reading_repeats_the_shard(capsys: pytest.CaptureFi
 
 
 async def test_a_destination_that_fails_does_not_stop_the_shard(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is tried as often as the limit says, then one line says what is lost, and the shard goes on."""
+    """After the limit of attempts one line reports the loss, and the shard continues."""
 
     def answer(numbers: list[int]) -> None:
         if 1 in numbers:
@@ -305,12 +304,12 @@ async def test_a_destination_that_fails_does_not_stop_the_shard(capsys: pytest.C
     assert invoker.accepted == [0, 2, 3, 4]
     assert queue.attempts == FAST.destination_attempts
     lines = capsys.readouterr().err.splitlines()
-    assert [line for line in lines if "Failures does not take them" in line] == lines
+    assert [line for line in lines if "Failures refuses them" in line] == lines
     assert len(lines) == 1
 
 
 async def test_close_lets_the_running_invocation_end() -> None:
-    """What runs when close is called ends, and nothing is invoked after it."""
+    """And starts no other one."""
     gate, ended = asyncio.Event(), []
 
     async def slow() -> None:
@@ -329,7 +328,7 @@ async def test_close_lets_the_running_invocation_end() -> None:
 
 
 async def test_close_does_not_wait_for_ever() -> None:
-    """An invocation that does not end is left after close_timeout_s."""
+    """It abandons an invocation after close_timeout_s."""
     invoker = FakeInvoker(lambda _: asyncio.Event().wait())
     mapping = Mapping(a_source(one_shard(1), invoker))
     await mapping.start()
@@ -338,8 +337,8 @@ async def test_close_does_not_wait_for_ever() -> None:
         await mapping.close()
 
 
-async def test_close_ends_waits() -> None:
-    """Backoff, window and an idle shard are no reason to stay: close needs none of its time limit."""
+async def test_close_ends_waits_at_once() -> None:
+    """Backoff, window and an idle shard do not delay it."""
     settings = replace(FAST, retry_min_s=3600, retry_max_s=3600, poll_interval_s=3600, close_timeout_s=3600)
 
     def answer(_: list[int]) -> None:
@@ -354,8 +353,8 @@ async def test_close_ends_waits() -> None:
     assert len(invoker.batches) == 1
 
 
-async def test_a_stream_that_is_not_there_is_a_start_error() -> None:
-    """Who starts hears of it in one line, and nothing stays running."""
+async def test_a_missing_stream_is_a_start_error() -> None:
+    """In one line, and nothing keeps running."""
     streams = one_shard(1)
     mapping = Mapping(a_source(streams, FakeInvoker()))
 
@@ -367,8 +366,8 @@ async def test_a_stream_that_is_not_there_is_a_start_error() -> None:
         await mapping.start()
 
 
-async def test_a_hop_holds_records_back_and_keeps_their_order() -> None:
-    """No record is seen, by function or observer, before its page's draw is over, and none overtakes."""
+async def test_a_hop_delays_records_and_keeps_their_order() -> None:
+    """Neither function nor observer sees a record before its page's delay is over."""
     draws_s = iter((0.15, *([0.0] * 1_000_000)))
     streams = one_shard(5)
     seen_s: list[float] = []
@@ -378,7 +377,7 @@ async def test_a_hop_holds_records_back_and_keeps_their_order() -> None:
     started_s = loop.time()
     async with running(replace(source, hop_s=lambda: next(draws_s))):
         await until(lambda: bool(streams.most_read))
-        # A second page, whose own draw is shorter.
+        # A second page with a shorter delay.
         streams.shards["s1"].records += some_records(5, first=5)
         await until(lambda: streams.most_read == 10)
         assert invoker.batches == []
@@ -387,8 +386,8 @@ async def test_a_hop_holds_records_back_and_keeps_their_order() -> None:
     assert min(seen_s) - started_s >= 0.15
 
 
-async def test_a_hop_counts_from_between_two_looks() -> None:
-    """A record is taken as written halfway between the look that missed it and the one that found it."""
+async def test_a_hop_counts_from_between_two_reads() -> None:
+    """A record's write time is taken as halfway between the read that missed it and the one that found it."""
     settings = replace(FAST, poll_interval_s=1.0)
     streams = FakeStreams(s1=FakeShard())
     found_s: list[float] = []
@@ -402,12 +401,12 @@ async def test_a_hop_counts_from_between_two_looks() -> None:
         await until(lambda: len(streams.limits) == 2)
         read_s = loop.time()
         await until(lambda: bool(found_s))
-    # Half a second has passed by then, and nothing of the draw is left.
+    # Half a second has passed by then, which is all of the delay.
     assert found_s[0] - read_s < 0.4
 
 
-async def test_a_shards_end_waits_for_what_a_hop_holds_back() -> None:
-    """A child shard starts after the held records of its parent."""
+async def test_a_shards_end_waits_for_delayed_records() -> None:
+    """A child shard starts after them."""
     streams = FakeStreams(
         child=FakeShard(parent="parent", records=some_records(2, first=10)),
         parent=FakeShard(records=some_records(2), closed=True),

@@ -1,4 +1,4 @@
-"""Records in the shape Lambda puts into events, and the document about those given up."""
+"""Records in the shape of Lambda's events, and the document about discarded ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from groupcast.fanout.batch import read_stream
+from groupcast.fanout.stream import read_stream
 from localcloud.eventsources.streams.batching import Batch
 from localcloud.eventsources.streams.discards import (
     AGE_EXCEEDED,
@@ -22,7 +22,7 @@ from tests.unit.localcloud.eventsources.streams.support import STREAM_ARN, a_rec
 
 
 def test_record_has_lambdas_shape() -> None:
-    """Times are numbers, binary is base64 however deep, and no other field is added or lost."""
+    """Times are numbers, nested binary is base64, and fields are neither added nor lost."""
     api: dict[str, Any] = from_api(7)
     api["dynamodb"]["ApproximateCreationDateTime"] = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
     api["dynamodb"]["NewImage"] = {
@@ -58,7 +58,7 @@ def test_record_has_lambdas_shape() -> None:
 
 
 def test_a_message_has_the_recorded_shape() -> None:
-    """The record of a stored message is that of tests/events/stream.json, and the fan-out reads it."""
+    """A stored message's record matches tests/events/stream.json, and the fan-out reads it."""
     event = json.loads((Path(__file__).parents[4] / "events" / "stream.json").read_text())
     (recorded,) = event["Records"]
     api = {name: value for name, value in recorded.items() if name != "eventSourceARN"}
@@ -71,7 +71,7 @@ def test_a_message_has_the_recorded_shape() -> None:
     assert {group_id: len(found) for group_id, found in groups.items()} == {"group1": 1}
 
 
-def test_who_deleted_an_expired_item_is_said_in_lambdas_spelling() -> None:
+def test_user_identity_has_lambdas_spelling() -> None:
     """The API's Type and PrincipalId are lower case in the event."""
     api = from_api(1, name="REMOVE")
     api["userIdentity"] = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
@@ -79,8 +79,8 @@ def test_who_deleted_an_expired_item_is_said_in_lambdas_spelling() -> None:
     assert event["userIdentity"] == {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
 
-def test_an_items_records_have_one_hash() -> None:
-    """Whatever changed in the item, and in whatever order its key's parts come."""
+def test_an_items_records_share_a_hash() -> None:
+    """For any change, and any order of its key's parts."""
 
     def key_hash(number: int, keys: dict[str, Any]) -> int:
         api = from_api(number)
@@ -92,8 +92,8 @@ def test_an_items_records_have_one_hash() -> None:
     assert one != key_hash(3, {"a": {"S": "y"}, "b": {"N": "1"}})
 
 
-def test_invocation_record_names_the_records_place() -> None:
-    """The document of the Lambda guide, field by field."""
+def test_the_invocation_record_has_the_records_position() -> None:
+    """Field by field as in the Lambda guide's document."""
     records = (a_record(3, created_s=1767323045.0), a_record(4, created_s=1767323046.0))
     document = invocation_record(
         Discard(Batch(records, retries=2, invocations=3), RETRIES_EXHAUSTED, function_error=True),
@@ -126,7 +126,7 @@ def test_invocation_record_names_the_records_place() -> None:
 
 
 def test_a_reported_failure_is_no_function_error() -> None:
-    """Where the function returned and only named records, functionError is absent."""
+    """If the function only named records, functionError is absent."""
     document = invocation_record(
         Discard(Batch((a_record(1),)), AGE_EXCEEDED, function_error=False),
         function="f",

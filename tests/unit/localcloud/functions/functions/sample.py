@@ -1,4 +1,4 @@
-"""Handlers that run in the environments under test. Their module state is what "warm" means."""
+"""Handlers for the tested environments. Their module state shows whether an environment is warm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def echo(event: Any, _context: Any) -> Any:
 
 
 def state(_event: Any, _context: Any) -> dict[str, Any]:
-    """How often this process was called, and whether its loop is the one of the first call."""
+    """The number of calls in this process, and whether its loop is the first call's."""
     global CALLS  # noqa: PLW0603 - that it survives is the point
     CALLS += 1
     return {"pid": os.getpid(), "calls": CALLS, "loop": LOOP.run_until_complete(_loop_id())}
@@ -52,7 +52,7 @@ def about(_event: Any, context: Any) -> dict[str, Any]:
 
 
 def meet(event: Any, _context: Any) -> int:
-    """Leave a mark, and return when `count` processes have left theirs."""
+    """Leave a mark, and return once `count` processes have left theirs."""
     folder = Path(event["folder"])
     (folder / str(os.getpid())).touch()
     while len(list(folder.iterdir())) < event["count"]:
@@ -61,7 +61,7 @@ def meet(event: Any, _context: Any) -> int:
 
 
 def wait_for(event: Any, _context: Any) -> int:
-    """Say that it runs by making the file `started`, and return when the file `gate` is there."""
+    """Create the file `started`, and return once the file `gate` exists."""
     Path(event["started"]).touch()
     while not Path(event["gate"]).exists():
         time.sleep(0.01)
@@ -95,7 +95,7 @@ def big(event: Any, _context: Any) -> str:
 
 
 def shout_limited(event: Any, _context: Any) -> None:
-    """As `shout`, while files may have `bytes` bytes, which is how a full disk behaves."""
+    """Like `shout`, with files limited to `bytes` bytes, which resembles a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (event["bytes"], before[1]))
     try:

@@ -20,13 +20,13 @@ import trustme
 from loadtest.control.children import ROOT
 from localcloud.backends.dynamodb import DynamoDBLocal, create_tables
 from localcloud.service.definition import load_service
+from localcloud.service.model import REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from localcloud.service.model import Service
 
-REGION = "us-east-1"
 MEASUREMENT_TIMEOUT_S = 180
 BATCH_WRITE_ITEMS = 25
 SIGNED_IN_S = 3600
@@ -64,7 +64,7 @@ def measure(module: str, *arguments: str, env: dict[str, str] | None = None) -> 
 
 
 def measure_node(script: str, *arguments: str) -> dict[str, Any] | None:
-    """The same for a script of Node; None if Node is missing."""
+    """The same for a Node script; None if Node is missing."""
     node = shutil.which("node", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     return None if node is None else _json_of([node, script, *arguments], None)
 

@@ -38,13 +38,13 @@ def read_timeline(path: Path, prefix: str) -> Iterator[tuple[int, Mapping[str, A
             yield number, instants
 
 
-def where_of(
+def paths_of(
     timeline: Iterable[tuple[int, Mapping[str, Any]]], delivered_ns: Mapping[int, int]
 ) -> tuple[DeliveryPath, ...]:
     """The time between neighbouring points, by path, for messages whose last receipt is in `delivered_ns`.
 
-    If a message passes a point before the previous one (the ack returns while the stream is being read, or
-    the last post goes to a gone connection), the time between them is 0. Messages that lack a point, and
+    If a message passes a point before the previous one, the time between them is 0: the ack may return while
+    the stream is being read, or the last post may go to a gone connection. Messages that lack a point, and
     paths without messages, are left out.
     """
     histograms = {path: {span: Histogram() for span in pairwise(points)} for path, points in _POINTS.items()}

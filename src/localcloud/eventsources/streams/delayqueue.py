@@ -1,4 +1,4 @@
-"""Things that are handed on in order, each not before its time."""
+"""Passes items on in order, each when it is due."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Holding(Generic[T]):
-    """Calls `hand_on` with what was added, in that order; one that must wait makes the next ones wait.
+class DelayQueue(Generic[T]):
+    """Calls `hand_on` with each added item, in order, once it is due; an item waits for those before it.
 
-    Bounded by whoever adds.
+    The caller bounds the number of items.
     """
 
     def __init__(self, hand_on: Callable[[T], None]) -> None:
@@ -32,12 +32,12 @@ class Holding(Generic[T]):
         self._changed.set()
 
     def end(self) -> None:
-        """Nothing more will come: run() returns after the last."""
+        """No more items will come: run() returns after the last one."""
         self._ended = True
         self._changed.set()
 
     def stop(self) -> None:
-        """Let run() return at once, whatever is held."""
+        """Make run() return at once and drop the remaining items."""
         self._stopped = True
         self._changed.set()
 

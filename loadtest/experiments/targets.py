@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from groupcast_cli.terminal import refreshed
 from loadtest.control.localstack import local_stack
 from loadtest.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from groupcast_cli.terminal import Steps
+
 _SCHEMES = ("ws://", "wss://")
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class NamedTarget:
     """A named target. Without `url` it is a local cloud, started with `arguments` of `groupcast up`."""
 
     label: str
@@ -25,27 +28,33 @@ class Side:
     arguments: tuple[str, ...] = ()
 
 
-def parse_side(text: str) -> Side:
+def parse_target(text: str) -> NamedTarget:
     """Parse LABEL, LABEL=URL or LABEL=OPTIONS (of `groupcast up`). Raises ScenarioError."""
     label, _, given = (part.strip() for part in text.partition("="))
     if not label:
         raise ScenarioError(f"{text!r} has no label: write LABEL, LABEL=URL or LABEL='--param NAME=VALUE'")
     if given.startswith(_SCHEMES):
-        return Side(label, url=given)
+        return NamedTarget(label, url=given)
     try:
         arguments = tuple(shlex.split(given))
     except ValueError as error:
         raise ScenarioError(f"{text!r}: {error}") from error
     if arguments and not arguments[0].startswith("-"):
         raise ScenarioError(f"{given!r} is neither a ws:// URL nor options of groupcast up")
-    return Side(label, arguments=arguments)
+    return NamedTarget(label, arguments=arguments)
 
 
 @asynccontextmanager
-async def started(side: Side) -> AsyncIterator[str]:
-    """Yield the side's URL, and run its local cloud meanwhile. Raises LoadTestError if it does not start."""
-    if side.url is not None:
-        yield side.url
+async def started(target: NamedTarget, steps: Steps) -> AsyncIterator[str]:
+    """Yield the target's URL, and run its local cloud meanwhile. Its start is one of the steps.
+
+    Raises LoadTestError if it does not start.
+    """
+    if target.url is not None:
+        yield target.url
         return
-    async with local_stack(arguments=side.arguments) as cloud:
+    async with AsyncExitStack() as stack:
+        steps.step(f"starting a local cloud for {target.label}")
+        async with refreshed(steps):
+            cloud = await stack.enter_async_context(local_stack(arguments=target.arguments))
         yield cloud.gateway_url
