@@ -200,11 +200,14 @@ async def test_refusals_add_up_across_invocations() -> None:
     # Longer than a pass takes where coverage is measured.
     limits = replace(UNHURRIED, retry_base_s=0.2, refusal_cap_s=0.2, grace_s=0.0)
     served = engine(FakeMembers({"a": ids(50)}), poster, limits)
-    handed_off = []
-    for _ in range(4):
-        handed_off.append((await served.deliver([group("a", (b"1", 1))], later())).total("handed_off"))
+    passes = 0
+    while not poster.deleted:
+        report = await served.deliver([group("a", (b"1", 1))], later())
+        passes += 1
+        assert report.total("handed_off") == (not poster.deleted)
         await asyncio.sleep(limits.refusal_cap_s)
-    assert handed_off == [1, 1, 1, 0]
+    # A slow machine may fit two refusals into one pass.
+    assert 2 <= passes <= 4
     assert poster.deleted == ["c7="]
 
 

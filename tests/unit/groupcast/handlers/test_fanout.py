@@ -79,6 +79,7 @@ class Queues:
 
     def __init__(self, cloud: Cloud) -> None:
         self._sqs = cloud.sqs
+        self._dynamodb = cloud.dynamodb
 
     def take(self, queue: str, about: str = "") -> list[dict[str, Any]]:
         """All messages, deleted; those that mention `about` as records of an event.
@@ -105,6 +106,13 @@ class Queues:
                 )
             if not answer.get("Messages"):
                 return [record for record in records if about in record["body"]]
+
+    def budget_free_at_us(self) -> int:
+        """The shared budget's time, in microseconds since 1970, after the posts that were booked."""
+        item = self._dynamodb.get_item(TableName="groupcast-functions-quotas", Key={"name": {"S": "posts"}})[
+            "Item"
+        ]
+        return int(item["freeAtUs"]["N"])
 
     def failure(self) -> tuple[str, str, str]:
         """The reason, the item and the body of the one message in FanoutFailures."""
@@ -296,6 +304,7 @@ def test_offers_that_the_queue_does_not_take(
     assert said.logs["offers"]["again"] == ["99"]
 
 
+@pytest.mark.parametrize("seq", [{"S": "one"}, {"N": "0"}])
 @pytest.mark.parametrize("lanes", [True, False])
 def test_malformed_records(
     guests: Functions,
@@ -304,12 +313,13 @@ def test_malformed_records(
     queues: Queues,
     output: Output,
     lanes: bool,
+    seq: dict[str, str],
 ) -> None:
     """They go to FanoutFailures with their number in the stream; removals are passed over."""
     group = make_group(guests if lanes else streamed)
     record = group.record(group.say(), 7)
     removal = {**record, "eventName": "REMOVE"}
-    record["dynamodb"]["NewImage"]["seq"] = {"S": "one"}
+    record["dynamodb"]["NewImage"]["seq"] = seq
     assert group.deliver(removal, record) == []
     values = output.read().values
     assert values["rejected"] == [1]
@@ -332,6 +342,31 @@ def test_without_lanes_the_stream_is_posted(
     counts = QUIET | {"lanes": 1, "members": 3, "pages": 1, "posts": 3, "booked": 0, "delivered": 6}
     assert {name: values[name] for name in counts} == {name: [count] for name, count in counts.items()}
     assert "offer_age_ms" not in values
+
+
+def test_posts_to_large_groups_are_booked(
+    group: Group,
+    streamed: Functions,
+    make_group: Callable[..., Group],
+    cloud: Cloud,
+    queues: Queues,
+    output: Output,
+) -> None:
+    """In the one item of all workers, before they are made; not where `postsPerSecond` is 0."""
+    offer = group.offer(group.say(), queues)
+    offer["body"] = json.dumps(json.loads(offer["body"]) | {"members": 1_000})
+    before_us = time.time_ns() // 1_000
+    assert group.deliver(offer) == []
+    assert output.read().values["booked"][0] >= 3
+    assert queues.budget_free_at_us() > before_us - 1_000_000
+    unlimited = make_group(streamed)
+    record = unlimited.record(unlimited.say())
+    record["dynamodb"]["NewImage"]["members"] = {"N": "1000"}
+    free_at_us = queues.budget_free_at_us()
+    assert unlimited.deliver(record) == []
+    values = output.read().values
+    assert (values["delivered"], values["booked"]) == ([3], [0])
+    assert queues.budget_free_at_us() == free_at_us
 
 
 def test_without_lanes_leftovers_are_retried(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -95,6 +96,21 @@ def test_an_unregistered_connection(cloud: Cloud, guests: Functions, output: Out
     assert codes == ["Conflict", "Conflict"]
     assert stranger.send("ping")["groupId"] is None
     assert output.read().metrics == [refused(output, "Conflict")] * 2
+
+
+def test_history_is_oldest_first(guest: Client) -> None:
+    """The latest messages, and those before or after a number."""
+    guest.join()
+    for text in ("one", "two", "three"):
+        guest.send("sendMessage", message=text)
+
+    def texts(**fields: int) -> list[str]:
+        return [message["message"] for message in guest.send("history", **fields)["messages"]]
+
+    assert texts() == ["one", "two", "three"]
+    assert texts(limit=2) == ["two", "three"]
+    assert texts(before=3) == ["one", "two"]
+    assert texts(since=1) == ["two", "three"]
 
 
 def test_a_user_without_tokens(cloud: Cloud, guest: Client, output: Output) -> None:
@@ -212,6 +228,41 @@ def test_a_sign_in_that_has_expired(user: Client) -> None:
     assert user.send("joinGroup", groupId="a")["code"] == "Forbidden"
     assert user.send("renew", token=token(user.user or ""))["type"] == "renewed"
     assert user.send("joinGroup", groupId="a")["type"] == "joined"
+
+
+@pytest.fixture(scope="module")
+def keys_fetched(session_cloud: Cloud) -> Iterator[int]:
+    """How often the pool was asked for its keys while `renew` loaded."""
+    before = session_cloud.calls["keys"]
+    functions = Functions(session_cloud, "renew")
+    yield session_cloud.calls["keys"] - before
+    functions.close()
+
+
+def test_renew_fetches_the_keys_while_it_loads(keys_fetched: int) -> None:
+    """No frame waits for them."""
+    assert keys_fetched == 1
+
+
+def test_a_connection_without_a_sign_in(cloud: Cloud, members: Functions, output: Output) -> None:
+    """One from before users had to sign in may do nothing."""
+    client = Client(members, output)
+    client.connect()
+    assert client.send("joinGroup", groupId="a")["code"] == "Forbidden"
+
+
+@pytest.mark.parametrize("days", [0, 1])
+def test_messages_expire_with_their_retention(cloud: Cloud, guest: Client, user: Client, days: int) -> None:
+    """`retentionDays` after they were sent, or never."""
+    client = user if days else guest
+    client.join()
+    ack = client.send("sendMessage", message="hello")
+    key = f"id-of-{user.user}:{ack['messageId']}" if days else ack["messageId"]
+    table = "groupcast-functions-messages"
+    item = cloud.dynamodb.get_item(TableName=table, Key={"messageId": {"S": key}})["Item"]
+    assert ("expiresAt" in item) == bool(days)
+    if days:
+        assert 0 <= time.time() + days * 86_400 - int(item["expiresAt"]["N"]) < 60
 
 
 def test_private_groups(members: Functions, cloud: Cloud, output: Output) -> None:
