@@ -58,10 +58,15 @@ export class GroupLog {
   /** @type {HistoryRequest | null} */
   #request = null;
 
-  /** @param {LogLimits} limits */
-  constructor(limits) {
+  /**
+   * Continue after the number `since`, or start with up to `limits.backlog` messages from before the first join.
+   * @param {LogLimits} limits
+   * @param {number | null} since
+   */
+  constructor(limits, since = null) {
     this.#limits = limits;
     this.#waitMs = limits.gapWaitMs;
+    if (since !== null) this.#next = since + 1;
   }
 
   #restart() {
@@ -84,6 +89,11 @@ export class GroupLog {
     return this.#next === null ? null : this.#next - 1;
   }
 
+  /** The last number known; 0 before the first join. */
+  get lastSeq() {
+    return this.#lastSeq;
+  }
+
   /** The time of the next call of `ask`, unless new entries change it; null for none. */
   get wakeAt() {
     if (this.#next === null || this.#request !== null) return null;
@@ -100,7 +110,8 @@ export class GroupLog {
   }
 
   /**
-   * Take the reply to joinGroup, which was sent with `since` unless that was null.
+   * Take the reply to joinGroup, which was sent with `since` unless that was null. An incomplete one without entries
+   * had no room for this group: history has them all.
    * @param {number} lastSeq
    * @param {Entry[]} entries
    * @param {boolean} complete
@@ -111,8 +122,15 @@ export class GroupLog {
     let delivered;
     if (this.#next !== null && !this.isRestart(lastSeq)) {
       this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
-      this.#startRequest(this.#next - 1, now);
-      delivered = this.replied(entries, complete, now);
+      const since = this.#startRequest(this.#next - 1, now);
+      if (complete || entries.length > 0) {
+        delivered = this.replied(entries, complete, now);
+      } else {
+        this.#request = null;
+        delivered = this.#drain(now);
+        this.#cursor = since;
+        this.#askAt = now;
+      }
     } else {
       delivered = this.#begin(lastSeq, entries, now);
     }

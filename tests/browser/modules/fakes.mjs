@@ -98,6 +98,11 @@ export function history(messages, complete = true) {
   return { type: "history", groupId: "g", messages, complete };
 }
 
+/** A pong that tells the last number of each group. */
+export function pong(groups, readSeqs = {}) {
+  return { type: "pong", groups, readSeqs };
+}
+
 /** The error frame of a code. */
 export function error(code, fields = {}) {
   return { type: "error", code, message: `said ${code}`, requestId: "r", ...fields };

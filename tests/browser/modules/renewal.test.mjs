@@ -38,8 +38,8 @@ async function joinedSignedIn(...given) {
   return made;
 }
 
-function renewed(groupId = "g") {
-  return { type: "renewed", groupId, expiresAt: "2025-01-01T00:00:00.000Z" };
+function renewed(groups = ["g"]) {
+  return { type: "renewed", groups, expiresAt: "2025-01-01T00:00:00.000Z" };
 }
 
 function ended(isTemporary = false) {
@@ -345,7 +345,7 @@ test("a join that stays forbidden is refused, after the freshest token has been 
   await settle();
   await socket().open();
   await socket().answer("joinGroup", error("Forbidden"));
-  await socket().answer("renew", renewed(null));
+  await socket().answer("renew", renewed([]));
   await socket().answer("joinGroup", error("Forbidden"));
   assert.deepEqual(told.rest, [["refused", "Forbidden"]]);
 });
@@ -363,7 +363,7 @@ test("with no fresher token, forbidden is forbidden at once", async () => {
 test("a right that a renewal does not bring is found out by joining", async () => {
   const { told } = await joinedSignedIn("one", "two");
   await pass(DUE_MS);
-  await socket().answer("renew", renewed(null));
+  await socket().answer("renew", renewed([]));
   assert.equal(socket().asked("joinGroup").length, 2);
   await socket().answer("joinGroup", error("Forbidden"));
   assert.deepEqual(told.rest, [["refused", "Forbidden"]]);
@@ -372,7 +372,7 @@ test("a right that a renewal does not bring is found out by joining", async () =
 test("a group that was only forgotten is joined again", async () => {
   const { told } = await joinedSignedIn("one", "two");
   await pass(DUE_MS);
-  await socket().answer("renew", renewed(null));
+  await socket().answer("renew", renewed([]));
   await socket().answer("joinGroup", joined(1, [message(1)]));
   assert.deepEqual([told.seqs, told.rest], [[1], []]);
 });
