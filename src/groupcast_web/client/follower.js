@@ -56,11 +56,12 @@ export class Follower {
   }
 
   /**
-   * Whether this last number means that the log was restarted.
+   * Whether the result of joining after `since` means that the log was restarted.
    * @param {number} lastSeq
+   * @param {number | null} since
    */
-  isRestart(lastSeq) {
-    return this.#log.isRestart(lastSeq);
+  isRestart(lastSeq, since) {
+    return this.#log.isRestart(lastSeq, since);
   }
 
   /** Wait for the next join. */
@@ -75,11 +76,12 @@ export class Follower {
   }
 
   /**
-   * Take the result of joining.
+   * Take the result of joining after `since`.
    * @param {{ lastSeq: number } & Page} result
+   * @param {number | null} since
    */
-  replayed({ lastSeq, messages, complete }) {
-    this.#pass(this.#log.joined(lastSeq, messages, complete, this.#now()));
+  replayed({ lastSeq, messages, complete }, since) {
+    this.#pass(this.#log.joined(lastSeq, messages, complete, this.#now(), since));
   }
 
   /**

@@ -196,18 +196,20 @@ export class Group {
   }
 
   /**
+   * Take the result of joining after `since`.
    * @param {Joined} result
+   * @param {number | null} since
    * @internal
    */
-  joined(result) {
+  joined(result, since) {
     if (this.#hasEnded) return;
     const { lastSeq, readSeq } = result;
     this.#hasJoined = true;
     this.#read(readSeq);
     this.#follower.start();
     this.#tell("state", { phase: "connected", lastSeq, userId: this.#service.userId });
-    if (this.#follower.isRestart(lastSeq)) this.#tell("restarted");
-    this.#follower.replayed(result);
+    if (this.#follower.isRestart(lastSeq, since)) this.#tell("restarted");
+    this.#follower.replayed(result, since);
     this.#outbox.pump();
   }
 

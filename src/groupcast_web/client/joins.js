@@ -107,11 +107,13 @@ export class Joins {
 
   /** Returns RateLimited, or null if the frame need not be repeated. */
   async #join() {
-    const groups = [...this.#toJoin.values()];
+    const wanted = [...this.#toJoin.values()].map((group) => ({ group, since: group.since }));
     /** @type {(Joined | ServerError)[]} */
     let results;
     try {
-      results = await this.#ask(groups);
+      results = await this.#ask(
+        wanted.map(({ group, since }) => ({ groupId: group.id, since: since ?? undefined })),
+      );
     } catch (error) {
       if (isLimited(error)) return error;
       this.#connection.close();
@@ -119,9 +121,10 @@ export class Joins {
     }
     /** @type {[Group, ServerError][]} */
     const refused = [];
-    for (const [index, result] of results.entries()) {
-      if (result instanceof ServerError) refused.push([groups[index], result]);
-      else this.#joined(groups[index], result);
+    for (const [index, { group, since }] of wanted.entries()) {
+      const result = results[index];
+      if (result instanceof ServerError) refused.push([group, result]);
+      else this.#joined(group, result, since);
     }
     await this.#askAgain(refused);
     return null;
@@ -129,15 +132,17 @@ export class Joins {
 
   /**
    * One result for each group. Rejects with a temporary error.
-   * @param {Group[]} groups
+   * @param {{ groupId: string, since?: number }[]} groups
    * @returns {Promise<(Joined | ServerError)[]>}
    */
   async #ask(groups) {
-    const entries = groups.map((group) => ({ groupId: group.id, since: group.since ?? undefined }));
-    const fields = entries.length === 1 ? { ...entries[0], add: true } : { groups: entries };
-    const groupIds = groups.map((group) => group.id);
+    const fields = groups.length === 1 ? { ...groups[0], add: true } : { groups };
     try {
-      return joinResults(await this.#connection.request("joinGroup", fields), groupIds);
+      const reply = await this.#connection.request("joinGroup", fields);
+      return joinResults(
+        reply,
+        groups.map(({ groupId }) => groupId),
+      );
     } catch (error) {
       if (!(error instanceof ServerError) || TEMPORARY.has(error.code)) throw error;
       return groups.map(() => error);
@@ -147,12 +152,13 @@ export class Joins {
   /**
    * @param {Group} group
    * @param {Joined} result
+   * @param {number | null} since
    */
-  #joined(group, result) {
+  #joined(group, result, since) {
     this.#askedAgain.delete(group);
     this.#done(group);
     this.#on.joined();
-    group.joined(result);
+    group.joined(result, since);
   }
 
   /**

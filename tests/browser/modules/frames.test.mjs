@@ -18,7 +18,10 @@ const FRAMES = [
   { type: "left", groupId: null },
   { type: "ack", messageId: "id-1", groupId: "g", seq: 1, createdAt: "2025-01-01T00:00:00.000Z" },
   { ...joined(0), readSeq: 7 },
-  { type: "joined", groups: [joined(3, [message(1)], false), { groupId: null, error: { code: "BadRequest" } }] },
+  {
+    type: "joined",
+    groups: [joined(3, [message(1)], false), { groupId: null, error: { code: "BadRequest" } }],
+  },
   { type: "marked", groupId: "g", readSeq: 7 },
   { type: "pong", groups: {}, connectionId: "c=" },
   { type: "pong", groups: { g: 7, h: 0 }, readSeqs: { g: 7 }, connectionId: "c=" },
