@@ -74,6 +74,7 @@ export class Session {
     clearTimeout(this.#retryTimer);
     if (this.#isOpening || this.#isClosed || this.#connection !== null) return;
     this.#on.state({ phase: "connecting" });
+    if (this.#isClosed) return;
     if (this.#renewal === null) {
       this.#connect(null);
       return;

@@ -757,6 +757,14 @@ test("closing leaves the group and stops every timer", async () => {
   assert.deepEqual(told.states.slice(2), [{ phase: "offline" }]);
 });
 
+test("a client that is closed while it connects makes no connection", async () => {
+  const state = ({ phase }) => phase === "connecting" && client.close();
+  const { client } = newClient({}, { on: { state } });
+  client.open();
+  await settle();
+  assert.equal(FakeSocket.made.length, 0);
+});
+
 test("nothing is told after offline", async () => {
   const told = [];
   const on = Object.fromEntries(
