@@ -51,6 +51,7 @@ export class Connection {
   /** @type {number | null} */
   #status = null;
   #requests = new Outstanding();
+  #ending = new AbortController();
 
   /**
    * Connect, as `name` or with `token`.
@@ -73,6 +74,11 @@ export class Connection {
     };
     this.#socket.onclose = ({ code }) => this.close(code === TOO_LARGE);
     this.#openTimer = setTimeout(() => this.close(), limits.replyTimeoutMs);
+  }
+
+  /** Aborted when the connection ends. */
+  get signal() {
+    return this.#ending.signal;
   }
 
   /**
@@ -107,6 +113,7 @@ export class Connection {
     socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
     socket.close();
     clearTimeout(this.#openTimer);
+    this.#ending.abort();
     this.#requests.end(isTooLarge);
     this.#on.lost({ wasOpen: this.#wasOpen, isTooLarge, status: this.#status });
   }

@@ -17,15 +17,24 @@ import { ServerError, TooLarge } from "./outstanding.js";
 /** @typedef {Message | Unwritten} Entry */
 
 /**
- * The replies by their requests' actions. `groupId` of `pong` and `renewed` is the connection's group according to
- * the service, null without a group.
+ * A group that was joined: its last number, and the messages after the number named in the request; `complete` if
+ * these are all. `readSeq` is the last number that the user has read; guests have none.
+ * @typedef {{ groupId: string, lastSeq: number, messages: Entry[], complete: boolean, readSeq?: number }} Joined
+ */
+
+/** A group that was refused. @typedef {{ groupId: string | null, error: { code: string, message: string } }} Refused */
+
+/**
+ * The replies by their requests' actions. `groups` of `pong` and `renewed` are the connection's groups according to
+ * the service, in `pong` with their last numbers; `readSeqs` are the numbers that the user has read.
  * @typedef {{
- *   joinGroup: { type: "joined", groupId: string, lastSeq: number, messages: Entry[], complete: boolean },
+ *   joinGroup: { type: "joined" } & (Joined | { groups: (Joined | Refused)[] }),
  *   leaveGroup: { type: "left", groupId: string | null },
  *   sendMessage: { type: "ack", messageId: string, groupId: string, seq: number, createdAt: string },
  *   history: { type: "history", groupId: string, messages: Entry[], complete: boolean },
- *   renew: { type: "renewed", groupId: string | null, expiresAt: string },
- *   ping: { type: "pong", groupId: string | null, lastSeq?: number | null },
+ *   markRead: { type: "marked", groupId: string, readSeq: number },
+ *   renew: { type: "renewed", groups: string[], expiresAt: string },
+ *   ping: { type: "pong", groups: Record<string, number>, readSeqs?: Record<string, number> },
  * }} Replies
  */
 
@@ -46,6 +55,7 @@ const REPLY_TYPES = {
   leaveGroup: "left",
   sendMessage: "ack",
   history: "history",
+  markRead: "marked",
   renew: "renewed",
   ping: "pong",
 };
@@ -53,13 +63,14 @@ const REPLY_TYPES = {
 // For each type, a check of the fields that the client reads.
 /** @type {Map<unknown, (frame: Unchecked) => boolean>} */
 const CHECKS = new Map([
-  ["joined", (frame) => isSeq(frame.lastSeq) && isPage(frame)],
+  ["joined", (frame) => ("groups" in frame ? isListOf(frame.groups, isResult) : isJoined(frame))],
   ["left", () => true],
   ["ack", (frame) => isSeq(frame.seq)],
   ["history", isPage],
-  ["renewed", (frame) => isGroup(frame.groupId)],
-  ["pong", (frame) => isGroup(frame.groupId) && (frame.lastSeq == null || isSeq(frame.lastSeq))],
-  ["messages", (frame) => isEntries(frame.messages)],
+  ["marked", (frame) => isSeq(frame.readSeq)],
+  ["renewed", (frame) => isListOf(frame.groups, (group) => typeof group === "string")],
+  ["pong", (frame) => areSeqs(frame.groups) && areSeqs(frame.readSeqs ?? {})],
+  ["messages", (frame) => isListOf(frame.messages, isEntry)],
 ]);
 
 const MALFORMED = "The reply is malformed.";
@@ -119,6 +130,23 @@ export function answers(action, reply) {
 }
 
 /**
+ * The results of a joinGroup request, in the order of the groups that it named. Throws ServerError if the reply has
+ * other groups.
+ * @param {Replies["joinGroup"]} reply
+ * @param {string[]} groupIds
+ * @returns {(Joined | ServerError)[]}
+ */
+export function joinResults(reply, groupIds) {
+  const results = "groups" in reply ? reply.groups : [reply];
+  const isComplete = results.length === groupIds.length;
+  // The service does not repeat an invalid name.
+  if (!isComplete || results.some((one, index) => !("error" in one) && one.groupId !== groupIds[index])) {
+    throw new ServerError("InternalError", MALFORMED);
+  }
+  return results.map((one) => ("error" in one ? serverError(one.error) : one));
+}
+
+/**
  * Whether an entry of the log is a message, not a void.
  * @param {Entry} entry
  * @returns {entry is Message}
@@ -153,18 +181,34 @@ function serverError({ code, message, retryAfterMs }) {
   return new ServerError(known, String(message), typeof retryAfterMs === "number" ? retryAfterMs : 0);
 }
 
+/** @param {unknown} value */
+function isResult(value) {
+  const result = record(value);
+  if (result === null) return false;
+  return "error" in result ? typeof record(result.error)?.code === "string" : isJoined(result);
+}
+
+/** @param {Unchecked} frame */
+function isJoined(frame) {
+  return isSeq(frame.lastSeq) && isSeq(frame.readSeq ?? 0) && isPage(frame);
+}
+
 /** @param {Unchecked} frame */
 function isPage({ messages, complete }) {
-  return isEntries(messages) && typeof complete === "boolean";
+  return isListOf(messages, isEntry) && typeof complete === "boolean";
+}
+
+/**
+ * @param {unknown} value
+ * @param {(item: unknown) => boolean} isItem
+ */
+function isListOf(value, isItem) {
+  return Array.isArray(value) && value.every(isItem);
 }
 
 /** @param {unknown} value */
-function isEntries(value) {
-  return Array.isArray(value) && value.every((item) => isEntry(record(item)));
-}
-
-/** @param {Unchecked | null} item */
-function isEntry(item) {
+function isEntry(value) {
+  const item = record(value);
   if (item === null || !isSeq(item.seq)) return false;
   if (item.void) return true;
   const { messageId, sender, message, createdAt, userId } = item;
@@ -178,6 +222,7 @@ function isSeq(value) {
 }
 
 /** @param {unknown} value */
-function isGroup(value) {
-  return value === null || typeof value === "string";
+function areSeqs(value) {
+  const seqs = record(value);
+  return seqs !== null && Object.values(seqs).every(isSeq);
 }

@@ -22,11 +22,14 @@ export const LIMITS = Object.freeze({
   holeTimeoutMs: 12_000,
   // The most history requests for one gap before that time.
   gapRequests: 2,
+  // The service's: a connection's groups, and the characters of a group's name.
+  groups: 50,
+  groupIdChars: 128,
   // Messages shown to a newcomer, per history request, and held back behind a gap.
   backlog: 50,
   historyPage: 100,
   pendingMessages: 2_000,
-  // Own messages waiting for their ack.
+  // Own messages of one group waiting for their ack.
   unsent: 100,
   // The time for one request, or one own message, including retries. A message's time runs only while the group is
   // joined: messages written without a connection wait for one.

@@ -58,10 +58,15 @@ export class GroupLog {
   /** @type {HistoryRequest | null} */
   #request = null;
 
-  /** @param {LogLimits} limits */
-  constructor(limits) {
+  /**
+   * Continue after the number `since`, or start with up to `limits.backlog` messages from before the first join.
+   * @param {LogLimits} limits
+   * @param {number | null} since
+   */
+  constructor(limits, since = null) {
     this.#limits = limits;
     this.#waitMs = limits.gapWaitMs;
+    if (since !== null) this.#next = since + 1;
   }
 
   #restart() {
@@ -84,6 +89,11 @@ export class GroupLog {
     return this.#next === null ? null : this.#next - 1;
   }
 
+  /** The last number known; 0 before the first join. */
+  get lastSeq() {
+    return this.#lastSeq;
+  }
+
   /** The time of the next call of `ask`, unless new entries change it; null for none. */
   get wakeAt() {
     if (this.#next === null || this.#request !== null) return null;
@@ -92,27 +102,30 @@ export class GroupLog {
   }
 
   /**
-   * Whether this last number means that the log was restarted: it is shorter than the part already read.
+   * Whether the last number in a reply to joinGroup means that the log was restarted: it is shorter than the part that
+   * had been read when the request was sent.
    * @param {number} lastSeq
    */
-  isRestart(lastSeq) {
-    return this.#next !== null && lastSeq < this.#next - 1;
+  isRestart(lastSeq, since = this.since) {
+    return since !== null && lastSeq < since;
   }
 
   /**
-   * Take the reply to joinGroup, which was sent with `since` unless that was null.
+   * Take the reply to joinGroup, which was sent with `since` unless that was null. Pushes may have come after it.
    * @param {number} lastSeq
    * @param {Entry[]} entries
    * @param {boolean} complete
    * @param {number} now
    */
-  joined(lastSeq, entries, complete, now) {
+  joined(lastSeq, entries, complete, now, since = this.since) {
     /** @type {Message[]} */
     let delivered;
-    if (this.#next !== null && !this.isRestart(lastSeq)) {
+    if (since !== null && !this.isRestart(lastSeq, since)) {
       this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
-      this.#startRequest(this.#next - 1, now);
+      this.#startRequest(since, now);
       delivered = this.replied(entries, complete, now);
+      // The entries did not fit the reply.
+      if (!complete && this.#hole !== null) this.#askAt = now;
     } else {
       delivered = this.#begin(lastSeq, entries, now);
     }
@@ -170,7 +183,7 @@ export class GroupLog {
     const last = Math.max(request.since, ...entries.map((entry) => entry.seq));
     // Do not continue after an incomplete page without entries: it would be requested endlessly.
     const isPartial = !complete && last > request.since;
-    let shownTo = isPartial ? last : request.lastSeq;
+    let shownTo = complete ? request.lastSeq : last;
     if (this.#droppedFrom !== null) shownTo = Math.min(shownTo, this.#droppedFrom - 1);
     const newestAt = Math.max(request.newestAt, ...entries.filter(isMessage).map(createdMs));
     while (this.#isFinal(request, shownTo, newestAt)) delivered.push(...this.#skip(shownTo, now));

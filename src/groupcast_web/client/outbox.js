@@ -41,6 +41,7 @@ export class Outbox {
   #tell;
   #now;
   #random;
+  #signal;
   /** Oldest first; sent one at a time, to keep their order. @type {Unsent[]} */
   #unsent = [];
   /** By messageId. @type {Map<string, Text & { error: Error }>} */
@@ -48,15 +49,17 @@ export class Outbox {
   #isSending = false;
 
   /**
+   * `signal` ends waits for the next attempt.
    * @param {{ limits: Limits, transport: Transport, tell: (own: Own) => void, now: () => number,
-   *   random: () => number }} options
+   *   random: () => number, signal: AbortSignal }} options
    */
-  constructor({ limits, transport, tell, now, random }) {
+  constructor({ limits, transport, tell, now, random, signal }) {
     this.#limits = limits;
     this.#transport = transport;
     this.#tell = tell;
     this.#now = now;
     this.#random = random;
+    this.#signal = signal;
   }
 
   /**
@@ -151,7 +154,7 @@ export class Outbox {
     const delayMs = this.#delayMs(entry, error);
     entry.leftMs -= delayMs;
     if (entry.leftMs > 0) {
-      await pause(delayMs);
+      await pause(delayMs, this.#signal);
     } else if (this.#unsent.includes(entry)) {
       const reason = error instanceof ConnectionLost ? "no answer from the server" : error.message;
       this.#failed.set(entry.messageId, { ...entry, error });

@@ -4,6 +4,16 @@ interface Timer {}
 declare function setTimeout(callback: () => void, ms?: number): Timer;
 declare function clearTimeout(timer: Timer | undefined): void;
 
+declare class AbortSignal {
+  readonly aborted: boolean;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
+}
+declare class AbortController {
+  readonly signal: AbortSignal;
+  abort(): void;
+}
+
 declare function atob(base64: string): string;
 declare class TextEncoder {
   encode(text: string): Uint8Array;

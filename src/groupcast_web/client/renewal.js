@@ -34,10 +34,10 @@ export class Renewal {
   #timer;
 
   /**
-   * `on.renewed` gets the connection's group according to the service, after each renewal.
+   * `on.renewed` gets the connection's groups according to the service, after each renewal.
    * @param {{ grant: Grant, limits: Limits, random: () => number, on: {
    *   ended: (error: Error) => void,
-   *   renewed: (connection: Connection, groupId: string | null) => void,
+   *   renewed: (connection: Connection, groupIds: string[]) => void,
    * } }} options
    */
   constructor({ grant, limits, random, on }) {
@@ -90,10 +90,10 @@ export class Renewal {
       const grant = await this.#granted(true);
       if (connection === null || connection !== this.#connection || grant.token === this.#token) return false;
       const renew = () => connection.request("renew", { token: grant.token });
-      const renewed = await retried(renew, this.#limits, this.#random);
+      const renewed = await retried(renew, this.#limits, this.#random, connection.signal);
       this.#take(grant);
       this.look();
-      this.#on.renewed(connection, renewed.groupId);
+      this.#on.renewed(connection, renewed.groups);
       return true;
     } catch (error) {
       if (error instanceof ServerError) {

@@ -26,22 +26,33 @@ export function waitMs(error, attempt, limits, random) {
 }
 
 /**
+ * Wait, or until the signal is aborted.
  * @param {number} ms
+ * @param {AbortSignal} signal
  * @returns {Promise<void>}
  */
-export function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+export function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, signal.aborted ? 0 : ms);
+    signal.addEventListener("abort", end);
+  });
 }
 
 /**
  * Await `ask()`, and repeat it after each RateLimited while all waits together are below `limits.callTimeoutMs`.
- * Rejects with the last error.
+ * Rejects with the last error. The signal ends a wait.
  * @template Result
  * @param {() => Promise<Result>} ask
  * @param {Limits} limits
  * @param {() => number} random
+ * @param {AbortSignal} signal
  */
-export async function retried(ask, limits, random) {
+export async function retried(ask, limits, random, signal) {
   let waitedMs = 0;
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -51,7 +62,7 @@ export async function retried(ask, limits, random) {
       const delayMs = waitMs(error, attempt, limits, random);
       waitedMs += delayMs;
       if (waitedMs >= limits.callTimeoutMs) throw error;
-      await pause(delayMs);
+      await pause(delayMs, signal);
     }
   }
 }

@@ -16,6 +16,7 @@ import {
   message,
   newClient,
   pass,
+  pong,
   push,
   settle,
   socket,
@@ -45,7 +46,7 @@ test("it connects under its name, joins, and reports it", async () => {
   assert.equal(new URL(socket().url).searchParams.get("name"), "앤 & co");
   assert.equal(new URL(socket().url).pathname, "/dev");
   await socket().open();
-  assert.deepEqual(socket().sent, [{ action: "joinGroup", id: "1", groupId: "g" }]);
+  assert.deepEqual(socket().sent, [{ action: "joinGroup", id: "1", groupId: "g", add: true }]);
   await socket().answer("joinGroup", joined(0));
   assert.deepEqual(told.states, [{ phase: "connecting" }, { phase: "connected", lastSeq: 0, userId: null }]);
 });
@@ -231,7 +232,7 @@ test("a ping keeps the connection from being idle", async () => {
   await quietClient();
   await pass(FIRST_PING_MS - GAP_MS);
   assert.equal(socket().asked("ping").length, 1);
-  await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 0 });
+  await socket().answer("ping", pong({ g: 0 }));
   await pass(LIMITS.pingIntervalMs - 1);
   assert.equal(socket().asked("ping").length, 1);
   await pass(1);
@@ -242,7 +243,7 @@ test("a pong that names no group makes it join again", async () => {
   const { told } = await joinedClient();
   await socket().say(push(1));
   await pass(FIRST_PING_MS);
-  await socket().answer("ping", { type: "pong", groupId: null, lastSeq: null });
+  await socket().answer("ping", pong({}));
   assert.equal(socket().asked("joinGroup").at(-1).since, 1);
   await socket().answer("joinGroup", joined(2, [message(2)]));
   assert.deepEqual(told.seqs, [1, 2]);
@@ -252,7 +253,7 @@ test("a connection unknown to the service is replaced", async () => {
   const { told } = await joinedClient();
   await socket().say(push(1));
   await pass(FIRST_PING_MS);
-  await socket().answer("ping", { type: "pong", groupId: null, lastSeq: null });
+  await socket().answer("ping", pong({}));
   await socket().answer("joinGroup", error("Conflict"));
   await pass(LIMITS.reconnectBaseMs / 2);
   assert.equal(FakeSocket.made.length, 2);
@@ -266,7 +267,7 @@ test("a stale pong changes nothing", async () => {
   const { told } = await quietClient();
   await socket().say(push(1, 2, 3));
   await pass(FIRST_PING_MS);
-  await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 1 });
+  await socket().answer("ping", pong({ g: 1 }));
   await pass(HOLE_MS);
   assert.equal(socket().asked("joinGroup").length, 1);
   assert.equal(socket().asked("history").length, 1, "the look that follows a join");
@@ -279,7 +280,7 @@ test("a pong tells a quiet client of missed messages", async () => {
   await pass(GAP_MS);
   await socket().answer("history", history([]));
   await pass(FIRST_PING_MS - GAP_MS);
-  await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 1 });
+  await socket().answer("ping", pong({ g: 1 }));
   await pass(GAP_MS);
   await socket().answer("history", history([message(1)]));
   assert.deepEqual(told.seqs, [1]);
@@ -703,7 +704,7 @@ test("a rate-limited ping is repeated after its delay", async () => {
   await socket().answer("ping", error("RateLimited", { retryAfterMs: 300 }));
   await pass(300);
   assert.equal(socket().asked("ping").length, 2);
-  await socket().answer("ping", { type: "pong", groupId: "g", lastSeq: 0 });
+  await socket().answer("ping", pong({ g: 0 }));
   await pass(LIMITS.pingIntervalMs - 301);
   assert.equal(socket().asked("ping").length, 2);
   await pass(1);
@@ -754,6 +755,14 @@ test("closing leaves the group and stops every timer", async () => {
   await pass(LIMITS.pingIntervalMs);
   assert.equal(FakeSocket.made.length, 1);
   assert.deepEqual(told.states.slice(2), [{ phase: "offline" }]);
+});
+
+test("a client that is closed while it connects makes no connection", async () => {
+  const state = ({ phase }) => phase === "connecting" && client.close();
+  const { client } = newClient({}, { on: { state } });
+  client.open();
+  await settle();
+  assert.equal(FakeSocket.made.length, 0);
 });
 
 test("nothing is reported after offline", async () => {

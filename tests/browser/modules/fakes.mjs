@@ -90,17 +90,43 @@ export function push(...seqs) {
   return { type: "messages", groupId: "g", messages: seqs.map((seq) => message(seq)) };
 }
 
-export function joined(lastSeq, messages = [], complete = true) {
-  return { type: "joined", groupId: "g", lastSeq, messages, complete };
+export function joined(lastSeq, messages = [], complete = true, groupId = "g") {
+  return { type: "joined", groupId, lastSeq, messages, complete };
+}
+
+/** The reply to a joinGroup frame with several groups. */
+export function joinedMany(...groups) {
+  return { type: "joined", groups };
 }
 
 export function history(messages, complete = true) {
   return { type: "history", groupId: "g", messages, complete };
 }
 
+/** A pong that tells the last number of each group. */
+export function pong(groups, readSeqs = {}) {
+  return { type: "pong", groups, readSeqs };
+}
+
 /** The error frame of a code. */
 export function error(code, fields = {}) {
   return { type: "error", code, message: `said ${code}`, requestId: "r", ...fields };
+}
+
+/** The listeners of a group, and everything that they are told, as in `newClient`. */
+export function listeners() {
+  const told = { seqs: [], own: {}, states: [], reasons: [], rest: [] };
+  const on = {
+    state: (state) => told.states.push(state),
+    messages: (messages) => told.seqs.push(...messages.map((one) => one.seq)),
+    own: ({ messageId, status, reason }) => {
+      told.own[messageId] = [...(told.own[messageId] ?? []), status];
+      if (reason) told.reasons.push(reason);
+    },
+    restarted: () => told.rest.push(["restarted"]),
+    refused: (problem) => told.rest.push(["refused", problem.code]),
+  };
+  return { on, told };
 }
 
 /**
@@ -111,7 +137,7 @@ export function newClient(limits = {}, options = {}) {
   FakeSocket.made = [];
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
-  const told = { seqs: [], own: {}, states: [], reasons: [], rest: [] };
+  const { on, told } = listeners();
   const client = new ChatClient({
     url: "ws://gateway/dev",
     group: "g",
@@ -121,14 +147,7 @@ export function newClient(limits = {}, options = {}) {
     random: () => 0.5,
     WebSocket: FakeSocket,
     on: {
-      state: (state) => told.states.push(state),
-      messages: (messages) => told.seqs.push(...messages.map((one) => one.seq)),
-      own: ({ messageId, status, reason }) => {
-        told.own[messageId] = [...(told.own[messageId] ?? []), status];
-        if (reason) told.reasons.push(reason);
-      },
-      restarted: () => told.rest.push(["restarted"]),
-      refused: (problem) => told.rest.push(["refused", problem.code]),
+      ...on,
       signedOut: (problem) => told.rest.push(["signedOut", problem.message]),
       error: (problem) => told.rest.push(["error", problem.message]),
     },

@@ -17,9 +17,15 @@ const FRAMES = [
   push(1),
   { type: "left", groupId: null },
   { type: "ack", messageId: "id-1", groupId: "g", seq: 1, createdAt: "2025-01-01T00:00:00.000Z" },
-  { type: "pong", groupId: null, lastSeq: null, connectionId: "c=" },
-  { type: "pong", groupId: "g", lastSeq: 7, connectionId: "c=" },
-  { type: "renewed", groupId: "g", expiresAt: "2025-01-01T00:00:00.000Z" },
+  { ...joined(0), readSeq: 7 },
+  {
+    type: "joined",
+    groups: [joined(3, [message(1)], false), { groupId: null, error: { code: "BadRequest" } }],
+  },
+  { type: "marked", groupId: "g", readSeq: 7 },
+  { type: "pong", groups: {}, connectionId: "c=" },
+  { type: "pong", groups: { g: 7, h: 0 }, readSeqs: { g: 7 }, connectionId: "c=" },
+  { type: "renewed", groups: ["g"], expiresAt: "2025-01-01T00:00:00.000Z" },
 ];
 
 for (const frame of FRAMES) {
@@ -45,9 +51,17 @@ const BROKEN = [
   { ...joined(1), messages: {} },
   { ...history([]), complete: undefined },
   { type: "ack" },
-  { type: "pong", lastSeq: 1 },
-  { type: "pong", groupId: "g", lastSeq: "1" },
+  { ...joined(1), readSeq: "1" },
+  { type: "joined", groups: {} },
+  { type: "joined", groups: ["g"] },
+  { type: "joined", groups: [{ groupId: "g", error: "no" }] },
+  { type: "marked" },
+  { type: "pong" },
+  { type: "pong", groups: ["g"], readSeqs: [] },
+  { type: "pong", groups: { g: "1" } },
+  { type: "pong", groups: {}, readSeqs: { g: null } },
   { type: "renewed" },
+  { type: "renewed", groups: [1] },
 ];
 
 for (const frame of BROKEN) {

@@ -5,7 +5,18 @@ import { mock, test } from "node:test";
 import { LIMITS } from "../../../src/groupcast_web/client/limits.js";
 import { Renewal } from "../../../src/groupcast_web/client/renewal.js";
 import { ACCOUNT_LIMITS, Account } from "../../../src/groupcast_web/page/account.js";
-import { error, FakeSocket, joined, message, newClient, pass, settle, socket } from "./fakes.mjs";
+import {
+  error,
+  FakeSocket,
+  joined,
+  joinedMany,
+  listeners,
+  message,
+  newClient,
+  pass,
+  settle,
+  socket,
+} from "./fakes.mjs";
 
 const HOUR_MS = 3_600_000;
 // random() is 0.5: a token is renewed one and a half margins before its end.
@@ -38,8 +49,8 @@ async function joinedSignedIn(...given) {
   return made;
 }
 
-function renewed(groupId = "g") {
-  return { type: "renewed", groupId, expiresAt: "2025-01-01T00:00:00.000Z" };
+function renewed(groups = ["g"]) {
+  return { type: "renewed", groups, expiresAt: "2025-01-01T00:00:00.000Z" };
 }
 
 function ended(isTemporary = false) {
@@ -345,7 +356,7 @@ test("a join that stays forbidden is refused, after the freshest token has been 
   await settle();
   await socket().open();
   await socket().answer("joinGroup", error("Forbidden"));
-  await socket().answer("renew", renewed(null));
+  await socket().answer("renew", renewed([]));
   await socket().answer("joinGroup", error("Forbidden"));
   assert.deepEqual(told.rest, [["refused", "Forbidden"]]);
 });
@@ -363,7 +374,7 @@ test("with no fresher token, forbidden is forbidden at once", async () => {
 test("a right that a renewal lacks is discovered by joining", async () => {
   const { told } = await joinedSignedIn("one", "two");
   await pass(DUE_MS);
-  await socket().answer("renew", renewed(null));
+  await socket().answer("renew", renewed([]));
   assert.equal(socket().asked("joinGroup").length, 2);
   await socket().answer("joinGroup", error("Forbidden"));
   assert.deepEqual(told.rest, [["refused", "Forbidden"]]);
@@ -372,7 +383,53 @@ test("a right that a renewal lacks is discovered by joining", async () => {
 test("a group that was only forgotten is joined again", async () => {
   const { told } = await joinedSignedIn("one", "two");
   await pass(DUE_MS);
-  await socket().answer("renew", renewed(null));
+  await socket().answer("renew", renewed([]));
   await socket().answer("joinGroup", joined(1, [message(1)]));
   assert.deepEqual([told.seqs, told.rest], [[1], []]);
+});
+
+test("a renewal that takes the right to one group ends that group alone", async () => {
+  const { client, told } = newSignedIn("one", "two");
+  const { on, told: other } = listeners();
+  client.group("private-a", { on });
+  client.open();
+  await settle();
+  await socket().open();
+  await socket().answer("joinGroup", joinedMany(joined(0), joined(0, [], true, "private-a")));
+  await pass(DUE_MS);
+  await socket().answer("renew", renewed(["g"]));
+  assert.equal(socket().asked("joinGroup").at(-1).groupId, "private-a");
+  await socket().answer("joinGroup", error("Forbidden"));
+  assert.deepEqual([other.rest, other.states.at(-1).phase], [[["refused", "Forbidden"]], "offline"]);
+  assert.deepEqual([told.rest, socket().isClosed], [[], false]);
+});
+
+test("only the groups that are forbidden are joined again with a fresher token, once", async () => {
+  const { client, told } = newSignedIn("one", "two", "three");
+  const [a, b] = ["private-a", "private-b"].map((id) => {
+    const { on, told } = listeners();
+    client.group(id, { on });
+    return told;
+  });
+  client.open();
+  await settle();
+  await socket().open();
+  const refusals = ["private-a", "private-b"].map((groupId) => ({
+    groupId,
+    error: { code: "Forbidden", message: "It is private." },
+  }));
+  await socket().answer("joinGroup", joinedMany(joined(0), ...refusals));
+  assert.equal(told.states.at(-1).phase, "connected", "the others do not wait");
+  await socket().answer("renew", renewed(["g"]));
+  assert.deepEqual(
+    socket()
+      .asked("joinGroup")
+      .at(-1)
+      .groups.map(({ groupId }) => groupId),
+    ["private-a", "private-b"],
+  );
+  await socket().answer("joinGroup", joinedMany(joined(0, [], true, "private-a"), refusals[1]));
+  assert.deepEqual([a.states.at(-1).phase, a.rest], ["connected", []]);
+  assert.deepEqual([b.states.at(-1).phase, b.rest], ["offline", [["refused", "Forbidden"]]]);
+  assert.deepEqual([socket().asked("renew").length, told.rest], [1, []]);
 });
