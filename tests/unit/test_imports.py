@@ -36,7 +36,7 @@ PACKAGES = {
     "groupcast_client": Package(
         ROOT / "src",
         "errors model tokens backoff frames ratelimit ordering inbox outstanding pings connection credential "
-        "membership session client".split(),
+        "membership memberships session calls group client".split(),
     ),
     "groupcast_deploy": Package(ROOT / "src", ["artifact"]),
     # It knows functions only by name, through serverless.yml, as AWS does.
