@@ -80,7 +80,7 @@ class Membership:
         return 0.0 if self._is_behind else self.log.wake_at
 
     def ask(self, now: float) -> int | None:
-        """Return the `since` of a due history request, or None; report its reply or, to the log, its failure."""
+        """Return the `since` of a due history request, or None; see `GroupLog.ask`."""
         if self.inbox.is_full:
             return None
         if self._is_behind:
