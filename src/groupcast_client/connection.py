@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from websockets.asyncio.client import connect
@@ -46,8 +45,6 @@ class Connection:
         # After a proven connection, reconnect delays start short again.
         self.proven = False
         self.lost = False
-        # Loop time of the last push.
-        self.pushed_at = -inf
 
     @classmethod
     async def open(cls, endpoint: Endpoint, limits: Limits) -> Connection:
@@ -169,7 +166,6 @@ class Connection:
             return
         if isinstance(frame.body, frames.Push):
             self.proven = True
-            self.pushed_at = asyncio.get_running_loop().time()
             on_push(frame.body)
         else:
             self._requests.answer(frame.id, frame.body)

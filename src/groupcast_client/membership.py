@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from groupcast_client.errors import GroupcastError
@@ -34,6 +35,8 @@ class Membership:
         self.was_joined = False
         # The last joinGroup frame had `add`: the connection stayed in its other groups.
         self.was_added = False
+        # The time of the last push since the group was joined.
+        self.pushed_at = -inf
         self._joined_on: Connection | None = None
         self._is_behind = False
 
@@ -48,6 +51,7 @@ class Membership:
     def joined(self, connection: Connection, reply: Joined, since: int | None, now: float) -> None:
         """Take the reply to a joinGroup with `since`."""
         self._joined_on, self.was_joined = connection, True
+        self.pushed_at = -inf
         if reply.read_seq is not None:
             self.mark(reply.read_seq)
         # A full inbox takes nothing: the log then counts the reply's messages as missing.
@@ -66,6 +70,7 @@ class Membership:
 
     def pushed(self, entries: Sequence[Message | Void], now: float) -> None:
         """Take a push."""
+        self.pushed_at = now
         if self.inbox.is_full:
             self._is_behind = True
             self.log.heard(max((entry.seq for entry in entries), default=0), now)

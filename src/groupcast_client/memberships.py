@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, NoReturn
 
 from groupcast_client import frames
@@ -139,6 +140,13 @@ class Memberships:
             if membership.group_id not in group_ids:
                 membership.lost(connection)
         self._changed.set()
+
+    def pushed_at(self, connection: Connection) -> float:
+        """The time of the last push to the group whose last push is the oldest; -inf if a group had none.
+
+        A ping is necessary unless this is recent: pushes to one group do not show what another missed.
+        """
+        return min((one.pushed_at for one in self._joined(connection)), default=-inf)
 
     def pushed(self, push: frames.Push) -> None:
         """Process a push."""

@@ -127,7 +127,7 @@ class Session:
                 tasks.create_task(
                     keep_pinging(
                         lambda: self._ping(connection),
-                        lambda: connection.pushed_at,
+                        lambda: memberships.pushed_at(connection),
                         self._limits.ping_interval_s,
                         self._rng,
                     )

@@ -229,6 +229,27 @@ async def test_a_pong_tells_every_group_what_it_missed(service: GroupService) ->
     assert len(service.paths) == 1
 
 
+async def test_a_busy_group_does_not_keep_a_quiet_one_from_pings(service: GroupService) -> None:
+    """Pushes make a ping unnecessary only if every group has them."""
+    async with (
+        new_client(service, limits=Limits(gap_wait_s=0.01, ping_interval_s=1.0)) as client,
+        client.group("busy"),
+        client.group("quiet") as quiet,
+    ):
+        await eventually(lambda: len(service.asked("history")) == 2)
+        service.say("busy", "b1")
+
+        async def push() -> None:
+            while True:
+                await service.push_to("busy", 1)
+                await asyncio.sleep(0.005)
+
+        pushing = asyncio.create_task(push())
+        service.say("quiet", "q1")
+        assert await texts(quiet, 1) == ["q1"]
+        pushing.cancel()
+
+
 async def test_a_renewal_ends_the_groups_that_it_no_longer_permits(service: GroupService) -> None:
     """The others stay joined."""
     async with new_client(service, token="a.b.c") as client, client.group("a") as a, client.group("b") as b:
