@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from websockets.asyncio.client import connect
@@ -16,7 +15,7 @@ from groupcast_client.errors import ConnectionLost, GroupcastError, Refused, Ser
 from groupcast_client.outstanding import Outstanding
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from websockets.asyncio.client import ClientConnection
 
@@ -42,13 +41,10 @@ class Connection:
         self._requests = Outstanding()
         # Held while a frame is sent: its fragments must not be mixed with other frames.
         self._sending = asyncio.Lock()
-        self._paused = False
         # Set by the first reply or push that is not an error, cleared if a frame's size ended the connection.
         # After a proven connection, reconnect delays start short again.
         self.proven = False
         self.lost = False
-        # Loop time of the last push.
-        self.pushed_at = -inf
 
     @classmethod
     async def open(cls, endpoint: Endpoint, limits: Limits) -> Connection:
@@ -98,15 +94,10 @@ class Connection:
         self.proven = True
         return body
 
-    async def read(
-        self, on_push: Callable[[frames.Push], None], room: Callable[[], Awaitable[Any]]
-    ) -> NoReturn:
-        """Read until the connection ends, then raise ConnectionLost. Awaits `room` before each frame."""
+    async def read(self, on_push: Callable[[frames.Push], None]) -> NoReturn:
+        """Read until the connection ends, then raise ConnectionLost."""
         try:
             while True:
-                self._paused = True
-                await room()
-                self._paused = False
                 self._dispatch(await self._socket.recv(decode=False), on_push)
         except ConnectionClosed as error:
             self._end(error)
@@ -118,6 +109,11 @@ class Connection:
         """Close, and fail all unanswered requests with ConnectionLost."""
         self._end(None)
         await self._socket.close()
+
+    def abort(self) -> None:
+        """End the connection immediately, without a closing handshake; `read` then raises."""
+        self._end(None)
+        self._socket.transport.abort()
 
     def _end(self, error: ConnectionClosed | None) -> None:
         is_too_large = error is not None and _is_too_large(error)
@@ -153,16 +149,12 @@ class Connection:
             raise
 
     async def _answer(self, action: str, reply: asyncio.Future[frames.Body]) -> frames.Body:
-        while True:
-            try:
-                async with asyncio.timeout(self._limits.reply_timeout_s):
-                    return await asyncio.shield(reply)
-            except TimeoutError:
-                # The socket is not read while `messages()` is full: the reply may already be there.
-                if self._paused:
-                    continue
-                await self.close()
-                raise ConnectionLost(f"no reply to {action} in {self._limits.reply_timeout_s:g} s") from None
+        try:
+            async with asyncio.timeout(self._limits.reply_timeout_s):
+                return await asyncio.shield(reply)
+        except TimeoutError:
+            await self.close()
+            raise ConnectionLost(f"no reply to {action} in {self._limits.reply_timeout_s:g} s") from None
 
     def _dispatch(self, raw: bytes, on_push: Callable[[frames.Push], None]) -> None:
         try:
@@ -174,7 +166,6 @@ class Connection:
             return
         if isinstance(frame.body, frames.Push):
             self.proven = True
-            self.pushed_at = asyncio.get_running_loop().time()
             on_push(frame.body)
         else:
             self._requests.answer(frame.id, frame.body)

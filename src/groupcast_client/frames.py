@@ -36,6 +36,22 @@ class Joined:
     last_seq: int
     entries: tuple[Message | Void, ...]
     complete: bool
+    read_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotJoined:
+    """The result of a group that the service refused, among others."""
+
+    group_id: str
+    error: ServerError
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedMany:
+    """The reply to joinGroup with `groups`, in their order."""
+
+    results: tuple[Joined | NotJoined, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +60,26 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Pong:
-    """The connection's group according to the service, and its last number; both None without a group."""
+class Marked:
+    """The reply to markRead: how far the user has read on any device."""
 
-    group_id: str | None
-    last_seq: int | None
+    group_id: str
+    read_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The connection's groups according to the service, with their last numbers and the user's read marks."""
+
+    last_seqs: Mapping[str, int]
+    read_seqs: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """The reply to renew: the new token's expiry, and the group, None if the token does not permit it."""
+    """The reply to renew: the new token's expiry, and the groups that it permits of the connection's."""
 
-    group_id: str | None
+    group_ids: tuple[str, ...]
     expires_at: datetime
 
 
@@ -65,7 +89,7 @@ class Push:
     entries: tuple[Message | Void, ...]
 
 
-Body = Joined | Left | Ack | HistoryPage | Pong | Renewed | Push | ServerError
+Body = Joined | JoinedMany | Left | Ack | HistoryPage | Marked | Pong | Renewed | Push | ServerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +174,44 @@ def _entry(group_id: str, item: Mapping[str, Any]) -> Message | Void:
     )
 
 
+def _joined(frame: Mapping[str, Any]) -> Joined | JoinedMany:
+    return JoinedMany(tuple(map(_result, frame["groups"]))) if "groups" in frame else _joined_one(frame)
+
+
+def _result(item: Mapping[str, Any]) -> Joined | NotJoined:
+    return NotJoined(item["groupId"], _error(item["error"])) if "error" in item else _joined_one(item)
+
+
+def _joined_one(item: Mapping[str, Any]) -> Joined:
+    return Joined(item["groupId"], item["lastSeq"], _entries(item), item["complete"], item.get("readSeq"))
+
+
+def _pong(frame: Mapping[str, Any]) -> Pong:
+    group_id = frame["groupId"]
+    # A service that knows one group per connection sends no `groups`.
+    last_seqs = frame.get("groups", {} if group_id is None else {group_id: frame["lastSeq"]})
+    return Pong(last_seqs, frame.get("readSeqs", {}))
+
+
+def _renewed(frame: Mapping[str, Any]) -> Renewed:
+    group_id = frame["groupId"]
+    group_ids = frame.get("groups", () if group_id is None else (group_id,))
+    return Renewed(tuple(group_ids), datetime.fromisoformat(frame["expiresAt"]))
+
+
 def _ack(frame: Mapping[str, Any]) -> Ack:
     created_at = datetime.fromisoformat(frame["createdAt"])
     return Ack(frame["messageId"], frame["groupId"], frame["seq"], created_at)
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Body]] = {
-    "joined": lambda f: Joined(f["groupId"], f["lastSeq"], _entries(f), f["complete"]),
+    "joined": _joined,
     "left": lambda f: Left(f["groupId"]),
     "ack": _ack,
     "history": lambda f: HistoryPage(f["groupId"], _entries(f), f["complete"]),
-    "pong": lambda f: Pong(f["groupId"], f.get("lastSeq")),
-    "renewed": lambda f: Renewed(f["groupId"], datetime.fromisoformat(f["expiresAt"])),
+    "marked": lambda f: Marked(f["groupId"], f["readSeq"]),
+    "pong": _pong,
+    "renewed": _renewed,
     "messages": lambda f: Push(f["groupId"], _entries(f)),
     "error": _error,
 }

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SUBPROTOCOL = "groupcast.v1"
+# The most groups of a connection, and of one joinGroup frame.
+MAX_GROUPS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Limits:
     hole_timeout_s: float = 12.0
     # The most history requests for one gap before that time.
     gap_requests: int = 2
-    # Messages waiting for `Client.messages()`; at this number, reading from the socket pauses.
+    # Messages of a group waiting for their reader; those of `Client.messages()` share one queue. At this
+    # number the group's pushes are ignored. When there is room again, their messages are requested.
     incoming: int = 10_000
     # Messages held back behind a gap; more are dropped and requested again later.
     pending: int = 10_000

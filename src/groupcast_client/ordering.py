@@ -97,13 +97,23 @@ class GroupLog:
         return min((at for at in (self._ask_at, self._settle_at) if at is not None), default=None)
 
     def joined(
-        self, last_seq: int, entries: Sequence[Message | Void], *, complete: bool, now: float
+        self,
+        last_seq: int,
+        entries: Sequence[Message | Void],
+        *,
+        complete: bool,
+        now: float,
+        since: int | None = None,
     ) -> list[Message]:
-        """Take the reply to joinGroup, which was sent with `since` unless that was None."""
-        if self._next is not None and last_seq >= self._next - 1:
+        """Take the reply to joinGroup. `since` is that of the request, if pushes may have come after it."""
+        since = self.since if since is None else since
+        if since is not None and last_seq >= since:
             self._last_seq = max(self._last_seq, last_seq)
-            self._start_request(self._next - 1, now)
+            self._start_request(since, now)
             delivered = self.replied(entries, complete=complete, now=now)
+            if not complete and self._hole is not None:
+                # The entries did not fit the reply.
+                self._ask_at = now
         else:
             delivered = self._begin(last_seq, entries, now)
         # The fan-out reads an eventually consistent index, so a message sent just after the join can miss the
@@ -114,6 +124,10 @@ class GroupLog:
     def expect_missed_push(self, now: float) -> None:
         """Request history soon: a push may have been missed, and the last message leaves no visible gap."""
         self._settle_at = now + self._gap_wait_s
+
+    def catch_up(self, now: float) -> None:
+        """Request history immediately: pushes were not taken."""
+        self._settle_at = now
 
     def pushed(self, entries: Iterable[Message | Void], now: float) -> list[Message]:
         """Take a push. Entries that arrive before the reply to joinGroup are kept."""
@@ -146,7 +160,7 @@ class GroupLog:
         last = max((entry.seq for entry in entries), default=request.since)
         # Do not continue after an incomplete page without entries: it would be requested endlessly.
         is_partial = not complete and last > request.since
-        shown_to = last if is_partial else request.last_seq
+        shown_to = request.last_seq if complete else last
         if self._dropped_from is not None:
             shown_to = min(shown_to, self._dropped_from - 1)
         newest_at = max(_written(entries), default=request.newest_at)

@@ -23,7 +23,8 @@ async def keep_pinging(
     """Await `ping()` every `interval_s`, starting at a random time in the first interval.
 
     These times are fixed: members of a group reconnect together and get the same pushes, but must not ping
-    together. After a recent push (`pushed_at()` is its loop time) a ping is unnecessary and skipped. `ping`
+    together. After a recent push to every group (`pushed_at()` is the loop time of the oldest of these) a
+    ping is unnecessary and skipped. `ping`
     returns the seconds until an extra ping, 0 for none. Raises the errors of `ping`.
     """
     loop = asyncio.get_running_loop()

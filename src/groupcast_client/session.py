@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from groupcast_client import frames
 from groupcast_client.connection import Connection
 from groupcast_client.errors import ConnectionLost, GroupcastError, Refused, ServerError
-from groupcast_client.inbox import Inbox
-from groupcast_client.membership import Membership
+from groupcast_client.memberships import Memberships
 from groupcast_client.pings import keep_pinging
 from groupcast_client.ratelimit import retry_after_s
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from groupcast_client.backoff import Backoff
     from groupcast_client.credential import Credential
+    from groupcast_client.membership import Membership
     from groupcast_client.model import Endpoint, Limits
 
 # This token is invalid or has expired; another may work.
@@ -30,7 +30,7 @@ _FORBIDDEN = 403
 
 
 class Session:
-    """Keeps a connection and its membership from `open` to `close`; callers can wait for either."""
+    """Keeps a connection and its memberships from `open` to `close`; callers can wait for them."""
 
     def __init__(
         self,
@@ -41,8 +41,9 @@ class Session:
         backoff: Backoff,
         rng: random.Random,
     ) -> None:
-        self.inbox = Inbox(limits.incoming)
-        self.membership = Membership(self.inbox, credential, limits, self.delays, self._notify)
+        self.memberships = Memberships(credential, limits, self.delays, self._notify)
+        # For the messages of the current group, which `Client.join` moves.
+        self.inbox = self.memberships.new_inbox()
         self._endpoint = endpoint
         self._credential = credential
         self._limits = limits
@@ -73,28 +74,35 @@ class Session:
             # Raises only bugs of this package.
             self._running.result()
 
-    async def connected(self) -> Connection:
-        """Wait for an open connection. Raises the reason if the session has given up."""
-        return await self._wait_for(self._open_connection)
-
-    async def joined(self) -> Connection:
-        """Wait for an open connection on which the group is joined. Raises as `connected` does."""
-        return await self._wait_for(self._joined_connection)
-
-    async def _wait_for(self, state: Callable[[], Connection | None]) -> Connection:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._failure is not None or state() is not None)
-        connection = state()
-        if self._failure is not None or connection is None:
-            raise self._failure or ConnectionLost("the connection is closed")
-        return connection
-
-    def _open_connection(self) -> Connection | None:
+    @property
+    def connection(self) -> Connection | None:
+        """The open connection, if there is one."""
         return None if self._connection is None or self._connection.lost else self._connection
 
-    def _joined_connection(self) -> Connection | None:
-        connection = self._open_connection()
-        return connection if self.membership.is_on(connection) else None
+    async def connected(self) -> Connection:
+        """Wait for an open connection. Raises the reason if the session has given up."""
+        return await self._wait_for(lambda: self.connection, lambda: self._failure)
+
+    async def joined(self, membership: Membership) -> Connection:
+        """Wait for an open connection on which the group is joined.
+
+        Raises as `connected` does, and the group's error if that has ended.
+        """
+
+        def joined_connection() -> Connection | None:
+            return self.connection if membership.is_on(self.connection) else None
+
+        return await self._wait_for(joined_connection, lambda: self._failure or membership.ended)
+
+    async def _wait_for(
+        self, state: Callable[[], Connection | None], failure: Callable[[], GroupcastError | None]
+    ) -> Connection:
+        async with self._changed:
+            await self._changed.wait_for(lambda: failure() is not None or state() is not None)
+        connection, error = state(), failure()
+        if error is not None or connection is None:
+            raise error or ConnectionLost("the connection is closed")
+        return connection
 
     async def _run(self, connection: Connection) -> None:
         delays = self.delays()
@@ -110,23 +118,23 @@ class Session:
             await self._fail(GroupcastError("the client is closed"), shown=None)
 
     async def _serve(self, connection: Connection) -> None:
-        membership = self.membership
+        memberships = self.memberships
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(connection.read(membership.pushed, self.inbox.room))
-                tasks.create_task(membership.maintain(connection))
+                tasks.create_task(connection.read(memberships.pushed))
+                tasks.create_task(memberships.maintain(connection))
                 tasks.create_task(
                     keep_pinging(
                         lambda: self._ping(connection),
-                        lambda: connection.pushed_at,
+                        lambda: memberships.pushed_at(connection),
                         self._limits.ping_interval_s,
                         self._rng,
                     )
                 )
                 tasks.create_task(
                     self._credential.keep(
-                        connection, lambda reply: membership.group_reported(connection, reply.group_id)
+                        connection, lambda renewed: memberships.listed(connection, renewed.group_ids)
                     )
                 )
         except* ConnectionLost:
@@ -171,13 +179,14 @@ class Session:
         except ServerError as error:
             # Even an error shows that the connection is alive.
             return retry_after_s(error, self._limits.ping_interval_s)
-        self.membership.group_reported(connection, pong.group_id, pong.last_seq)
+        self.memberships.ponged(connection, pong)
         return 0.0
 
     async def _fail(self, error: GroupcastError, *, shown: GroupcastError | None) -> None:
         if self._failure is None:
             self._failure = error
             self.inbox.finish(shown)
+            self.memberships.finish(shown)
         await self._notify()
 
     async def _notify(self) -> None:

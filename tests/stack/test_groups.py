@@ -12,7 +12,7 @@ from typing import Any
 import aioboto3
 import pytest
 
-from groupcast_client import Client
+from groupcast_client import Backoff, Client, Group
 from tests.conftest import Stack, running_stack
 from tests.contract.peer import Peer
 
@@ -65,6 +65,39 @@ async def test_200_clients_in_5_groups(stack: Stack) -> None:
             assert [message.seq for message in got] == list(range(1, clients_per_group * sends + 1))
             assert {message.text for message in got} == said
             assert {message.group_id for message in got} == {group}
+
+
+async def test_a_client_in_three_groups_over_cuts(stack: Stack) -> None:
+    """Two clients speak in all three while the connection of one is cut: both read all, once, in order."""
+    turns = 4
+    groups = [f"group-{uuid.uuid4()}" for _ in range(3)]
+    said = [f"{name} {turn}" for turn in range(turns) for name in ("ann", "bob")]
+
+    async def read(group: Group) -> list[Any]:
+        messages = aiter(group)
+        return [await anext(messages) for _ in said]
+
+    async with AsyncExitStack() as opened:
+        members: dict[str, list[Group]] = {}
+        clients = {
+            name: Client(stack.gateway_url, name=name, backoff=Backoff(0.01)) for name in ("ann", "bob")
+        }
+        for name, client in clients.items():
+            await opened.enter_async_context(client)
+            members[name] = [await opened.enter_async_context(client.group(group)) for group in groups]
+        reading = [asyncio.create_task(read(group)) for name in members for group in members[name]]
+        for turn in range(turns):
+            sends = [group.send(f"bob {turn}") for group in members["bob"]]
+            connection = clients["ann"]._session.connection
+            if connection is not None:
+                connection.abort()
+            await asyncio.gather(*sends, *(group.send(f"ann {turn}") for group in members["ann"]))
+        async with asyncio.timeout(30):
+            received = await asyncio.gather(*reading)
+    for group, messages in zip([*groups, *groups], received, strict=True):
+        assert [message.seq for message in messages] == list(range(1, len(said) + 1))
+        assert sorted(message.text for message in messages) == sorted(said)
+        assert {message.group_id for message in messages} == {group}
 
 
 async def test_members_of_many_pages_are_served_and_stale_ones_removed(small_pages_stack: Stack) -> None:

@@ -37,7 +37,7 @@ PACKAGES = {
     "groupcast_client": Package(
         ROOT / "src",
         "errors model tokens backoff frames ratelimit ordering inbox outstanding pings connection credential "
-        "membership session client".split(),
+        "membership memberships session calls group client".split(),
     ),
     "groupcast_deploy": Package(ROOT / "src", ["artifact"]),
     # It knows functions only by their names in serverless.yml, like AWS.

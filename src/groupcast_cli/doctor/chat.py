@@ -152,11 +152,7 @@ async def _connected(
 async def _read(connection: Connection, listener: Listener) -> None:
     # Requests on a lost connection raise it as well.
     with contextlib.suppress(ConnectionLost):
-        await connection.read(listener.pushed, _room)
-
-
-async def _room() -> None:
-    """There is always room: a chat of twenty messages is short."""
+        await connection.read(listener.pushed)
 
 
 async def _send_all(connection: Connection, sent_at: dict[str, float], trial: Trial) -> None:

@@ -166,6 +166,15 @@ async def scripted_service(
 ) -> AsyncIterator[Service]:
     """A service on a free port; closes with 1009 over `max_size` bytes (of a message or fragment)."""
     service = Service()
+    async with serving(service, tls=tls, max_size=max_size):
+        yield service
+
+
+@asynccontextmanager
+async def serving(
+    service: Service, *, tls: ssl.SSLContext | None = None, max_size: int | tuple[int, int] = 2**20
+) -> AsyncIterator[None]:
+    """Serve on a free port, as `scripted_service` does."""
     async with serve(
         service._serve,
         "127.0.0.1",
@@ -177,7 +186,7 @@ async def scripted_service(
     ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         service.url = f"{'ws' if tls is None else 'wss'}://127.0.0.1:{port}"
-        yield service
+        yield
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

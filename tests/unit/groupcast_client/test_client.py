@@ -392,8 +392,8 @@ async def test_a_ping_tells_a_quiet_client_of_missed_messages(service: Service) 
     assert service.asked("ping")
 
 
-async def test_a_full_buffer_stops_reading(service: Service) -> None:
-    """Without a reader of `messages()`, the buffer stays near its limit, and nothing is lost."""
+async def test_a_full_buffer_takes_no_more(service: Service) -> None:
+    """With nobody reading `messages()`, the buffer stays near its limit; nothing is lost."""
     limits = Limits(incoming=5, gap_wait_s=100)
     async with new_client(service, limits=limits) as client:
         await client.join("g")
@@ -431,7 +431,7 @@ async def test_leaving_ends_the_pushes(service: Service) -> None:
 
 
 async def test_a_move_with_an_unanswered_send_is_refused(service: Service) -> None:
-    """A frame names no group, so a repeated send could reach the wrong one."""
+    """After the move, the service would refuse a repeated send."""
     service.answers["sendMessage"] = never
     async with new_client(service) as client:
         await client.join("g")

@@ -74,12 +74,51 @@ def test_a_rate_limit_has_a_delay() -> None:
     assert frame.body.retry_after_ms == 120
 
 
-@pytest.mark.parametrize("group_id", ["g", None])
-def test_a_renewal_has_the_group_and_the_expiry(group_id: str | None) -> None:
-    """The group may be null."""
-    raw = orjson.dumps({"type": "renewed", "groupId": group_id, "expiresAt": "2025-03-01T10:00:00.123Z"})
+@pytest.mark.parametrize(
+    ("fields", "group_ids"),
+    [
+        ({"groupId": "b", "groups": ["a", "b"]}, ("a", "b")),
+        ({"groupId": None, "groups": []}, ()),
+        ({"groupId": "g"}, ("g",)),
+        ({"groupId": None}, ()),
+    ],
+)
+def test_a_renewal_has_groups_and_an_expiry(fields: dict[str, object], group_ids: tuple[str, ...]) -> None:
+    """A service that knows one group per connection sends `groupId` alone, null without a group."""
+    raw = orjson.dumps({"type": "renewed", "expiresAt": "2025-03-01T10:00:00.123Z", **fields})
     expires_at = datetime(2025, 3, 1, 10, 0, 0, 123_000, UTC)
-    assert frames.decode(raw) == frames.Frame(frames.Renewed(group_id, expires_at), None)
+    assert frames.decode(raw) == frames.Frame(frames.Renewed(group_ids, expires_at), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "pong"),
+    [
+        (
+            {"groupId": "b", "lastSeq": 2, "groups": {"a": 1, "b": 2}, "readSeqs": {"a": 0}},
+            frames.Pong({"a": 1, "b": 2}, {"a": 0}),
+        ),
+        ({"groupId": "g", "lastSeq": 3}, frames.Pong({"g": 3}, {})),
+        ({"groupId": None, "lastSeq": None}, frames.Pong({}, {})),
+    ],
+)
+def test_a_pong_has_the_last_numbers_of_all_groups(fields: dict[str, object], pong: frames.Pong) -> None:
+    """As for a renewal, `groups` may be missing."""
+    assert frames.decode(orjson.dumps({"type": "pong", **fields})) == frames.Frame(pong, None)
+
+
+def test_joining_many_has_a_result_for_each() -> None:
+    """Messages, a read mark, or an error without a request id."""
+    item = {"messageId": "m", "seq": 4, "sender": "ann", "message": "x", "createdAt": "2025-01-01T00:00:00Z"}
+    a = {"groupId": "a", "lastSeq": 4, "messages": [item], "complete": False, "readSeq": 3}
+    b = {"groupId": "private", "error": {"code": "Forbidden", "message": "no"}}
+    frame = frames.decode(orjson.dumps({"type": "joined", "groups": [a, b], "id": "1"}))
+    assert frame is not None
+    assert isinstance(frame.body, frames.JoinedMany)
+    joined, refused = frame.body.results
+    message = Message("m", "a", 4, "ann", "x", datetime(2025, 1, 1, tzinfo=UTC))
+    assert joined == frames.Joined("a", 4, (message,), complete=False, read_seq=3)
+    assert isinstance(refused, frames.NotJoined)
+    assert (refused.group_id, refused.error.code, refused.error.message) == ("private", "Forbidden", "no")
 
 
 @pytest.mark.parametrize(

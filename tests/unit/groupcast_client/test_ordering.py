@@ -315,3 +315,34 @@ def test_an_incomplete_reply_continues_where_it_ended() -> None:
     assert log.ask(0.0) == 3
     assert log.replied([message(4), message(5)], complete=True, now=0.0) == []
     assert seqs(log.pushed([message(1)], 0.5)) == [1, 2, 3, 4, 5]
+
+
+def test_pushes_before_the_reply_to_a_rejoin_do_not_begin_anew() -> None:
+    """The reply's last number is older than the push, but not than what was read when joining."""
+    log = new_log(since=5)
+    log.joined(5, [], complete=True, now=0.0)
+    since = log.since
+    assert seqs(log.pushed([message(6)], 1.0)) == [6]
+    assert log.joined(5, [], complete=True, now=1.1, since=since) == []
+    assert seqs(log.pushed([message(6), message(7)], 1.2)) == [7]
+
+
+def test_a_reply_without_room_for_messages_makes_no_holes() -> None:
+    """It says nothing about a number that has been missed for long; history is asked immediately."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    assert log.pushed([message(3)], 0.0) == []
+    now = 2 * HOLE_TIMEOUT_S
+    assert log.joined(3, [], complete=False, now=now) == []
+    assert log.ask(now) == 0
+    assert seqs(log.replied([message(1), message(2), message(3)], complete=True, now=now)) == [1, 2, 3]
+
+
+def test_ignored_pushes_are_requested_when_there_is_room() -> None:
+    """Without the wait of a gap."""
+    log = new_log(since=0)
+    log.joined(0, [], complete=True, now=0.0)
+    log.heard(2, 0.1)
+    log.catch_up(0.2)
+    assert log.ask(0.2) == 0
+    assert seqs(log.replied([message(1), message(2)], complete=True, now=0.3)) == [1, 2]
