@@ -77,8 +77,10 @@ async def test_an_outsider_gets_nothing_of_a_private_group(
     await eve.join(group)
     assert await code_of(eve, {"action": "joinGroup", "groupId": PRIVATE}) == "Forbidden"
     known = {"messageId": ack["messageId"], "groupId": PRIVATE}
-    assert (await eve.say("hello?", **known))["groupId"] == group
-    history = await eve.ask({"action": "history", "groupId": PRIVATE, "since": 0}, "history")
+    for frame in ({"action": "sendMessage", "message": "hello?", **known}, {"action": "history", **known}):
+        assert await code_of(eve, frame) == "NotInGroup"
+    assert (await eve.say("hello?", messageId=ack["messageId"]))["groupId"] == group
+    history = await eve.ask({"action": "history", "since": 0}, "history")
     assert [message["message"] for message in history["messages"]] == ["hello?"]
     await eve.messages(1)
     await ann.say(f"{secret} again")

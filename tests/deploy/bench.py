@@ -202,7 +202,7 @@ class Bench:
 
     def comes_again(self, group_id: str) -> bool:
         """Whether an unfinished offer becomes visible long before the visibility timeout."""
-        return self.waits(group_id, RELEASE_S + 5)
+        return self.waits(group_id, RELEASE_S + 15)
 
     def is_held(self, record: Record) -> bool:
         """Whether a message is still in DeliveryQueue."""

@@ -92,7 +92,7 @@ def examined(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Exam
     dynamodb, sns = (stage.emulator.client(service) for service in ("dynamodb", "sns"))
     for table in ("connections", "messages", "quotas"):
         expire(dynamodb, stage.resource(table), enabled=True)
-    for table in ("connections", "messages", "groups"):
+    for table in ("connections", "messages", "groups", "read-marks"):
         recover(dynamodb, stage.resource(table), enabled=True)
     sns.subscribe(
         TopicArn=stage.outputs["AlarmTopicArn"],

@@ -41,6 +41,8 @@ CONFIGURATION = (
     *("Architectures", "TracingConfig"),
 )
 
+KEPT_TABLES = ("connections", "groups", "messages", "read-marks")
+
 
 @pytest.mark.timeout(180)
 async def test_a_stage_is_deployed_changed_and_removed(
@@ -97,7 +99,7 @@ def test_production_keeps_its_data(emulator: Emulator, project: Project) -> None
     project.deploy("prod")
     project.osls("remove", "prod")
     kept = inventory(emulator) - before
-    tables = {f"dynamodb groupcast-prod-{name}" for name in ("connections", "groups", "messages")}
+    tables = {f"dynamodb groupcast-prod-{name}" for name in KEPT_TABLES}
     assert kept >= tables
     assert {name.split()[0] for name in kept - tables} == {"cognito-idp"}
 

@@ -29,7 +29,7 @@ def small_pages_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stac
 
 
 async def test_200_clients_in_5_groups(stack: Stack) -> None:
-    """Each of 200 clients sends 6 messages: each member sees its group's 240 once, in seq order."""
+    """Each of 200 clients sends 3 messages: each member sees its group's 120 once, in seq order."""
     clients_per_group, sends = 40, 3
     groups = [f"group-{uuid.uuid4()}" for _ in range(5)]
     received: dict[Client, list[Any]] = defaultdict(list)

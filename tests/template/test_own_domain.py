@@ -86,7 +86,7 @@ def test_a_hosted_zone_gets_the_record(with_domain: Template, with_all: Template
         ({"hostedZoneId": "Z0123456789"}, "need a domainName"),
         (
             {"domainName": "chat.example.com", "certificateArn": CERTIFICATE, "basePath": "a/b"},
-            "basePath is one path segment",
+            "basePath must be one path segment",
         ),
         (
             {"domainName": "chat.example.com", "certificateArn": "chat"},

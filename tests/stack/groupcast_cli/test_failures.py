@@ -422,12 +422,13 @@ def test_ctrl_c_waits_for_the_end_of_a_batch(
     stage.fail(
         *(given_up(leftover(one)) if action == "--redrive" else Outgoing(f"odd {one}") for one in range(15))
     )
+    before = signal.getsignal(signal.SIGINT)
     said = groupcast("failures", "--stage", stage.name, action, "--json")
     done = "put back" if action == "--redrive" else "discarded"
     assert (said.code, said.err) == (130, f"groupcast: interrupted; 10 were {done} before\n")
     key = "putBack" if action == "--redrive" else "discarded"
     assert (json.loads(said.out)[key], len(stage.failed)) == (10, 5)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_missing_stage_has_a_clear_error(account: Account, stage: Deployed, groupcast: Any) -> None:

@@ -39,7 +39,7 @@ def test_anywhere_else_it_says_where_to_run(tmp_path: Path) -> None:
     """One line, and exit code 1."""
     done = artifact_command(cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "artifact: there is no pyproject.toml here: run it in groupcast's own folder\n"
+    assert done.stderr == "artifact: there is no pyproject.toml here: run this in groupcast's own folder\n"
 
 
 def test_what_uv_refuses_ends_the_build_in_one_line(
