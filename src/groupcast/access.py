@@ -61,6 +61,11 @@ class Access:
         """Take tokens for work already done; a negative number returns tokens."""
         await self._users.debit(caller, tokens, self._now_us())
 
+    async def debit_further(self, caller: Caller, groups: int, tokens: float) -> None:
+        """Charge `tokens` for each group beyond the first, where an action costs more with more groups."""
+        if groups > 1:
+            await self.debit(caller, (groups - 1) * tokens)
+
     async def debit_page(self, caller: Caller, size_bytes: int) -> None:
         """Charge the cost of a page above READ_TOKENS, which are already paid (JOIN_TOKENS include them)."""
         tokens = read_tokens(size_bytes) - READ_TOKENS

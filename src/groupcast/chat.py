@@ -16,6 +16,8 @@ from groupcast.holes import replay
 from groupcast.joining import Plan, plan
 from groupcast.model import Caller, Message, iso_ms, message_key, uuid7, void_message
 from groupcast.ratelimit import (
+    FURTHER_PING_TOKENS,
+    FURTHER_RENEW_TOKENS,
     LEAVE_TOKENS,
     MARK_TOKENS,
     PING_TOKENS,
@@ -26,7 +28,7 @@ from groupcast.ratelimit import (
     text_bytes,
 )
 from groupcast.replays import Replays
-from groupcast.tables.connections import ChangedError
+from groupcast.tables.connections import ChangedError, ThrottledError
 from groupcast.tables.groups import BUSY_MS, QUIET_MS
 from groupcast.tables.items import StoredMessage
 from groupcast.tables.messages import AlreadyStoredError, NotStoredError
@@ -107,9 +109,13 @@ class Chat:
 
     async def disconnect(self, caller: Caller) -> None:
         """Remove a connection. It needs `caller.user_id` only if nothing is left of the connection."""
-        member = await self._connections.remove(caller.connection_id)
-        user_id = caller.user_id if member is None else member.user_id or caller.user_id
-        await self._users.remove_connections(replace(caller, user_id=user_id), [caller.connection_id])
+        user_id = caller.user_id
+        try:
+            member = await self._connections.remove(caller.connection_id)
+            if member is not None and member.user_id is not None:
+                user_id = member.user_id
+        finally:
+            await self._users.remove_connections(replace(caller, user_id=user_id), [caller.connection_id])
 
     async def join(self, caller: Caller, frame: Frame) -> Frame:
         """Move the connection to a group, or add groups; with `since`, replay the messages it missed."""
@@ -191,6 +197,7 @@ class Chat:
         if member is None or not self._access.signed_in(member).group_ids:
             return protocol.pong(caller.connection_id, {})
         open_groups = [one for one in member.group_ids if may_enter(one, member.groups)]
+        await self._access.debit_further(caller, len(open_groups), FURTHER_PING_TOKENS)
         groups = await self._progress.of(caller.user_id, open_groups, consistent=False)
         return protocol.pong(caller.connection_id, groups)
 
@@ -201,8 +208,12 @@ class Chat:
         member, group_id = self._access.in_group(member, wanted.group_id)
         if member.user_id is None:
             raise ChatError(Code.FORBIDDEN, "Guests have no read marks; sign in to keep them.")
-        if wanted.seq > (await self._groups.head(group_id)).last_seq:
+        last_seq = (await self._groups.head(group_id)).last_seq
+        if wanted.seq > last_seq:
             raise ChatError(Code.BAD_REQUEST, "seq is beyond the group's last message.")
+        if last_seq == 0:
+            # Names of empty groups must not fill the table.
+            return protocol.marked(group_id, 0)
         read_seq = await self._progress.mark_read(member.user_id, group_id, wanted.seq)
         return protocol.marked(group_id, read_seq)
 
@@ -223,7 +234,9 @@ class Chat:
                     Code.FORBIDDEN, "This token belongs to another user; connect again to use it."
                 )
             kept = [one for one in member.group_ids if may_enter(one, principal.groups)]
-            await self._connections.renew(member, principal, kept)
+            if (principal.authorized_until_s, principal.groups) != (member.authorized_until_s, member.groups):
+                await self._access.debit_further(caller, len(member.group_ids), FURTHER_RENEW_TOKENS)
+                await self._connections.renew(member, principal, kept)
             return protocol.renewed(kept, principal.authorized_until_s)
 
         return await self._change(caller, RENEW_TOKENS, change)
@@ -231,12 +244,12 @@ class Chat:
     async def _change(
         self, caller: Caller, tokens: float, change: Callable[[Member | None], Awaitable[T]]
     ) -> T:
-        """Apply `change` to the connection; again if another frame of the connection changed it meanwhile."""
+        """Apply `change` to the connection; again if another frame changed it or DynamoDB throttled."""
         member = await self._access.charged(caller, tokens)
         for attempt in range(1, CHANGES_MAX):
             try:
                 return await change(member)
-            except ChangedError:
+            except (ChangedError, ThrottledError):
                 await back_off(attempt, CHANGE_RETRY_BASE_S)
                 member = await self._connections.get(caller.connection_id)
         return await change(member)

@@ -24,6 +24,9 @@ PING_TOKENS = 0.25
 JOIN_TOKENS = 0.5
 # Each group that a frame names beside its first: a write less, and no invocation.
 FURTHER_JOIN_TOKENS = 0.25
+# Each group beyond the first that a ping reads, and that a renewal writes.
+FURTHER_PING_TOKENS = 0.02
+FURTHER_RENEW_TOKENS = 0.25
 LEAVE_TOKENS = 0.5
 MARK_TOKENS = 0.25
 RENEW_TOKENS = 0.5

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Logs that are read side by side for one frame.
 READS_AT_ONCE = 8
+# A log is read beyond the messages that fit: each one read costs at least this.
+READ_BYTES_MIN = 4 * 1024
 # A reply with several groups keeps this free for the void numbers of the last one.
 VOIDS_BYTES = 40 * HOLES_MAX
 
@@ -79,7 +81,7 @@ class Replays:
                 )
             )
             for (place, group_id, since), page in zip(some, pages, strict=True):
-                read_bytes += page.size_bytes
+                read_bytes += max(page.size_bytes, READ_BYTES_MIN)
                 progress = groups[group_id]
                 messages, complete = replay(_fitting(page, room_bytes), since, progress.head, now_ms)
                 result = group_joined(group_id, progress, messages, complete=complete)

@@ -82,6 +82,12 @@ def renewing_without_a_right(bench: Bench) -> Act:
     return lambda: bench.renew(connection_id)
 
 
+def marking(bench: Bench) -> Act:
+    connection_id = bench.connected(f"group-{uuid.uuid4()}")
+    assert bench.frame(connection_id, "sendMessage", message="read")
+    return lambda: bench.frame(connection_id, "markRead", seq=1)
+
+
 def rejoining(bench: Bench) -> Act:
     group_id = f"group-{uuid.uuid4()}"
     connection_id = bench.connected(group_id)
@@ -327,10 +333,10 @@ PROOFS: dict[Grant, Arrange] = {
     Grant("ping", "dynamodb:BatchGetItem", "groups"): joined("ping"),
     Grant("ping", "dynamodb:BatchGetItem", "read-marks"): joined("ping"),
     Grant("ping", "dynamodb:UpdateItem", "quotas"): joined("ping"),
-    Grant("markRead", "dynamodb:GetItem", "connections"): joined("markRead", seq=0),
-    Grant("markRead", "dynamodb:GetItem", "groups"): joined("markRead", seq=0),
-    Grant("markRead", "dynamodb:UpdateItem", "read-marks"): joined("markRead", seq=0),
-    Grant("markRead", "dynamodb:UpdateItem", "quotas"): joined("markRead", seq=0),
+    Grant("markRead", "dynamodb:GetItem", "connections"): marking,
+    Grant("markRead", "dynamodb:GetItem", "groups"): marking,
+    Grant("markRead", "dynamodb:UpdateItem", "read-marks"): marking,
+    Grant("markRead", "dynamodb:UpdateItem", "quotas"): marking,
     Grant("renew", "dynamodb:GetItem", "connections"): renewing,
     Grant("renew", "dynamodb:UpdateItem", "quotas"): renewing,
     Grant("renew", "dynamodb:UpdateItem", "connections"): renewing,

@@ -33,6 +33,10 @@ CONNECTION = "connection"
 MEMBERSHIP = "group:"
 # BatchWriteItem takes no more at a time.
 DELETE_BATCH = 25
+# A client whose change was throttled retries after this.
+THROTTLED_RETRY_MS = 1_000
+THROTTLES = {"ThrottlingError", "ProvisionedThroughputExceeded"}
+CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 # Memberships that stay behind are found gone by their group's next message, or TTL deletes them.
 DELETE_ATTEMPTS_MAX = 5
 DELETE_RETRY_BASE_S = 0.05
@@ -43,6 +47,15 @@ class ChangedError(ChatError):
 
     def __init__(self) -> None:
         super().__init__(Code.CONFLICT, CHANGED)
+
+
+class ThrottledError(ChatError):
+    """DynamoDB throttled a change. The SDK does not retry transactions for that."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Code.RATE_LIMITED, "The group is busy; try again.", retry_after_ms=THROTTLED_RETRY_MS
+        )
 
 
 class Connections:
@@ -76,10 +89,7 @@ class Connections:
 
         In this order: once its own item is gone, no join can add a membership.
         """
-        answer = await self._dynamodb.delete_item(
-            TableName=self._table, Key=connection_key(connection_id), ReturnValues="ALL_OLD"
-        )
-        member = _member(answer["Attributes"]) if "Attributes" in answer else None
+        member = await self._delete_own_item(connection_id)
         if member is None:
             # The fan-out has removed it, with its membership in the group that it served.
             member = await self._left_over(connection_id)
@@ -171,6 +181,21 @@ class Connections:
         except self._dynamodb.exceptions.TransactionCanceledException as cancelled:
             raise _refusal(cancelled, cancelled.response["CancellationReasons"]) from cancelled
 
+    async def _delete_own_item(self, connection_id: str) -> Member | None:
+        """Delete the connection's own item and return it; again while a transaction holds it."""
+        for attempt in range(DELETE_ATTEMPTS_MAX):
+            await back_off(attempt, DELETE_RETRY_BASE_S)
+            try:
+                answer = await self._dynamodb.delete_item(
+                    TableName=self._table, Key=connection_key(connection_id), ReturnValues="ALL_OLD"
+                )
+            except self._dynamodb.exceptions.TransactionConflictException:
+                if attempt == DELETE_ATTEMPTS_MAX - 1:
+                    raise
+            else:
+                return _member(answer["Attributes"]) if "Attributes" in answer else None
+        raise AssertionError("the last attempt raises")
+
     async def _left_over(self, connection_id: str) -> Member | None:
         """The connection, by the memberships that are left of it."""
         answer = await self._dynamodb.query(
@@ -241,8 +266,10 @@ def _unchanged(name: str, value: str | int | None, values: dict[str, str | int])
 def _refusal(cancelled: Exception, reasons: Sequence[Mapping[str, Any]]) -> Exception:
     """The error that a cancelled transaction stands for."""
     codes = {reason["Code"] for reason in reasons} - {"None"}
-    if not codes <= {"ConditionalCheckFailed", "TransactionConflict"}:
+    if not codes <= THROTTLES | CONFLICTS:
         return cancelled
+    if codes & THROTTLES:
+        return ThrottledError()
     if codes == {"ConditionalCheckFailed"} and not reasons[0].get("Item"):
         return ChatError(Code.CONFLICT, GONE)
     return ChangedError()

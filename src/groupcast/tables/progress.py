@@ -40,10 +40,9 @@ class ProgressTables:
         keys: dict[str, list[Any]] = {self._groups_table: [encode({"groupId": one}) for one in group_ids]}
         if user_id is not None:
             keys[self._marks_table] = [mark_key(user_id, one) for one in group_ids]
+        if not group_ids:
+            return found
         for attempt in range(READ_ATTEMPTS_MAX):
-            keys = {table: left for table, left in keys.items() if left}
-            if not keys:
-                return found
             await back_off(attempt, READ_RETRY_BASE_S)
             request = {table: {"Keys": left, "ConsistentRead": consistent} for table, left in keys.items()}
             answer = await self._dynamodb.batch_get_item(RequestItems=request)
@@ -54,6 +53,8 @@ class ProgressTables:
                 group_id = item["groupId"]["S"]
                 found[group_id] = replace(found[group_id], read_seq=int(item["readSeq"]["N"]))
             keys = {table: left["Keys"] for table, left in answer["UnprocessedKeys"].items()}
+            if not keys:
+                return found
         raise ChatError(Code.RATE_LIMITED, "The groups are busy; try again.", retry_after_ms=UNREAD_RETRY_MS)
 
     async def mark_read(self, user_id: str, group_id: str, seq: int) -> int:

@@ -230,7 +230,8 @@ export class ChatClient {
 
   /** @param {Push} frame */
   #pushed({ groupId, messages }) {
-    this.#pings.pushed();
+    // With several groups, a push to one says nothing about the others.
+    if (this.#groups.size === 1 && this.#groups.has(groupId)) this.#pings.pushed();
     this.#groups.get(groupId)?.pushed(messages);
   }
 

@@ -83,6 +83,11 @@ export class Renewal {
     else this.#later(leftMs, () => this.#renew());
   }
 
+  /** The token of this connection. */
+  get token() {
+    return this.#token;
+  }
+
   /** Renew now if there is a fresher token; returns whether it did. */
   async now() {
     const connection = this.#connection;
