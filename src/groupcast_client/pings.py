@@ -24,8 +24,8 @@ async def keep_pinging(
 
     These times are fixed: members of a group reconnect together and get the same pushes, but must not ping
     together. After a recent push to every group (`pushed_at()` is the loop time of the oldest of these) a
-    ping is unnecessary and skipped. `ping`
-    returns the seconds until an extra ping, 0 for none. Raises the errors of `ping`.
+    ping is unnecessary and skipped. `ping` returns the seconds until an extra ping, 0 for none. Raises the
+    errors of `ping`.
     """
     loop = asyncio.get_running_loop()
     due = loop.time() + rng.uniform(0, interval_s)

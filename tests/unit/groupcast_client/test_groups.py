@@ -264,15 +264,17 @@ async def test_a_renewal_ends_the_groups_that_it_no_longer_permits(service: Grou
     assert len(service.paths) == 1
 
 
-async def test_a_slow_reader_delays_no_other_group(service: GroupService) -> None:
+@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize("order", [("slow", "b"), ("b", "slow")])
+async def test_a_slow_reader_delays_no_other_group(
+    service: GroupService, order: tuple[str, str], *, is_cut: bool
+) -> None:
     """Replies and the other group's messages come; what was ignored is requested once there is room."""
     limits = Limits(incoming=5, history_page=4, gap_wait_s=100, call_timeout_s=20)
     total = 30
-    async with (
-        new_client(service, limits=limits) as client,
-        client.group("slow") as slow,
-        client.group("b") as b,
-    ):
+    async with new_client(service, limits=limits) as client, AsyncExitStack() as opened:
+        groups = {name: await opened.enter_async_context(client.group(name)) for name in order}
+        slow, b = groups["slow"], groups["b"]
         for number in range(1, total + 1):
             service.say("slow", f"{number}")
             await service.push_to("slow", number)
@@ -280,8 +282,8 @@ async def test_a_slow_reader_delays_no_other_group(service: GroupService) -> Non
         assert await texts(b, 1) == ["b1"]
         waiting = slow.membership.inbox
         assert (len(waiting), slow.last_seq, service.asked("history")) == (5, total, [])
-        # Over a rejoin, too.
-        await service.drop()
+        if is_cut:
+            await service.drop()
         await b.send("b2")
         assert (len(waiting), service.asked("history")) == (5, [])
         got = []
@@ -332,6 +334,29 @@ async def test_joining_keeps_the_groups_that_are_open(service: GroupService) -> 
     assert join_frames(service) == added
 
 
+async def test_joining_the_current_group_again_leaves_nothing(service: GroupService) -> None:
+    """Its messages start over after `since`."""
+    service.say("b", "b1", "b2")
+    async with new_client(service) as client, client.group("a"):
+        await client.join("b", since=1)
+        await client.join("b", since=0)
+        assert await numbers(client, 3) == [2, 1, 2]
+        assert service.asked("leaveGroup") == []
+
+
+async def test_a_group_opened_again_is_not_left_late(service: GroupService) -> None:
+    """Leaving was refused for now; when it may be repeated, the group is open again."""
+    async with new_client(service) as client, client.group("a"):
+        service.answers["leaveGroup"] = failing("RateLimited", retryAfterMs=50)
+        first = await client.group("b").__aenter__()
+        leaving = asyncio.create_task(first.__aexit__(None, None, None))
+        await eventually(lambda: bool(service.asked("leaveGroup")))
+        async with client.group("b") as b:
+            await leaving
+            assert service.groups[service.sockets[0]] == ["a", "b"]
+            assert (await b.send("b1")).seq == 1
+
+
 async def test_joining_alone_sends_what_it_always_has(service: GroupService) -> None:
     """Without `add`, the service moves the connection."""
     async with new_client(service) as client:
@@ -378,7 +403,11 @@ async def test_a_refused_group_is_not_kept(service: GroupService) -> None:
             await client.group("private").__aenter__()
         await service.drop()
         await a.send("a1")
-    assert join_frames(service)[2:] == [{"groups": [{"groupId": "a", "since": 0}]}]
+        service.closed.clear()
+        async with client.group("private") as private:
+            assert (await private.send("p1")).seq == 1
+        rejoin = join_frames(service)[2]
+    assert rejoin == {"groups": [{"groupId": "a", "since": 0}]}
 
 
 async def test_leaving_waits_for_no_connection(service: GroupService) -> None:
