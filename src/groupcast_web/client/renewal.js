@@ -84,7 +84,7 @@ export class Renewal {
   }
 
   /** The token of this connection. */
-  get token() {
+  get currentToken() {
     return this.#token;
   }
 

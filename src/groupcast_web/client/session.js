@@ -122,13 +122,13 @@ export class Session {
   async request(action, fields) {
     const connection = this.#connection;
     if (connection === null || !this.#isOpen) throw new ConnectionLost("There is no connection.");
-    const token = this.#renewal?.token;
+    const token = this.#renewal?.currentToken;
     try {
       return await connection.request(action, fields);
     } catch (error) {
       if (!(error instanceof ServerError) || error.code !== "Forbidden") throw error;
       // Another request may have renewed the token meanwhile.
-      if (this.#renewal?.token === token && !(await this.renew())) throw error;
+      if (this.#renewal?.currentToken === token && !(await this.renew())) throw error;
       return connection.request(action, fields);
     }
   }
