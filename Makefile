@@ -29,7 +29,7 @@ up: setup ## the whole chat on this machine: page on port 3000, gateway on port 
 # What coverage measures runs there, and not a second time.
 MEASURED := tests/unit/groupcast tests/unit/groupcast_client tests/unit/aws
 test: setup build build/ministack/.ready $(if $(ARGS),,coverage) ## every test, or those of a folder: make test ARGS=tests/attack
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(or $(ARGS),$(MEASURED:%=--ignore=%))
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(or $(ARGS),$(MEASURED:%=--ignore=%))
 
 test-unit: setup ## the tests that start no process; half a minute
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(ARGS)

@@ -38,17 +38,6 @@ STOP_TIMEOUT_S = 30
 REGION = model.REGION
 
 
-# Tests of these folders share what is slow to start: an emulator and its stages, a stack, packaged templates.
-ONE_WORKER = {"attack", "deploy", "template"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file on one worker, as `--dist loadfile` does, and some folders."""
-    for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
-        item.add_marker(pytest.mark.xdist_group(folder if folder in ONE_WORKER else str(item.path)))
-
-
 @dataclass(frozen=True)
 class Stack:
     """The addresses of a running `groupcast up`; Cognito and its users only with `--auth cognito`."""

@@ -22,7 +22,7 @@ from groupcast_client import Backoff, Client, Group, Message
 from groupcast_client.model import Void
 from tests.conftest import Stack
 
-CLIENTS, GROUPS_EACH, MESSAGES = map(int, os.environ.get("GROUPCAST_RANDOM_GROUPS", "8 5 160").split())
+CLIENTS, GROUPS_EACH, MESSAGES = map(int, os.environ.get("GROUPCAST_RANDOM_GROUPS", "6 4 72").split())
 # Of the actions of a client; the rest are messages.
 JOINS, LEAVES, CUTS = 0.06, 0.05, 0.02
 CALM_S = 60.0
