@@ -70,21 +70,21 @@ async def test_a_user_marks_what_they_have_read(connect: Connect, target: Target
     assert (await ann.join(groups[0]))["readSeq"] == 1
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [
-        {"action": "joinGroup", "groups": []},
-        {"action": "joinGroup", "groups": [{"groupId": "a"}] * 51},
-        {"action": "joinGroup", "groups": [{"groupId": "a"}], "groupId": "a"},
-        {"action": "joinGroup", "groupId": "a", "add": "yes"},
-        {"action": "sendMessage", "message": "hi", "groupId": 7},
-        {"action": "markRead"},
-        {"action": "markRead", "seq": 9},
-    ],
-)
-async def test_bad_frames_are_refused(connect: Connect, groups: list[str], frame: dict[str, Any]) -> None:
+BAD_FRAMES: list[dict[str, Any]] = [
+    {"action": "joinGroup", "groups": []},
+    {"action": "joinGroup", "groups": [{"groupId": "a"}] * 51},
+    {"action": "joinGroup", "groups": [{"groupId": "a"}], "groupId": "a"},
+    {"action": "joinGroup", "groupId": "a", "add": "yes"},
+    {"action": "sendMessage", "message": "hi", "groupId": 7},
+    {"action": "markRead"},
+    {"action": "markRead", "seq": 9},
+]
+
+
+async def test_bad_frames_are_refused(connect: Connect, groups: list[str]) -> None:
     """And leave the connection where it was."""
     ann = await connect("ann")
     await ann.join(groups[0])
-    assert (await ann.ask(frame, "error"))["code"] in ("BadRequest", "Forbidden")
+    for frame in BAD_FRAMES:
+        assert (await ann.ask(frame, "error"))["code"] in ("BadRequest", "Forbidden"), frame
     assert (await ann.ask({"action": "ping"}, "pong"))["groups"] == {groups[0]: 0}
