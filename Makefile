@@ -31,7 +31,7 @@ MEASURED := tests/unit/groupcast tests/unit/groupcast_client tests/unit/aws
 test: setup build build/ministack/.ready $(if $(ARGS),,coverage) ## every test, or those of a folder: make test ARGS=tests/attack
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(or $(ARGS),$(MEASURED:%=--ignore=%))
 
-test-unit: setup ## the tests that start no process; half a minute
+test-unit: setup ## the tests that start no process; about a minute
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(ARGS)
 
 # Each package by itself: one must not hide behind the other.
