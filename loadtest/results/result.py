@@ -57,7 +57,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdOutcome:
-    """With too few samples, `value` is None and the threshold does not hold."""
+    """Too few samples give no `value`, and the threshold fails."""
 
     expression: str
     value: float | None

@@ -73,7 +73,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """history: the first messages after `since`, the last before `before`, or the latest if both are None."""
+    """history: the first messages after `since`, the last before `before`, or without either the latest."""
 
     group_id: str | None
     since: int | None

@@ -101,7 +101,7 @@ class Frame:
 
 
 def encode(action: str, request_id: str, **fields: Any) -> bytes:
-    """Encode a request as UTF-8 JSON, without the fields that are None.
+    """Encode a request as UTF-8 JSON; skip fields without a value.
 
     Raises TooLarge if the gateway would refuse it.
     """

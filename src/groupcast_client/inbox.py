@@ -39,7 +39,7 @@ class Inbox:
             self._filled.set()
 
     def finish(self, error: Exception | None) -> None:
-        """End `read` after the last message, with `error` unless that is None."""
+        """End `read` after the last message, with `error` if there is one."""
         self._is_over = True
         self._error = error
         self._filled.set()

@@ -69,7 +69,7 @@ class Memberships:
         self.current = membership
 
     def move_back(self, membership: Membership, previous: Membership | None) -> None:
-        """Undo `move`; `previous` is None where the connection may have moved."""
+        """Undo `move`; pass no `previous` if the connection may have moved."""
         if self.current is not membership:
             return
         del self._open[membership.group_id]
@@ -92,7 +92,7 @@ class Memberships:
         await self._on_changed()
 
     def finish(self, error: GroupcastError | None) -> None:
-        """End all iterators after their last messages, with `error` unless that is None."""
+        """End all iterators after their last messages, with `error` if there is one."""
         for membership in self._open.values():
             membership.inbox.finish(error)
 

@@ -79,7 +79,7 @@ class Suspects:
         return suspect
 
     def recall(self, connection_ids: Sequence[str], refusals: Iterable[int], now: float) -> None:
-        """Take over what another function counted of each connection, 0 for one that is no suspect."""
+        """Adopt another function's refusal counts of connections; 0 means not suspected."""
         self.expire(now)
         for connection_id, count in zip(connection_ids, refusals, strict=True):
             # Only a refusal that is seen here gives anybody up.

@@ -24,7 +24,7 @@ class StoredMessage:
 
 
 def encode(values: Mapping[str, str | int] | Mapping[str, str | int | None]) -> Item:
-    """An item from plain values; attributes that are None are left out."""
+    """Encode plain values as an item; skip None."""
     return {
         name: {"S": value} if isinstance(value, str) else {"N": str(value)}
         for name, value in values.items()

@@ -55,7 +55,7 @@ class DynamoDBLocal(ChildServer):
 
 @dataclass(frozen=True, slots=True)
 class OpenTable:
-    """An existing table. `stream_arn` is None without a stream; `is_new` is True if it was just created."""
+    """An existing table. Tables without a stream have no `stream_arn`; `is_new` marks one just created."""
 
     stream_arn: str | None
     is_new: bool

@@ -24,7 +24,7 @@ class MalformedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A function's answer. `status` is None if it is missing, `body` if there is nothing to send."""
+    """A function's answer. A missing `status` is None, and so is an empty `body`."""
 
     status: int | None
     body: bytes | None

@@ -56,7 +56,7 @@ class ReceiptHandleExpired(ReceiptHandleIsInvalid):
 
 
 class Queue(models.Queue):
-    """A queue of moto's; `lanes` is None for standard queues. Thread-safe."""
+    """One of moto's queues; only FIFO queues have `lanes`. Thread-safe."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
